@@ -1,0 +1,48 @@
+# One virtual environment, .venv, serves every target. Nothing here needs a system package, a model hub or a key.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-test demo test lint bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+
+install: $(VENV)/.installed  ## make .venv and install vlm-inspect into it
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) -e .
+	@touch $@
+
+install-test: $(VENV)/.installed-test
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(PIP) -e '.[test]'
+	@touch $@
+
+demo: install  ## write demo parts, ask about one scan, print the outcome and the picture's path
+	@$(BIN)/vlm-inspect demo demo
+	@$(BIN)/vlm-inspect ask demo/screw/missing_thread.ply --rules demo/rules/screw.yaml \
+	    --overlay demo/overlay.png --html demo/report.html; \
+	    code=$$?; test $$code -eq 1 || { echo "make demo: expected NG (exit 1), got exit $$code" >&2; exit 1; }
+	@echo "heatmap: demo/overlay.png   report: demo/report.html"
+
+test: install-test lint  ## lint, types, import rules, then every test
+	$(BIN)/python -m pytest -n 2
+
+lint: install-test  ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install-test  ## the measurements behind docs/results.md (slow; needs ../shared/data)
+	$(BIN)/python -m benchmarks.projection
+	$(BIN)/python -m benchmarks.video_memory
+	$(BIN)/python -m benchmarks.reference_memory
+
+clean:
+	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,105 @@
+"""What a reader returns: the input as numbers, before it becomes pictures.
+
+A sample keeps what pictures lose (points in mm, frames, values over time), so that measurements are taken on it and
+not on the pictures. `registry.read` makes one from any file; `registry.render` turns it into views.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+SampleKind = Literal["image", "point_cloud", "video", "series"]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSample:
+    """One photograph, or the pages of one file."""
+
+    path: Path
+    pages: tuple[NDArray[np.uint8], ...]
+    """Each uint8, HWC, RGB, upright, at full resolution; at least one."""
+    kind: Literal["image"] = "image"
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """Triangles of a scan: `vertices` float64 (V, 3) in the scan's unit, `faces` int64 (F, 3) into them."""
+
+    vertices: NDArray[np.float64]
+    faces: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class PointCloud:
+    """One scan. Every row is finite; a mesh is sampled to points (same file, same points) and kept beside them."""
+
+    path: Path
+    points: NDArray[np.float64]
+    """(N, 3), N >= 4, the scan's own coordinates and unit."""
+    colors: NDArray[np.uint8] | None = None
+    """(N, 3) RGB, where the scan has them."""
+    normals: NDArray[np.float32] | None = None
+    """(N, 3) unit vectors, where the scan has them."""
+    mesh: Mesh | None = None
+    dropped: int = 0
+    """Points of the file left out because a coordinate was NaN or infinite."""
+    kind: Literal["point_cloud"] = "point_cloud"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded frame: `image` uint8 HWC RGB."""
+
+    index: int
+    time_s: float
+    image: NDArray[np.uint8]
+
+
+class FrameReader(Protocol):
+    """Decodes a clip from its start, one frame at a time; memory does not grow with the length."""
+
+    def __call__(self, wanted: frozenset[int] | None = None) -> Iterator[Frame]:
+        """Yield the wanted frames (all when None) in order."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class VideoClip:
+    """One clip: a video file, an animated image, or a folder of frames. The frames stay on disk."""
+
+    path: Path
+    size_hw: tuple[int, int]
+    frame_count: int
+    fps: float
+    """Mean frames a second; a folder of frames has 1.0 unless its reader was told otherwise."""
+    frames: FrameReader
+    kind: Literal["video"] = "video"
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.frame_count / self.fps
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One or several channels over one time axis."""
+
+    path: Path
+    time_s: NDArray[np.float64]
+    """(N,), strictly rising, N >= 2."""
+    values: NDArray[np.float64]
+    """(N, C); a missing sample is NaN."""
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    """C each; "" where the file does not say."""
+    time_is_index: bool = False
+    """True where the file had no time column and `time_s` is the sample number."""
+    kind: Literal["series"] = "series"
+
+
+Sample = ImageSample | PointCloud | VideoClip | Series

@@ -1,0 +1,16 @@
+"""Fixtures that more than one part's tests use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the real data; the test is skipped, with the reason, where it is absent."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("VLM_INSPECT_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"real data not found at {folder}; set VLM_INSPECT_DATA to its folder")
+    return folder

@@ -1,0 +1,1 @@
+"""Models, however they are reached."""

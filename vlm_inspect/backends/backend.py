@@ -1,0 +1,71 @@
+"""The seam to a model: `Request` in, `Reply` out, `Backend` between."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from vlm_inspect.inspection import Usage
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+
+    from converters.view import View
+    from vlm_inspect.evidence import Evidence
+    from vlm_inspect.rules import RuleBook
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """All that a backend may use: the messages for a language model, and what they were made from."""
+
+    messages: "tuple[BaseMessage, ...]"
+    """Text and images (data URLs) in the order that the model reads them."""
+    answer_schema: Mapping[str, Any]
+    """JSON schema of the answer."""
+    views: "tuple[View, ...]"
+    rules: "RuleBook"
+    evidence: "Evidence"
+    question: str | None
+    prompt_sha256: str
+    """Digest of the messages, images included; equal digests are equal prompts."""
+
+
+@dataclass(frozen=True)
+class TokenProbability:
+    """One token of a reply with its log-probability and the alternatives of its position."""
+
+    token: str
+    logprob: float
+    alternatives: Mapping[str, float] = field(default_factory=dict)
+    """Token -> log-probability, the chosen token included."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back, as it came."""
+
+    text: str
+    finish_reason: str = "stop"
+    """"stop", "length" (cut short), "refusal", "content_filter"."""
+    tokens: tuple[TokenProbability, ...] = ()
+    """Empty where the server gives no log-probabilities."""
+    usage: Usage = field(default_factory=Usage)
+    model: str = ""
+    """The model's name as the server reports it."""
+
+
+class Backend(Protocol):
+    """One model, however it is reached."""
+
+    @property
+    def name(self) -> str:
+        """PROVIDER:NAME, for the record."""
+        ...
+
+    def generate(self, request: Request, *, samples: int = 1) -> Sequence[Reply]:
+        """Answer the request `samples` times.
+
+        Raises:
+            BackendError: the model cannot be reached after bounded retries, or rejects the request.
+        """
+        ...

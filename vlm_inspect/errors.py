@@ -1,0 +1,63 @@
+"""Everything that vlm_inspect raises on purpose; each message is one line that says what to do next.
+
+InspectError
+├── RuleError              a rule book is wrong: names the key and the line
+├── ReferenceSampleError   a reference is missing or of another kind than the source
+├── MeasurementError       a check could not be measured on this sample
+├── LocalizerError         a localizer or its weights cannot be used
+├── PromptError            a template is wrong, or a variable of it is missing
+├── BackendError           a model cannot be reached, or rejects the request
+├── ParseError             a reply carries no verdict; `reply_text` holds it
+├── CalibrationError       a calibration file does not fit, or too few samples
+└── OutputError            a result cannot be written
+"""
+
+
+class InspectError(Exception):
+    """Root of the errors that the command line shows as one line, with exit code 2."""
+
+
+class RuleError(InspectError):
+    """A rule book is wrong; the message names the file, the line and the key."""
+
+
+class ReferenceSampleError(InspectError):
+    """A reference is missing, unreadable or of another kind than the source."""
+
+
+class MeasurementError(InspectError):
+    """A check could not be measured on this sample; the rule becomes cannot_tell, never pass."""
+
+
+class LocalizerError(InspectError):
+    """A localizer, its backbone or its weights cannot be used."""
+
+
+class PromptError(InspectError):
+    """A prompt template is wrong, or a variable that it needs is missing."""
+
+
+class BackendError(InspectError):
+    """A model cannot be reached after bounded retries, or rejects the request."""
+
+
+class ParseError(InspectError):
+    """A reply carries no verdict (refusal, truncation, no JSON); fusion turns it into REVIEW.
+
+    Attributes:
+        reply_text: the reply as it came, for the record.
+        cause: one of "empty", "refusal", "truncated", "unreadable".
+    """
+
+    def __init__(self, message: str, *, reply_text: str, cause: str) -> None:
+        super().__init__(message)
+        self.reply_text = reply_text
+        self.cause = cause
+
+
+class CalibrationError(InspectError):
+    """A calibration file does not fit this rule book or localizer, or rests on too few samples."""
+
+
+class OutputError(InspectError):
+    """A result cannot be written where it was asked for."""

@@ -1,0 +1,113 @@
+"""`Evidence`: all that was measured before the model is asked."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.view import BoxXyxyn, Place
+from vlm_inspect.calibration import Tolerance
+
+
+@dataclass(frozen=True, eq=False)
+class AnomalyMap:
+    """Anomaly scores of one view.
+
+    `values` is float32, HW of the view, >= 0, higher = more anomalous, 0 where the view's mask is False. `score` is the
+    raw score of the whole view in the same unit as `values`. With a `tolerance` (from normal samples) the map is
+    calibrated: `tolerance.probability(score)` is P(anomalous).
+    """
+
+    view: int
+    values: NDArray[np.float32]
+    score: float
+    source: str
+    """Who made it: "memory", "rarity", "deviation"."""
+    unit: str = ""
+    """"mm" for the deviation of a scan; "" for feature distances."""
+    tolerance: Tolerance | None = None
+    nearest_reference: int | None = None
+    """Index of the reference that this view resembles most."""
+    matches: NDArray[np.float32] | None = None
+    """(h, w, 4) of a coarse grid over the view: reference index, reference view index, and x, y in [0, 1] on that view
+    of the place that matches the grid cell best; NaN where there is none."""
+
+    @property
+    def probability(self) -> float | None:
+        """P(anomalous) of the view in [0, 1], or None when uncalibrated."""
+        return None if self.tolerance is None else self.tolerance.probability(self.score)
+
+
+@dataclass(frozen=True)
+class ReferenceMatch:
+    """The same place on the nearest reference."""
+
+    reference: int
+    view: int
+    box_xyxyn: BoxXyxyn
+
+
+@dataclass(frozen=True)
+class Region:
+    """A connected hot area of an anomaly map."""
+
+    view: int
+    box_xyxyn: BoxXyxyn
+    peak_xyn: tuple[float, float]
+    score: float
+    """Calibrated: P(anomalous) of its peak. Uncalibrated: the peak's rank among the view's values. In [0, 1]."""
+    area: float
+    """Fraction of the view, in [0, 1]."""
+    source: str
+    calibrated: bool
+    place: Place
+    match: ReferenceMatch | None = None
+    defect_type: str | None = None
+    """A word of the rule book's vocabulary, where something names it."""
+    note: str = ""
+    """What was measured there, in words: "0.82 mm above the reference"."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The value of one check. `passed` is None when it could not be measured; `reason` then says why."""
+
+    rule_id: str
+    measure: str
+    value: float | None
+    unit: str
+    passed: bool | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Maps, regions, measurements and the references that they rest on."""
+
+    maps: tuple[AnomalyMap, ...] = ()
+    regions: tuple[Region, ...] = ()
+    """Hottest first."""
+    measurements: tuple[Measurement, ...] = ()
+    reference_count: int = 0
+    localizer: str = "none"
+    notes: tuple[str, ...] = field(default=())
+    """What an engineer should know: points dropped, tiles left out, frames chosen."""
+
+    @property
+    def calibrated(self) -> bool:
+        """True when there is a map and every map has a tolerance."""
+        return bool(self.maps) and all(m.tolerance is not None for m in self.maps)
+
+    @property
+    def probability(self) -> float | None:
+        """P(anomalous) of the hottest calibrated map, or None when no map is calibrated."""
+        known = [p for m in self.maps if (p := m.probability) is not None]
+        return max(known, default=None)
+
+    @property
+    def status(self) -> Literal["within", "exceeded", "unknown"]:
+        """Whether the maps stay inside their tolerance: exceeded beats unknown beats within."""
+        if any((p := m.probability) is not None and p >= 0.5 for m in self.maps):
+            return "exceeded"
+        return "within" if self.calibrated else "unknown"

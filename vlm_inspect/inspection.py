@@ -1,0 +1,108 @@
+"""`Inspection`: the result, verdict and evidence fused, in the shape of its JSON."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from converters.view import ViewKind
+from vlm_inspect.verdict import RuleStatus, Severity
+
+Outcome = Literal["OK", "NG", "REVIEW"]
+DefectSource = Literal["model", "heatmap", "measurement", "both"]
+EXIT_CODES: dict[str, int] = {"OK": 0, "NG": 1, "REVIEW": 3}
+Box = tuple[float, float, float, float]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Measured(_Record):
+    """Value of a check, with its unit."""
+
+    value: float
+    unit: str
+
+
+class RuleOutcome(_Record):
+    """One row of the rule table."""
+
+    id: str
+    status: RuleStatus
+    reason: str
+    severity: Severity = "major"
+    source: DefectSource
+    measured: Measured | None = None
+
+
+class DefectOutcome(_Record):
+    """One defect, with its place on a view and on the part."""
+
+    type: str
+    severity: Severity
+    view: int | None
+    box_xyxyn: Box | None
+    score: float = Field(ge=0.0, le=1.0)
+    source: DefectSource
+    description: str = ""
+    source_xyxy: Box | None = None
+    page: int | None = None
+    point_mm: tuple[float, float, float] | None = None
+    size_mm: float | None = None
+    frame: int | None = None
+    time_s: float | None = None
+
+
+class ViewRecord(_Record):
+    """What the model was shown, without the pixels."""
+
+    index: int
+    kind: ViewKind
+    size_hw: tuple[int, int]
+    label: str
+
+
+class Usage(_Record):
+    """Tokens and time of the model calls of one inspection."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    latency_s: float = 0.0
+    calls: int = 0
+
+
+class Provenance(_Record):
+    """What an answer rests on, so that it can be replayed."""
+
+    input_sha256: str
+    rules_sha256: str
+    prompt_sha256: str
+    version: str
+    created_at: str
+    references_sha256: tuple[str, ...] = ()
+
+
+class Inspection(_Record):
+    """The result of one inspection; `model_dump_json()` is the contract's JSON."""
+
+    outcome: Outcome
+    score: float = Field(ge=0.0, le=1.0)
+    """P(anomalous)."""
+    calibrated: bool
+    answer: str
+    reasoning: str
+    review_reasons: tuple[str, ...]
+    rules: tuple[RuleOutcome, ...]
+    defects: tuple[DefectOutcome, ...]
+    """Worst first."""
+    views: tuple[ViewRecord, ...]
+    notes: tuple[str, ...] = ()
+    model: str
+    localizer: str
+    usage: Usage
+    provenance: Provenance
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of `vlm-inspect ask`: OK 0, NG 1, REVIEW 3."""
+        return EXIT_CODES[self.outcome]

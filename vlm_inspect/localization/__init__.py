@@ -1,0 +1,1 @@
+"""Anomaly maps: where a view differs from normal."""

@@ -1,0 +1,1 @@
+"""Measurements: one small function per measurable check."""
