@@ -1,0 +1,255 @@
+"""`build_request`: walk through the blocks of a template, fill them, and put the pictures between them."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.view import BoxXyxyn, View
+from vlm_inspect.backends.backend import Request
+from vlm_inspect.errors import PromptError
+from vlm_inspect.evidence import Evidence, Region
+from vlm_inspect.prompting.description import PICTURE_LABELS
+from vlm_inspect.prompting.encoding import EncodedImage, encode, encode_view, fit_size, shrink
+from vlm_inspect.prompting.facts import (
+    Facts,
+    ShownReferences,
+    choose_references,
+    class_facts,
+    evidence_facts,
+    kind_facts,
+    view_facts,
+)
+from vlm_inspect.prompting.marks import crop_around, draw_marks, enlarge, place_side_by_side
+from vlm_inspect.prompting.template import ALL_INGREDIENTS, Block, Ingredient, Template, look_of
+from vlm_inspect.rules import RuleBook
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+
+
+@dataclass(frozen=True)
+class PromptLimits:
+    """How many pictures a prompt may hold, and how large they are."""
+
+    max_side: int = 1024
+    """Longest side of a picture in pixels."""
+    references: int = 4
+    reference_views: int = 12
+    """Pictures of references in all: a scan of six views shows two references."""
+    regions: int = 6
+    """Marks, the hottest first."""
+    crops: int = 3
+    """Zoomed marks, the hottest first."""
+    detail: Literal["auto", "low", "high"] = "high"
+    """How closely the server shall look, where it offers a choice; "low" also sends one tile a picture."""
+
+    @property
+    def sent_side(self) -> int:
+        """Longest side of a picture as it is sent, in pixels."""
+        return min(self.max_side, 512) if self.detail == "low" else self.max_side
+
+
+DEFAULT_LIMITS = PromptLimits()
+
+
+@dataclass(frozen=True, eq=False)
+class _Item:
+    """One round of a block with `each`: values for its text, and the picture that follows it."""
+
+    values: Facts
+    picture: EncodedImage
+    label: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Material:
+    """What the blocks draw their items from."""
+
+    template: Template
+    views: Sequence[View]
+    references: Sequence[Sequence[View]]
+    shown: ShownReferences
+    regions: Mapping[int, Region]
+    limits: PromptLimits
+
+
+def build_request(
+    template: Template,
+    views: Sequence[View],
+    rules: RuleBook,
+    references: Sequence[Sequence[View]],
+    evidence: Evidence,
+    question: str | None,
+    *,
+    ingredients: frozenset[Ingredient] = ALL_INGREDIENTS,
+    limits: PromptLimits = DEFAULT_LIMITS,
+) -> Request:
+    """Put everything that the model shall see into messages; the same input gives the same bytes.
+
+    Args:
+        template: from `load_template`.
+        views: the views of the part; their position is their number in the answer.
+        rules: what normal means.
+        references: for every reference, its views.
+        evidence: what was measured; its view and reference numbers count in `views` and `references`.
+        question: the user's own words, or None.
+        ingredients: blocks of other ingredients are left out.
+        limits: numbers and sizes of the pictures.
+
+    Raises:
+        PromptError: no view, a question that the template has no place for, or a variable without a value.
+    """
+    question = (question or "").strip() or None
+    if not views:
+        raise PromptError("there is no view to show to the model")
+    if question and not template.takes_question:
+        raise PromptError(f"template {template.task} has no place for a question; leave it out or use inspect")
+    shown = _shown_references(template, references, ingredients, limits)
+    regions = dict(enumerate(evidence.regions[: limits.regions], start=1))
+    material = _Material(template, views, references, shown, regions, limits)
+    looks = {look_of(view) for view in views}
+    known_looks = {look_of(view) for _, view in shown.pictures} or looks
+    values = {
+        **class_facts(rules),
+        "kinds": kind_facts(template.words, known_looks),
+        "further_kinds": kind_facts(template.words, looks - known_looks),
+        "reference_count": shown.count,
+        "references_shown": shown.shown,
+        "reference_views_left_out": shown.views_left_out,
+        "views": [view_facts(template.words, view, i) for i, view in enumerate(views)],
+        **evidence_facts(evidence, regions),
+        "question": question,
+    }
+    blocks = [b for b in template.blocks if b.ingredient is None or b.ingredient in ingredients]
+    messages = _messages(blocks, material, values)
+    return Request(
+        messages=messages,
+        answer_schema=template.answer_schema,
+        views=tuple(views),
+        rules=rules,
+        evidence=evidence,
+        question=question,
+        prompt_sha256=digest_messages(messages),
+    )
+
+
+def digest_messages(messages: "Sequence[BaseMessage]") -> str:
+    """Return the SHA-256 of roles, texts and pictures, in hexadecimal."""
+    told = [[message.type, message.content] for message in messages]
+    return hashlib.sha256(json.dumps(told, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
+
+
+def _shown_references(
+    template: Template,
+    references: Sequence[Sequence[View]],
+    ingredients: frozenset[Ingredient],
+    limits: PromptLimits,
+) -> ShownReferences:
+    if Ingredient.REFERENCES not in ingredients:
+        return ShownReferences((), 0, 0, 0)
+    most = min(limits.references, template.max_references or limits.references)
+    return choose_references(references, max_references=most, max_views=limits.reference_views)
+
+
+def _messages(blocks: Sequence[Block], material: _Material, values: Facts) -> "tuple[BaseMessage, ...]":
+    from langchain_core.messages import HumanMessage, SystemMessage
+
+    fill = material.template.fill
+    told = [fill(block.text, values) for block in blocks if block.role == "system"]
+    content: list[str | dict[Any, Any]] = []
+    labels: list[str] = []
+    for block in blocks:
+        if block.role == "system":
+            continue
+        if block.each is None:
+            content += [{"type": "text", "text": text} for text in [fill(block.text, values)] if text]
+            continue
+        for item in _ITEMS[block.each](material):
+            content.append({"type": "text", "text": fill(block.text, {**values, **item.values})})
+            content.append(_image_block(item.picture, material.limits.detail))
+            labels.append(item.label)
+    human = HumanMessage(content=content, additional_kwargs={PICTURE_LABELS: labels})
+    return (SystemMessage(content="\n\n".join(told)), human) if told else (human,)
+
+
+def _image_block(picture: EncodedImage, detail: str) -> dict[Any, Any]:
+    return {"type": "image_url", "image_url": {"url": picture.data_url, "detail": detail}}
+
+
+def _reference_items(material: _Material) -> Iterator[_Item]:
+    words = material.template.words
+    for number, view in material.shown.pictures:
+        values = {"reference": number, "view": view_facts(words, view, None)}
+        yield _Item(values, encode_view(view, material.limits.sent_side), f"reference {number}: {view.label}")
+
+
+def _view_items(material: _Material) -> Iterator[_Item]:
+    words = material.template.words
+    for index, view in enumerate(material.views):
+        picture = encode_view(view, material.limits.sent_side)
+        yield _Item({"view": view_facts(words, view, index)}, picture, view.label)
+
+
+def _marked_items(material: _Material) -> Iterator[_Item]:
+    words = material.template.words
+    for index, view in enumerate(material.views):
+        marks = {number: r for number, r in material.regions.items() if r.view == index}
+        if marks:
+            small = shrink(view.image, fit_size(view.size_hw, material.limits.sent_side))
+            drawn = draw_marks(small, [(number, r.box_xyxyn) for number, r in marks.items()])
+            values = {"view": view_facts(words, view, index), "marks": list(marks)}
+            yield _Item(values, encode(drawn, "image/png"), f"{view.label}, marks {', '.join(map(str, marks))}")
+
+
+def _crop_items(material: _Material) -> Iterator[_Item]:
+    template = material.template
+    for number, region in list(material.regions.items())[: material.limits.crops]:
+        view = material.views[region.view]
+        crop, side = crop_around(*_picture_of(view, region.box_xyxyn))
+        panels = [(enlarge(crop), template.fill(template.words.captions.part, {"number": number}))]
+        reference = None
+        if region.match and (twin := _matching_view(material, region)) is not None:
+            reference = region.match.reference + 1
+            same, _ = crop_around(*_picture_of(twin, region.match.box_xyxyn), side)
+            panels.append((enlarge(same), template.fill(template.words.captions.reference, {"reference": reference})))
+        values = {"mark": number, "view": view_facts(template.words, view, region.view), "reference": reference}
+        yield _Item(values, encode(place_side_by_side(panels), "image/png"), f"mark {number}, zoomed")
+
+
+def _picture_of(view: View, box_xyxyn: BoxXyxyn) -> tuple[NDArray[np.uint8], BoxXyxyn]:
+    """Return the picture that a box lies in, and the box on it: the cell of a frame grid, else the whole view.
+
+    The cells beside one show other moments, not surroundings.
+    """
+    height, width = view.size_hw
+    sides = (width, height, width, height)
+    x0, y0, x1, y1 = (side * share for side, share in zip(sides, box_xyxyn, strict=True))
+    for pane in view.panes if view.kind == "frames" else ():
+        left, top, right, bottom = pane.box_xyxy
+        if left <= (x0 + x1) / 2 < right and top <= (y0 + y1) / 2 < bottom:
+            wide, high = right - left, bottom - top
+            inside = ((x0 - left) / wide, (y0 - top) / high, (x1 - left) / wide, (y1 - top) / high)
+            return view.image[top:bottom, left:right], cast("BoxXyxyn", tuple(min(1.0, max(0.0, s)) for s in inside))
+    return view.image, box_xyxyn
+
+
+def _matching_view(material: _Material, region: Region) -> View | None:
+    """The reference view of the match; None where references are switched off, or it is not there."""
+    match = region.match
+    if match is None or not material.shown.count or not 0 <= match.reference < len(material.references):
+        return None
+    views = material.references[match.reference]
+    return views[match.view] if 0 <= match.view < len(views) else None
+
+
+_ITEMS: dict[str, Callable[[_Material], Iterator[_Item]]] = {
+    "references": _reference_items,
+    "views": _view_items,
+    "marked_views": _marked_items,
+    "crops": _crop_items,
+}

@@ -1,0 +1,127 @@
+"""What a template may name: rules, views and evidence as plain values, counted, rounded and cut to the limits.
+
+Views count from 0, as in the answer; references and marks count from 1, as people do.
+"""
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any
+
+from converters.view import BoxXyxyn, View
+from vlm_inspect.evidence import Evidence, Region
+from vlm_inspect.prompting.template import LOOKS, Look, Words, look_of
+from vlm_inspect.rules import Rule, RuleBook
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class ShownReferences:
+    """The pictures of references that are sent: the same for every part of the class."""
+
+    pictures: tuple[tuple[int, View], ...]
+    """Number of the reference, from 1, and one of its views."""
+    shown: int
+    count: int
+    views_left_out: int
+
+
+def choose_references(references: Sequence[Sequence[View]], *, max_references: int, max_views: int) -> ShownReferences:
+    """Choose the references to show: the first ones, whole, as many as fit.
+
+    The choice must not depend on the part, or no two parts would share a prefix; what the nearest reference looks like
+    is shown in the zoomed pictures. Tiles repeat what the whole view shows, and are left out.
+    """
+    whole = [[view for view in views if view.key.partition("/")[0] != "tile"] for views in references]
+    shown = min(len(whole), max_references)
+    while shown > 1 and sum(map(len, whole[:shown])) > max_views:
+        shown -= 1
+    pictures = [(number, view) for number, views in enumerate(whole[:shown], start=1) for view in views][:max_views]
+    return ShownReferences(tuple(pictures), shown, len(references), sum(map(len, references[:shown])) - len(pictures))
+
+
+def class_facts(rules: RuleBook) -> Facts:
+    """What is the same for every part of the class."""
+    return {
+        "class_name": rules.class_name,
+        "description": rules.description,
+        "defects": rules.defects,
+        "unit": rules.unit,
+        "rules": [_rule_facts(rule) for rule in rules.rules],
+    }
+
+
+def kind_facts(words: Words, looks: Set[Look]) -> list[Facts]:
+    """How to read each kind of picture, in a fixed order."""
+    return [{"noun": words.views[look].noun, "reading": words.views[look].reading} for look in LOOKS if look in looks]
+
+
+def view_facts(words: Words, view: View, index: int | None) -> Facts:
+    """One picture: its number, what it is called, and the names of its cells."""
+    cells = [pane.name for pane in view.panes if pane.name] if view.kind == "frames" else []
+    return {"index": index, "noun": words.views[look_of(view)].noun, "label": view.label, "cells": cells}
+
+
+def evidence_facts(evidence: Evidence, regions: Mapping[int, Region]) -> Facts:
+    """All that was measured, in rounded numbers; `regions` by the number of their mark."""
+    return {
+        "measurements": [
+            {
+                "rule_id": m.rule_id,
+                "measure": m.measure,
+                "value": None if m.value is None else f"{m.value:.4g}",
+                "unit": m.unit,
+                "passed": m.passed,
+                "reason": m.reason,
+            }
+            for m in evidence.measurements
+        ],
+        "maps": [
+            {
+                "view": m.view,
+                "source": m.source,
+                "probability": None if m.probability is None else f"{m.probability:.2f}",
+                "score": f"{m.score:.3g}",
+                "unit": m.unit,
+                "nearest_reference": None if m.nearest_reference is None else m.nearest_reference + 1,
+            }
+            for m in evidence.maps
+        ],
+        "regions": [_region_facts(number, region) for number, region in regions.items()],
+        "regions_left_out": len(evidence.regions) - len(regions),
+        "notes": evidence.notes,
+    }
+
+
+def per_mille(box_xyxyn: BoxXyxyn) -> list[int]:
+    """Return the box as the request and the answer write it: integers from 0 to 1000."""
+    return [min(1000, max(0, round(1000 * side))) for side in box_xyxyn]
+
+
+def _rule_facts(rule: Rule) -> Facts:
+    check = rule.check and {
+        "measure": rule.check.measure,
+        "channel": rule.check.channel,
+        "min": None if rule.check.min is None else f"{rule.check.min:g}",
+        "max": None if rule.check.max is None else f"{rule.check.max:g}",
+    }
+    return {"id": rule.id, "text": rule.text, "severity": rule.severity, "check": check}
+
+
+def _region_facts(number: int, region: Region) -> Facts:
+    place = region.place
+    return {
+        "mark": number,
+        "view": region.view,
+        "box": per_mille(region.box_xyxyn),
+        "score": f"{region.score:.2f}",
+        "calibrated": region.calibrated,
+        "source": region.source,
+        "defect_type": region.defect_type,
+        "note": region.note,
+        "point": None if place.point_mm is None else [f"{c:.1f}" for c in place.point_mm],
+        "size": None if place.size_mm is None else f"{place.size_mm:.2g}",
+        "page": place.page,
+        "frame": place.frame,
+        "time": None if place.time_s is None else f"{place.time_s:.2f}",
+    }
