@@ -1,0 +1,232 @@
+"""The `evidence` model: honest sentences, its answers to questions, and the outcome that fusion makes of them."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from converters.view import BoxXyxyn, Place, View
+from vlm_inspect.backends.backend import Request
+from vlm_inspect.backends.offline import EvidenceBackend
+from vlm_inspect.backends.wording import load_wording, read_wording
+from vlm_inspect.calibration import Thresholds, Tolerance
+from vlm_inspect.errors import PromptError
+from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region
+from vlm_inspect.fusion import Record, fuse
+from vlm_inspect.inspection import Inspection, Provenance, Usage
+from vlm_inspect.parsing import parse_verdict
+from vlm_inspect.prompting import load_template, prompt_folder
+from vlm_inspect.rules import Check, Rule, RuleBook
+
+BOOK = RuleBook(
+    class_name="screw",
+    rules=(
+        Rule(id="thread-complete", text="The thread runs unbroken from the neck to the tip.", severity="critical"),
+        Rule(id="recess", text="The Phillips recess is a clean cross."),
+        Rule(id="length", text="20 mm long.", check=Check(measure="length", min=19.7, max=20.3)),
+    ),
+    defects=("missing thread", "bent", "short", "contamination"),
+)
+TOLERANCE = Tolerance(limit=2.0, centre=1.0, n=4, overkill=0.01)
+FITS = Measurement("length", "length", 20.01, "mm", True, "20.01 mm")
+SHORT = Measurement("length", "length", 18.2, "mm", False, "18.2 mm < 19.7 mm")
+UNMEASURED = Measurement("length", "length", None, "mm", None, "the cloud has 4 points")
+
+
+class Solid:
+    def locate(self, box_xyxyn: BoxXyxyn) -> Place:
+        x0, y0, x1, y1 = (20 * side for side in box_xyxyn)
+        return Place(point_mm=((x0 + x1) / 2, (y0 + y1) / 2, 1.0), size_mm=max(x1 - x0, y1 - y0))
+
+
+VIEW = View(np.zeros((64, 64, 3), np.uint8), "depth", "depth, front", Solid())
+
+
+def region(box: BoxXyxyn = (0.401, 0.3, 0.5804, 0.4402), **fields: Any) -> Region:
+    base = Region(
+        view=0, box_xyxyn=box, peak_xyn=(box[0], box[1]), score=0.97, area=0.02, source="memory", calibrated=True,
+        place=Solid().locate(box),
+    )  # fmt: skip
+    return replace(base, **fields)
+
+
+def evidence(score: float, *regions: Region, calibrated: bool = True, **fields: Any) -> Evidence:
+    amap = AnomalyMap(0, np.zeros((4, 4), np.float32), score, "memory", tolerance=TOLERANCE if calibrated else None)
+    base = Evidence(
+        maps=(amap,), regions=regions, measurements=(FITS,), reference_count=4 if calibrated else 0, localizer="memory"
+    )
+    return replace(base, **fields)
+
+
+INSIDE = evidence(1.1)
+HOT = evidence(6.0, region())
+ALONE = evidence(6.0, region(calibrated=False), region((0.1, 0.1, 0.2, 0.2), calibrated=False), calibrated=False)
+
+
+def request(measured: Evidence, question: str | None = None) -> Request:
+    return Request((), load_template("inspect").answer_schema, (VIEW,), BOOK, measured, question, "p")
+
+
+def report(measured: Evidence, question: str | None = None) -> dict[str, Any]:
+    replies = EvidenceBackend().generate(request(measured, question), samples=5)
+    assert len(replies) == 1
+    answer: dict[str, Any] = json.loads(replies[0].text)
+    return answer
+
+
+def inspect(measured: Evidence) -> Inspection:
+    verdict = parse_verdict(EvidenceBackend().generate(request(measured)), BOOK, (VIEW,))
+    assert (verdict.path, verdict.warnings) == ("json", ())
+    provenance = Provenance(input_sha256="a", rules_sha256="b", prompt_sha256="c", version="0", created_at="now")
+    record = Record(BOOK, (VIEW,), EvidenceBackend().name, "memory", Usage(), provenance)
+    return fuse(verdict, measured, Thresholds(), record)
+
+
+def statuses(answer: dict[str, Any]) -> dict[str, str]:
+    return {row["id"]: row["status"] for row in answer["rules"]}
+
+
+def test_inside_every_tolerance_is_ok_by_likeness() -> None:
+    answer = report(INSIDE)
+    assert set(statuses(answer).values()) == {"pass"}
+    assert "likeness to 4 references" in answer["rules"][0]["reason"]
+    assert answer["anomalous"] is False
+    assert answer["probability"] == pytest.approx(TOLERANCE.probability(1.1))
+    assert answer["defects"] == []
+    assert inspect(INSIDE).outcome == "OK"
+
+
+def test_beyond_the_tolerance_is_ng_and_rules_in_words_stay_open() -> None:
+    answer = report(HOT)
+    assert statuses(answer) == {"thread-complete": "cannot_tell", "recess": "cannot_tell", "length": "pass"}
+    inspection = inspect(HOT)
+    assert inspection.outcome == "NG"
+    assert inspection.score == pytest.approx(TOLERANCE.probability(6.0))
+    defect = inspection.defects[0]
+    assert len(inspection.defects) == 1
+    assert (defect.source, defect.box_xyxyn, defect.score) == ("heatmap", region().box_xyxyn, 0.97)
+    assert defect.point_mm == region().place.point_mm
+
+
+@pytest.mark.parametrize(
+    ("fields", "failing"),
+    [
+        ({"defect_type": "missing thread"}, "thread-complete"),
+        ({"note": "0.4 mm above the reference, at the recess"}, "recess"),
+        ({"note": "0.4 mm above the reference"}, None),
+    ],
+)
+def test_the_defect_type_or_note_may_decide_a_rule(fields: dict[str, str], failing: str | None) -> None:
+    answer = report(evidence(6.0, region(**fields)))
+    assert [rule_id for rule_id, status in statuses(answer).items() if status == "fail"] == (
+        [failing] if failing else []
+    )
+
+
+def test_without_references_it_shows_the_unusual_and_asks_for_review() -> None:
+    answer = report(ALONE)
+    assert statuses(answer) == {"thread-complete": "cannot_tell", "recess": "cannot_tell", "length": "pass"}
+    assert answer["probability"] == 0.5
+    assert "no reference" in answer["reasoning"]
+    assert "uncalibrated" in answer["reasoning"]
+    inspection = inspect(ALONE)
+    assert inspection.outcome == "REVIEW"
+    assert [d.type for d in inspection.defects] == ["unusual place"] * 2
+    assert all(d.score <= 0.5 and d.severity == "minor" for d in inspection.defects)
+    assert "there is no reference to compare with" in inspection.review_reasons
+
+
+def test_a_map_without_tolerance_beside_references_is_review_too() -> None:
+    partial = replace(INSIDE, maps=(*INSIDE.maps, *ALONE.maps))
+    assert inspect(partial).outcome == "REVIEW"
+    assert report(partial)["probability"] == 0.5
+
+
+def test_a_failed_check_is_said_and_is_ng() -> None:
+    short = replace(INSIDE, measurements=(SHORT,))
+    answer = report(short)
+    assert answer["anomalous"] is True
+    assert "18.2 mm < 19.7 mm" in answer["reasoning"]
+    assert inspect(short).outcome == "NG"
+    assert report(replace(INSIDE, measurements=(UNMEASURED,)))["rules"][2]["status"] == "cannot_tell"
+    assert "the cloud has 4 points" in report(replace(INSIDE, measurements=(UNMEASURED,)))["reasoning"]
+    assert "not measured" in report(replace(INSIDE, measurements=()))["rules"][2]["reason"]
+
+
+@pytest.mark.parametrize("measured", [INSIDE, HOT, ALONE])
+def test_it_says_that_it_is_no_language_model_and_repeats_itself(measured: Evidence) -> None:
+    assert "no language model" in report(measured)["reasoning"]
+    assert report(measured) == report(measured)
+
+
+@pytest.mark.parametrize("measured", [INSIDE, HOT, ALONE, evidence(6.0, region((0.9995, 0.9995, 1.0, 1.0)))])
+def test_the_report_keeps_to_the_answer_schema(measured: Evidence) -> None:
+    schema = load_template("inspect").answer_schema["properties"]
+    answer = report(measured, "Where is it?")
+    assert list(answer) == list(schema)
+    for row in answer["rules"]:
+        assert set(row) <= set(schema["rules"]["items"]["properties"])
+        assert row["status"] in schema["rules"]["items"]["properties"]["status"]["enum"]
+    for defect in answer["defects"]:
+        assert set(defect) <= set(schema["defects"]["items"]["properties"])
+        x0, y0, x1, y1 = defect["box"]
+        assert 0 <= x0 < x1 <= 1000
+        assert 0 <= y0 < y1 <= 1000
+        assert all(isinstance(side, int) for side in defect["box"])
+
+
+def test_box_is_rounded_outwards_to_per_mille() -> None:
+    assert report(HOT)["defects"][0]["box"] == [401, 300, 581, 441]
+
+
+@pytest.mark.parametrize(
+    ("question", "measured", "says"),
+    [
+        ("Where is the defect?", HOT, r"point \(9\.8, 7\.4, 1\.0\) mm"),
+        ("Where is the defect?", INSIDE, "none to point at"),
+        ("How big is it?", HOT, r"3\.6 mm across"),
+        ("How big is it?", INSIDE, "size is not known"),
+        ("How many defects are there?", HOT, r"1 place\(s\)"),
+        ("Which rules are violated?", replace(HOT, measurements=(SHORT,)), "Rules that fail: length"),
+        ("Which rule does it break?", HOT, "No rule is known to fail. Not told: thread-complete, recess"),
+        ("How sure are you?", HOT, r"over 0\.99"),
+        ("How sure are you?", ALONE, "no calibrated probability"),
+        ("What length did you measure?", HOT, r"length 20\.01 mm"),
+        ("What's wrong with this part?", HOT, "exceeds the tolerance"),
+        ("Is it ok?", INSIDE, "stays inside the tolerance"),
+        ("Who made this screw?", HOT, "cannot answer that"),
+        ("Is it ok and where is it from?", ALONE, "Most unusual place"),
+        (None, HOT, "exceeds the tolerance"),
+    ],
+)
+def test_questions(question: str | None, measured: Evidence, says: str) -> None:
+    answer = report(measured, question)["answer"]
+    assert re.search(says, answer), answer
+    assert "no language model" in answer
+
+
+def test_places_in_time_and_pages_are_said() -> None:
+    moving = region(place=Place(frame=75, time_s=3.0))
+    assert "3.00 s, frame 75" in report(evidence(6.0, moving))["reasoning"]
+    assert "page 2" in report(evidence(6.0, region(place=Place(page=1))))["reasoning"]
+
+
+def test_every_sentence_gets_all_that_it_names_and_a_wrong_file_is_named(tmp_path: Path) -> None:
+    source = prompt_folder() / "words" / "evidence_report.yaml"
+    words = yaml.safe_load(source.read_text(encoding="utf-8"))
+    words["checks"]["pass"] = "Rule {idd}."
+    path = tmp_path / "evidence_report.yaml"
+    path.write_text(yaml.safe_dump(words), encoding="utf-8")
+    with pytest.raises(PromptError, match=r"checks\.pass.*idd"):
+        read_wording(path).check(BOOK.rules[2], FITS)
+    path.write_text(yaml.safe_dump({**words, "jokes": {}}), encoding="utf-8")
+    with pytest.raises(PromptError, match="jokes"):
+        read_wording(path)
+    with pytest.raises(PromptError, match="cannot be read"):
+        read_wording(tmp_path / "none.yaml")
+    assert load_wording() is load_wording()
