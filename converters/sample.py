@@ -47,6 +47,8 @@ class PointCloud:
     mesh: Mesh | None = None
     dropped: int = 0
     """Points of the file left out because a coordinate was NaN or infinite."""
+    viewpoint: tuple[float, float, float] | None = None
+    """Place of the sensor in the scan's coordinates, where the format has one (organised scans: the origin)."""
     kind: Literal["point_cloud"] = "point_cloud"
 
 
@@ -77,6 +79,8 @@ class VideoClip:
     fps: float
     """Mean frames a second; a folder of frames has 1.0 unless its reader was told otherwise."""
     frames: FrameReader
+    time_is_index: bool = False
+    """True where the source keeps no time: `Frame.time_s` is then the frame number, `fps` 1.0."""
     kind: Literal["video"] = "video"
 
     @property

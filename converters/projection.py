@@ -1,0 +1,244 @@
+"""An orthographic z-buffer: points of a scan to pixels, and pixels back to points.
+
+One pass gives depth and point index together: both share one int64, depth above and index below, so the smallest key
+of a pixel is its nearest point. The largest key is the nearest point seen from the other side, which makes six views
+out of three projections.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, Self, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.pose import ScanFrame, canonical_frame, rotate
+from converters.sample import PointCloud
+from converters.surface import close_surface, surface_density
+from converters.view import BoxXyxyn, Place
+
+__all__ = [
+    "DIRECTIONS",
+    "Camera",
+    "DepthMap",
+    "Direction",
+    "ScanFrame",
+    "ScanOrigin",
+    "canonical_frame",
+    "project",
+    "zbuffer",
+    "zbuffer_pair",
+]
+
+Direction = Literal["front", "back", "left", "right", "top", "bottom"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+
+_AXES: dict[Direction, tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]]] = {
+    # right, down, away from the viewer: in the posed frame (x right, y up, z towards the viewer of the front view)
+    "front": ((1, 0, 0), (0, -1, 0), (0, 0, -1)),
+    "back": ((-1, 0, 0), (0, -1, 0), (0, 0, 1)),
+    "left": ((0, 0, 1), (0, -1, 0), (1, 0, 0)),
+    "right": ((0, 0, -1), (0, -1, 0), (-1, 0, 0)),
+    "top": ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
+    "bottom": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
+}
+_OPPOSITE: dict[Direction, Direction] = {
+    "front": "back", "back": "front", "left": "right", "right": "left", "top": "bottom", "bottom": "top",
+}  # fmt: skip
+_BLOCK = 1 << 16
+"""Points projected at a time: their coordinates stay in the processor's cache."""
+_NO_NEAREST, _NO_FARTHEST = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """An orthographic camera on the posed frame; its picture is square."""
+
+    direction: Direction
+    rotation: NDArray[np.float64]
+    """(3, 3), rows: right, down and away from the viewer, in posed coordinates; determinant +1."""
+    centre: NDArray[np.float64]
+    """(3,), the posed point at the middle of the picture, at depth 0."""
+    half_extent_mm: float
+    """Half of the picture's side, in the scan's unit."""
+    size: int
+    """Side of the picture in pixels."""
+
+    @classmethod
+    def facing(cls, direction: Direction, half_extent_mm: float, size: int) -> Self:
+        """Return the camera that looks at the posed origin from one of the six sides."""
+        return cls(direction, np.array(_AXES[direction], dtype=np.float64), np.zeros(3), half_extent_mm, size)
+
+    @property
+    def mm_per_px(self) -> float:
+        """Side of one pixel, in the scan's unit."""
+        return 2.0 * self.half_extent_mm / self.size
+
+    def opposite(self) -> "Camera":
+        """Return the camera that looks the other way: it sees the same pixels, mirrored."""
+        other = _OPPOSITE[self.direction]
+        turn = np.array(_AXES[other], dtype=np.float64) @ np.array(_AXES[self.direction], dtype=np.float64).T
+        return replace(self, direction=other, rotation=turn @ self.rotation)
+
+    def pixels(self, points_posed: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Project points (N, 3) of the posed frame.
+
+        Returns:
+            xy (N, 2) in pixels, the pixel of column c and row r spans [c, c + 1) x [r, r + 1), points outside the
+            picture included; and depth (N,) in the scan's unit, larger is farther, 0 at the centre.
+        """
+        seen = rotate(points_posed, self.rotation).T
+        seen -= (self.rotation @ self.centre).astype(points_posed.dtype)[:, None]
+        seen[:2] *= self.size / (2.0 * self.half_extent_mm)
+        seen[:2] += self.size / 2.0
+        return seen[:2].T, seen[2]
+
+
+@dataclass(frozen=True, eq=False)
+class DepthMap:
+    """What one camera sees."""
+
+    camera: Camera
+    depth_hw: NDArray[np.float32]
+    """(H, W), the scan's unit, larger is farther; NaN: background."""
+    index_hw: NDArray[np.int32]
+    """(H, W), row of the visible point in the scan; -1: background."""
+    reach_px: int = 0
+    """How far from its own pixel a point may have been drawn to close the surface."""
+    outside: int = 0
+    """Points that lie beyond the picture's edge."""
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W), True where the part is."""
+        seen: NDArray[np.bool_] = self.index_hw >= 0
+        return seen
+
+
+def zbuffer(points_posed: NDArray[np.floating], camera: Camera) -> DepthMap:
+    """Return the nearest point of every pixel; a point covers just the pixel that it falls in.
+
+    Args:
+        points_posed: (N, 3), posed coordinates, finite, N < 2^31; points outside the picture are left out.
+        camera: where to look from.
+    """
+    return zbuffer_pair(points_posed, camera)[0]
+
+
+def zbuffer_pair(points_posed: NDArray[np.floating], camera: Camera) -> tuple[DepthMap, DepthMap]:
+    """Return what a camera sees and what its opposite sees, for the price of one projection."""
+    nearest = np.full(camera.size**2, _NO_NEAREST, dtype=np.int64)
+    farthest = np.full(camera.size**2, _NO_FARTHEST, dtype=np.int64)
+    inside = 0
+    for start in range(0, len(points_posed), _BLOCK):
+        pixel, key = _pack(points_posed[start : start + _BLOCK], start, camera)
+        np.minimum.at(nearest, pixel, key)
+        np.maximum.at(farthest, pixel, key)
+        inside += len(pixel)
+    outside = len(points_posed) - inside
+    other = camera.opposite()
+    mirror = (slice(None), slice(None, None, -1))
+    if np.array_equal(camera.rotation[0], other.rotation[0]):
+        mirror = (slice(None, None, -1), slice(None))
+    depth_hw, index_hw = _unpack(nearest, _NO_NEAREST, camera.size)
+    behind_hw, index_behind_hw = _unpack(farthest, _NO_FARTHEST, camera.size)
+    mirrored_hw: NDArray[np.float32] = np.ascontiguousarray(behind_hw[mirror]) * np.float32(-1.0)
+    return (
+        DepthMap(camera, depth_hw, index_hw, outside=outside),
+        DepthMap(other, mirrored_hw, np.ascontiguousarray(index_behind_hw[mirror]), outside=outside),
+    )
+
+
+def _pack(
+    points_posed: NDArray[np.floating], start: int, camera: Camera
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Flat pixel and key of the points inside the picture; `start` is the index of the first point.
+
+    The bits of a float32 are in the order of its value once those of negative numbers are flipped, so that keys compare
+    as depths do, and as indices where the depths are equal.
+    """
+    xy, depth = camera.pixels(points_posed)
+    bits = depth.astype(np.float32).view(np.int32)
+    key = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64)
+    key <<= 32
+    key |= np.arange(start, start + len(key), dtype=np.int64)
+    if len(xy) and xy.min() >= 0.0 and xy.max() < camera.size:
+        cell = xy.T.astype(np.int64)
+        return cell[1] * camera.size + cell[0], key
+    inside = ((xy >= 0.0) & (xy < camera.size)).all(axis=1)
+    cell = xy[inside].T.astype(np.int64)
+    return cell[1] * camera.size + cell[0], key[inside]
+
+
+def _unpack(best: NDArray[np.int64], empty: int, size: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Depth (H, W), NaN where empty, and index (H, W), -1 where empty."""
+    bits = (best >> 32).astype(np.int32)
+    depth = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).view(np.float32)
+    seen = best != empty
+    index = np.where(seen, best & 0xFFFFFFFF, -1).astype(np.int32)
+    return np.where(seen, depth, np.float32(np.nan)).reshape(size, size), index.reshape(size, size)
+
+
+def project(cloud: PointCloud, frame: ScanFrame, size: int) -> dict[Direction, DepthMap]:
+    """Return what is seen of a scan from the six sides, with closed surfaces; `size` is the side in pixels."""
+    density = surface_density(cloud.points)
+    posed = np.empty((3, len(cloud.points)), dtype=np.float32)
+    for start in range(0, posed.shape[1], _BLOCK):
+        posed[:, start : start + _BLOCK] = frame.posed(cloud.points[start : start + _BLOCK]).T
+    return {seen.camera.direction: close_surface(seen, density) for seen in _pairs(posed.T, frame, size)}
+
+
+def _pairs(posed: NDArray[np.float32], frame: ScanFrame, size: int) -> Iterator[DepthMap]:
+    for direction in ("front", "left", "top"):
+        yield from zbuffer_pair(posed, Camera.facing(direction, frame.half_extent_mm, size))
+
+
+@dataclass(frozen=True, eq=False)
+class ScanOrigin:
+    """Maps pixels of a view of a scan to points of the scan."""
+
+    index_hw: NDArray[np.int32]
+    """(H, W), row of `points` seen in a pixel; -1: background."""
+    points: NDArray[np.float64]
+    """(N, 3), all points of the scan, in its own coordinates and unit."""
+    camera: Camera
+    pose: NDArray[np.float64]
+    """(4, 4), rigid: scan coordinates to posed coordinates."""
+
+    @property
+    def mm_per_px(self) -> float:
+        """Side of one pixel on the part, in the scan's unit."""
+        return self.camera.mm_per_px
+
+    def locate(self, box_xyxyn: BoxXyxyn) -> Place:
+        """Return a visible point of the scan near the middle of a box, and the longest side of the box in mm.
+
+        It is the one nearest to the middle whose depth is usual for the middle half of the box (within three median
+        deviations of the median), so that a pixel seen past an edge or through a gap does not decide. A box that shows
+        only background gives the nearest visible point.
+        """
+        x0, y0, x1, y1 = (value * self.camera.size for value in box_xyxyn)
+        rows, columns = self._visible_near(x0, y0, x1, y1)
+        points = self.points[self.index_hw[rows, columns]]
+        away = self.pose[:3, :3].T @ self.camera.rotation[2]
+        depth = (points - points[0]) @ away / self.mm_per_px
+        unusual = np.abs(depth - np.median(depth))
+        aside = np.hypot(columns + 0.5 - (x0 + x1) / 2, rows + 0.5 - (y0 + y1) / 2)
+        best = points[np.argmin(np.where(unusual <= 3.0 * np.median(unusual) + 2.0, aside, np.inf))]
+        side = max(x1 - x0, y1 - y0) * self.mm_per_px
+        return Place(point_mm=(float(best[0]), float(best[1]), float(best[2])), size_mm=side)
+
+    def _visible_near(self, x0: float, y0: float, x1: float, y1: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Rows and columns of the visible pixels in the middle half of a box, else in the box, else the nearest one."""
+        quarter_x, quarter_y = (x1 - x0) / 4, (y1 - y0) / 4
+        for dx, dy in ((quarter_x, quarter_y), (0.0, 0.0)):
+            top, left = int(np.floor(y0 + dy)), int(np.floor(x0 + dx))
+            bottom, right = max(int(np.ceil(y1 - dy)), top + 1), max(int(np.ceil(x1 - dx)), left + 1)
+            rows, columns = np.nonzero(self.index_hw[max(top, 0) : bottom, max(left, 0) : right] >= 0)
+            if len(rows):
+                return rows + max(top, 0), columns + max(left, 0)
+        rows, columns = np.nonzero(self.index_hw >= 0)
+        if not len(rows):
+            raise ValueError("a view of a scan shows at least one point")
+        nearest = [np.argmin(np.hypot(columns + 0.5 - (x0 + x1) / 2, rows + 0.5 - (y0 + y1) / 2))]
+        return rows[nearest], columns[nearest]
