@@ -1,0 +1,44 @@
+"""A clip to grids of its frames: the frames stay on disk, and are decoded once to choose and once to draw."""
+
+from pathlib import Path
+
+from converters.frame_grid import draw_grids, fit_layout
+from converters.sample import VideoClip
+from converters.video_scan import ScannedFrames, choose_frames, scan_frames, scan_reader
+from converters.video_source import open_source
+from converters.view import View, ViewBudget
+
+
+def read_video(path: Path) -> VideoClip:
+    """Open a clip: mp4, mov, avi, mkv, webm (told by content), an animated gif, webp or png, or a folder of frames.
+
+    The whole clip is decoded once, one frame at a time: headers lie about the number of frames, and a file that breaks
+    off in the middle must not pass as a shorter clip. A folder's images are the frames in natural order; it keeps no
+    time, so that its frames have numbers only.
+
+    Raises:
+        ConversionError: missing, empty, truncated or damaged, no frame, frames of different sizes, or larger than
+            `video_source.MAX_FRAME_PIXELS` pixels.
+    """
+    source = open_source(path)
+    scan = scan_frames(source)
+    return VideoClip(
+        path=path,
+        size_hw=scan.size_hw,
+        frame_count=scan.frame_count,
+        fps=scan.fps,
+        frames=ScannedFrames(source, scan),
+        time_is_index=scan.time_is_index,
+    )
+
+
+def render_video(clip: VideoClip, budget: ViewBudget) -> list[View]:
+    """Draw grids of at most `budget.max_frames` frames, consecutive in time, each cell with its frame and second.
+
+    Raises:
+        ConversionError: the clip cannot be decoded any more.
+    """
+    scan = clip.frames.scan if isinstance(clip.frames, ScannedFrames) else scan_reader(clip.frames)
+    chosen = choose_frames(scan, budget.max_frames)
+    layout = fit_layout(clip.size_hw, len(chosen), budget)
+    return list(draw_grids(clip.frames(frozenset(chosen)), layout, clip))
