@@ -2,6 +2,7 @@
 
 import struct
 import sys
+import tokenize
 import zipfile
 import zlib
 
@@ -19,6 +20,7 @@ FAULTS: tuple[type[Exception], ...] = (
     TypeError,
     ValueError,
     struct.error,
+    tokenize.TokenError,  # of a corrupt .npy header
     zipfile.BadZipFile,
     zlib.error,
 )

@@ -3,7 +3,6 @@
 import json
 import logging
 import struct
-import tokenize
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +33,6 @@ _MAGIC: tuple[tuple[bytes, ScanFormat], ...] = (
 _OBJ_WORDS = frozenset({"v", "vn", "vt", "f", "o", "g", "mtllib", "usemtl", "s"})
 _OFF_WORDS = frozenset({"OFF", "COFF", "NOFF", "CNOFF"})
 _BINARY_SUFFIXES = frozenset({".ply", ".pcd", ".glb", ".gltf", ".npy", ".npz", ".tif", ".tiff"})
-_NUMPY_FAULTS: tuple[type[Exception], ...] = (*FAULTS, tokenize.TokenError)
 _SILENT = logging.NullHandler()
 _STL_HEAD, _STL_FACET = 84, 50
 _CLOUD_ARRAYS = ("points", "xyz", "vertices", "pointcloud", "point_cloud", "cloud", "pos", "coords", "arr_0")
@@ -219,7 +217,7 @@ def _load_array(path: Path, handle: BinaryIO) -> NDArray[np.generic]:
         return np.asarray(np.load(handle, allow_pickle=False))
     except ConversionError:
         raise
-    except _NUMPY_FAULTS as error:
+    except FAULTS as error:
         raise _broken(path, "NumPy file", error) from error
 
 
