@@ -48,3 +48,5 @@ class Verdict:
     """What was wrong with the reply and mended: an unknown rule id dropped, a box clipped."""
     samples: int = 1
     """Number of answers that it rests on."""
+    doubts: tuple[str, ...] = ()
+    """Why the opinion itself is in doubt (answers that disagree or could not be read): each is a reason to review."""
