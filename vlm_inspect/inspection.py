@@ -63,7 +63,7 @@ class ViewRecord(_Record):
 
 
 class Usage(_Record):
-    """Tokens and time of the model calls of one inspection."""
+    """Tokens of the model calls, and the time from the file to the result; of one reply: the time of its call."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
