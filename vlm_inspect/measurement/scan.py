@@ -1,0 +1,239 @@
+"""Checks of a point cloud: sizes, through holes, flatness, spacing, and how far it is from its references.
+
+Every length is in the scan's own unit (the rule book's `unit`). A scan is what its sensor saw: seen from one side, it
+has no back to measure, and a shadow looks like a hole.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.sample import PointCloud
+from vlm_inspect.errors import MeasurementError
+from vlm_inspect.measurement.alignment import PosedCloud
+from vlm_inspect.measurement.surface import Points, Surface, nearest, surface, thinned
+
+_MOST_POINTS = 60_000
+_END_NEIGHBOURS = 9
+"""Points whose median stands for one outermost point: noise and a stray point then move an end little."""
+_LONELY = 6.0
+"""A point this many times farther from its fifth neighbour than is usual belongs to no surface."""
+
+
+def length(cloud: PointCloud) -> float:
+    """Return the longest side of the smallest box around the part, in the scan's unit."""
+    return float(box_sides(cloud)[0])
+
+
+def width(cloud: PointCloud) -> float:
+    """Return the middle side of the smallest box around the part, in the scan's unit."""
+    return float(box_sides(cloud)[1])
+
+
+def height(cloud: PointCloud) -> float:
+    """Return the shortest side of the smallest box around the part, in the scan's unit."""
+    return float(box_sides(cloud)[2])
+
+
+def flatness(cloud: PointCloud) -> float:
+    """Return the peak-to-valley distance from the least-squares plane through the scan, in its unit.
+
+    The flatness deviation FLTt of ISO 12781-1 for the least-squares reference plane. It is taken on the whole scan,
+    so the scan must show one face only; stray points are left out, noise counts.
+    """
+    points = _together(cloud.points)
+    _, _, axes = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)
+    return float(np.ptp((points - points.mean(axis=0)) @ axes[2]))
+
+
+def point_spacing(cloud: PointCloud) -> float:
+    """Return the median distance of a point to its nearest neighbour, in the scan's unit."""
+    from scipy.spatial import cKDTree
+
+    points = np.unique(cloud.points, axis=0)
+    if len(points) < 2:
+        raise MeasurementError("all points of the scan are one and the same")
+    asked = points[:: max(1, len(points) // _MOST_POINTS)]
+    distances, _ = nearest(cKDTree(points), asked, 2)
+    return float(np.median(distances[:, 1]))
+
+
+def max_deviation(query: PosedCloud, references: Sequence[PosedCloud]) -> float:
+    """Return the largest distance between the scan and its nearest reference, both ways, in its unit.
+
+    Both ways, so that missing material counts. Distances are taken to local planes and averaged over six neighbours,
+    so that one noisy point does not decide. The nearest reference is the one with the lowest RMS deviation.
+    """
+    there, back = _nearest_deviations(query, tuple(references))
+    return float(max(there.max(), back.max()))
+
+
+def rms_deviation(query: PosedCloud, references: Sequence[PosedCloud]) -> float:
+    """Return the root mean square distance between the scan and its nearest reference, both ways, in its unit."""
+    return _rms(*_nearest_deviations(query, tuple(references)))
+
+
+def hole_count(cloud: PointCloud) -> float:
+    """Return the number of through holes.
+
+    A closed mesh has them in its topology (mesh.py). Of points, the silhouettes along the three axes of the smallest
+    box are filled in, and patches of background that the part encloses are counted, so a hole counts when it goes
+    straight through along one of these axes and is wider than about five point spacings.
+    """
+    from vlm_inspect.measurement.mesh import is_closed, through_holes
+
+    if cloud.mesh is not None and is_closed(cloud.mesh):
+        return float(through_holes(cloud.mesh))
+    points = _together(cloud.points)
+    posed = points @ box_axes(points)
+    return float(sum(_enclosed_patches(np.delete(posed, axis, axis=1)) for axis in range(3)))
+
+
+@lru_cache(maxsize=2)
+def box_sides(cloud: PointCloud) -> NDArray[np.float64]:
+    """Return the sides (3,) of the smallest box around the part, longest first, in the scan's unit.
+
+    Of a mesh the vertices count as they are. Of points, stray ones are left out, and each end of the box is where the
+    median of an outermost point and its neighbours lies, since the outermost of many noisy points is far out.
+    """
+    if cloud.mesh is not None:
+        vertices = cloud.mesh.vertices[np.unique(cloud.mesh.faces)]
+        return np.sort(np.ptp(vertices @ box_axes(vertices), axis=0))[::-1]
+    points = _together(cloud.points)
+    posed = points @ box_axes(points)
+    if len(posed) < 50 * _END_NEIGHBOURS:
+        return np.sort(np.ptp(posed, axis=0))[::-1]
+    return np.sort([_extent(posed, axis) for axis in range(3)])[::-1]
+
+
+def box_axes(points: Points) -> NDArray[np.float64]:
+    """Return the axes, as columns (3, 3), of the box of least volume that has one face on the convex hull.
+
+    O'Rourke, "Finding minimal enclosing boxes" (1985), shows that the smallest box may touch with edges only; one
+    with a face on the hull is at most little larger, and is found by trying the hull's faces.
+    """
+    from scipy.spatial import ConvexHull, QhullError
+
+    centred = points - points.mean(axis=0)
+    try:
+        hull = ConvexHull(centred[thinned(centred, _MOST_POINTS)])
+    except QhullError:  # flat or straight: the principal axes are exact there
+        return np.ascontiguousarray(np.linalg.svd(centred, full_matrices=False)[2].T)
+    corners = hull.points[hull.vertices]
+    tried = [_frame_on(normal, corners) for normal in _face_normals(hull.points, hull.simplices)]
+    return min(tried, key=lambda axes: float(np.prod(np.ptp(corners @ axes, axis=0))))
+
+
+def _face_normals(points: Points, faces: NDArray[np.int32], *, most: int = 120) -> Points:
+    """Return normals (K, 3) of the hull's largest faces, nearly parallel ones once, and the principal axes."""
+    a, b, c = (points[faces[:, i]] for i in range(3))
+    normals = np.cross(b - a, c - a)
+    area = np.linalg.norm(normals, axis=1)
+    normals = normals[area > 0] / area[area > 0, None]
+    normals *= np.where(normals[:, [2]] < 0, -1.0, 1.0)
+    cell, first = np.unique(np.round(normals, 2), axis=0, return_inverse=True)
+    share = np.bincount(first.ravel(), weights=area[area > 0], minlength=len(cell))
+    largest = np.argsort(-share, kind="stable")[:most]
+    mean = np.stack([np.bincount(first.ravel(), normals[:, i] * area[area > 0]) for i in range(3)], axis=1)[largest]
+    principal = np.linalg.svd(points[np.unique(faces)], full_matrices=False)[2]
+    return np.concatenate([mean / np.linalg.norm(mean, axis=1, keepdims=True), principal])
+
+
+def _frame_on(normal: NDArray[np.float64], corners: Points) -> NDArray[np.float64]:
+    """Return axes (3, 3) of the smallest box whose one face has this normal.
+
+    The smallest rectangle around a flat convex outline has a side along one of its edges (Freeman and Shapira, 1975).
+    """
+    from scipy.spatial import ConvexHull, QhullError
+
+    basis = np.linalg.svd(normal[None])[2]
+    across = basis[1:]
+    flat = corners @ across.T
+    try:
+        outline = flat[ConvexHull(flat).vertices]
+    except QhullError:
+        return np.ascontiguousarray(basis.T)
+    edges = np.roll(outline, -1, axis=0) - outline
+    angles = np.arctan2(edges[:, 1], edges[:, 0]) % (np.pi / 2)
+    angles = angles[np.unique(np.round(angles, 4), return_index=True)[1]]
+    u = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    v = np.stack([-u[:, 1], u[:, 0]], axis=1)
+    area = np.ptp(outline @ u.T, axis=0) * np.ptp(outline @ v.T, axis=0)
+    best = int(np.argmin(area))
+    return np.stack([basis[0], u[best] @ across, v[best] @ across], axis=1)
+
+
+def _extent(posed: Points, axis: int) -> float:
+    """Return the extent along one axis of posed points, each end the median of neighbours."""
+    from scipy.spatial import cKDTree
+
+    order = np.argsort(posed[:, axis], kind="stable")
+    tree = cKDTree(posed)
+    ends = []
+    for outermost in (order[:200], order[-200:]):
+        _, near = nearest(tree, posed[outermost], _END_NEIGHBOURS)
+        ends.append(np.median(posed[near, axis], axis=1))
+    return float(ends[1].max() - ends[0].min())
+
+
+def _together(points: Points) -> Points:
+    """Return the points without stray ones."""
+    from scipy.spatial import cKDTree
+
+    points = points[thinned(points, _MOST_POINTS)]
+    if len(points) < 20:
+        return points
+    distances, _ = nearest(cKDTree(points), points, 6)
+    reach = distances[:, -1]
+    kept = reach <= _LONELY * max(float(np.median(reach)), 1e-12)
+    return points[kept] if kept.mean() > 0.5 else points
+
+
+def _enclosed_patches(flat: NDArray[np.float64]) -> int:
+    """Count the patches of background that a silhouette, drawn from points (N, 2), encloses."""
+    from scipy import ndimage
+    from scipy.spatial import cKDTree
+
+    sides = np.ptp(flat, axis=0)
+    # Many points share a place in the silhouette: only those of the thinnest places say how finely it can be drawn.
+    distances, _ = nearest(cKDTree(flat), flat[:: max(1, len(flat) // 5000)], 4)
+    pixel = max(float(np.quantile(distances[:, -1], 0.98)) * 1.25, float(sides.max()) / 1500)
+    rows, columns = (((flat - flat.min(axis=0)) / pixel).astype(int) + 2).T
+    filled = np.zeros((rows.max() + 3, columns.max() + 3), dtype=bool)
+    filled[rows, columns] = True
+    filled = ndimage.binary_closing(filled, iterations=1)
+    labels, count = ndimage.label(~filled)
+    areas = np.bincount(labels.ravel(), minlength=count + 1)
+    enclosed = [i for i in range(1, count + 1) if i != labels[0, 0] and areas[i] >= 20]
+    return len(enclosed)
+
+
+@lru_cache(maxsize=2)
+def _nearest_deviations(
+    query: PosedCloud, references: tuple[PosedCloud, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the distances scan -> nearest reference (N,) and back (M,)."""
+    own = _posed_surface(query)
+    pairs = [deviations(own, _posed_surface(reference)) for reference in references]
+    return min(pairs, key=lambda pair: _rms(*pair))
+
+
+def deviations(query: Surface, reference: Surface) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return distances (N,) of a scan's surface to a reference's and (M,) back, in their unit, noise averaged out.
+
+    Points are first moved onto their own local planes, and their distances averaged over six neighbours.
+    """
+    there = query.average(reference.distances(query.smoothed))
+    back = reference.average(query.distances(reference.smoothed))
+    return there, back
+
+
+def _posed_surface(posed: PosedCloud) -> Surface:
+    points = posed.points
+    return surface(points[thinned(points, _MOST_POINTS)])
+
+
+def _rms(there: NDArray[np.float64], back: NDArray[np.float64]) -> float:
+    return float(np.sqrt(0.5 * ((there**2).mean() + (back**2).mean())))
