@@ -1,0 +1,138 @@
+"""Curves against references: a burst is found in time, normal curves stay inside, with and without a common start."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converters.sample import Series
+from converters.series import render_series
+from converters.view import View, ViewBudget
+from vlm_inspect.evidence import AnomalyMap
+from vlm_inspect.localization.series_deviation import ReferenceWindows, prepare_curves, series_deviation
+
+RATE = 200
+
+
+def motor(seed: int, *, burst_s: float | None = None, length_s: float = 10.0, rate: int = RATE) -> Series:
+    """A running motor: the phase is random; two channels, the burst in the second alone."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(0, length_s, 1 / rate)
+    turn = 2 * np.pi * 12 * time + rng.uniform(0, 6)
+    x = np.sin(turn) + 0.15 * rng.normal(size=len(time))
+    y = 0.5 * np.sin(2 * turn) + 0.15 * rng.normal(size=len(time))
+    if burst_s is not None:
+        y += 1.5 * np.exp(-(((time - burst_s) / 0.15) ** 2)) * np.sin(2 * np.pi * 60 * time)
+    return Series(Path("motor.csv"), time, np.column_stack([x, y]), ("x", "y"), ("g", "g"))
+
+
+def press(seed: int, *, at_s: float = 4.0) -> Series:
+    """A press stroke: always at the same second."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(0, 10, 1 / RATE)
+    force = 5 * np.exp(-(((time - at_s) / 0.6) ** 2)) + 0.05 * rng.normal(size=len(time))
+    return Series(Path("press.csv"), time, force[:, None], ("force",), ("kN",))
+
+
+def peak_s(one: AnomalyMap, views: list[View]) -> float:
+    x = int(one.values.max(axis=0).argmax()) / one.values.shape[1]
+    return float(views[one.view].origin.locate((x, 0, x, 1)).time_s)
+
+
+@pytest.fixture(scope="module")
+def ready() -> ReferenceWindows:
+    return prepare_curves([motor(i) for i in range(4)])
+
+
+@pytest.fixture(scope="module")
+def views() -> list[View]:
+    return render_series(motor(0), ViewBudget())
+
+
+@pytest.mark.parametrize("burst_s", [0.4, 3.3, 9.7])
+def test_a_burst_is_found_within_half_a_second(ready: ReferenceWindows, views: list[View], burst_s: float) -> None:
+    (found,) = series_deviation(motor(50, burst_s=burst_s), ready, views)
+    assert found.probability > 0.9
+    assert peak_s(found, views) == pytest.approx(burst_s, abs=0.5)
+    top, bottom = views[0].origin.panels
+    quiet, loud = (found.values[p.box_xyxy[1] : p.box_xyxy[3]].max() for p in (top, bottom))
+    assert loud > 2 * quiet
+
+
+def test_normal_curves_of_any_phase_length_and_start_stay_inside(ready: ReferenceWindows, views: list[View]) -> None:
+    assert not ready.synchronous
+    normal = [motor(100 + i) for i in range(12)] + [motor(120, length_s=7.0), motor(121, length_s=14.0)]
+    late = motor(122)
+    normal.append(Series(late.path, late.time_s + 1e6, late.values, late.names, late.units))
+    for curve in normal:
+        (found,) = series_deviation(curve, ready, render_series(curve, ViewBudget()))
+        assert found.probability < 0.5
+
+
+def test_a_stroke_at_the_wrong_second_is_found_only_in_a_synchronous_class() -> None:
+    ready = prepare_curves([press(i) for i in range(4)])
+    assert ready.synchronous
+    views = render_series(press(0), ViewBudget())
+    (late,) = series_deviation(press(50, at_s=7.0), ready, views)
+    (normal,) = series_deviation(press(51), ready, views)
+    assert late.probability > 0.9
+    assert normal.probability < 0.5
+    assert min(abs(peak_s(late, views) - second) for second in (4.0, 7.0)) < 1.0  # it lacks at 4 s, is there at 7 s
+
+
+def test_maps_fit_the_plot_and_stay_inside_its_panels(ready: ReferenceWindows, views: list[View]) -> None:
+    (found,) = series_deviation(motor(60), ready, views)
+    assert found.values.shape == views[0].size_hw
+    assert found.values.dtype == np.float32
+    inside = np.zeros(views[0].size_hw, dtype=bool)
+    for panel in views[0].origin.panels:
+        x0, y0, x1, y1 = panel.box_xyxy
+        inside[y0:y1, x0:x1] = True
+    assert not found.values[~inside].any()
+    assert (found.values[inside] > 0).all()
+    assert (found.source, found.tolerance) == ("deviation", ready.tolerance)
+    assert found.nearest_reference in range(4)
+
+
+def test_without_references_the_rarest_second_is_shown_uncalibrated(views: list[View]) -> None:
+    (found,) = series_deviation(motor(50, burst_s=6.0), [], views)
+    assert (found.source, found.tolerance, found.nearest_reference) == ("rarity", None, None)
+    assert peak_s(found, views) == pytest.approx(6.0, abs=0.5)
+
+
+def test_one_reference_finds_the_place_and_sets_no_tolerance(views: list[View]) -> None:
+    (found,) = series_deviation(motor(50, burst_s=6.0), [motor(0)], views)
+    assert found.tolerance is None
+    assert peak_s(found, views) == pytest.approx(6.0, abs=0.5)
+
+
+def test_channels_are_matched_by_name(ready: ReferenceWindows) -> None:
+    curve = motor(50, burst_s=5.0)
+    swapped = Series(curve.path, curve.time_s, curve.values[:, ::-1].copy(), ("y", "x"), curve.units)
+    views = render_series(swapped, ViewBudget())
+    (found,) = series_deviation(swapped, ready, views)
+    first, second = (found.values[p.box_xyxy[1] : p.box_xyxy[3]].max() for p in views[0].origin.panels)
+    assert first > 2 * second
+    other = Series(curve.path, curve.time_s, curve.values[:, :1], ("x",), ("g",))
+    assert series_deviation(other, ready, render_series(other, ViewBudget())) == []
+
+
+def test_a_gap_of_missing_values_and_another_rate(ready: ReferenceWindows, views: list[View]) -> None:
+    gappy = motor(50)
+    gappy.values[800:1100, 0] = np.nan
+    (found,) = series_deviation(gappy, ready, views)
+    assert found.probability > 0.5
+    assert 3.9 < peak_s(found, views) < 5.6
+    all_missing = Series(gappy.path, gappy.time_s, np.full_like(gappy.values, np.nan), gappy.names, gappy.units)
+    assert np.isfinite(series_deviation(all_missing, ready, views)[0].values).all()
+
+
+@pytest.mark.parametrize("count", [2, 3, 20])
+def test_short_curves_do_not_break_it(count: int) -> None:
+    def short(seed: int) -> Series:
+        rng = np.random.default_rng(seed)
+        return Series(Path("s.csv"), np.arange(float(count)), rng.normal(size=(count, 1)), ("x",), ("",))
+
+    (found,) = series_deviation(short(0), [short(1), short(2)], render_series(short(0), ViewBudget()))
+    assert np.isfinite(found.values).all()
+    assert np.isfinite(found.score)
