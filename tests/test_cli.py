@@ -1,0 +1,290 @@
+"""The command line from the outside: what it prints, where, and with which exit code."""
+
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.backends.openai_server import OpenAIServer, answer, status
+from vlm_inspect import cli
+
+NORMAL = {"reasoning": "Nothing differs from the rules.", "anomalous": False, "probability": 0.03}
+ANOMALOUS = {
+    "reasoning": "There is a dark spot in the middle.",
+    "anomalous": True,
+    "probability": 0.97,
+    "answer": "In the middle of the plate.",
+    "rules": [{"id": "clean", "status": "fail", "reason": "a dark spot", "view": 0}],
+    "defects": [{"type": "spot", "view": 0, "box": [400, 400, 600, 600], "severity": "major", "description": "dark"}],
+}
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    for name in ("VLM_INSPECT_MODEL", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+    def call(*arguments: object) -> Ran:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            cli.main([str(a) for a in arguments])
+        out, err = capfd.readouterr()
+        assert isinstance(left.value.code, int)
+        return Ran(left.value.code, out, err)
+
+    return call
+
+
+def plate(path: Path, *, seed: int = 0, spot: bool = False) -> Path:
+    """A grey plate with grain; `spot`: a dark disc in its middle."""
+    rng = np.random.default_rng(seed)
+    grey = 150 + 6 * rng.standard_normal((160, 160))
+    if spot:
+        y, x = np.mgrid[:160, :160]
+        grey[(y - 80) ** 2 + (x - 80) ** 2 < 14**2] = 30
+    Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8)).convert("RGB").save(path)
+    return path
+
+
+@pytest.fixture
+def plates(tmp_path: Path) -> Path:
+    """A folder with a rule book, four references, a normal plate and one with a spot."""
+    (tmp_path / "normal").mkdir()
+    for i in range(4):
+        plate(tmp_path / "normal" / f"{i}.png", seed=i)
+    plate(tmp_path / "clean.png", seed=10)
+    plate(tmp_path / "spot.png", seed=11, spot=True)
+    (tmp_path / "plate.yaml").write_text(
+        "class_name: plate\n"
+        "rules:\n"
+        "  - {id: clean, text: The plate carries no spot.}\n"
+        "defects: [spot]\n"
+        "references: [normal/*.png]\n"
+    )
+    return tmp_path
+
+
+def test_offline_a_normal_part_is_ok_and_an_anomalous_one_ng(run: Run, plates: Path) -> None:
+    rules = ("--rules", plates / "plate.yaml")
+    clean = run("ask", plates / "clean.png", *rules)
+    assert clean.code == 0, clean
+    assert "OK" in clean.out
+    spot = run("ask", plates / "spot.png", *rules, "--json", "-")
+    assert spot.code == 1, spot
+    inspection = json.loads(spot.out)
+    assert inspection["outcome"] == "NG"
+    assert inspection["model"] == "evidence"
+    assert inspection["localizer"] == "memory"
+    x0, y0, x1, y1 = inspection["defects"][0]["box_xyxyn"]
+    assert x0 < 0.5 < x1
+    assert y0 < 0.5 < y1
+
+
+def test_without_references_doubt_is_review(run: Run, plates: Path) -> None:
+    done = run("ask", plates / "clean.png", "--json", "-")
+    assert done.code == 3
+    assert json.loads(done.out)["review_reasons"]
+
+
+def test_a_reference_is_not_judged_by_itself(run: Run, plates: Path) -> None:
+    done = run("ask", plates / "normal" / "0.png", "--rules", plates / "plate.yaml", "--json", "-")
+    assert len(json.loads(done.out)["provenance"]["references_sha256"]) == 3
+
+
+def test_a_remote_model_is_asked_and_its_words_come_back(
+    run: Run, plates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-sentinel")
+    with OpenAIServer([answer(ANOMALOUS)]) as server:
+        done = run(
+            "ask", plates / "spot.png", "--rules", plates / "plate.yaml", "--question", "Where is it?", "--json", "-",
+            "--model", "openai:tiny", "--base-url", server.base_url,
+        )  # fmt: skip
+        assert len(server.requests) == 1
+    assert done.code == 1, done
+    inspection = json.loads(done.out)
+    assert inspection["answer"] == "In the middle of the plate."
+    assert inspection["defects"][0]["source"] == "both"
+    assert inspection["model"] == "openai:tiny"
+    assert "sk-sentinel" not in done.out + done.err
+
+
+def test_a_model_that_contradicts_the_heatmap_is_review(run: Run, plates: Path) -> None:
+    with OpenAIServer([answer(NORMAL | {"probability": 0.0})]) as server:
+        done = run(
+            "ask", plates / "spot.png", "--rules", plates / "plate.yaml",
+            "--model", "openai:tiny", "--base-url", server.base_url,
+        )  # fmt: skip
+    assert done.code == 3, done
+
+
+def test_samples_are_asked_for_and_shared_out(run: Run, plates: Path) -> None:
+    with OpenAIServer([answer(ANOMALOUS)]) as server:
+        done = run(
+            "ask", plates / "spot.png", "--rules", plates / "plate.yaml", "--samples", "3", "--json", "-",
+            "--model", "openai:tiny", "--base-url", server.base_url,
+        )  # fmt: skip
+        asked = sum(request.body.get("n") or 1 for request in server.requests)
+    assert asked == 3
+    assert json.loads(done.out)["outcome"] == "NG"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "hint"), [(status(401), "OPENAI_API_KEY"), (status(404), "tiny")], ids=["401", "404"]
+)
+def test_a_rejected_request_is_an_error_not_a_verdict(run: Run, plates: Path, behaviour: object, hint: str) -> None:
+    with OpenAIServer([behaviour]) as server:  # type: ignore[list-item]  # parametrize loses the type
+        done = run("ask", plates / "clean.png", "--model", "openai:tiny", "--base-url", server.base_url)
+    assert_one_line_error(done, hint)
+
+
+def test_an_unreachable_server_is_an_error(run: Run, plates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vlm_inspect.backends import openai_compatible
+
+    monkeypatch.setattr(openai_compatible.time, "sleep", lambda s: None)
+    done = run("ask", plates / "clean.png", "--model", "openai:tiny", "--base-url", "http://127.0.0.1:9/v1")
+    assert_one_line_error(done, "127.0.0.1:9")
+
+
+def test_outputs_are_written_beside_the_terminal_result(run: Run, plates: Path) -> None:
+    files = [plates / name for name in ("r.json", "r.html", "r.png")]
+    done = run(
+        "ask", plates / "spot.png", "--rules", plates / "plate.yaml",
+        "--json", files[0], "--html", files[1], "--overlay", files[2],
+    )  # fmt: skip
+    assert done.code == 1, done
+    assert "NG" in done.out
+    assert json.loads(files[0].read_text())["outcome"] == "NG"
+    assert files[1].read_text().startswith("<!doctype html>")
+    with Image.open(files[2]) as picture:
+        picture.load()
+        assert picture.format == "PNG"
+
+
+def assert_one_line_error(done: Ran, *hints: str) -> None:
+    assert done.code == 2, done
+    assert done.out == ""
+    assert done.err.count("\n") == 1, done.err
+    assert done.err.startswith("vlm-inspect: error: ")
+    for hint in hints:
+        assert hint in done.err
+
+
+def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
+    """What is wrong -> the command, and a word that its one line must hold."""
+    photo = plate(folder / "photo.png")
+
+    def file(name: str, data: bytes) -> Path:
+        (folder / name).write_bytes(data)
+        return folder / name
+
+    def rules(name: str, text: str) -> list[object]:
+        return [photo, "--rules", file(name, text.encode())]
+
+    png = photo.read_bytes()
+    (folder / "no_frames").mkdir()
+    (folder / "no_frames" / "notes.txt").write_text("nothing here")
+    head = "class_name: plate\nrules:\n"
+    return {
+        "missing file": ([folder / "nowhere.png"], "nowhere.png"),
+        "empty file": ([file("empty.png", b"")], "empty"),
+        "truncated image": ([file("cut.png", png[: len(png) // 2])], "cut.png"),
+        "text as image": ([file("text.png", b"hello, this is no picture\n" * 5)], "text.png"),
+        "csv of words": ([file("words.csv", b"some,words\nand,more\nwords,here\n")], "words.csv"),
+        "one point": ([file("one.xyz", b"1 2 3\n"), "--as", "point_cloud"], "one.xyz"),
+        "no finite point": ([file("nan.xyz", b"nan nan nan\n" * 9), "--as", "point_cloud"], "nan.xyz"),
+        "folder without frames": ([folder / "no_frames"], "no_frames"),
+        "video without frame": ([file("v.mp4", b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom")], "v.mp4"),
+        "unknown key": (rules("key.yaml", "class_name: plate\nrulez: []\n"), "rulez"),
+        "duplicate id": (rules("twice.yaml", head + "  - {id: a, text: x}\n  - {id: a, text: y}\n"), "twice.yaml"),
+        "wrong type": (rules("type.yaml", head + "  - {id: a, text: x, severity: awful}\n"), "severity"),
+        "python tag": (rules("tag.yaml", "class_name: !!python/object/apply:os.getcwd []\n"), "tag.yaml"),
+        "alias bomb": (rules("bomb.yaml", alias_bomb()), "bomb.yaml"),
+        "unknown measure": (
+            rules("m.yaml", head + "  - {id: a, text: x, check: {measure: lenght, min: 1}}\n"),
+            "length",
+        ),
+        "missing reference": ([photo, "--reference", folder / "gone" / "*.png"], "gone"),
+        "reference of another kind": ([photo, "--reference", file("curve.csv", b"1,2\n2,3\n3,4\n")], "curve.csv"),
+        "rules missing": ([photo, "--rules", folder / "gone.yaml"], "gone.yaml"),
+        "unknown model": ([photo, "--model", "magic:9"], "magic"),
+        "unknown localizer": ([photo, "--localizer", "magic"], "magic"),
+        "output folder missing": ([photo, "--html", folder / "gone" / "r.html"], "gone"),
+        "output is a folder": ([photo, "--json", folder / "no_frames"], "no_frames"),
+        "unknown option": ([photo, "--bogus"], "--bogus"),
+    }
+
+
+def alias_bomb() -> str:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
+    return "\n".join([*lines, "class_name: *a11", ""])
+
+
+WRONG = (
+    "missing file", "empty file", "truncated image", "text as image", "csv of words", "one point", "no finite point",
+    "folder without frames", "video without frame", "unknown key", "duplicate id", "wrong type", "python tag",
+    "alias bomb", "unknown measure", "missing reference", "reference of another kind", "rules missing",
+    "unknown model", "unknown localizer", "output folder missing", "output is a folder", "unknown option",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_bad_input_is_one_line_and_leaves_nothing(run: Run, tmp_path: Path, wrong: str) -> None:
+    arguments, hint = bad_inputs(tmp_path)[wrong]
+    before = sorted(tmp_path.rglob("*"))
+    overlay = [] if "--html" in arguments else ["--overlay", tmp_path / "r.png"]
+    done = run("ask", *arguments, *overlay)
+    assert_one_line_error(done, hint)
+    assert sorted(tmp_path.rglob("*")) == before, "something was left behind"
+
+
+def test_every_wrong_input_is_tried(tmp_path: Path) -> None:
+    assert set(WRONG) == set(bad_inputs(tmp_path))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_unwritable_output_is_found_before_the_part_is_read(run: Run, plates: Path) -> None:
+    locked = plates / "locked"
+    locked.mkdir()
+    locked.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    assert_one_line_error(run("ask", plates / "nowhere.png", "--json", locked / "r.json"), "locked")
+
+
+def test_a_bug_exits_with_2_and_debug_shows_where(run: Run, plates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vlm_inspect import inspector
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(inspector, "gather", broken)
+    assert_one_line_error(run("ask", plates / "clean.png"), "a bug")
+    assert "Traceback" in run("ask", plates / "clean.png", "--debug").err
+
+
+def test_debug_shows_what_is_sent(run: Run, plates: Path) -> None:
+    done = run("ask", plates / "clean.png", "--rules", plates / "plate.yaml", "--debug")
+    assert "The plate carries no spot." in done.err
+    assert "[image: " in done.err
+
+
+@pytest.mark.parametrize("command", [(), ("ask",), ("demo",)])
+def test_help_has_a_runnable_example(run: Run, command: tuple[str, ...]) -> None:
+    done = run(*command, "--help")
+    assert done.code == 0
+    assert "Example:" in done.out

@@ -1,0 +1,96 @@
+"""`gather`: everything that is measured before the model is asked.
+
+Two kinds of maps are made. A localizer compares pictures with pictures (`localization/`). Scans and curves are also
+compared with their references as numbers, in mm and in the curve's own units: their deviation. Hot areas of both
+become regions; the checks of the rule book become measurements.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from converters.sample import PointCloud, Sample, Series
+from converters.view import View
+from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region
+from vlm_inspect.localization.localizer import Localizer
+from vlm_inspect.references import Part, ReferenceSet
+from vlm_inspect.rules import RuleBook
+
+MAX_REGIONS = 8
+"""Most regions over all views; the hottest are kept."""
+REGIONS_PER_VIEW = 4
+
+
+def gather(
+    part: Part, references: ReferenceSet, rules: RuleBook, localizer: Localizer | None
+) -> tuple[tuple[View, ...], Evidence]:
+    """Localize on every view, compare with the references, measure every check.
+
+    Returns:
+        The views, pictures of a scan's deviation included, and the evidence over them.
+
+    Raises:
+        LocalizerError: the localizer or its weights cannot be used.
+    """
+    views, maps, regions = _deviation(part, references, rules)
+    if localizer is not None:
+        found = localizer.localize(part.views, references.views)
+        maps += found
+        regions += _regions(found, views, rules)
+    evidence = Evidence(
+        maps=tuple(maps),
+        regions=tuple(sorted(regions, key=lambda region: -region.score)[:MAX_REGIONS]),
+        measurements=_measurements(part, references, rules),
+        reference_count=len(references),
+        localizer="none" if localizer is None else localizer.name,
+        notes=_notes(part.sample),
+    )
+    return views, evidence
+
+
+def _deviation(
+    part: Part, references: ReferenceSet, rules: RuleBook
+) -> tuple[tuple[View, ...], list[AnomalyMap], list[Region]]:
+    """Compare as numbers; returns the views with the pictures of the deviation, its maps and its regions."""
+    if part.posed is not None and references.surfaces is not None:
+        from vlm_inspect.localization.scan_deviation import scan_deviation
+
+        found = scan_deviation(part.posed, references.surfaces, part.views, unit=rules.unit)
+        views = (*part.views, *found.views)
+        noted = [
+            replace(region, note=found.note(region.view, region.box_xyxyn, rules.unit))
+            for region in _regions(found.maps, views, rules)
+        ]
+        return views, list(found.maps), noted
+    if isinstance(part.sample, Series):
+        from vlm_inspect.localization.series_deviation import series_deviation
+
+        maps = series_deviation(part.sample, references.windows or (), part.views)
+        return part.views, maps, _regions(maps, part.views, rules)
+    return part.views, [], []
+
+
+def _regions(maps: Sequence[AnomalyMap], views: Sequence[View], rules: RuleBook) -> list[Region]:
+    from vlm_inspect.localization.regions import find_regions
+
+    return [
+        region
+        for one in maps
+        for region in find_regions(one, views[one.view], ignore=rules.ignore, max_regions=REGIONS_PER_VIEW)
+    ]
+
+
+def _measurements(part: Part, references: ReferenceSet, rules: RuleBook) -> tuple[Measurement, ...]:
+    from vlm_inspect.measurement.check import measure
+
+    posed = None if part.posed is None else (part.posed, references.posed)
+    return tuple(
+        measure(rule, part.sample, references.samples, unit=rules.unit, posed=posed)
+        for rule in rules.rules
+        if rule.check is not None
+    )
+
+
+def _notes(sample: Sample) -> tuple[str, ...]:
+    if isinstance(sample, PointCloud) and sample.dropped:
+        return (f"{sample.dropped} points of the scan were NaN or infinite and were left out.",)
+    return ()

@@ -1,0 +1,180 @@
+"""`ReferenceSet`: the known-normal samples of a class, read, aligned and rendered once.
+
+Scans are compared in one frame: the canonical pose of the first reference. Every other scan, the inspected part
+included, is aligned to it and drawn through the same window, so that a pixel means the same millimetres everywhere.
+Curves share their axes in the same way.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from glob import glob
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from converters.digest import sha256_of
+from converters.errors import ConversionError
+from converters.pose import ScanFrame
+from converters.registry import read, render
+from converters.sample import PointCloud, Sample, SampleKind, Series
+from converters.series_plot import Limits
+from converters.view import View, ViewBudget
+from vlm_inspect.errors import ReferenceSampleError
+from vlm_inspect.measurement.alignment import PosedCloud
+
+if TYPE_CHECKING:
+    from vlm_inspect.localization.scan_deviation import ReferenceSurfaces
+    from vlm_inspect.localization.series_deviation import ReferenceWindows
+
+WINDOW_MARGIN = 1.1
+"""The window of a class is this much larger than its first reference needs, so that foreign material stays in sight."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """What all samples of a class share when they are drawn: the frame of scans, the value ranges of curves."""
+
+    anchor: PointCloud | None = None
+    frame: ScanFrame | None = None
+    """Scan coordinates of the anchor to the common frame."""
+    limits: tuple[Limits, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A sample as it is compared: its views, and for a scan the frame whose pose maps it to the common one."""
+
+    sample: Sample
+    views: tuple[View, ...]
+    frame: ScanFrame | None = None
+
+    @property
+    def posed(self) -> PosedCloud | None:
+        """The scan in the common frame; None for what is no scan."""
+        if self.frame is None or not isinstance(self.sample, PointCloud):
+            return None
+        return PosedCloud(self.sample, self.frame.pose)
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceSet:
+    """The references of one inspection, all of one kind; may be empty."""
+
+    parts: tuple[Part, ...] = ()
+    sha256: tuple[str, ...] = ()
+    stage: Stage = Stage()
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """The references as read."""
+        return tuple(part.sample for part in self.parts)
+
+    @property
+    def views(self) -> tuple[tuple[View, ...], ...]:
+        """The views of every reference."""
+        return tuple(part.views for part in self.parts)
+
+    @cached_property
+    def posed(self) -> tuple[PosedCloud, ...]:
+        """The reference scans in their common frame."""
+        return tuple(posed for part in self.parts if (posed := part.posed) is not None)
+
+    @cached_property
+    def surfaces(self) -> "ReferenceSurfaces | None":
+        """What scans are compared with, made ready once; None without reference scans."""
+        from vlm_inspect.localization.scan_deviation import prepare_references
+
+        return prepare_references(self.posed) if self.posed else None
+
+    @cached_property
+    def windows(self) -> "ReferenceWindows | None":
+        """What curves are compared with, made ready once; None without reference curves."""
+        from vlm_inspect.localization.series_deviation import prepare_curves
+
+        curves = [sample for sample in self.samples if isinstance(sample, Series)]
+        return prepare_curves(curves) if curves else None
+
+    def without(self, sha256: str) -> "ReferenceSet":
+        """Leave out the reference with that digest: a part is never judged by itself."""
+        kept = [i for i, digest in enumerate(self.sha256) if digest != sha256]
+        if len(kept) == len(self.parts):
+            return self
+        return ReferenceSet(tuple(self.parts[i] for i in kept), tuple(self.sha256[i] for i in kept), self.stage)
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+
+def load_references(paths: Sequence[Path], kind: SampleKind, budget: ViewBudget) -> ReferenceSet:
+    """Read, align and render the references.
+
+    Raises:
+        ReferenceSampleError: one is missing, unreadable, or of another kind than the source.
+    """
+    samples = [_read_reference(path, kind) for path in paths]
+    stage = set_stage(samples)
+    return ReferenceSet(
+        parts=tuple(present(sample, stage, budget) for sample in samples),
+        sha256=tuple(sha256_of(path) for path in paths),
+        stage=stage,
+    )
+
+
+def set_stage(samples: Sequence[Sample]) -> Stage:
+    """Return what the samples share when they are drawn; nothing, where there are none."""
+    from converters.pose import canonical_frame
+    from converters.series import shared_limits
+
+    scans = [sample for sample in samples if isinstance(sample, PointCloud)]
+    if scans:
+        own = canonical_frame(scans[0])
+        return Stage(anchor=scans[0], frame=replace(own, half_extent_mm=own.half_extent_mm * WINDOW_MARGIN))
+    curves = [sample for sample in samples if isinstance(sample, Series)]
+    return Stage(limits=shared_limits(curves)) if curves else Stage()
+
+
+def present(sample: Sample, stage: Stage, budget: ViewBudget) -> Part:
+    """Bring a sample on the stage of its class and render it there; on an empty stage it stands as it likes."""
+    if isinstance(sample, PointCloud):
+        from converters.point_cloud import render_point_cloud
+
+        frame = _frame_on(stage, sample)
+        return Part(sample, tuple(render_point_cloud(sample, budget, frame)), frame)
+    if isinstance(sample, Series):
+        from converters.series import render_series
+
+        return Part(sample, tuple(render_series(sample, budget, stage.limits)))
+    return Part(sample, tuple(render(sample, budget)))
+
+
+def _frame_on(stage: Stage, cloud: PointCloud) -> ScanFrame:
+    from converters.pose import canonical_frame
+    from vlm_inspect.measurement.alignment import align
+
+    if stage.anchor is None or stage.frame is None:
+        return canonical_frame(cloud)
+    if cloud is stage.anchor:
+        return stage.frame
+    return replace(stage.frame, pose=stage.frame.pose @ align(cloud.points, stage.anchor.points).pose)
+
+
+def _read_reference(path: Path, kind: SampleKind) -> Sample:
+    try:
+        return read(path, as_kind=kind)
+    except ConversionError as error:
+        raise ReferenceSampleError(f"reference {path} cannot be read as {kind}: {error}") from error
+
+
+def expand_references(patterns: Sequence[str]) -> list[Path]:
+    """Return the files that paths and globs name, sorted within each.
+
+    Raises:
+        ReferenceSampleError: one of them names nothing.
+    """
+    found: list[Path] = []
+    for pattern in patterns:
+        matches = [Path(pattern)] if Path(pattern).exists() else sorted(Path(p) for p in glob(pattern, recursive=True))
+        if not matches:
+            raise ReferenceSampleError(f"--reference {pattern}: no such file, and no file matches it; check the path")
+        found += matches
+    return found
