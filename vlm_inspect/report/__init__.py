@@ -1,1 +1,5 @@
-"""Results for people and programs: terminal, JSON, overlay PNG, HTML."""
+"""An inspection as a person or a program reads it: terminal, JSON, overlay PNG, self-contained HTML."""
+
+from vlm_inspect.report.outputs import Outputs
+
+__all__ = ["Outputs"]

@@ -1,0 +1,90 @@
+"""Results are written at once or not at all, and one can know beforehand."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from vlm_inspect.errors import OutputError
+from vlm_inspect.report.files import check_writable, write_atomically
+
+
+def test_writes_replaces_and_leaves_no_other_file(tmp_path: Path) -> None:
+    target = tmp_path / "result.json"
+    check_writable(target)
+    assert list(tmp_path.iterdir()) == []
+    write_atomically(target, b"one")
+    write_atomically(target, b"two")
+    assert target.read_bytes() == b"two"
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_new_file_has_the_usual_permissions_and_an_old_one_keeps_its_own(tmp_path: Path) -> None:
+    target, usual = tmp_path / "result.json", tmp_path / "usual"
+    usual.touch()
+    write_atomically(target, b"one")
+    assert stat.S_IMODE(target.stat().st_mode) == stat.S_IMODE(usual.stat().st_mode)
+    target.chmod(0o640)
+    write_atomically(target, b"two")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("write", [check_writable, lambda path: write_atomically(path, b"x")])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing/result.json", "missing"),
+        (".", "is a folder"),
+        ("file/result.json", "file"),
+        ("n" * 300, "cannot be written"),
+    ],
+)
+def test_what_cannot_be_written_is_one_line(tmp_path: Path, write: object, name: str, message: str) -> None:
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(OutputError, match=message) as caught:
+        write(tmp_path / name)  # type: ignore[operator]  # one of two functions
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_protected_folder_is_found_out_beforehand(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(OutputError, match="cannot be written"):
+            check_writable(tmp_path / "result.json")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.json", tmp_path / "link.json"
+    real.write_text("old")
+    link.symlink_to(real)
+    check_writable(link)
+    write_atomically(link, b"new")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
+
+
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="no /dev/null on this system")
+def test_a_device_is_written_to_and_not_replaced() -> None:
+    check_writable(Path("/dev/null"))
+    write_atomically(Path("/dev/null"), b"x")
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_failed_write_keeps_the_old_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "result.json"
+    target.write_text("old")
+
+    def full_disk(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OutputError, match="No space left"):
+        write_atomically(target, b"new")
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]

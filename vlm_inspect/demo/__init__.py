@@ -1,0 +1,9 @@
+"""Demo parts from code: screws as scans, circuit boards as photographs, a conveyor as clips, a motor as curves.
+
+Everything is drawn, sampled and written here; nothing is downloaded. The same seed gives the same parts.
+"""
+
+from vlm_inspect.demo.folder import write_demo
+from vlm_inspect.demo.truth import DemoCase, DemoDefect, DemoTruth
+
+__all__ = ["DemoCase", "DemoDefect", "DemoTruth", "write_demo"]

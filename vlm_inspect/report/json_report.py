@@ -1,0 +1,8 @@
+"""The JSON of one inspection, in the shape that the contract gives."""
+
+from vlm_inspect.inspection import Inspection
+
+
+def render_json(inspection: Inspection) -> str:
+    """Return the inspection as indented JSON (UTF-8 text, a newline at its end)."""
+    return inspection.model_dump_json(indent=2) + "\n"

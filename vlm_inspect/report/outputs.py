@@ -1,0 +1,90 @@
+"""`Outputs`: where one inspection goes, checked before the model is asked and written after it has answered."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vlm_inspect.errors import OutputError
+from vlm_inspect.report.files import check_writable, write_atomically
+
+if TYPE_CHECKING:
+    from vlm_inspect.inspector import Examination
+
+STDOUT = "-"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Files that one inspection is written to; the terminal gets it too, unless stdout carries the JSON."""
+
+    json_path: str | None = None
+    """A file, or "-" for stdout."""
+    html_path: Path | None = None
+    overlay_path: Path | None = None
+
+    @property
+    def _json_file(self) -> Path | None:
+        return None if self.json_path in (None, STDOUT) else Path(str(self.json_path))
+
+    def check_writable(self) -> None:
+        """Find out before any work is done whether every file can be written.
+
+        Raises:
+            OutputError: one of them cannot, or two are the same.
+        """
+        paths = [path for path in (self._json_file, self.html_path, self.overlay_path) if path is not None]
+        for i, path in enumerate(paths):
+            check_writable(path)
+            if path.exists() and not path.is_file():
+                continue  # a device takes any number of results
+            if path.resolve() in [other.resolve() for other in paths[:i]]:
+                raise OutputError(f"{path} is named for two results; give each its own file")
+
+    def write(self, examination: "Examination") -> None:
+        """Write the files, then the result to stdout.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        from vlm_inspect.report.json_report import render_json
+
+        text = render_json(examination.inspection)
+        written = self._write_files(examination, text)
+        if self.json_path == STDOUT:
+            sys.stdout.write(text)
+            return
+        self._print(examination, written)
+
+    def _write_files(self, examination: "Examination", json_text: str) -> list[Path]:
+        inspection, views, evidence = examination.inspection, examination.views, examination.evidence
+        written: list[Path] = []
+        if (path := self._json_file) is not None:
+            write_atomically(path, json_text.encode())
+            written.append(path)
+        if self.html_path is not None:
+            from vlm_inspect.report.html import render_html
+
+            request = examination.request
+            page = render_html(inspection, views, evidence, rules=request.rules, question=request.question)
+            write_atomically(self.html_path, page.encode())
+            written.append(self.html_path)
+        if self.overlay_path is not None:
+            from vlm_inspect.report.overlay import render_overlay
+            from vlm_inspect.report.pictures import encode_png
+
+            write_atomically(self.overlay_path, encode_png(render_overlay(inspection, views, evidence)))
+            written.append(self.overlay_path)
+        return written
+
+    @staticmethod
+    def _print(examination: "Examination", written: list[Path]) -> None:
+        from rich.console import Console
+        from rich.text import Text
+
+        from vlm_inspect.report.terminal import print_inspection
+
+        console = Console(highlight=False)
+        print_inspection(examination.inspection, console)
+        for path in written:
+            console.print(Text(f"written: {path}", style="dim"), soft_wrap=True)

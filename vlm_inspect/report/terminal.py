@@ -1,0 +1,125 @@
+"""One inspection on a terminal: outcome, answer, rules, defects; reads the same without colour, at 80 columns.
+
+Text of models, rules and files is shown as it is: never read as rich markup, and free of terminal escapes.
+"""
+
+from typing import TYPE_CHECKING
+
+from vlm_inspect.inspection import DefectOutcome, Inspection
+from vlm_inspect.report.wording import (
+    OUTCOME_MEANING,
+    SOURCE_WORDS,
+    STATUS_WORDS,
+    measured_words,
+    origin_words,
+    place_words,
+    plain,
+    plain_line,
+    score_words,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_OUTCOME_STYLE = {"OK": "bold white on green", "NG": "bold white on red", "REVIEW": "bold black on yellow"}
+_STATUS_STYLE = {"pass": "green", "fail": "bold red", "cannot_tell": "yellow"}
+
+
+def print_inspection(inspection: Inspection, console: "Console") -> None:
+    """Print one inspection."""
+    _print_outcome(inspection, console)
+    _print_words(inspection, console)
+    if inspection.rules:
+        _print_heading("Rules", console)
+        console.print(_rule_table(inspection))
+    if inspection.defects:
+        _print_heading("Defects", console)
+    for number, defect in enumerate(inspection.defects, start=1):
+        _print_defect(number, defect, inspection, console)
+    for title, lines in (("Why a person must look", inspection.review_reasons), ("Notes", inspection.notes)):
+        _print_list(title, lines, console)
+    console.print()
+    _print_text(origin_words(inspection), console, style="dim")
+
+
+def _print_outcome(inspection: Inspection, console: "Console") -> None:
+    from rich.text import Text
+
+    line = Text(f" {inspection.outcome} ", style=_OUTCOME_STYLE[inspection.outcome])
+    line.append(f"  {score_words(inspection)}", style="bold")
+    line.append(f": {OUTCOME_MEANING[inspection.outcome]}", style="default not bold")
+    console.print()
+    console.print(line)
+
+
+def _print_words(inspection: Inspection, console: "Console") -> None:
+    answer, reasoning = plain(inspection.answer), plain(inspection.reasoning)
+    if answer:
+        console.print()
+        _print_text(answer, console)
+    if reasoning and reasoning != answer:
+        _print_heading("Reasoning", console)
+        _print_text(reasoning, console)
+
+
+def _rule_table(inspection: Inspection) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim", collapse_padding=True)
+    table.add_column("", width=11)
+    table.add_column("rule", max_width=24, overflow="fold")
+    table.add_column("severity", width=8)
+    table.add_column("measured", max_width=14, overflow="fold")
+    table.add_column("reason", min_width=20, overflow="fold")
+    for rule in inspection.rules:
+        row = (
+            STATUS_WORDS[rule.status],
+            plain_line(rule.id),
+            rule.severity,
+            measured_words(rule),
+            plain_line(rule.reason),
+        )
+        _add_row(table, row, first_style=_STATUS_STYLE[rule.status])
+    return table
+
+
+def _print_defect(number: int, defect: DefectOutcome, inspection: Inspection, console: "Console") -> None:
+    """Print one defect: what and how sure on the first line, where below it, then its description."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    line = Text(f"{number}  {plain_line(defect.type)}", style="bold")
+    line.append(f"  {defect.severity}, {defect.score:.2f}, {SOURCE_WORDS[defect.source]}", style="not bold")
+    console.print(line)
+    for words in (place_words(defect, inspection.views), plain_line(defect.description)):
+        if words:
+            console.print(Padding(Text(words, overflow="fold"), (0, 0, 0, 3), expand=False))
+
+
+def _add_row(table: "Table", cells: tuple[str, ...], *, first_style: str) -> None:
+    from rich.text import Text
+
+    first, *rest = cells
+    table.add_row(Text(first, style=first_style), *(Text(cell) for cell in rest))
+
+
+def _print_list(title: str, lines: tuple[str, ...], console: "Console") -> None:
+    if lines:
+        _print_heading(title, console)
+    for line in lines:
+        _print_text(f"- {plain_line(line)}", console)
+
+
+def _print_heading(title: str, console: "Console") -> None:
+    from rich.text import Text
+
+    console.print()
+    console.print(Text(title, style="bold"))
+
+
+def _print_text(text: str, console: "Console", *, style: str = "") -> None:
+    from rich.text import Text
+
+    console.print(Text(text, style=style, overflow="fold"))

@@ -1,0 +1,84 @@
+"""The words that every report uses: outcomes, sources, places; and foreign text made safe to show."""
+
+import re
+from collections.abc import Sequence
+
+from vlm_inspect.inspection import DefectOutcome, DefectSource, Inspection, Outcome, RuleOutcome, ViewRecord
+from vlm_inspect.verdict import RuleStatus
+
+OUTCOME_MEANING: dict[Outcome, str] = {
+    "OK": "no rule is broken and nothing stands out",
+    "NG": "not in order",
+    "REVIEW": "a person must look",
+}
+STATUS_WORDS: dict[RuleStatus, str] = {"pass": "pass", "fail": "FAIL", "cannot_tell": "cannot tell"}
+SOURCE_WORDS: dict[DefectSource, str] = {
+    "model": "model",
+    "heatmap": "heatmap",
+    "measurement": "measured",
+    "both": "model and heatmap",
+}
+
+_ESCAPES = re.compile(
+    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: window titles, links
+    r"|\x1b[PX^_][^\x1b]*(?:\x1b\\)?"  # DCS, SOS, PM, APC
+    r"|[\x1b\x9b][\[(]?[0-?]*[ -/]*[@-~]"  # CSI and two-character sequences
+)
+_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
+def plain(text: str) -> str:
+    """Return text without what could drive a terminal or turn the reading order: escapes, controls, bidi marks.
+
+    Line breaks stay; a tab becomes a space.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
+    return _INVISIBLE.sub("", _ESCAPES.sub("", text)).strip()
+
+
+def plain_line(text: str) -> str:
+    """Return `plain` text on one line."""
+    return " ".join(plain(text).split())
+
+
+def place_words(defect: DefectOutcome, views: Sequence[ViewRecord]) -> str:
+    """Say where a defect is: on which view, and where on the part, in mm, s or px."""
+    parts = []
+    if defect.view is not None:
+        label = next((plain_line(view.label) for view in views if view.index == defect.view), "")
+        parts.append(f"view {defect.view}" + (f" ({label})" if label else ""))
+    if defect.point_mm is not None:
+        parts.append("at " + ", ".join(f"{v:.2f}" for v in defect.point_mm) + " mm")
+    if defect.time_s is not None:
+        parts.append(f"at {defect.time_s:.3g} s" + (f", frame {defect.frame}" if defect.frame is not None else ""))
+    if defect.size_mm is not None:
+        parts.append(f"{defect.size_mm:.2g} mm across")
+    if defect.source_xyxy is not None and defect.point_mm is None:
+        x0, y0, x1, y1 = (round(v) for v in defect.source_xyxy)
+        page = f" of page {defect.page + 1}" if defect.page else ""
+        parts.append(f"pixels {x0}, {y0} to {x1}, {y1}{page}")
+    return "; ".join(parts) or "no place given"
+
+
+def measured_words(rule: RuleOutcome) -> str:
+    """Return the measured value of a rule with its unit, or nothing."""
+    if rule.measured is None:
+        return ""
+    return f"{rule.measured.value:.4g} {plain_line(rule.measured.unit)}".strip()
+
+
+def score_words(inspection: Inspection) -> str:
+    """Say the score and what it is worth."""
+    known = "calibrated" if inspection.calibrated else "uncalibrated"
+    return f"P(anomalous) {inspection.score:.2f}, {known}"
+
+
+def origin_words(inspection: Inspection) -> str:
+    """Say in one line what the answer came from: model, localizer, time, tokens, version."""
+    usage = inspection.usage
+    parts = [f"model {plain_line(inspection.model)}", f"localizer {plain_line(inspection.localizer)}"]
+    parts.append(f"{usage.latency_s:.1f} s")
+    if usage.prompt_tokens or usage.completion_tokens:
+        parts.append(f"{usage.prompt_tokens} + {usage.completion_tokens} tokens")
+    parts.append(f"vlm-inspect {plain_line(inspection.provenance.version)}")
+    return " · ".join(parts)
