@@ -472,3 +472,12 @@ def test_a_hotter_map_never_helps_the_part(
     colder, hotter = (judge(verdict, evidence_of(p, measurements=measured), thresholds) for p in (min(pair), max(pair)))
     assert OUTCOMES.index(colder.outcome) <= OUTCOMES.index(hotter.outcome)
     assert colder.score <= hotter.score + 1e-12
+
+
+def test_a_failed_size_takes_the_place_where_the_scan_deviates_most() -> None:
+    tip = region_of((0.4, 0.4, 0.6, 0.6), Place(point_mm=(10.0, 10.0, 0.0)), source="deviation", score=0.99)
+    hot = replace(map_of(0.99, source="deviation"), unit="mm")
+    found = judge(
+        BAD, evidence_of(maps=(hot,), regions=(tip,), measurements=(length(18.2), BRIGHT)), model="evidence"
+    ).defects
+    assert [(d.type, d.source, d.point_mm) for d in found] == [("short", "measurement", (10.0, 10.0, 0.0))]

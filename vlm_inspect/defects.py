@@ -10,7 +10,7 @@ from vlm_inspect.evidence import Evidence, Measurement, Region
 from vlm_inspect.inspection import DefectOutcome, DefectSource
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.verdict import Defect, Severity, Verdict
-from vlm_inspect.vocabulary import name_failure, name_region, severity_of
+from vlm_inspect.vocabulary import SIZES, name_failure, name_region, severity_of
 
 FAILED_CHECK_SCORE = 0.97
 """P(anomalous) of a part that fails a measured rule: certain up to the error of the measurement."""
@@ -51,9 +51,8 @@ def collect_defects(
         claimed |= {region} if region is not None else set()
         found.append(_of_model(defect, region, verdict, views, own_opinion=own_opinion))
     found += [_of_region(r, book) for r in evidence.regions if r not in claimed and is_hot(r, evidence)]
-    found = _merge(found, views) + [
-        _of_measurement(m, evidence, book) for m in evidence.measurements if m.passed is False
-    ]
+    measured = [_of_measurement(m, evidence, book) for m in evidence.measurements if m.passed is False]
+    found = [d for d in _merge(found, views) if not any(_explains(m, d) for m in measured)] + measured
     found.sort(key=lambda d: (_RANK[d.severity], -d.score))
     return DefectList(tuple(found), ignored=len(named) - len(counted))
 
@@ -148,9 +147,18 @@ def _of_measurement(measurement: Measurement, evidence: Evidence, book: RuleBook
 
 def _bearing_region(measurement: Measurement, word: str, evidence: Evidence) -> Region | None:
     """Return the hottest region that shows why a check failed, or None."""
-    deviating = "deviation" in measurement.measure
-    bearing = (r for r in evidence.regions if r.defect_type == word or (deviating and r.source == "deviation"))
-    return next(bearing, None)
+    shows = "deviation" in measurement.measure or measurement.measure in SIZES
+    bearing = (r for r in evidence.regions if r.defect_type == word or (shows and r.source == "deviation"))
+    return next((r for r in bearing if is_hot(r, evidence)), None)
+
+
+def _explains(measured: DefectOutcome, other: DefectOutcome) -> bool:
+    """Return whether a failed check says what a nameless hot place of the heatmap is."""
+    return (
+        other.source == "heatmap"
+        and other.box_xyxyn is not None
+        and (other.view, other.box_xyxyn) == (measured.view, measured.box_xyxyn)
+    )
 
 
 def _merge(found: Sequence[DefectOutcome], views: Sequence[View]) -> list[DefectOutcome]:

@@ -28,7 +28,8 @@ _SIDES = (
     ("above the reference", _TOO_HIGH, "surface above the reference"),
 )
 """What a region's note says was measured, the words it may stand for, and how to put it without any of them."""
-_SIZES = ("length", "width", "height", "volume", "area")
+SIZES = ("length", "width", "height", "volume", "area")
+"""Measures of a part's size: where one fails, the deviation from the references shows where."""
 
 
 def content_words(text: str) -> frozenset[str]:
@@ -64,7 +65,7 @@ def name_region(region: Region, book: RuleBook) -> str:
 def name_failure(measurement: Measurement, rule: Rule, book: RuleBook) -> str:
     """Return the word for a failed check: one of the vocabulary where it fits, else the rule's id in words."""
     check, value = rule.check, measurement.value
-    if check is not None and value is not None and measurement.measure in _SIZES:
+    if check is not None and value is not None and measurement.measure in SIZES:
         low = check.min is not None and value < check.min
         sizes = ("short", "small", "narrow", "undersize") if low else ("long", "large", "wide", "oversize")
         if fitting := _of_family(book.defects, sizes):

@@ -142,9 +142,9 @@ def _answer(request: Request, wording: Wording, findings: Sequence[Finding], rul
     evidence = request.evidence
     summary = [wording.verdict(evidence)]
     summary += [row["reason"] for row in rules if row["status"] == "fail" and _is_check(row["id"], request.rules)]
-    summary += [finding.sentence for finding in findings[:MAX_UNUSUAL]]
     if not request.question:
-        return " ".join([*summary, wording.identity])
+        return " ".join(summary)  # where and why stand in the reasoning, the rules and the defects
+    summary += [finding.sentence for finding in findings[:MAX_UNUSUAL]]
     intents = wording.intents(request.question)
     if not intents:
         return " ".join([wording.say("answers", "unknown"), *summary])
