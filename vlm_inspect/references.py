@@ -5,12 +5,14 @@ included, is aligned to it and drawn through the same window, so that a pixel me
 Curves share their axes in the same way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from converters.digest import sha256_of
 from converters.errors import ConversionError
@@ -19,6 +21,7 @@ from converters.registry import read, render
 from converters.sample import PointCloud, Sample, SampleKind, Series
 from converters.series_plot import Limits
 from converters.view import View, ViewBudget
+from vlm_inspect.array_cache import ArrayCache, content_of, key_of
 from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.measurement.alignment import PosedCloud
 
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from vlm_inspect.localization.scan_deviation import ReferenceSurfaces
     from vlm_inspect.localization.series_deviation import ReferenceWindows
 
+SCAN_VERSION = 1
+"""Of the alignment and of the deviation's score: another one computes remembered poses and scores anew."""
 WINDOW_MARGIN = 1.1
 """The window of a class is this much larger than its first reference needs, so that foreign material stays in sight."""
 
@@ -84,7 +89,7 @@ class ReferenceSet:
         """What scans are compared with, made ready once; None without reference scans."""
         from vlm_inspect.localization.scan_deviation import prepare_references
 
-        return prepare_references(self.posed) if self.posed else None
+        return prepare_references(self.posed, _remembered_scores(self.posed)) if self.posed else None
 
     @cached_property
     def windows(self) -> "ReferenceWindows | None":
@@ -155,7 +160,21 @@ def _frame_on(stage: Stage, cloud: PointCloud) -> ScanFrame:
         return canonical_frame(cloud)
     if cloud is stage.anchor:
         return stage.frame
-    return replace(stage.frame, pose=stage.frame.pose @ align(cloud.points, stage.anchor.points).pose)
+    anchor = stage.anchor
+    key = key_of(SCAN_VERSION, "pose", content_of(cloud.points), content_of(anchor.points))
+    to_anchor = ArrayCache("scans").get(key, lambda: {"pose": align(cloud.points, anchor.points).pose})["pose"]
+    return replace(stage.frame, pose=stage.frame.pose @ to_anchor)
+
+
+def _remembered_scores(posed: Sequence[PosedCloud]) -> Callable[[Callable[[], list[float]]], list[float]]:
+    """Return what looks up the scores of these references against each other, and computes them where they are new."""
+
+    def remember(compute: Callable[[], list[float]]) -> list[float]:
+        key = key_of(SCAN_VERSION, "scores", [content_of(one.points) for one in posed])
+        found = ArrayCache("scans").get(key, lambda: {"scores": np.array(compute())})
+        return [float(score) for score in found["scores"]]
+
+    return remember
 
 
 def _read_reference(path: Path, kind: SampleKind) -> Sample:

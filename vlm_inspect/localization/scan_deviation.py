@@ -6,7 +6,7 @@ not are painted where a camera would see them, in front of the scan or beside it
 references themselves: each in turn is taken as the scan and compared with the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -96,15 +96,21 @@ class _Comparison:
         return max(_LEAST_TOP, round(_TOP_SHARE * len(self.off)))
 
 
-def prepare_references(references: Sequence[PosedCloud]) -> ReferenceSurfaces:
+def prepare_references(
+    references: Sequence[PosedCloud],
+    remember: Callable[[Callable[[], list[float]]], list[float]] = lambda scores: scores(),
+) -> ReferenceSurfaces:
     """Return the surfaces of references (at least one) in their common frame, and the tolerance they set.
 
-    With n >= 2, each in turn is compared with the others: n scores of normal parts.
+    With n >= 2, each in turn is compared with the others: n scores of normal parts. That is slow: `remember` may return
+    the scores of an earlier time instead of calling the function that it is given.
     """
     surfaces = tuple(_surface_of(reference) for reference in references)
     if not surfaces:
         raise ValueError("a deviation needs at least one reference")
-    return ReferenceSurfaces(surfaces, _tolerance(surfaces))
+    if len(surfaces) == 1:
+        return ReferenceSurfaces(surfaces, None)
+    return ReferenceSurfaces(surfaces, tolerance_from_normals(remember(lambda: _normal_scores(surfaces))))
 
 
 def tolerance_for(ready: ReferenceSurfaces, points: int) -> Tolerance | None:
@@ -119,22 +125,20 @@ def tolerance_for(ready: ReferenceSurfaces, points: int) -> Tolerance | None:
 @lru_cache(maxsize=16)
 def _coarse_tolerance(ready: ReferenceSurfaces, points: int) -> Tolerance:
     """Return the tolerance when the references are compared with each other at that many points each."""
-    found = _tolerance(ready.surfaces, points)
-    if found is None or ready.tolerance is None:
+    if ready.tolerance is None:
         raise ValueError("one reference sets no tolerance")
+    found = tolerance_from_normals(_normal_scores(ready.surfaces, points))
     return max(found, ready.tolerance, key=lambda one: one.limit)
 
 
-def _tolerance(surfaces: tuple[Surface, ...], points: int | None = None) -> Tolerance | None:
-    """Compare each reference, at that many of its points, with the others."""
-    if len(surfaces) == 1:
-        return None
+def _normal_scores(surfaces: tuple[Surface, ...], points: int | None = None) -> list[float]:
+    """Return the score of each reference, at that many of its points, against the others."""
     scores = []
     for i, one in enumerate(surfaces):
         query = one if points is None else _coarser(one, points)
         found = _compare(query, surfaces[:i] + surfaces[i + 1 :])
         scores.append(_top_mean(np.concatenate([found.off, found.missing]), found.top))
-    return tolerance_from_normals(scores)
+    return scores
 
 
 def _coarser(one: Surface, points: int) -> Surface:
