@@ -1,0 +1,226 @@
+"""The reference memory: a view is as anomalous as its patches are unlike every patch of the references.
+
+Patch features of the references go into a bank (PatchCore, arXiv 2106.08265); a patch's score is the distance to its
+nearest neighbour there. Four things make that hold with few references: pictures are framed (`framing.py`), background
+never counts, places count where the framing makes them comparable, and the references are scored against each other,
+which says how far normal ones go.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.view import View
+from vlm_inspect.calibration import OVERKILL, Tolerance, tolerance_from_normals
+from vlm_inspect.evidence import AnomalyMap
+from vlm_inspect.localization.backbones import DEFAULT_BACKBONE, Backbone, load_backbone
+from vlm_inspect.localization.bank import PatchBank, Patches, build_bank
+from vlm_inspect.localization.feature_cache import FeatureCache, content_key
+from vlm_inspect.localization.framing import Framed, Framing, Picture, plan_framing
+from vlm_inspect.localization.rarity import rarity_map
+from vlm_inspect.localization.score_map import MATCH_GRID, draw_matches, draw_values, smooth
+
+NORMAL_SPREAD = 0.09
+"""Standard deviation of the log score among normal samples of one class: measured, see docs/results.md."""
+VERSION = "1"
+"""Changes whenever cached memories would no longer be what this code builds."""
+
+
+@dataclass(frozen=True)
+class MemorySettings:
+    """What trades quality for time; the defaults keep a picture under 60 ms on two cores."""
+
+    least_pixels: int = 256 * 256
+    most_pixels: int = 384 * 384
+    """A framed picture has as many pixels as the references' pictures, within these bounds: a crop to the part spends
+    them on the part, and a small picture is enlarged no further than its own count."""
+    capacity: int = 6000
+    """Most patches of one bank."""
+    place_weight: float = 3.0
+    """Weight of the place of a patch where parts are framed alike."""
+
+    def pixels_for(self, pictures: Sequence[Picture]) -> int:
+        """Return how many pixels framed pictures of this class shall have."""
+        own = float(np.median([picture.image.shape[0] * picture.image.shape[1] for picture in pictures]))
+        return int(min(max(own, self.least_pixels), self.most_pixels))
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """All that is kept of the reference views of one key."""
+
+    framing: Framing
+    bank: PatchBank
+    normal_scores: tuple[float, ...]
+    """Score of each reference against the others; empty where there is only one."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One picture of a view: the view itself, or one of its panes, with its corner on the view."""
+
+    picture: Picture
+    corner_xy: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """One framed picture with its scores on the patch grid, and the bank index of each patch (-1: does not count)."""
+
+    framed: Framed
+    values: NDArray[np.float32]
+    indices: NDArray[np.int64]
+
+
+class ReferenceMemory:
+    """Nearest-neighbour distance to the patches of the references; rarity within the view where there are none."""
+
+    name = "memory"
+
+    def __init__(
+        self,
+        backbone: str | Backbone = DEFAULT_BACKBONE,
+        settings: MemorySettings | None = None,
+        cache: FeatureCache | None = None,
+    ) -> None:
+        self._named = backbone
+        self._settings = settings or MemorySettings()
+        self._cache = cache or FeatureCache()
+
+    @property
+    def backbone(self) -> Backbone:
+        """The network, loaded when it is first needed."""
+        if isinstance(self._named, str):
+            return load_backbone(self._named)
+        return self._named
+
+    def localize(self, views: Sequence[View], references: Sequence[Sequence[View]]) -> list[AnomalyMap]:
+        """Return one map for each view whose key a reference has; without references, one rarity map for each.
+
+        Raises:
+            LocalizerError: the backbone or its weights cannot be used.
+        """
+        if not any(references):
+            pixels = self._settings.least_pixels
+            return [rarity_map(self.backbone, index, view, pixels) for index, view in enumerate(views)]
+        keys = {view.key for views_ in references for view in views_}
+        judged = sorted({view.key for view in views} & keys)
+        maps: dict[int, AnomalyMap] = {}
+        for key in judged:
+            memory = self._memory(key, references)
+            tolerance = self._tolerance(memory, sum(view.key in judged for view in views))
+            for index, view in enumerate(views):
+                if view.key == key:
+                    maps[index] = self._map(index, view, memory, tolerance)
+        return [maps[index] for index in sorted(maps)]
+
+    def _tolerance(self, memory: Memory, tests: int) -> Tolerance | None:
+        """Return the tolerance at which all views of a normal sample together stay inside with 1 - overkill."""
+        if not memory.normal_scores:
+            return None
+        return tolerance_from_normals(memory.normal_scores, overkill=OVERKILL / tests, prior_spread=NORMAL_SPREAD)
+
+    def _memory(self, key: str, references: Sequence[Sequence[View]]) -> Memory:
+        chosen = [(r, v, view) for r, views in enumerate(references) for v, view in enumerate(views) if view.key == key]
+        settings = (VERSION, self.backbone.identity, repr(self._settings), key)
+        digest = content_key(settings, [(r, v, view) for r, v, view in chosen])
+        return self._cache.get(digest, lambda: self._learn(key, chosen))
+
+    def _learn(self, key: str, chosen: Sequence[tuple[int, int, View]]) -> Memory:
+        parts = [(r, v, part, view) for r, v, view in chosen for part in _parts(view)]
+        whole = key == "image" and all(view.mask is None for _, _, view in chosen)
+        pictures = [part.picture for _, _, part, _ in parts]
+        framing = plan_framing(pictures, pixels=self._settings.pixels_for(pictures), parts=whole)
+        patches = [self._patches(framing, part, view, (r, v)) for r, v, part, view in parts]
+        bank = build_bank(
+            patches,
+            self.backbone.channels,
+            place_weight=self._settings.place_weight if framing.aligned else 0.0,
+            capacity=self._settings.capacity,
+        )
+        return Memory(framing, bank, self._normal_scores(framing, bank, chosen))
+
+    def _patches(self, framing: Framing, part: _Part, view: View, source: tuple[int, int]) -> Patches:
+        framed = framing.frame(part.picture)
+        features = self.backbone.extract(framed.image)
+        cells, counted = grid_places(framed, features.shape[:2])
+        on_view = framed.to_source(cells * framed.size_wh) + np.array(part.corner_xy)
+        size = np.array([view.size_hw[1], view.size_hw[0]])
+        return Patches(
+            features.reshape(-1, features.shape[2])[counted],
+            framing.places(framed, cells[counted]),
+            source,
+            np.clip(on_view / size, 0, 1)[counted].astype(np.float32),
+        )
+
+    def _normal_scores(
+        self, framing: Framing, bank: PatchBank, chosen: Sequence[tuple[int, int, View]]
+    ) -> tuple[float, ...]:
+        """Score every reference against the others, as a new sample would be scored: leave-one-out."""
+        scores: dict[int, float] = {}
+        if len({r for r, _, _ in chosen}) < 2:
+            return ()
+        for reference, _, view in chosen:
+            for part in _parts(view):
+                scored = self._score(framing, bank, part, without=reference)
+                scores[reference] = max(scores.get(reference, 0.0), float(scored.values.max(initial=0.0)))
+        return tuple(scores[reference] for reference in sorted(scores))
+
+    def _score(self, framing: Framing, bank: PatchBank, part: _Part, *, without: int | None = None) -> _Scored:
+        framed = framing.frame(part.picture)
+        features = self.backbone.extract(framed.image)
+        shape = features.shape[:2]
+        cells, counted = grid_places(framed, shape)
+        queries = bank.embed(features.reshape(-1, features.shape[2])[counted], framing.places(framed, cells[counted]))
+        distances, nearest = bank.search(queries, without=without)
+        values = np.zeros(shape, np.float32)
+        values[counted.reshape(shape)] = distances
+        indices = np.full(shape, -1, np.int64)
+        indices[counted.reshape(shape)] = nearest
+        return _Scored(framed, smooth(values, counted.reshape(shape)), indices)
+
+    def _map(self, index: int, view: View, memory: Memory, tolerance: Tolerance | None) -> AnomalyMap:
+        values = np.zeros(view.size_hw, np.float32)
+        matches = np.full((*MATCH_GRID, 4), np.nan, np.float32)
+        score, votes = 0.0, []
+        for part in _parts(view):
+            scored = self._score(memory.framing, memory.bank, part)
+            draw_values(values, scored.values, scored.framed, part.corner_xy, part.picture.image.shape[:2])
+            origins = memory.bank.origin[np.maximum(scored.indices, 0)]
+            origins[scored.indices < 0] = np.nan
+            draw_matches(matches, origins, scored.framed, part.corner_xy, part.picture.image.shape[:2], view.size_hw)
+            score = max(score, float(scored.values.max(initial=0.0)))
+            votes.append(origins[scored.indices >= 0][:, 0])
+        if view.mask is not None:
+            values[~view.mask] = 0.0
+        voted = np.concatenate(votes).astype(np.int64) if votes else np.zeros(0, np.int64)
+        return AnomalyMap(
+            view=index,
+            values=values,
+            score=score,
+            source=self.name,
+            tolerance=tolerance,
+            nearest_reference=int(np.bincount(voted).argmax()) if voted.size else None,
+            matches=matches,
+        )
+
+
+def grid_places(framed: Framed, shape: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the centres of a patch grid in [0, 1] of the framed picture, (h * w, 2), and which count, (h * w,)."""
+    import cv2
+
+    y, x = np.mgrid[0 : shape[0], 0 : shape[1]]
+    cells = np.stack([(x + 0.5) / shape[1], (y + 0.5) / shape[0]], axis=-1).reshape(-1, 2)
+    share = cv2.resize(framed.mask.astype(np.float32), (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+    return cells, np.asarray(share.ravel() > 0.3)
+
+
+def _parts(view: View) -> Iterator[_Part]:
+    """Yield the pictures of a view that are judged on their own: its panes, or itself."""
+    boxes = [pane.box_xyxy for pane in view.panes] or [(0, 0, view.size_hw[1], view.size_hw[0])]
+    for x0, y0, x1, y1 in boxes:
+        mask = None if view.mask is None else view.mask[y0:y1, x0:x1]
+        if x1 > x0 and y1 > y0 and (mask is None or mask.any()):
+            yield _Part(Picture(view.image[y0:y1, x0:x1], mask), (x0, y0))
