@@ -22,6 +22,8 @@ from converters.view import View, ViewBudget, ViewKind
 MIN_POINTS = 4
 """Fewest points of a scan: three always lie in one plane."""
 MAX_COORDINATE = 1e12
+_THINNEST = 1e-7
+"""A scan whose second longest axis is below this share of its longest is a line: float64 tells no width any more."""
 _ORDER: tuple[Direction, ...] = ("front", "back", "top", "bottom", "left", "right")
 _LIT_DIRECTIONS = 3
 _NARROWEST = 0.06
@@ -91,6 +93,14 @@ def _check(path: Path, points: NDArray[np.float64]) -> None:
     _check_reach(path, points)
     if not np.ptp(points, axis=0).any():
         raise ConversionError(f"{path}: all {len(points)} points lie in one place: export the scan again")
+    if _lie_on_a_line(points):
+        raise ConversionError(f"{path}: all {len(points)} points lie on one line, which has no surface: scan the part")
+
+
+def _lie_on_a_line(points: NDArray[np.float64]) -> bool:
+    centred = (points - points.mean(axis=0)) / np.ptp(points, axis=0).max()
+    spread = np.linalg.eigvalsh(centred.T @ centred)
+    return bool(spread[1] <= _THINNEST**2 * spread[2])
 
 
 def _check_reach(path: Path, points: NDArray[np.float64]) -> None:

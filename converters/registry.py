@@ -98,8 +98,7 @@ def read(path: Path | str, as_kind: str | None = None) -> Sample:
     kind = next((known for known in READERS if known == as_kind), None)
     if as_kind is not None and kind is None:
         raise ConversionError(f"unknown kind {as_kind!r}: --as takes {', '.join(READERS)}")
-    if kind is not None and not path.exists():
-        raise ConversionError(f"{path}: no such file or folder; check the path")
+    _check_place(path, kind)
     try:
         kind = kind or detect_kind(path)
         return READERS[kind](path)
@@ -110,6 +109,16 @@ def read(path: Path | str, as_kind: str | None = None) -> Sample:
         raise ConversionError(
             f"{path}: cannot be read as {what} ({in_one_line(fault)}); check the file, or name its kind with --as"
         ) from fault
+
+
+def _check_place(path: Path, kind: SampleKind | None) -> None:
+    """Refuse what is not there, and what never ends: reading a pipe or a device could wait for ever."""
+    if not path.exists():
+        raise ConversionError(f"{path}: no such file or folder; check the path")
+    if path.is_dir() and kind not in {None, "video"}:
+        raise ConversionError(f"{path}: is a folder, which only a video may be; give one file")
+    if not path.is_file() and not path.is_dir():
+        raise ConversionError(f"{path}: neither a file nor a folder; save it to a file first")
 
 
 def render(sample: Sample, budget: ViewBudget) -> list[View]:

@@ -232,7 +232,9 @@ def bad_cell(
     column = values.index(None)
     cell = cells[column] if len(cells[column]) <= 40 else cells[column][:40] + "…"
     wanted = "timestamp" if column in timestamps else "number"
-    return ConversionError(f"{path}: line {index + 1}, column {column + 1}: {cell!r} is not a {wanted}")
+    return ConversionError(
+        f"{path}: line {index + 1}, column {column + 1}: {cell!r} is not a {wanted}; correct or remove it"
+    )
 
 
 def _no_numbers(path: Path, sample: Sequence[tuple[int, str]]) -> ConversionError:

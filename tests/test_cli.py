@@ -3,9 +3,11 @@
 import json
 import os
 import stat
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -187,7 +189,8 @@ def assert_one_line_error(done: Ran, *hints: str) -> None:
 
 def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
     """What is wrong -> the command, and a word that its one line must hold."""
-    photo = plate(folder / "photo.png")
+    photo, other, pipe = plate(folder / "photo.png"), plate(folder / "other.png", seed=1), folder / "pipe.csv"
+    os.mkfifo(pipe)
 
     def file(name: str, data: bytes) -> Path:
         (folder / name).write_bytes(data)
@@ -227,6 +230,22 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
         "output folder missing": ([photo, "--html", folder / "gone" / "r.html"], "gone"),
         "output is a folder": ([photo, "--json", folder / "no_frames"], "no_frames"),
         "unknown option": ([photo, "--bogus"], "--bogus"),
+        "empty source": ([""], "SOURCE"),
+        "empty output": ([photo, "--json", ""], "--json"),
+        "empty reference": ([photo, "--reference", ""], "--reference"),
+        "folder as reference": ([photo, "--reference", folder / "no_frames"], "no_frames"),
+        "endless timeout": ([photo, "--timeout", "inf"], "--timeout"),
+        "timeout that is no number": ([photo, "--timeout", "nan"], "--timeout"),
+        "rules from a pipe": ([photo, "--rules", pipe], "pipe"),
+        "calibration from a pipe": ([photo, "--calibration", pipe], "pipe"),
+        "series from a pipe": ([pipe, "--as", "series"], "pipe"),
+        "video from a pipe": ([pipe, "--as", "video"], "pipe"),
+        "reference from a pipe": ([photo, "--reference", pipe], "pipe"),
+        "folder as a curve": ([folder / "no_frames", "--as", "series"], "folder"),
+        "points on a line": ([file("line.xyz", b"".join(b"%d 2 3\n" % i for i in range(50)))], "one line"),
+        "output over the source": ([photo, "--html", folder / "no_frames" / ".." / "photo.png"], "photo.png"),
+        "output over the rules": ([*rules("own.yaml", "class_name: a\n"), "--html", folder / "own.yaml"], "own.yaml"),
+        "output over a reference": ([photo, "--reference", other, "--html", other], "other.png"),
     }
 
 
@@ -241,6 +260,10 @@ WRONG = (
     "folder without frames", "video without frame", "unknown key", "duplicate id", "wrong type", "python tag",
     "alias bomb", "unknown measure", "missing reference", "reference of another kind", "rules missing",
     "unknown model", "unknown localizer", "output folder missing", "output is a folder", "unknown option",
+    "empty source", "empty output", "empty reference", "folder as reference", "endless timeout",
+    "timeout that is no number", "rules from a pipe", "calibration from a pipe", "series from a pipe",
+    "video from a pipe", "reference from a pipe", "folder as a curve", "points on a line", "output over the source",
+    "output over the rules", "output over a reference",
 )  # fmt: skip
 
 
@@ -256,6 +279,63 @@ def test_bad_input_is_one_line_and_leaves_nothing(run: Run, tmp_path: Path, wron
 
 def test_every_wrong_input_is_tried(tmp_path: Path) -> None:
     assert set(WRONG) == set(bad_inputs(tmp_path))
+
+
+def test_what_is_ignored_does_not_decide(run: Run, plates: Path) -> None:
+    rules = plates / "plate.yaml"
+    rules.write_text(rules.read_text() + "ignore: [[0.15, 0.15, 0.85, 0.85]]\n")
+    done = run("ask", plates / "spot.png", "--rules", rules, "--json", "-")
+    assert done.code == 0, done
+    assert json.loads(done.out)["defects"] == []
+
+
+def test_copies_of_a_reference_count_once(run: Run, plates: Path) -> None:
+    copy = plates / "copy.png"
+    copy.write_bytes((plates / "normal" / "0.png").read_bytes())
+    references = ("--reference", plates / "normal" / "0.png", "--reference", copy)
+    done = run("ask", plates / "clean.png", *references, "--localizer", "none", "--json", "-")
+    assert len(json.loads(done.out)["provenance"]["references_sha256"]) == 1
+
+
+def ask_from_outside(arguments: Sequence[object], **popen: Any) -> subprocess.Popen[bytes]:
+    """Start the command in a process of its own, where stdout is a real pipe."""
+    command = [sys.executable, "-m", "vlm_inspect.cli", "ask", *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, **popen)
+
+
+def test_a_reader_that_leaves_is_an_error_and_never_ng(plates: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        asked = ask_from_outside([plates / "clean.png", "--localizer", "none"], stdout=writing)
+    finally:
+        os.close(writing)
+    _, err = asked.communicate(timeout=60)
+    assert asked.returncode == 2
+    assert err.count(b"\n") == 1, err
+    assert b"stdout" in err
+
+
+def test_a_terminal_that_knows_only_ascii_gets_the_result(plates: Path) -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    asked = ask_from_outside([plates / "clean.png", "--localizer", "none"], stdout=subprocess.PIPE, env=environment)
+    out, err = asked.communicate(timeout=60)
+    assert (asked.returncode, err) == (3, b"")
+    assert b"REVIEW" in out
+
+
+def test_names_of_files_cannot_drive_the_terminal(run: Run, plates: Path) -> None:
+    name = "no\x1b]0;title\x07such.png"
+    assert "\x1b" not in run("ask", plates / name).err
+    done = run("ask", plates / "clean.png", "--localizer", "none", "--overlay", plates / name)
+    assert (plates / name).exists()
+    assert "\x1b" not in done.out
+
+
+def test_the_bare_command_shows_its_help(run: Run) -> None:
+    done = run()
+    assert done.code == 0
+    assert "Commands:" in done.out
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -481,3 +481,13 @@ def test_a_failed_size_takes_the_place_where_the_scan_deviates_most() -> None:
         BAD, evidence_of(maps=(hot,), regions=(tip,), measurements=(length(18.2), BRIGHT)), model="evidence"
     ).defects
     assert [(d.type, d.source, d.point_mm) for d in found] == [("short", "measurement", (10.0, 10.0, 0.0))]
+
+
+@pytest.mark.parametrize(
+    ("count", "reason"), [(0, "there is no reference"), (1, "at least two"), (4, "not every view")]
+)
+def test_a_comparison_that_cannot_decide_says_why(count: int, reason: str) -> None:
+    open_rules = RuleBook(class_name="part")
+    found = judge(FINE, evidence_of(None, reference_count=count, measurements=()), model="evidence", book=open_rules)
+    assert found.outcome == "REVIEW"
+    assert any(reason in line for line in found.review_reasons), found.review_reasons

@@ -202,6 +202,8 @@ def load_calibration(path: Path, *, rules_sha256: str, localizer: str) -> Calibr
     Raises:
         CalibrationError: unreadable, of another version, or made for another rule book or localizer.
     """
+    if path.exists() and not path.is_file():  # a pipe or a device: reading it could wait for ever
+        raise CalibrationError(f"{path} is no file; name the one that vlm-inspect calibrate wrote")
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         calibration = Calibration.model_validate(raw)

@@ -1,5 +1,6 @@
 """The command line. Results go to stdout, everything else to stderr; exit codes: OK 0, NG 1, REVIEW 3, error 2."""
 
+import io
 import sys
 import traceback
 import warnings
@@ -20,8 +21,28 @@ if TYPE_CHECKING:
 ERROR = 2
 """Exit code of every failure, bugs included: never 1, which would read as NG."""
 INTERRUPTED = 130
+LONGEST_TIMEOUT_S = 86_400.0
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class _GivenPath(click.Path):
+    """A path that is not empty: Path("") would be the current folder, which nobody named."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value):
+            self.fail("it is empty; give a path.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_PATH = _GivenPath(path_type=Path)
+
+
+def _bounded(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Refuse NaN and infinity, which pass any comparison or overflow the clock."""
+    if not value <= LONGEST_TIMEOUT_S:
+        raise click.BadParameter(f"{value:g} is more than {LONGEST_TIMEOUT_S:g} seconds, or no number.")
+    return value
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -48,8 +69,8 @@ def _common(command: Command) -> Command:
 
 
 @cli.command()
-@click.argument("source", type=click.Path(path_type=Path))
-@click.option("--rules", "rules_path", type=click.Path(path_type=Path), help="Rule book of the part's class (YAML).")
+@click.argument("source", type=_PATH)
+@click.option("--rules", "rules_path", type=_PATH, help="Rule book of the part's class (YAML).")
 @click.option(
     "--reference",
     "references",
@@ -76,6 +97,7 @@ def _common(command: Command) -> Command:
     "--timeout",
     "timeout_s",
     type=click.FloatRange(min=1.0),
+    callback=_bounded,
     default=120.0,
     show_default=True,
     metavar="SECONDS",
@@ -96,18 +118,22 @@ def _common(command: Command) -> Command:
     metavar="NAME|FOLDER",
     help="Vision model of the memory: lite0, dinov2, or a transformers model's folder.",
 )
-@click.option(
-    "--calibration", "calibration_path", type=click.Path(path_type=Path), help="Thresholds made from normal parts."
-)
+@click.option("--calibration", "calibration_path", type=_PATH, help="Thresholds made from normal parts.")
 @click.option(
     "--as",
     "as_kind",
     type=click.Choice(["image", "point_cloud", "video", "series"]),
     help="What SOURCE is, where its content does not tell.",
 )
-@click.option("--json", "json_path", metavar="FILE|-", help="Write the inspection as JSON; - is stdout.")
-@click.option("--html", "html_path", type=click.Path(path_type=Path), help="Write a self-contained page.")
-@click.option("--overlay", "overlay_path", type=click.Path(path_type=Path), help="Write views, heatmaps, marks as PNG.")
+@click.option(
+    "--json",
+    "json_path",
+    type=_GivenPath(allow_dash=True),
+    metavar="FILE|-",
+    help="Write the inspection as JSON; - is stdout.",
+)
+@click.option("--html", "html_path", type=_PATH, help="Write a self-contained page.")
+@click.option("--overlay", "overlay_path", type=_PATH, help="Write views, heatmaps, marks as PNG.")
 @_common
 def ask(source: Path, **options: Any) -> int:
     """Inspect SOURCE: an image, a scan, a video, a folder of frames or a curve.
@@ -126,6 +152,7 @@ def ask(source: Path, **options: Any) -> int:
     with _progress(quiet=options["quiet"]) as say:
         say("starting")
         inspector = _inspector(options)
+        outputs.check_apart_from(_inputs(source, options, inspector))
         examination = inspector.examine(source, options["question"], as_kind=options["as_kind"], progress=say)
     if options["debug"]:
         _show_request(examination)
@@ -134,7 +161,7 @@ def ask(source: Path, **options: Any) -> int:
 
 
 @cli.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=_PATH)
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same files.")
 @_common
 def demo(folder: Path, seed: int, quiet: bool, debug: bool) -> int:
@@ -176,6 +203,11 @@ def _inspector(options: dict[str, Any]) -> "Inspector":
     return inspector
 
 
+def _inputs(source: Path, options: dict[str, Any], inspector: "Inspector") -> list[Path]:
+    named = [source, options["rules_path"], options["calibration_path"], *inspector.references]
+    return [path for path in named if path is not None]
+
+
 def _thresholds(path: Path, inspector: "Inspector") -> Any:
     from vlm_inspect.calibration import load_calibration
 
@@ -209,12 +241,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     debug = "--debug" in arguments
     if not debug:
         warnings.simplefilter("ignore")  # a library's remark is not for the person at the line
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a sign still gets the result
     sys.exit(_run(arguments, debug=debug))
 
 
 def _run(arguments: list[str], *, debug: bool) -> int:
     try:
-        return int(cli.main(args=arguments, prog_name="vlm-inspect", standalone_mode=False) or 0)
+        return int(cli.main(args=arguments or ["--help"], prog_name="vlm-inspect", standalone_mode=False) or 0)
+    except SystemExit:  # how click and rich leave a pipe that its reader closed: with 1, which would read as NG
+        return _fail("stdout was closed before the whole result was written; let its reader read on", debug=debug)
     except click.ClickException as error:
         return _fail(error.format_message(), debug=debug)
     except (click.Abort, KeyboardInterrupt):
@@ -233,7 +270,9 @@ def _run(arguments: list[str], *, debug: bool) -> int:
 def _fail(message: str, *, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    click.echo(f"vlm-inspect: error: {' '.join(message.split())}", err=True)
+    from vlm_inspect.report.wording import plain_line
+
+    click.echo(f"vlm-inspect: error: {plain_line(message)}", err=True)
     return ERROR
 
 

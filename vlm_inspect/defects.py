@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from converters.view import BoxXyxyn, Place, View
 from vlm_inspect.evidence import Evidence, Measurement, Region
+from vlm_inspect.ignored import ignored_boxes
 from vlm_inspect.inspection import DefectOutcome, DefectSource
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.verdict import Defect, Severity, Verdict
@@ -43,7 +44,7 @@ def collect_defects(
         own_opinion: False where the verdict only words the evidence, so that it cannot confirm a region.
     """
     named = verdict.defects if verdict is not None else ()
-    counted = [d for d in named if d.box_xyxyn is None or not lies_in(d.box_xyxyn, book.ignore)]
+    counted = [d for d in named if not _is_ignored(d, book, views)]
     found: list[DefectOutcome] = []
     claimed: set[Region] = set()
     for defect in counted:
@@ -55,6 +56,14 @@ def collect_defects(
     found = [d for d in _merge(found, views) if not any(_explains(m, d) for m in measured)] + measured
     found.sort(key=lambda d: (_RANK[d.severity], -d.score))
     return DefectList(tuple(found), ignored=len(named) - len(counted))
+
+
+def _is_ignored(defect: Defect, book: RuleBook, views: Sequence[View]) -> bool:
+    box, view = defect.box_xyxyn, defect.view
+    if box is None:
+        return False
+    known = view is not None and 0 <= view < len(views)
+    return lies_in(box, ignored_boxes(view, views, book.ignore) if view is not None and known else book.ignore)
 
 
 def is_hot(region: Region, evidence: Evidence) -> bool:

@@ -245,11 +245,19 @@ def _gaps(rules: Sequence[RuleOutcome], evidence: Evidence, *, own_opinion: bool
         elif rule.status == "fail" and rule.severity == "minor":
             gaps.append(f"minor rule {rule.id} fails: {rule.reason}")
     if not own_opinion and evidence.status == "unknown":
-        compared = "not every view could be compared with a reference"
-        gaps.append(compared if evidence.reference_count else "there is no reference to compare with")
+        gaps.append(_uncompared(evidence))
     if not own_opinion and evidence.status == "exceeded" and not by_score:
         gaps.append("the heatmap exceeds its tolerance")
     return gaps
+
+
+def _uncompared(evidence: Evidence) -> str:
+    """Say why the references do not decide."""
+    if evidence.reference_count == 0:
+        return "there is no reference to compare with"
+    if evidence.reference_count == 1:
+        return "one reference does not tell how much normal parts differ; give at least two"
+    return "not every view could be compared with a reference"
 
 
 def _decide(

@@ -11,6 +11,7 @@ from dataclasses import replace
 from converters.sample import PointCloud, Sample, Series
 from converters.view import View
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region
+from vlm_inspect.ignored import ignored_boxes, without_ignored
 from vlm_inspect.localization.localizer import Localizer
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.rules import RuleBook
@@ -33,9 +34,9 @@ def gather(
     """
     views, maps, regions = _deviation(part, references, rules)
     if localizer is not None:
-        found = localizer.localize(part.views, references.views)
+        found = _counted(localizer.localize(part.views, references.views), views, rules)
         maps += found
-        regions += _regions(found, views, rules)
+        regions += _regions(found, views)
     evidence = Evidence(
         maps=tuple(maps),
         regions=tuple(sorted(regions, key=lambda region: -region.score)[:MAX_REGIONS]),
@@ -56,27 +57,29 @@ def _deviation(
 
         found = scan_deviation(part.posed, references.surfaces, part.views, unit=rules.unit)
         views = (*part.views, *found.views)
+        maps = _counted(found.maps, views, rules)
         noted = [
             replace(region, note=found.note(region.view, region.box_xyxyn, rules.unit))
-            for region in _regions(found.maps, views, rules)
+            for region in _regions(maps, views)
         ]
-        return views, list(found.maps), noted
+        return views, maps, noted
     if isinstance(part.sample, Series):
         from vlm_inspect.localization.series_deviation import series_deviation
 
-        maps = series_deviation(part.sample, references.windows or (), part.views)
-        return part.views, maps, _regions(maps, part.views, rules)
+        maps = _counted(series_deviation(part.sample, references.windows or (), part.views), part.views, rules)
+        return part.views, maps, _regions(maps, part.views)
     return part.views, [], []
 
 
-def _regions(maps: Sequence[AnomalyMap], views: Sequence[View], rules: RuleBook) -> list[Region]:
+def _counted(maps: Sequence[AnomalyMap], views: Sequence[View], rules: RuleBook) -> list[AnomalyMap]:
+    """The maps without what the rule book ignores: a hot spot there must not decide by the score either."""
+    return [without_ignored(one, ignored_boxes(one.view, views, rules.ignore)) for one in maps]
+
+
+def _regions(maps: Sequence[AnomalyMap], views: Sequence[View]) -> list[Region]:
     from vlm_inspect.localization.regions import find_regions
 
-    return [
-        region
-        for one in maps
-        for region in find_regions(one, views[one.view], ignore=rules.ignore, max_regions=REGIONS_PER_VIEW)
-    ]
+    return [region for one in maps for region in find_regions(one, views[one.view], max_regions=REGIONS_PER_VIEW)]
 
 
 def _measurements(part: Part, references: ReferenceSet, rules: RuleBook) -> tuple[Measurement, ...]:

@@ -111,16 +111,19 @@ class ReferenceSet:
 
 
 def load_references(paths: Sequence[Path], kind: SampleKind, budget: ViewBudget) -> ReferenceSet:
-    """Read, align and render the references.
+    """Read, align and render the references; of those with the same content, one.
 
     Raises:
         ReferenceSampleError: one is missing, unreadable, or of another kind than the source.
     """
-    samples = [_read_reference(path, kind) for path in paths]
-    stage = set_stage(samples)
+    samples: dict[str, Sample] = {}
+    for path in paths:
+        sample = _read_reference(path, kind)
+        samples.setdefault(sha256_of(path), sample)  # a copy says nothing about how much normal parts differ
+    stage = set_stage(list(samples.values()))
     return ReferenceSet(
-        parts=tuple(present(sample, stage, budget) for sample in samples),
-        sha256=tuple(sha256_of(path) for path in paths),
+        parts=tuple(present(sample, stage, budget) for sample in samples.values()),
+        sha256=tuple(samples),
         stage=stage,
     )
 
@@ -178,6 +181,8 @@ def _remembered_scores(posed: Sequence[PosedCloud]) -> Callable[[Callable[[], li
 
 
 def _read_reference(path: Path, kind: SampleKind) -> Sample:
+    if path.is_dir() and kind != "video":
+        raise ReferenceSampleError(f"reference {path} is a folder; name the files in it, such as '{path / '*'}'")
     try:
         return read(path, as_kind=kind)
     except ConversionError as error:
@@ -192,6 +197,8 @@ def expand_references(patterns: Sequence[str]) -> list[Path]:
     """
     found: list[Path] = []
     for pattern in patterns:
+        if not pattern:
+            raise ReferenceSampleError("--reference is empty; name a file or a pattern such as 'normal/*.png'")
         matches = [Path(pattern)] if Path(pattern).exists() else sorted(Path(p) for p in glob(pattern, recursive=True))
         if not matches:
             raise ReferenceSampleError(f"--reference {pattern}: no such file, and no file matches it; check the path")

@@ -142,10 +142,12 @@ def load_rules(path: Path | str) -> RuleBook:
     path = Path(path)
     if path.is_dir():
         raise RuleError(f"{path} is a folder; name the rule file in it")
+    if path.exists() and not path.is_file():  # a pipe or a device: reading it could wait for ever
+        raise RuleError(f"{path} is no file; save the rules to a file first")
     try:
         raw = path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
     except FileNotFoundError as e:
-        raise RuleError(f"{path}: no such rule file") from e
+        raise RuleError(f"{path}: no such rule file; check the path") from e
     except OSError as e:
         raise RuleError(f"{path} cannot be read: {e.strerror or e}") from e
     if raw is None:

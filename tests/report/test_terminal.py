@@ -55,8 +55,10 @@ def test_a_clip_names_its_second_and_frame_and_a_photo_its_pixels(case) -> None:
     clip = DefectOutcome(type="toppled part", severity="major", view=0, box_xyxyn=box, score=0.8, source="heatmap",
                          time_s=3.12, frame=78)  # fmt: skip
     photo = clip.model_copy(update={"time_s": None, "frame": None, "source_xyxy": (10.2, 20.0, 30.0, 40.9), "page": 1})
-    text = printed(case.inspection.model_copy(update={"defects": (clip, photo)}))
+    folder = clip.model_copy(update={"time_s": None, "frame": 34})  # of frames without a time
+    text = printed(case.inspection.model_copy(update={"defects": (clip, folder, photo)}))
     assert "at 3.12 s, frame 78" in text
+    assert "; frame 34" in text
     assert "pixels 10, 20 to 30, 41 of page 2" in text
 
 

@@ -15,6 +15,8 @@ _CHUNK = 1 << 24
 """Most distances held at once (64 MB)."""
 _LEEWAY_REFERENCES = 8.0
 """Number of references from which on each patch's own spread counts for more than the mean."""
+_CANDIDATES = 5
+"""The coreset is chosen among this many times its size: a clip has patches by the hundred thousand, much alike."""
 _SKETCH = 48
 """Dimensions of the random projection in which the coreset is chosen (PatchCore, section 3.2)."""
 
@@ -103,6 +105,7 @@ def build_bank(
         place_weight: see `PatchBank`.
         capacity: most patches kept.
     """
+    pictures = thin(pictures, _CANDIDATES * capacity)
     features = np.concatenate([one.features for one in pictures])
     mean = features.mean(axis=0)
     variance = features.var(axis=0)
@@ -124,6 +127,19 @@ def build_bank(
     kept = choose_coreset(rows, capacity)
     rows, origin = np.ascontiguousarray(rows[kept]), origin[kept]
     return PatchBank(mean, weight, place_weight, rows, measure_leeway(rows, origin[:, 0]), origin)
+
+
+def thin(pictures: Sequence[Patches], most: int) -> list[Patches]:
+    """Return the pictures with at most `most` patches in all, the same share of each left out at random, repeatably."""
+    total = sum(len(one.features) for one in pictures)
+    if total <= most:
+        return list(pictures)
+    rng = np.random.default_rng(0)
+    thinned = []
+    for one in pictures:
+        kept = np.sort(rng.permutation(len(one.features))[: max(1, len(one.features) * most // total)])
+        thinned.append(Patches(one.features[kept], one.places_xy[kept], one.source, one.view_xyn[kept]))
+    return thinned
 
 
 def _split(values: NDArray[np.float32], channels: Sequence[int]) -> list[NDArray[np.float32]]:

@@ -66,6 +66,25 @@ class _Part:
 
 
 @dataclass(frozen=True, eq=False)
+class _Seen:
+    """One framed picture with its patch features, kept in half precision: a clip has many."""
+
+    framed: Framed
+    corner_xy: tuple[int, int]
+    features: NDArray[np.float16]
+    """(h, w, C)."""
+    cells: NDArray[np.float64]
+    """(h * w, 2): centres of the patches in [0, 1] of the framed picture."""
+    counted: NDArray[np.bool_]
+    """(h * w,): which patches count."""
+
+    @property
+    def rows(self) -> NDArray[np.float32]:
+        """(N, C): features of the patches that count."""
+        return self.features.reshape(-1, self.features.shape[2])[self.counted].astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
 class _Scored:
     """One framed picture with its scores on the patch grid, and the bank index of each patch (-1: does not count)."""
 
@@ -133,60 +152,28 @@ class ReferenceMemory:
         whole = key == "image" and all(view.mask is None for _, _, view in chosen)
         pictures = [part.picture for _, _, part, _ in parts]
         framing = plan_framing(pictures, pixels=self._settings.pixels_for(pictures), parts=whole)
-        patches = [self._patches(framing, part, view, (r, v)) for r, v, part, view in parts]
+        seen = [self._see(framing, part) for _, _, part, _ in parts]
+        patches = [_patches_of(one, framing, view, (r, v)) for one, (r, v, _, view) in zip(seen, parts, strict=True)]
         bank = build_bank(
             patches,
             self.backbone.channels,
             place_weight=self._settings.place_weight if framing.aligned else 0.0,
             capacity=self._settings.capacity,
         )
-        return Memory(framing, bank, self._normal_scores(framing, bank, chosen))
+        return Memory(framing, bank, _normal_scores(framing, bank, [r for r, _, _, _ in parts], seen))
 
-    def _patches(self, framing: Framing, part: _Part, view: View, source: tuple[int, int]) -> Patches:
+    def _see(self, framing: Framing, part: _Part) -> _Seen:
         framed = framing.frame(part.picture)
         features = self.backbone.extract(framed.image)
         cells, counted = grid_places(framed, features.shape[:2])
-        on_view = framed.to_source(cells * framed.size_wh) + np.array(part.corner_xy)
-        size = np.array([view.size_hw[1], view.size_hw[0]])
-        return Patches(
-            features.reshape(-1, features.shape[2])[counted],
-            framing.places(framed, cells[counted]),
-            source,
-            np.clip(on_view / size, 0, 1)[counted].astype(np.float32),
-        )
-
-    def _normal_scores(
-        self, framing: Framing, bank: PatchBank, chosen: Sequence[tuple[int, int, View]]
-    ) -> tuple[float, ...]:
-        """Score every reference against the others, as a new sample would be scored: leave-one-out."""
-        scores: dict[int, float] = {}
-        if len({r for r, _, _ in chosen}) < 2:
-            return ()
-        for reference, _, view in chosen:
-            for part in _parts(view):
-                scored = self._score(framing, bank, part, without=reference)
-                scores[reference] = max(scores.get(reference, 0.0), float(scored.values.max(initial=0.0)))
-        return tuple(scores[reference] for reference in sorted(scores))
-
-    def _score(self, framing: Framing, bank: PatchBank, part: _Part, *, without: int | None = None) -> _Scored:
-        framed = framing.frame(part.picture)
-        features = self.backbone.extract(framed.image)
-        shape = features.shape[:2]
-        cells, counted = grid_places(framed, shape)
-        queries = bank.embed(features.reshape(-1, features.shape[2])[counted], framing.places(framed, cells[counted]))
-        distances, nearest = bank.search(queries, without=without)
-        values = np.zeros(shape, np.float32)
-        values[counted.reshape(shape)] = distances
-        indices = np.full(shape, -1, np.int64)
-        indices[counted.reshape(shape)] = nearest
-        return _Scored(framed, smooth(values, counted.reshape(shape)), indices)
+        return _Seen(framed, part.corner_xy, features.astype(np.float16), cells, counted)
 
     def _map(self, index: int, view: View, memory: Memory, tolerance: Tolerance | None) -> AnomalyMap:
         values = np.zeros(view.size_hw, np.float32)
         matches = np.full((*MATCH_GRID, 4), np.nan, np.float32)
         score, votes = 0.0, []
         for part in _parts(view):
-            scored = self._score(memory.framing, memory.bank, part)
+            scored = _score(self._see(memory.framing, part), memory.framing, memory.bank)
             draw_values(values, scored.values, scored.framed, part.corner_xy, part.picture.image.shape[:2])
             origins = memory.bank.origin[np.maximum(scored.indices, 0)]
             origins[scored.indices < 0] = np.nan
@@ -205,6 +192,41 @@ class ReferenceMemory:
             nearest_reference=int(np.bincount(voted).argmax()) if voted.size else None,
             matches=matches,
         )
+
+
+def _patches_of(seen: _Seen, framing: Framing, view: View, source: tuple[int, int]) -> Patches:
+    on_view = seen.framed.to_source(seen.cells * seen.framed.size_wh) + np.array(seen.corner_xy)
+    size = np.array([view.size_hw[1], view.size_hw[0]])
+    return Patches(
+        seen.rows,
+        framing.places(seen.framed, seen.cells[seen.counted]),
+        source,
+        np.clip(on_view / size, 0, 1)[seen.counted].astype(np.float32),
+    )
+
+
+def _normal_scores(
+    framing: Framing, bank: PatchBank, references: Sequence[int], seen: Sequence[_Seen]
+) -> tuple[float, ...]:
+    """Score every reference against the others, as a new sample would be scored: leave-one-out."""
+    scores: dict[int, float] = {}
+    if len(set(references)) < 2:
+        return ()
+    for reference, one in zip(references, seen, strict=True):
+        scored = _score(one, framing, bank, without=reference)
+        scores[reference] = max(scores.get(reference, 0.0), float(scored.values.max(initial=0.0)))
+    return tuple(scores[reference] for reference in sorted(scores))
+
+
+def _score(seen: _Seen, framing: Framing, bank: PatchBank, *, without: int | None = None) -> _Scored:
+    shape, counted = seen.features.shape[:2], seen.counted
+    queries = bank.embed(seen.rows, framing.places(seen.framed, seen.cells[counted]))
+    distances, nearest = bank.search(queries, without=without)
+    values = np.zeros(shape, np.float32)
+    values[counted.reshape(shape)] = distances
+    indices = np.full(shape, -1, np.int64)
+    indices[counted.reshape(shape)] = nearest
+    return _Scored(seen.framed, smooth(values, counted.reshape(shape)), indices)
 
 
 def grid_places(framed: Framed, shape: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

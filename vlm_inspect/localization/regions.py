@@ -81,7 +81,11 @@ def _floor(anomaly_map: AnomalyMap, values: NDArray[np.float32], view: View) -> 
         return math.inf
     middle = float(np.median(counted))
     spread = 1.4826 * float(np.median(np.abs(counted - middle)))
-    return max(middle + _STANDS_OUT * spread, 0.6 * float(values.max()))
+    top = float(counted.max())
+    if top <= middle:
+        return math.inf
+    # The most suspicious place is always shown, others only where they stand out.
+    return min(top, max(middle + _STANDS_OUT * spread, 0.6 * top))
 
 
 def _lower(anomaly_map: AnomalyMap, values: NDArray[np.float32], peak: float) -> float:

@@ -1,6 +1,7 @@
 """`Outputs`: where one inspection goes, checked before the model is asked and written after it has answered."""
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,13 +28,29 @@ class Outputs:
     def _json_file(self) -> Path | None:
         return None if self.json_path in (None, STDOUT) else Path(str(self.json_path))
 
+    @property
+    def _files(self) -> list[Path]:
+        return [path for path in (self._json_file, self.html_path, self.overlay_path) if path is not None]
+
+    def check_apart_from(self, inputs: Iterable[Path]) -> None:
+        """Make sure that no result replaces what the inspection reads.
+
+        Raises:
+            OutputError: one of the files is an input, or lies in a folder that is one.
+        """
+        read = {path.resolve() for path in inputs}
+        for path in self._files:
+            place = path.resolve()
+            if place in read or place.parent in read:
+                raise OutputError(f"{path} is part of what is inspected; write the result elsewhere")
+
     def check_writable(self) -> None:
         """Find out before any work is done whether every file can be written.
 
         Raises:
             OutputError: one of them cannot, or two are the same.
         """
-        paths = [path for path in (self._json_file, self.html_path, self.overlay_path) if path is not None]
+        paths = self._files
         for i, path in enumerate(paths):
             check_writable(path)
             if path.exists() and not path.is_file():
@@ -51,31 +68,33 @@ class Outputs:
 
         text = render_json(examination.inspection)
         written = self._write_files(examination, text)
+        if sys.stdout is None:
+            raise OutputError("stdout is closed; leave it open, or send it to /dev/null")
         if self.json_path == STDOUT:
-            sys.stdout.write(text)
+            _write_utf8(text)
             return
         self._print(examination, written)
 
     def _write_files(self, examination: "Examination", json_text: str) -> list[Path]:
+        """Render every file first, then write: a picture that cannot be drawn leaves no page behind."""
         inspection, views, evidence = examination.inspection, examination.views, examination.evidence
-        written: list[Path] = []
+        contents: dict[Path, bytes] = {}
         if (path := self._json_file) is not None:
-            write_atomically(path, json_text.encode())
-            written.append(path)
+            contents[path] = json_text.encode()
         if self.html_path is not None:
             from vlm_inspect.report.html import render_html
 
             request = examination.request
             page = render_html(inspection, views, evidence, rules=request.rules, question=request.question)
-            write_atomically(self.html_path, page.encode())
-            written.append(self.html_path)
+            contents[self.html_path] = page.encode(errors="replace")
         if self.overlay_path is not None:
             from vlm_inspect.report.overlay import render_overlay
             from vlm_inspect.report.pictures import encode_png
 
-            write_atomically(self.overlay_path, encode_png(render_overlay(inspection, views, evidence)))
-            written.append(self.overlay_path)
-        return written
+            contents[self.overlay_path] = encode_png(render_overlay(inspection, views, evidence))
+        for path, data in contents.items():
+            write_atomically(path, data)
+        return list(contents)
 
     @staticmethod
     def _print(examination: "Examination", written: list[Path]) -> None:
@@ -83,8 +102,16 @@ class Outputs:
         from rich.text import Text
 
         from vlm_inspect.report.terminal import print_inspection
+        from vlm_inspect.report.wording import plain_line
 
         console = Console(highlight=False)
         print_inspection(examination.inspection, console)
         for path in written:
-            console.print(Text(f"written: {path}", style="dim"), soft_wrap=True)
+            console.print(Text(f"written: {plain_line(str(path))}", style="dim"), soft_wrap=True)
+
+
+def _write_utf8(text: str) -> None:
+    """Write JSON to stdout in UTF-8, as its standard (RFC 8259) demands, whatever the terminal's encoding."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.flush()

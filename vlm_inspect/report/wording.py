@@ -51,6 +51,8 @@ def place_words(defect: DefectOutcome, views: Sequence[ViewRecord]) -> str:
         parts.append("at " + ", ".join(f"{v:.2f}" for v in defect.point_mm) + " mm")
     if defect.time_s is not None:
         parts.append(f"at {defect.time_s:.3g} s" + (f", frame {defect.frame}" if defect.frame is not None else ""))
+    elif defect.frame is not None:
+        parts.append(f"frame {defect.frame}")
     if defect.size_mm is not None:
         parts.append(f"{defect.size_mm:.2g} mm across")
     if defect.source_xyxy is not None and defect.point_mm is None:
