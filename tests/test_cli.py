@@ -272,9 +272,16 @@ def test_bad_input_is_one_line_and_leaves_nothing(run: Run, tmp_path: Path, wron
     arguments, hint = bad_inputs(tmp_path)[wrong]
     before = sorted(tmp_path.rglob("*"))
     overlay = [] if "--html" in arguments else ["--overlay", tmp_path / "r.png"]
-    done = run("ask", *arguments, *overlay)
+    done = (run_fresh if wrong == "video without frame" else run)("ask", *arguments, *overlay)
     assert_one_line_error(done, hint)
     assert sorted(tmp_path.rglob("*")) == before, "something was left behind"
+
+
+def run_fresh(*arguments: object) -> Ran:
+    """Run in a process of its own: FFmpeg reads how much it may print once, when the first video is opened."""
+    command = [sys.executable, "-m", "vlm_inspect.cli", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    return Ran(done.returncode, done.stdout, done.stderr)
 
 
 def test_every_wrong_input_is_tried(tmp_path: Path) -> None:
@@ -368,3 +375,26 @@ def test_help_has_a_runnable_example(run: Run, command: tuple[str, ...]) -> None
     done = run(*command, "--help")
     assert done.code == 0
     assert "Example:" in done.out
+
+
+@pytest.mark.parametrize("size_wh", [(1, 1), (2, 2), (3000, 20)])
+def test_tiny_and_thin_images_are_looked_at(run: Run, tmp_path: Path, size_wh: tuple[int, int]) -> None:
+    Image.new("RGB", size_wh, (90, 120, 40)).save(tmp_path / "tiny.png")
+    assert run("ask", tmp_path / "tiny.png").code == 3
+
+
+def curve(path: Path, channels: int, seed: int) -> Path:
+    rng = np.random.default_rng(seed)
+    time_s = np.arange(800) / 100
+    columns = [np.sin(9 * time_s) + 0.05 * rng.standard_normal(800) for _ in range(channels)]
+    names = ",".join(["time (s)", *(f"accel{k} (g)" for k in range(channels))])
+    np.savetxt(path, np.column_stack([time_s, *columns]), delimiter=",", header=names, comments="")
+    return path
+
+
+def test_a_channel_that_no_reference_has_is_doubt(run: Run, tmp_path: Path) -> None:
+    references = [argument for i in range(3) for argument in ("--reference", curve(tmp_path / f"{i}.csv", 1, i))]
+    assert run("ask", curve(tmp_path / "same.csv", 1, 8), *references).code == 0
+    done = run("ask", curve(tmp_path / "more.csv", 2, 9), *references)
+    assert done.code == 3, done
+    assert "accel1" in done.out

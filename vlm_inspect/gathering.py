@@ -33,6 +33,8 @@ def gather(
         LocalizerError: the localizer or its weights cannot be used.
     """
     views, maps, regions = _deviation(part, references, rules)
+    if isinstance(part.sample, Series):
+        localizer = None  # the picture of a curve is compared no better than the curve itself
     if localizer is not None:
         found = _counted(localizer.localize(part.views, references.views), views, rules)
         maps += found
@@ -43,7 +45,7 @@ def gather(
         measurements=_measurements(part, references, rules),
         reference_count=len(references),
         localizer="none" if localizer is None else localizer.name,
-        notes=_notes(part.sample),
+        notes=_notes(part.sample, references),
     )
     return views, evidence
 
@@ -67,6 +69,9 @@ def _deviation(
         from vlm_inspect.localization.series_deviation import series_deviation
 
         maps = _counted(series_deviation(part.sample, references.windows or (), part.views), part.views, rules)
+        if _unknown_channels(part.sample, references):
+            # What was not compared cannot be within its tolerance; what exceeds it elsewhere still does.
+            maps = [one if (one.probability or 0.0) >= 0.5 else replace(one, tolerance=None) for one in maps]
         return part.views, maps, _regions(maps, part.views)
     return part.views, [], []
 
@@ -93,7 +98,16 @@ def _measurements(part: Part, references: ReferenceSet, rules: RuleBook) -> tupl
     )
 
 
-def _notes(sample: Sample) -> tuple[str, ...]:
+def _unknown_channels(series: Series, references: ReferenceSet) -> list[str]:
+    """Return the channels that no reference has; same number of channels: they are matched by position."""
+    if references.windows is None or len(references.windows.names) == len(series.names):
+        return []
+    return [name for name in series.names if name not in references.windows.names]
+
+
+def _notes(sample: Sample, references: ReferenceSet) -> tuple[str, ...]:
     if isinstance(sample, PointCloud) and sample.dropped:
         return (f"{sample.dropped} points of the scan were NaN or infinite and were left out.",)
+    if isinstance(sample, Series) and (unknown := _unknown_channels(sample, references)):
+        return (f"The references have no channel {', '.join(unknown)}: not compared.",)
     return ()

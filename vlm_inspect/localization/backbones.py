@@ -82,7 +82,8 @@ class EfficientNetBackbone:
         cells = image.shape[0] // self._STRIDE, image.shape[1] // self._STRIDE
         with torch.inference_mode():
             x = _normalised(image, LITE_MEAN, LITE_STD)
-            x = F.pad(x, (self._PAD,) * 4, mode="reflect").contiguous(memory_format=torch.channels_last)
+            border = "reflect" if min(image.shape[:2]) > self._PAD else "replicate"  # too small to mirror
+            x = F.pad(x, (self._PAD,) * 4, mode=border).contiguous(memory_format=torch.channels_last)
             x = self.stem(x)
             layers = []
             for index, block in enumerate(self.blocks):
