@@ -35,7 +35,7 @@ class MemorySettings:
     least_pixels: int = 256 * 256
     most_pixels: int = 384 * 384
     """A framed picture has as many pixels as the references' pictures, within these bounds: a crop to the part spends
-    them on the part, and a small picture is enlarged no further than its own count."""
+    them on the part, and a small picture is enlarged no further than its own count. Scans and clips have the least."""
     capacity: int = 6000
     """Most patches of one bank."""
     place_weight: float = 3.0
@@ -43,6 +43,8 @@ class MemorySettings:
 
     def pixels_for(self, pictures: Sequence[Picture]) -> int:
         """Return how many pixels framed pictures of this class shall have."""
+        if any(picture.mask is not None for picture in pictures):
+            return self.least_pixels  # a scan has many views, a clip many frames
         own = float(np.median([picture.image.shape[0] * picture.image.shape[1] for picture in pictures]))
         return int(min(max(own, self.least_pixels), self.most_pixels))
 
