@@ -34,8 +34,8 @@ class MemorySettings:
 
     least_pixels: int = 256 * 256
     most_pixels: int = 384 * 384
-    """A framed picture has as many pixels as the references' pictures, within these bounds: a crop to the part spends
-    them on the part, and a small picture is enlarged no further than its own count. Scans and clips have the least."""
+    """A framed picture has the least, or the most where the references' pictures themselves have clearly more than the
+    least: a crop to the part spends them on the part."""
     capacity: int = 6000
     """Most patches of one bank."""
     place_weight: float = 3.0
@@ -46,7 +46,7 @@ class MemorySettings:
         if any(picture.mask is not None for picture in pictures):
             return self.least_pixels  # a scan has many views, a clip many frames
         own = float(np.median([picture.image.shape[0] * picture.image.shape[1] for picture in pictures]))
-        return int(min(max(own, self.least_pixels), self.most_pixels))
+        return self.most_pixels if own > 1.25 * self.least_pixels else self.least_pixels
 
 
 @dataclass(frozen=True, eq=False)
