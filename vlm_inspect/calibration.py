@@ -110,7 +110,7 @@ def tolerance_from_normals(
 class Thresholds:
     """How a fused score becomes an outcome, and how model and heatmap are weighed."""
 
-    ok_below: float = 0.2
+    ok_below: float = 0.3
     ng_above: float = 0.6
     """Between the two lies doubt: REVIEW. OK needs more than staying inside the tolerance: docs/results.md shows what
     a lower or higher bound would let through."""

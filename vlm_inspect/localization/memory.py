@@ -24,13 +24,13 @@ from vlm_inspect.localization.score_map import MATCH_GRID, draw_matches, draw_va
 
 NORMAL_SPREAD = 0.09
 """Standard deviation of the log score among normal samples of one class: measured, see docs/results.md."""
-VERSION = "1"
+VERSION = "3"
 """Changes whenever cached memories would no longer be what this code builds."""
 
 
 @dataclass(frozen=True)
 class MemorySettings:
-    """What trades quality for time; the defaults keep a picture under 60 ms on two cores."""
+    """What trades quality for time; docs/results.md says what the defaults cost."""
 
     least_pixels: int = 256 * 256
     most_pixels: int = 384 * 384
