@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from converters.view import BoxXyxyn, Pane, Place, View
+from vlm_inspect.array_cache import ENVIRONMENT
 from vlm_inspect.localization.bank import PatchBank
-from vlm_inspect.localization.feature_cache import ENVIRONMENT, FeatureCache, content_key
+from vlm_inspect.localization.feature_cache import FeatureCache, content_key
 from vlm_inspect.localization.framing import Framing
 from vlm_inspect.localization.memory import Memory
 
@@ -76,6 +77,12 @@ def test_an_entry_of_pickles_is_not_read(tmp_path: Path) -> None:
     assert FeatureCache(tmp_path).get("k", lambda: fresh) is fresh
 
 
+def test_an_entry_of_other_arrays_is_computed_again(tmp_path: Path) -> None:
+    np.savez(tmp_path / "k.npz", scores=np.zeros(3))
+    fresh = memory(3)
+    assert FeatureCache(tmp_path).get("k", lambda: fresh) is fresh
+
+
 def test_the_folder_stays_bounded(tmp_path: Path) -> None:
     size = (FeatureCache(tmp_path).get("0", memory), (tmp_path / "0.npz").stat().st_size)[1]
     cache = FeatureCache(tmp_path, most_bytes=3 * size)
@@ -96,7 +103,7 @@ def test_an_unusable_folder_costs_time_only(tmp_path: Path) -> None:
 def test_environment_names_the_folder_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "mine"))
     FeatureCache().get("k", memory)
-    assert (tmp_path / "mine" / "k.npz").is_file()
+    assert (tmp_path / "mine" / "memories" / "k.npz").is_file()
     monkeypatch.setenv(ENVIRONMENT, "off")
     monkeypatch.chdir(tmp_path)
     FeatureCache().get("other", memory)

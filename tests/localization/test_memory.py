@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from converters.view import BoxXyxyn, Pane, Place, View
+from vlm_inspect.array_cache import ENVIRONMENT
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.bank import choose_coreset
-from vlm_inspect.localization.feature_cache import ENVIRONMENT
 from vlm_inspect.localization.foreground import find_foreground
 from vlm_inspect.localization.framing import Picture, plan_framing
 from vlm_inspect.localization.memory import ReferenceMemory
@@ -191,7 +191,7 @@ def test_one_reference_is_not_calibrated_and_none_means_rarity() -> None:
 def test_a_second_process_reads_the_memory_from_disk(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     references = [view(weave(seed)) for seed in range(2)]
     first = judge(view(weave(5)), references)
-    assert len(list(cache_folder.glob("*.npz"))) == 1
+    assert len(list(cache_folder.rglob("*.npz"))) == 1
     monkeypatch.setattr(ReferenceMemory, "_learn", lambda *_: pytest.fail("computed although it was stored"))
     again = judge(view(weave(5)), references)
     assert again.score == pytest.approx(first.score)

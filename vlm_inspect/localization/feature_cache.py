@@ -5,9 +5,6 @@ An entry is one .npz of plain arrays and a JSON text: reading it runs no code. A
 
 import hashlib
 import json
-import os
-import tempfile
-import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,14 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.view import View
+from vlm_inspect.array_cache import MOST_BYTES, ArrayCache, Arrays
 
 if TYPE_CHECKING:
     from vlm_inspect.localization.memory import Memory
 
-ENVIRONMENT = "VLM_INSPECT_CACHE"
-"""Names another folder for the cache; "off" keeps nothing on disk."""
-MOST_BYTES = 512 * 2**20
-"""Size of the folder above which the entries used longest ago are removed."""
 _IN_MEMORY = 8
 
 
@@ -44,64 +38,33 @@ class FeatureCache:
     """Looks a memory up in this process, then on disk, and computes it where neither has it."""
 
     def __init__(self, folder: Path | None = None, most_bytes: int = MOST_BYTES) -> None:
-        self._folder = folder or _default_folder()
-        self._most_bytes = most_bytes
+        self._folder, self._most_bytes = folder, most_bytes
         self._recent: OrderedDict[str, Memory] = OrderedDict()
 
     def get(self, key: str, compute: "Callable[[], Memory]") -> "Memory":
         """Return the memory under `key`, computed and stored if new; an unusable disk costs time only."""
         memory = self._recent.pop(key, None)
         if memory is None:
-            memory = self._read(key)
-        if memory is None:
-            memory = compute()
-            self._write(key, memory)
+            memory = self._stored(key, compute)
         self._recent[key] = memory
         while len(self._recent) > _IN_MEMORY:
             self._recent.popitem(last=False)
         return memory
 
-    def _path(self, key: str) -> Path | None:
-        return None if self._folder is None else self._folder / f"{key}.npz"
+    def _stored(self, key: str, compute: "Callable[[], Memory]") -> "Memory":
+        made: list[Memory] = []
 
-    def _read(self, key: str) -> "Memory | None":
-        path = self._path(key)
-        if path is None:
-            return None
+        def arrays() -> Arrays:
+            made.append(compute())
+            return pack(made[0])
+
+        found = ArrayCache("memories", self._folder, self._most_bytes).get(key, arrays)
+        if made:
+            return made[0]
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as entry:
-                memory = unpack(dict(entry))
-            os.utime(path)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-            return None
-        return memory
-
-    def _write(self, key: str, memory: "Memory") -> None:
-        path = self._path(key)
-        if path is None:
-            return
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    np.savez(file, allow_pickle=False, **pack(memory))
-                os.replace(name, path)  # atomic: another process sees all of the entry or nothing
-            except OSError:
-                Path(name).unlink(missing_ok=True)
-                raise
-            self._shrink(path)
-        except OSError:
-            return
-
-    def _shrink(self, newest: Path) -> None:
-        entries = sorted((e for e in newest.parent.glob("*.npz") if e != newest), key=lambda e: e.stat().st_mtime)
-        total = newest.stat().st_size + sum(entry.stat().st_size for entry in entries)
-        for entry in entries:
-            if total <= self._most_bytes:
-                return
-            total -= entry.stat().st_size
-            entry.unlink(missing_ok=True)
+            return unpack(found)
+        except (KeyError, ValueError, TypeError):  # whole arrays, but not those of a memory
+            return compute()
 
 
 def pack(memory: "Memory") -> dict[str, NDArray[np.generic]]:
@@ -163,14 +126,3 @@ def unpack(arrays: dict[str, NDArray[np.generic]]) -> "Memory":
     if not len(bank.features) == len(bank.origin) == len(bank.leeway) or bank.features.shape[1] != len(bank.mean) + 2:
         raise ValueError("the arrays of a cached memory do not fit each other")
     return Memory(framing, bank, tuple(float(score) for score in settings["normal_scores"]))
-
-
-def _default_folder() -> Path | None:
-    named = os.environ.get(ENVIRONMENT)
-    if named == "off":
-        return None
-    if named:
-        return Path(named)
-    from platformdirs import user_cache_path
-
-    return user_cache_path("vlm-inspect", appauthor=False) / "memories"
