@@ -1,0 +1,28 @@
+"""`vlm-inspect demo`: parts made from code, to try everything on."""
+
+from pathlib import Path
+
+import click
+
+from vlm_inspect.commands.options import PATH, common, progress
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same files.")
+@common
+def demo(folder: Path, seed: int, quiet: bool, debug: bool) -> int:
+    """Write demo parts, made from code, with rule books and truth.json: scans, photos, clips and curves.
+
+    \b
+    Example:
+      vlm-inspect demo demo
+      vlm-inspect ask demo/vibration/burst.csv --rules demo/rules/vibration.yaml
+    """
+    from vlm_inspect.demo import write_demo
+
+    with progress(quiet=quiet) as say:
+        say(f"writing demo parts to {folder}")
+        truth = write_demo(folder, seed=seed)
+    click.echo(f"{len(truth.root)} parts with rule books and truth.json in {folder}")
+    return 0

@@ -1,0 +1,46 @@
+"""What the commands share: paths that are not empty, `--quiet` and `--debug`, progress on stderr."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class GivenPath(click.Path):
+    """A path that is not empty: Path("") would be the current folder, which nobody named."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, or say that it is empty."""
+        if not str(value):
+            self.fail("it is empty; give a path.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = GivenPath(path_type=Path)
+
+
+def common(command: Command) -> Command:
+    """Add the options that every command has."""
+    for option in (
+        click.option("--debug", is_flag=True, help="Show what is sent to the model, and the traceback of an error."),
+        click.option("--quiet", is_flag=True, help="No progress on stderr."),
+    ):
+        command = option(command)
+    return command
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Show the step at work on stderr: a spinner on a terminal, nothing when quiet or piped."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda step: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("") as status:
+        yield status.update
