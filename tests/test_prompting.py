@@ -117,6 +117,16 @@ def references() -> Part:
     return Part([view("image", "whole picture", (300, 300))], SCREW, normal, evidence, "Is the neck all right?")
 
 
+def by_words() -> Part:
+    found = region(
+        0, (0.41, 0.3, 0.58, 0.44), calibrated=False, defect_type="scratch", note="looks most like scratch (71%)"
+    )
+    told = "alfa: phrases nearest to the picture among those of an anomalous part: a scratched screw (0.31)"
+    map_ = flat_map(0, 0.9, source="alfa", unit="nats", tolerance=None)
+    evidence = Evidence(maps=(map_,), regions=(replace(found, source="alfa"),), localizer="alfa", notes=(told,))
+    return Part([view("image", "whole picture", (300, 300))], SCREW, [], evidence)
+
+
 def multi_view_scan() -> Part:
     names = ("front", "back", "top")
     looks: tuple[tuple[ViewKind, str], ...] = (("depth", "depth"), ("image", "shaded"), ("normals", "normals"))
@@ -167,7 +177,7 @@ def series() -> Part:
     return Part([view("plot", "acceleration in g over s", (500, 900))], SCREW, [], evidence, "Where is the burst?")
 
 
-PARTS = {f.__name__: f for f in (no_reference, references, multi_view_scan, video, series)}
+PARTS = {f.__name__: f for f in (no_reference, references, by_words, multi_view_scan, video, series)}
 
 
 @pytest.mark.parametrize("part", PARTS)

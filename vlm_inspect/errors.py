@@ -5,6 +5,7 @@ InspectError
 ├── ReferenceSampleError   a reference is missing or of another kind than the source
 ├── MeasurementError       a check could not be measured on this sample
 ├── LocalizerError         a localizer or its weights cannot be used
+├── TrainingError          training data, or a training run, cannot be used
 ├── PromptError            a template is wrong, or a variable of it is missing
 ├── BackendError           a model cannot be reached, or rejects the request
 ├── ParseError             a reply carries no verdict; `reply_text` holds it
@@ -15,6 +16,10 @@ InspectError
 
 class InspectError(Exception):
     """Root of the errors that the command line shows as one line, with exit code 2."""
+
+
+class InspectWarning(UserWarning):
+    """Something was done otherwise than asked: the command line shows it as one line and goes on."""
 
 
 class RuleError(InspectError):
@@ -31,6 +36,10 @@ class MeasurementError(InspectError):
 
 class LocalizerError(InspectError):
     """A localizer, its backbone or its weights cannot be used."""
+
+
+class TrainingError(InspectError):
+    """Training data cannot be used, or a training run cannot go on; what was saved before is kept."""
 
 
 class PromptError(InspectError):

@@ -11,27 +11,57 @@ from vlm_inspect.calibration import Tolerance
 
 
 @dataclass(frozen=True, eq=False)
+class TypeMap:
+    """Which defect each place of a view looks like."""
+
+    words: tuple[str, ...]
+    """K defect words."""
+    values: NDArray[np.float32]
+    """(K, h, w) in [0, 1]: P of each word by place, on a coarse grid over the view."""
+
+
+@dataclass(frozen=True, eq=False)
 class AnomalyMap:
     """Anomaly scores of one view.
 
     `values` is float32, HW of the view, >= 0, higher = more anomalous, 0 where the view's mask is False. `score` is the
-    raw score of the whole view in the same unit as `values`. With a `tolerance` (from normal samples) the map is
-    calibrated: `tolerance.probability(score)` is P(anomalous).
+    raw score of the whole view in the same unit as `values`: their maximum, unless the method scores the view as a
+    whole. With a `tolerance` (from normal samples) the map is calibrated: `tolerance.probability(score)` is
+    P(anomalous).
     """
 
     view: int
     values: NDArray[np.float32]
     score: float
     source: str
-    """Who made it: "memory", "rarity", "deviation"."""
+    """Who made it: "memory", "rarity", "deviation", "alfa"."""
     unit: str = ""
-    """"mm" for the deviation of a scan; "" for feature distances."""
+    """"mm" for the deviation of a scan; "nats" for text-driven methods, -ln P(normal); "" for feature distances."""
     tolerance: Tolerance | None = None
+    peak_tolerance: Tolerance | None = None
+    """Tolerance of the highest of `values`, where `score` is no maximum of them."""
     nearest_reference: int | None = None
     """Index of the reference that this view resembles most."""
     matches: NDArray[np.float32] | None = None
     """(h, w, 4) of a coarse grid over the view: reference index, reference view index, and x, y in [0, 1] on that view
     of the place that matches the grid cell best; NaN where there is none."""
+    types: TypeMap | None = None
+    notes: tuple[str, ...] = ()
+    """What the method has to say of the view: phrases that speak for an anomaly, a fallback that was taken."""
+    normal_scores: tuple[float, ...] = ()
+    """`score` of every reference, each judged without itself: what `tolerance` was made of."""
+    normal_peaks: tuple[float, ...] = ()
+    """Likewise the highest of `values`; empty where that is the score."""
+
+    @property
+    def tolerance_of_places(self) -> Tolerance | None:
+        """The tolerance that single places are held against."""
+        return self.peak_tolerance or self.tolerance
+
+    @property
+    def by_words(self) -> bool:
+        """Whether words for damage play a part in it."""
+        return self.unit == "nats" or self.types is not None
 
     @property
     def probability(self) -> float | None:

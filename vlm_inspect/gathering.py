@@ -13,6 +13,7 @@ from converters.view import View
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region
 from vlm_inspect.ignored import ignored_boxes, without_ignored
 from vlm_inspect.localization.localizer import Localizer
+from vlm_inspect.localization.subject import subject_of
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.rules import RuleBook
 
@@ -36,7 +37,7 @@ def gather(
     if isinstance(part.sample, Series):
         localizer = None  # the picture of a curve is compared no better than the curve itself
     if localizer is not None:
-        found = _counted(localizer.localize(part.views, references.views), views, rules)
+        found = _counted(localizer.localize(part.views, references.views, subject_of(rules)), views, rules)
         maps += found
         regions += _regions(found, views)
     evidence = Evidence(
@@ -45,7 +46,7 @@ def gather(
         measurements=_measurements(part, references, rules),
         reference_count=len(references),
         localizer="none" if localizer is None else localizer.name,
-        notes=_notes(part.sample, references),
+        notes=(*_notes(part.sample, references), *dict.fromkeys(note for one in maps for note in one.notes)),
     )
     return views, evidence
 

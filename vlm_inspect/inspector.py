@@ -12,7 +12,9 @@ import datetime
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import vlm_inspect
 from converters.digest import sha256_of
@@ -27,7 +29,7 @@ from vlm_inspect.evidence import Evidence
 from vlm_inspect.fusion import Record, fuse
 from vlm_inspect.gathering import gather
 from vlm_inspect.inspection import Inspection, Provenance, Usage
-from vlm_inspect.localization import load_localizer
+from vlm_inspect.localization import AUTO, default_localizer, load_localizer
 from vlm_inspect.localization.localizer import Localizer
 from vlm_inspect.parsing import parse_verdict
 from vlm_inspect.prompting import build_request, load_template
@@ -59,7 +61,7 @@ class Inspector:
         rules: what normal means for the class.
         references: files of normal samples, of the kind of the parts.
         backend: the model that is asked; default: `evidence`, offline.
-        localizer: makes the heatmaps; None: no heatmap (measured deviations remain).
+        localizer: makes the heatmaps; None: no heatmap (measured deviations remain); "auto": what fits the references.
         template: name of a prompt in `prompts/`.
         thresholds: how a score becomes an outcome.
         budget: how many pictures a part may become.
@@ -69,7 +71,7 @@ class Inspector:
     rules: RuleBook = ANY_PART
     references: Sequence[Path] = ()
     backend: Backend = field(default_factory=lambda: load_backend("evidence"))
-    localizer: Localizer | None = field(default_factory=lambda: load_localizer("memory"))
+    localizer: Localizer | Literal["auto"] | None = AUTO
     template: str = "inspect"
     thresholds: Thresholds = field(default_factory=Thresholds)
     budget: ViewBudget = field(default_factory=ViewBudget)
@@ -85,6 +87,13 @@ class Inspector:
         """
         rules = load_rules(Path(path))
         return cls(rules=rules, references=resolve_references(rules))
+
+    @cached_property
+    def eyes(self) -> Localizer | None:
+        """The localizer that is used."""
+        if self.localizer == AUTO:
+            return load_localizer(default_localizer(has_references=bool(self.references)))
+        return self.localizer
 
     def inspect(self, source: str | Path, question: str | None = None) -> Inspection:
         """Judge one part; see `examine`."""
@@ -113,7 +122,7 @@ class Inspector:
         references = self._references_of(sample.kind).without(digest)
         part = present(sample, references.stage, self.budget)
         progress("measuring")
-        views, evidence = gather(part, references, self.rules, self.localizer)
+        views, evidence = gather(part, references, self.rules, self.eyes)
         template = load_template(self.template)
         request = build_request(template, views, self.rules, references.views, evidence, question)
         progress(f"asking {self.backend.name}")

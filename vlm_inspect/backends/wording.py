@@ -101,10 +101,11 @@ class Wording(BaseModel):
     def region(self, region: Region, word: str, place: str, unit: str) -> str:
         """Say what a region is, where, how large and how sure."""
         note = self.say("places", "note", note=region.note.rstrip(".")) if region.note else ""
+        name = "hot" if region.calibrated else "suspicious" if region.defect_type else "unusual"
         return self.say(
             "regions",
-            "hot" if region.calibrated else "unusual",
-            defect=word[:1].upper() + word[1:],
+            name,
+            defect=word[:1].upper() + word[1:] if name == "hot" else word,
             place=place,
             size=self.size(region, unit),
             score=_probability(region.score),

@@ -21,6 +21,7 @@ from vlm_inspect.localization.feature_cache import FeatureCache, content_key
 from vlm_inspect.localization.framing import Framed, Framing, Picture, plan_framing
 from vlm_inspect.localization.rarity import rarity_map
 from vlm_inspect.localization.score_map import MATCH_GRID, draw_matches, draw_values, smooth
+from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 
 NORMAL_SPREAD = 0.09
 """Standard deviation of the log score among normal samples of one class: measured, see docs/results.md."""
@@ -117,8 +118,12 @@ class ReferenceMemory:
             return load_backbone(self._named)
         return self._named
 
-    def localize(self, views: Sequence[View], references: Sequence[Sequence[View]]) -> list[AnomalyMap]:
+    def localize(
+        self, views: Sequence[View], references: Sequence[Sequence[View]], subject: Subject = ANY_SUBJECT
+    ) -> list[AnomalyMap]:
         """Return one map for each view whose key a reference has; without references, one rarity map for each.
+
+        What the part is called plays no part here.
 
         Raises:
             LocalizerError: the backbone or its weights cannot be used.
@@ -193,6 +198,7 @@ class ReferenceMemory:
             tolerance=tolerance,
             nearest_reference=int(np.bincount(voted).argmax()) if voted.size else None,
             matches=matches,
+            normal_scores=memory.normal_scores,
         )
 
 

@@ -74,8 +74,9 @@ def _without(values: NDArray[np.float32], ignore: Sequence[BoxXyxyn]) -> NDArray
 
 def _floor(anomaly_map: AnomalyMap, values: NDArray[np.float32], view: View) -> float:
     """Return the least height of a peak."""
-    if anomaly_map.tolerance is not None:
-        return anomaly_map.tolerance.limit
+    tolerance = anomaly_map.tolerance_of_places
+    if tolerance is not None:
+        return tolerance.limit
     counted = values[values > 0] if view.mask is None else values[view.mask]
     if counted.size == 0:
         return math.inf
@@ -90,9 +91,10 @@ def _floor(anomaly_map: AnomalyMap, values: NDArray[np.float32], view: View) -> 
 
 def _lower(anomaly_map: AnomalyMap, values: NDArray[np.float32], peak: float) -> float:
     """Return the score at which a region with this peak ends."""
-    if anomaly_map.tolerance is not None:
-        centre = anomaly_map.tolerance.centre
-        return max(peak - _EDGE * (peak - centre), 0.5 * (centre + anomaly_map.tolerance.limit))
+    tolerance = anomaly_map.tolerance_of_places
+    if tolerance is not None:
+        centre = tolerance.centre
+        return max(peak - _EDGE * (peak - centre), 0.5 * (centre + tolerance.limit))
     counted = values[values > 0]
     middle = float(np.median(counted)) if counted.size else 0.0
     return middle + _PEAK_SHARE * (peak - middle)
@@ -128,7 +130,8 @@ def _region(
         float(columns[-1] + 1) / width,
         float(rows[-1] + 1) / height,
     )
-    tolerance = anomaly_map.tolerance
+    tolerance = anomaly_map.tolerance_of_places
+    word, note = _looks_like(anomaly_map, area)
     return Region(
         view=anomaly_map.view,
         box_xyxyn=box,
@@ -139,7 +142,27 @@ def _region(
         calibrated=tolerance is not None,
         place=view.origin.locate(box),
         match=_match(anomaly_map, box, peak_yx, (height, width)),
+        defect_type=word,
+        note=note,
     )
+
+
+def _looks_like(anomaly_map: AnomalyMap, area: NDArray[np.bool_]) -> tuple[str | None, str]:
+    """Return the defect word that the area looks most like, and that and the next one with their shares in words."""
+    import cv2
+
+    types = anomaly_map.types
+    if types is None or not types.words:
+        return None, ""
+    rows, columns = types.values.shape[1:]
+    weight = cv2.resize(area.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+    shares = (types.values * weight).sum(axis=(1, 2))
+    total = float(shares.sum())
+    if not total > 0.0:
+        return None, ""
+    order = np.argsort(-shares, kind="stable")
+    told = [f"{types.words[k]} ({float(shares[k]) / total:.0%})" for k in order[:2]]
+    return types.words[order[0]], f"looks most like {', then '.join(told)}" if len(order) > 1 else ""
 
 
 def _match(

@@ -172,7 +172,7 @@ def scan_deviation(
             continue
         layers[i], score = _painted(found, view.origin, view.origin.pose @ back)
         values = np.maximum(layers[i].off, layers[i].missing)
-        maps.append(AnomalyMap(i, values, score, "deviation", unit, tolerance, found.nearest))
+        maps.append(AnomalyMap(i, values, score, "deviation", unit, tolerance, nearest_reference=found.nearest))
     shown = sorted(maps, key=lambda one: -one.score)[:_PICTURES]
     full = max((float(one.values.max()) for one in shown), default=0.0)
     pictures = [deviation_picture(views[one.view], one.values, tolerance, full, unit) for one in shown]

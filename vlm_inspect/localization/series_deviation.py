@@ -204,7 +204,7 @@ def _maps(
             time = panel.t0 + share * (panel.t1 - panel.t0) - series.time_s[0]
             values[top:bottom, left:right] = np.interp(time, middles, distances[panel.channel])
         score = max(_top_mean(distances[panel.channel]) for panel in panels)
-        maps.append(AnomalyMap(i, values, score, source, "", tolerance, nearest))
+        maps.append(AnomalyMap(i, values, score, source, tolerance=tolerance, nearest_reference=nearest))
     return maps
 
 

@@ -88,6 +88,7 @@ def evidence_facts(evidence: Evidence, regions: Mapping[int, Region]) -> Facts:
             for m in evidence.maps
         ],
         "regions": [_region_facts(number, region) for number, region in regions.items()],
+        "by_words": sorted({m.source for m in evidence.maps if m.by_words}),
         "regions_left_out": len(evidence.regions) - len(regions),
         "notes": evidence.notes,
     }

@@ -61,7 +61,7 @@ SHARED_VARIABLES = frozenset(
     }
 )
 PART_VARIABLES = frozenset(
-    {"views", "further_kinds", "measurements", "maps", "regions", "regions_left_out", "notes", "question"}
+    {"views", "further_kinds", "measurements", "maps", "regions", "regions_left_out", "by_words", "notes", "question"}
 )
 ITEM_VARIABLES: dict[str, frozenset[str]] = {
     "references": frozenset({"reference", "view"}),

@@ -39,11 +39,10 @@ def heat_of_view(evidence: Evidence, view: int) -> Heat | None:
 def _heat(source: AnomalyMap) -> Heat:
     values = np.nan_to_num(source.values, nan=0.0, posinf=0.0, neginf=0.0)
     unit = f" {source.unit}" if source.unit else ""
-    if source.tolerance is not None:
-        level = values / np.float32(source.tolerance.limit)
-        caption = (
-            f"{source.source}: limit {source.tolerance.limit:.3g}{unit}, peak {float(values.max(initial=0)):.3g}{unit}"
-        )
+    tolerance = source.tolerance_of_places
+    if tolerance is not None:
+        level = values / np.float32(tolerance.limit)
+        caption = f"{source.source}: limit {tolerance.limit:.3g}{unit}, peak {float(values.max(initial=0)):.3g}{unit}"
         return Heat(source, level, float(level.max(initial=0)), caption)
     low, high = float(values.min(initial=np.inf)), float(values.max(initial=0))
     level = (values - np.float32(low)) / np.float32(max(high - low, 1e-12))

@@ -1,0 +1,96 @@
+"""`LocalizerSum`: several localizers as one, `memory+dapo`.
+
+Maps of different methods have different units. Each is scaled by its own tolerance, so that 1 is how far normal parts
+go, and the scaled maps are averaged. The same average of the references' scores, each judged without itself, gives the
+tolerance of the sum: it holds for the sum as for any localizer. Without tolerances each map is scaled by its highest
+place, and the sum stays uncalibrated.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from converters.view import View
+from vlm_inspect.calibration import OVERKILL, Tolerance, tolerance_from_normals
+from vlm_inspect.evidence import AnomalyMap
+from vlm_inspect.localization.localizer import Localizer
+from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
+
+NORMAL_SPREAD = 0.12
+"""Standard deviation of the log score of a sum among normal samples of one class, before any is seen."""
+
+
+class LocalizerSum:
+    """Averages the maps of its members view by view."""
+
+    def __init__(self, members: Sequence[Localizer]) -> None:
+        self._members = tuple(members)
+
+    @property
+    def name(self) -> str:
+        """The names of the members, joined by +."""
+        return "+".join(member.name for member in self._members)
+
+    def localize(
+        self, views: Sequence[View], references: Sequence[Sequence[View]], subject: Subject = ANY_SUBJECT
+    ) -> list[AnomalyMap]:
+        """Return one map for each view that any member can judge.
+
+        Raises:
+            LocalizerError: a member cannot be used.
+        """
+        found = [member.localize(views, references, subject) for member in self._members]
+        by_view = {
+            index: [one for maps in found for one in maps if one.view == index]
+            for index in sorted({one.view for maps in found for one in maps})
+        }
+        return [add_maps(maps, self.name, tests=len(by_view)) for maps in by_view.values()]
+
+
+def add_maps(maps: Sequence[AnomalyMap], name: str, *, tests: int) -> AnomalyMap:
+    """Return the average of one view's maps, each scaled by its tolerance.
+
+    Args:
+        maps: the members' maps, at least one.
+        name: what the sum is called.
+        tests: number of views of the sample that are judged together.
+    """
+    score_units = [one.tolerance.limit if one.tolerance else _highest(one) for one in maps]
+    place_units = [t.limit if (t := one.tolerance_of_places) else _highest(one) for one in maps]
+    values = np.mean([one.values / np.float32(unit) for one, unit in zip(maps, place_units, strict=True)], axis=0)
+    typed = next((one for one in maps if one.types is not None), maps[0])
+    matched = next((one for one in maps if one.matches is not None), maps[0])
+    scores = _normals([one.normal_scores for one in maps], score_units)
+    peaks = _normals([one.normal_peaks or one.normal_scores for one in maps], place_units)
+    return replace(
+        matched,
+        values=values.astype(np.float32),
+        score=float(np.mean([one.score / unit for one, unit in zip(maps, score_units, strict=True)])),
+        source=name,
+        unit="",
+        tolerance=_tolerance(scores, tests),
+        peak_tolerance=_tolerance(peaks, tests),
+        types=typed.types,
+        notes=tuple(dict.fromkeys(note for one in maps for note in one.notes)),
+        normal_scores=scores,
+        normal_peaks=peaks,
+    )
+
+
+def _highest(one: AnomalyMap) -> float:
+    return max(float(one.values.max(initial=0.0)), one.score, 1e-12)
+
+
+def _normals(scores: Sequence[tuple[float, ...]], units: Sequence[float]) -> tuple[float, ...]:
+    """Return the averaged scores of the references; none where a member has none, or has judged others."""
+    if len({len(of_member) for of_member in scores}) != 1:
+        return ()
+    scaled = [np.asarray(of_member) / unit for of_member, unit in zip(scores, units, strict=True)]
+    return tuple(float(score) for score in np.mean(scaled, axis=0))
+
+
+def _tolerance(scores: Sequence[float], tests: int) -> Tolerance | None:
+    if not scores:
+        return None
+    return tolerance_from_normals(scores, overkill=OVERKILL / tests, prior_spread=NORMAL_SPREAD)

@@ -1,0 +1,67 @@
+"""The seam for methods that judge single pictures by words: WinCLIP, ALFA, DAPO, PromptAD.
+
+A `PictureJudge` sees pictures, knows what the part is called and what may be wrong with it, and returns probabilities.
+`TextLocalizer` (`text_localizer.py`) makes a `Localizer` of it: cuts views into pictures, draws the maps on the views,
+and takes the tolerance from the references.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_inspect.localization.dual_encoder.encoder import Rgb
+from vlm_inspect.localization.subject import Subject
+
+
+@dataclass(frozen=True, eq=False)
+class PictureScores:
+    """What a method says of one picture."""
+
+    score: float
+    """P(anomalous) of the whole picture, in [0, 1]."""
+    heat: NDArray[np.float32]
+    """(h, w) in [0, 1]: P(anomalous) by place, on the method's own grid over the whole picture."""
+    types: NDArray[np.float32] | None = None
+    """(K, h, w) in [0, 1]: P of each word of `words` by place, or None where the method names no types."""
+    words: tuple[str, ...] = ()
+    """The K defect words of `types`."""
+    descriptors: tuple[tuple[str, float], ...] = ()
+    """Phrases that speak for an anomaly, with their similarity, best first."""
+    notes: tuple[str, ...] = ()
+    """What an engineer should know: a fallback that was taken."""
+
+
+class PictureJudge(Protocol):
+    """Judges pictures by words."""
+
+    @property
+    def name(self) -> str:
+        """What the record calls it: "winclip", "dapo-mini"."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Weights and settings in one string: equal identity, equal scores. Part of every cache key."""
+        ...
+
+    @property
+    def uses_normals(self) -> bool:
+        """Whether `normals` change the scores (a few-shot memory)."""
+        ...
+
+    def judge(self, pictures: Sequence[Rgb], subject: Subject, normals: Sequence[Rgb] = ()) -> list[PictureScores]:
+        """Return the scores of each picture, in order.
+
+        Args:
+            pictures: uint8 HWC RGB, any sizes.
+            subject: the class and the defect words.
+            normals: pictures of normal samples, for methods with a few-shot memory; others ignore them. Their
+                features are kept from call to call by content, so that leaving one out costs little.
+
+        Raises:
+            LocalizerError: the weights, or a word, cannot be used.
+        """
+        ...

@@ -1,0 +1,193 @@
+"""`TextLocalizer`: a method that judges pictures by words, as a `Localizer`.
+
+Every view is cut into the pictures that it holds, the judge says how probable an anomaly is in each and where, and the
+answers are drawn on the view. Probabilities become surprisal, s = -ln P(normal), in nats: near 0 it is P(anomalous),
+towards certainty it goes on growing, so that the logarithm of s spreads normal parts evenly, which the tolerance of
+`calibration.py` asks for. Order is kept: no ranking metric changes.
+
+References need not be remembered for that, but they say how high normal parts score: the tolerance. A judge with a
+few-shot memory scores each of them against the others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.view import View
+from vlm_inspect.array_cache import ArrayCache, Arrays, content_of, key_of
+from vlm_inspect.calibration import OVERKILL, Tolerance, tolerance_from_normals
+from vlm_inspect.evidence import AnomalyMap, TypeMap
+from vlm_inspect.localization.dual_encoder.encoder import Rgb
+from vlm_inspect.localization.picture_judge import PictureJudge, PictureScores
+from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
+
+NORMAL_SPREAD = 0.3
+"""Standard deviation of the log surprisal among normal samples of one class, before any is seen."""
+TYPE_GRID = 64
+"""Longest side of the grid over a view on which defect types are kept."""
+_LEAST_NORMAL = 1e-6
+"""P(normal) counts as at least this much: single precision tells no smaller one from 0."""
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The raw scores of one view: of the whole, and of its highest place."""
+
+    score: float
+    peak: float
+
+
+class TextLocalizer:
+    """Draws what a `PictureJudge` says on views, and takes the tolerance from the references."""
+
+    def __init__(self, judge: PictureJudge, cache: ArrayCache | None = None) -> None:
+        self._judge = judge
+        self._cache = cache or ArrayCache("normal_scores")
+
+    @property
+    def name(self) -> str:
+        """The method, or the weights that it runs on."""
+        return self._judge.name
+
+    def localize(
+        self, views: Sequence[View], references: Sequence[Sequence[View]], subject: Subject = ANY_SUBJECT
+    ) -> list[AnomalyMap]:
+        """Return one map for each view; with references, for each whose key a reference has.
+
+        Raises:
+            LocalizerError: the weights, or a word, cannot be used.
+        """
+        keys = {view.key for one in references for view in one}
+        judged = [index for index, view in enumerate(views) if not keys or view.key in keys]
+        maps = []
+        for index in judged:
+            view = views[index]
+            same = _pictures_by_reference(view.key, references)
+            normals = [picture for pictures in same for picture in pictures] if self._judge.uses_normals else []
+            answers = self._judge.judge(_pictures(view), subject, normals)
+            normal = self._normal_scores(same, subject)
+            maps.append(_draw(index, view, answers, self.name, normal, tests=len(judged)))
+        return maps
+
+    def _normal_scores(self, same: Sequence[Sequence[Rgb]], subject: Subject) -> tuple[Scored, ...]:
+        """Score every reference, against the others where the judge remembers normal parts; kept on disk."""
+        if len(same) < 2:
+            return ()
+        digests = [[content_of(picture) for picture in pictures] for pictures in same]
+        key = key_of(self._judge.identity, subject.class_name, subject.defects, *digests)
+        scores = self._cache.get(key, lambda: self._score_references(same, subject))["scores"]
+        return tuple(Scored(float(score), float(peak)) for score, peak in scores)
+
+    def _score_references(self, same: Sequence[Sequence[Rgb]], subject: Subject) -> Arrays:
+        rows = []
+        for left_out, pictures in enumerate(same):
+            others = [picture for i, ps in enumerate(same) if i != left_out for picture in ps]
+            answers = self._judge.judge(pictures, subject, others if self._judge.uses_normals else ())
+            rows.append(
+                (
+                    surprisal(max(a.score for a in answers)).item(),
+                    max(float(surprisal(a.heat).max(initial=0.0)) for a in answers),
+                )
+            )
+        return {"scores": np.asarray(rows, np.float64)}
+
+
+def surprisal(probability: float | NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return -ln(1 - p) in nats of P(anomalous) p in [0, 1]; at most 13.8.
+
+    Raises:
+        ValueError: a probability is NaN; it must not pass as normal.
+    """
+    given = np.asarray(probability, np.float64)
+    if np.isnan(given).any():
+        raise ValueError("P(anomalous) is NaN")
+    return np.asarray(-np.log(np.maximum(1.0 - np.clip(given, 0.0, 1.0), _LEAST_NORMAL)), np.float32)
+
+
+def _boxes(view: View) -> list[Box]:
+    """Return where the pictures of a view lie: its panes that show the part, or itself."""
+    boxes = [pane.box_xyxy for pane in view.panes] or [(0, 0, view.size_hw[1], view.size_hw[0])]
+    return [
+        (x0, y0, x1, y1)
+        for x0, y0, x1, y1 in boxes
+        if x1 > x0 and y1 > y0 and (view.mask is None or view.mask[y0:y1, x0:x1].any())
+    ]
+
+
+def _pictures(view: View) -> list[Rgb]:
+    return [np.ascontiguousarray(view.image[y0:y1, x0:x1]) for x0, y0, x1, y1 in _boxes(view)]
+
+
+def _pictures_by_reference(key: str, references: Sequence[Sequence[View]]) -> list[list[Rgb]]:
+    """Return, for every reference that has such views, the pictures of its views of that key."""
+    found = [[picture for view in views if view.key == key for picture in _pictures(view)] for views in references]
+    return [pictures for pictures in found if pictures]
+
+
+def _draw(
+    index: int, view: View, answers: Sequence[PictureScores], name: str, normal: Sequence[Scored], *, tests: int
+) -> AnomalyMap:
+    """Put the answers for the pictures of a view together into its map."""
+    import cv2
+
+    values = np.zeros(view.size_hw, np.float32)
+    for (x0, y0, x1, y1), answer in zip(_boxes(view), answers, strict=True):
+        heat = cv2.resize(answer.heat.astype(np.float32), (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
+        values[y0:y1, x0:x1] = surprisal(heat)
+    if view.mask is not None:
+        values[~view.mask] = 0.0
+    return AnomalyMap(
+        view=index,
+        values=values,
+        score=surprisal(max((a.score for a in answers), default=0.0)).item(),
+        source=name,
+        unit="nats",
+        tolerance=_tolerance([one.score for one in normal], tests),
+        peak_tolerance=_tolerance([one.peak for one in normal], tests),
+        types=_types(view, answers),
+        notes=_notes(answers, name),
+        normal_scores=tuple(one.score for one in normal),
+        normal_peaks=tuple(one.peak for one in normal),
+    )
+
+
+def _tolerance(scores: Sequence[float], tests: int) -> Tolerance | None:
+    """Return the tolerance at which all views of a normal sample together stay inside with 1 - overkill."""
+    if not scores:
+        return None
+    return tolerance_from_normals(scores, overkill=OVERKILL / tests, prior_spread=NORMAL_SPREAD)
+
+
+def _types(view: View, answers: Sequence[PictureScores]) -> TypeMap | None:
+    """Return the type maps of a view's pictures on one coarse grid over the view."""
+    import cv2
+
+    words = next((answer.words for answer in answers if answer.types is not None), ())
+    if not words:
+        return None
+    height, width = view.size_hw
+    scale = TYPE_GRID / max(height, width)
+    rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+    grid = np.zeros((len(words), rows, columns), np.float32)
+    for (x0, y0, x1, y1), answer in zip(_boxes(view), answers, strict=True):
+        if answer.types is None:
+            continue
+        top, left = round(y0 * scale), round(x0 * scale)
+        bottom, right = max(top + 1, round(y1 * scale)), max(left + 1, round(x1 * scale))
+        for k, word_map in enumerate(answer.types):
+            drawn = cv2.resize(word_map.astype(np.float32), (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+            grid[k, top:bottom, left:right] = drawn[: rows - top, : columns - left]
+    return TypeMap(tuple(words), grid)
+
+
+def _notes(answers: Sequence[PictureScores], name: str) -> tuple[str, ...]:
+    """Return what the judge has to say, and the phrases that speak most for an anomaly in the worst picture."""
+    notes = [note for answer in answers for note in answer.notes]
+    worst = max(answers, key=lambda answer: answer.score, default=None)
+    if worst is not None and worst.descriptors:
+        phrases = "; ".join(f"{text} ({similarity:.2f})" for text, similarity in worst.descriptors)
+        notes.append(f"{name}: phrases nearest to the picture among those of an anomalous part: {phrases}")
+    return tuple(dict.fromkeys(notes))
