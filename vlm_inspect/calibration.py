@@ -137,6 +137,9 @@ class Calibration(BaseModel):
     overkill: Probability
     """Share of normal samples that the thresholds call NG or REVIEW."""
     overkill_ci95: tuple[Probability, Probability]
+    """Exact 95 % interval of that share for new normal samples, as far as n allows."""
+    asked_overkill: Probability | None = None
+    """The rate that was asked for: at most this share of new normal samples scores above `ok_below`."""
     ok_below: Probability
     ng_above: Probability
     model_weight: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)

@@ -74,7 +74,7 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
     rules = judge_rules(opinion, evidence, record.rules, own_opinion=own_opinion)
     found = collect_defects(verdict, evidence, record.rules, record.views, own_opinion=own_opinion)
     failed = [r for r in rules if r.source == "measurement" and r.status == "fail" and r.severity != "minor"]
-    p_model, p_heatmap = _probabilities(verdict, evidence, own_opinion=own_opinion)
+    p_model, p_heatmap = probabilities(verdict, evidence, own_opinion=own_opinion)
     score = pool_score(p_model, p_heatmap, thresholds)
     doubts = [*_doubts_of_opinion(opinion, found, p_model, thresholds, own_opinion=own_opinion)]
     if verdict is not None and own_opinion:
@@ -132,8 +132,14 @@ def pool_score(p_model: float | None, p_heatmap: float | None, thresholds: Thres
     model_weight, heatmap_weight = thresholds.model_weight, thresholds.heatmap_weight
     if model_weight + heatmap_weight <= 0:
         model_weight = heatmap_weight = 0.5
-    log_odds = model_weight * _logit(p_model, _MODEL_P) + heatmap_weight * _logit(p_heatmap, _HEATMAP_P)
+    model, heatmap = pooled_log_odds(p_model, p_heatmap)
+    log_odds = model_weight * model + heatmap_weight * heatmap
     return 1.0 / (1.0 + math.exp(-log_odds / (model_weight + heatmap_weight)))
+
+
+def pooled_log_odds(p_model: float, p_heatmap: float) -> tuple[float, float]:
+    """Return the log-odds of model and heatmap as they enter the pool."""
+    return _logit(p_model, _MODEL_P), _logit(p_heatmap, _HEATMAP_P)
 
 
 def _of_check(rule: Rule, measurement: Measurement | None) -> RuleOutcome:
@@ -173,10 +179,16 @@ def _of_text(rule: Rule, opinion: Verdict | ParseError, *, own_opinion: bool) ->
     )
 
 
-def _probabilities(
+def probabilities(
     verdict: Verdict | None, evidence: Evidence, *, own_opinion: bool
 ) -> tuple[float | None, float | None]:
-    """Return the probability of the model and of the heatmap; each None where it is not known."""
+    """Return P(anomalous) of the model and of the heatmap, in [0, 1]; each None where it is not known.
+
+    Args:
+        verdict: the model's opinion; None where its reply could not be read.
+        evidence: what was measured.
+        own_opinion: False where the verdict only words the evidence, which must not count twice.
+    """
     if verdict is None:
         return None, evidence.probability
     stated = verdict.probability

@@ -51,6 +51,12 @@ class Examination:
     evidence: Evidence
     request: Request
     replies: tuple[Reply, ...]
+    opinion: Verdict | ParseError
+    record: Record
+
+    def under(self, thresholds: Thresholds) -> Inspection:
+        """Return what the same evidence and opinion amount to under other thresholds."""
+        return fuse(self.opinion, self.evidence, thresholds, self.record)
 
 
 @dataclass
@@ -138,7 +144,7 @@ class Inspector:
             question=question,
         )
         inspection = fuse(opinion, evidence, self.thresholds, record)
-        return Examination(inspection, views, evidence, request, replies)
+        return Examination(inspection, views, evidence, request, replies, opinion, record)
 
     def _references_of(self, kind: SampleKind) -> ReferenceSet:
         if kind not in self._loaded:

@@ -5,94 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vlm_inspect.commands.inspecting import inspector_options, make_inspector
 from vlm_inspect.commands.options import PATH, GivenPath, common, progress
 
 if TYPE_CHECKING:
     from vlm_inspect.inspector import Examination, Inspector
 
-LONGEST_TIMEOUT_S = 86_400.0
-
-
-def _bounded(context: click.Context, parameter: click.Parameter, value: float) -> float:
-    """Refuse NaN and infinity, which pass any comparison or overflow the clock."""
-    if not value <= LONGEST_TIMEOUT_S:
-        raise click.BadParameter(f"{value:g} is more than {LONGEST_TIMEOUT_S:g} seconds, or no number.")
-    return value
-
 
 @click.command()
 @click.argument("source", type=PATH)
-@click.option("--rules", "rules_path", type=PATH, help="Rule book of the part's class (YAML).")
-@click.option(
-    "--reference",
-    "references",
-    multiple=True,
-    metavar="PATH|GLOB",
-    help="Normal samples, beside those that the rule book names; repeatable.",
-)
+@inspector_options
 @click.option("--question", help="A question about the part, answered beside the verdict.")
-@click.option(
-    "--model",
-    envvar="VLM_INSPECT_MODEL",
-    default="evidence",
-    show_default=True,
-    metavar="PROVIDER:NAME",
-    help="evidence (offline, no language model), or openai:NAME on any OpenAI-compatible server, which is then sent "
-    "the part's views.",
-)
-@click.option(
-    "--base-url",
-    metavar="URL",
-    help="Server of an openai: model (vLLM, Ollama, LM Studio, Azure, ...); default: OPENAI_BASE_URL, else OpenAI.",
-)
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(min=1.0),
-    callback=_bounded,
-    default=120.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Longest wait for one answer of the model.",
-)
-@click.option(
-    "--samples",
-    type=click.IntRange(1, 20),
-    default=1,
-    show_default=True,
-    help="Ask the model this often; the share of anomalous answers is the probability.",
-)
-@click.option(
-    "--localizer",
-    default="auto",
-    show_default=True,
-    metavar="NAME",
-    help="What makes the heatmaps: memory, winclip, alfa, dapo, promptad, none, or a sum such as memory+dapo; "
-    "auto: memory with references, dapo without.",
-)
-@click.option(
-    "--backbone",
-    default="lite0",
-    show_default=True,
-    metavar="NAME|FOLDER",
-    help="Vision model of the memory: lite0, dinov2, or a transformers model's folder.",
-)
-@click.option(
-    "--clip",
-    envvar="VLM_INSPECT_CLIP",
-    metavar="FOLDER|ID",
-    help="CLIP weights of winclip, alfa, dapo and promptad: a folder, or an id in the local cache. Without them dapo runs "
-    "on dapo-mini.",
-)
-@click.option("--checkpoint", type=PATH, metavar="FILE", help="What `vlm-inspect train` wrote, for dapo and promptad.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where winclip, alfa, dapo and promptad run.",
-)
-@click.option("--calibration", "calibration_path", type=PATH, help="Thresholds made from normal parts.")
 @click.option(
     "--as",
     "as_kind",
@@ -125,7 +48,7 @@ def ask(source: Path, **options: Any) -> int:
     outputs.check_writable()
     with progress(quiet=options["quiet"]) as say:
         say("starting")
-        inspector = _inspector(options)
+        inspector = make_inspector(options)
         outputs.check_apart_from(_inputs(source, options, inspector))
         examination = inspector.examine(source, options["question"], as_kind=options["as_kind"], progress=say)
     if options["debug"]:
@@ -134,49 +57,9 @@ def ask(source: Path, **options: Any) -> int:
     return examination.inspection.exit_code
 
 
-def _inspector(options: dict[str, Any]) -> "Inspector":
-    """Put the inspector together; every option that can be wrong is checked before the part is read."""
-    from vlm_inspect.backends import load_backend
-    from vlm_inspect.inspector import ANY_PART, Inspector
-    from vlm_inspect.localization import AUTO, LocalizerOptions, default_localizer, load_localizer
-    from vlm_inspect.references import expand_references
-    from vlm_inspect.rules import load_rules, resolve_references
-
-    rules = load_rules(options["rules_path"]) if options["rules_path"] else ANY_PART
-    references = [*resolve_references(rules), *expand_references(options["references"])]
-    backend = load_backend(options["model"], base_url=options["base_url"], timeout_s=options["timeout_s"])
-    name = options["localizer"]
-    if name == AUTO:
-        name = default_localizer(has_references=bool(references))
-    asked = LocalizerOptions(
-        backbone=options["backbone"],
-        clip=options["clip"],
-        checkpoint=options["checkpoint"],
-        device=options["device"],
-        language=None if options["model"] == "evidence" else backend,
-    )
-    inspector = Inspector(
-        rules=rules,
-        references=tuple(dict.fromkeys(references)),
-        backend=backend,
-        localizer=load_localizer(name, asked),
-        samples=options["samples"],
-    )
-    if options["calibration_path"]:
-        inspector.thresholds = _thresholds(options["calibration_path"], inspector)
-    return inspector
-
-
 def _inputs(source: Path, options: dict[str, Any], inspector: "Inspector") -> list[Path]:
     named = [source, options["rules_path"], options["calibration_path"], *inspector.references]
     return [path for path in named if path is not None]
-
-
-def _thresholds(path: Path, inspector: "Inspector") -> Any:
-    from vlm_inspect.calibration import load_calibration
-
-    localizer = inspector.eyes.name if inspector.eyes else "none"
-    return load_calibration(path, rules_sha256=inspector.rules.sha256, localizer=localizer).thresholds
 
 
 def _show_request(examination: "Examination") -> None:

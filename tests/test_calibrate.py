@@ -1,0 +1,95 @@
+"""`calibrate` on real pictures: its thresholds hold for `ask`, and it never guesses from too little."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vlm_inspect import cli
+
+Run = Callable[..., tuple[int, str, str]]
+PARTS = 9
+
+
+def plate(path: Path, seed: int, *, spot: bool = False) -> None:
+    picture = np.random.default_rng(seed).normal(120, 6, (64, 64, 3))
+    if spot:
+        picture[20:36, 20:36] = (250, 20, 20)
+    Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).save(path)
+
+
+@pytest.fixture(scope="module")
+def plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("plates")
+    for name in ("reference", "normal", "anomalous", "empty"):
+        (folder / name).mkdir()
+    for i in range(4):
+        plate(folder / "reference" / f"{i}.png", i)
+    for i in range(PARTS):
+        plate(folder / "normal" / f"{i}.png", 100 + i)
+    plate(folder / "odd.png", 300, spot=True)
+    (folder / "rules.yaml").write_text("class_name: plate\nreferences: [reference/*.png]\n")
+    return folder
+
+
+@pytest.fixture
+def run(plates: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(plates)
+    monkeypatch.setenv("VLM_INSPECT_CACHE", str(plates / "cache"))
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as left:
+            cli.main([str(a) for a in arguments])
+        out, err = capfd.readouterr()
+        return int(str(left.value.code)), out, err
+
+    return call
+
+
+def test_thresholds_hold_for_ask_and_say_how_sure_they_are(run: Run, plates: Path, tmp_path: Path) -> None:
+    out = tmp_path / "plate.json"
+    code, told, err = run("calibrate", "normal", "--rules", "rules.yaml", "--out", out, "--overkill", 0.2)
+    assert code == 0, err
+    assert f"of the {PARTS} normal parts" in told
+    assert "this one lies between" in told
+    made = json.loads(out.read_text())
+    assert made["n"] == PARTS
+    assert made["localizer"] == "memory"
+    assert 0 <= made["ok_below"] <= made["ng_above"] <= 1
+    assert made["overkill"] <= 2 / PARTS
+    options = ("--rules", "rules.yaml", "--calibration", out, "--json", "-")
+    code, told, _ = run("ask", "odd.png", *options)
+    assert code == 1
+    assert not any("uncalibrated" in note for note in json.loads(told)["notes"])
+    codes = [run("ask", path, *options)[0] for path in sorted((plates / "normal").iterdir())[:3]]
+    assert codes.count(0) >= 2
+
+
+def test_references_and_copies_do_not_count(run: Run, plates: Path, tmp_path: Path) -> None:
+    code, _, err = run("calibrate", "reference", "--rules", "rules.yaml", "--out", tmp_path / "c.json")
+    assert code == 2
+    assert "there are 0" in err
+    assert not (tmp_path / "c.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("normal",), "needs at least 19 normal parts, there are 9: give 10 more"),
+        (("empty",), "empty"),
+        (("nowhere",), "no such folder"),
+        (("odd.png",), "is a file"),
+        (("normal", "--overkill", "0"), "overkill"),
+        (("normal", "--overkill", "0.2", "--anomalous", "empty"), "empty"),
+        (("normal", "--calibration", "x.json"), "takes none"),
+    ],
+)
+def test_what_cannot_work_is_one_line(run: Run, tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    code, out, err = run("calibrate", *arguments, "--rules", "rules.yaml", "--out", tmp_path / "c.json")
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "c.json").exists()

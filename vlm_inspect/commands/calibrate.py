@@ -1,0 +1,106 @@
+"""`vlm-inspect calibrate`: thresholds from parts known to be normal."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vlm_inspect.commands.inspecting import inspector_options, make_inspector
+from vlm_inspect.commands.options import PATH, common, progress
+
+if TYPE_CHECKING:
+    from vlm_inspect.calibration_run import CalibrationRun
+
+_SHOWN = 5
+
+
+@click.command()
+@click.argument("normals", type=PATH, metavar="NORMALS_DIR")
+@click.option("--out", type=PATH, required=True, metavar="FILE", help="Where the calibration goes (JSON).")
+@click.option(
+    "--overkill",
+    type=click.FloatRange(0.0, 0.5, min_open=True),
+    default=0.05,
+    show_default=True,
+    help="Share of new normal parts that may be held up by their score (NG or REVIEW).",
+)
+@click.option(
+    "--anomalous",
+    type=PATH,
+    metavar="DIR",
+    help="Parts known to be anomalous: with them the weights of model and heatmap are learnt, too.",
+)
+@inspector_options
+@common
+def calibrate(normals: Path, out: Path, **options: Any) -> int:
+    """Set the thresholds of OK and REVIEW from the normal parts in NORMALS_DIR, which must not be references.
+
+    The file holds for this rule book and localizer; `ask` and `bench` take it as --calibration.
+
+    \b
+    Example:
+      vlm-inspect calibrate normal/ --rules rules/screw.yaml --out screw.calibration.json
+      vlm-inspect ask part.ply --rules rules/screw.yaml --calibration screw.calibration.json
+    """
+    from vlm_inspect.calibration import save_calibration
+    from vlm_inspect.calibration_run import calibrate as run_calibration
+
+    if options["calibration_path"]:
+        raise click.UsageError("calibrate makes a calibration and takes none; leave --calibration away")
+    paths, others = _files(normals), _files(options["anomalous"]) if options["anomalous"] else []
+    with progress(quiet=options["quiet"]) as say:
+        inspector = make_inspector(options)
+        run = run_calibration(
+            inspector,
+            paths,
+            overkill=options["overkill"],
+            anomalous=others,
+            progress=lambda done, of, path: say(f"{done} of {of} parts; now {path.name}"),
+        )
+    save_calibration(run.calibration, out)
+    _report(run, out)
+    return 0
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files of a folder, and its folders (clips as frames), in a fixed order; hidden ones left out."""
+    from vlm_inspect.errors import CalibrationError
+
+    if not folder.is_dir():
+        raise CalibrationError(
+            f"{folder}: {'is a file' if folder.exists() else 'no such folder'}; name a folder of parts"
+        )
+    found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    if not found:
+        raise CalibrationError(f"{folder} is empty; put parts into it")
+    return found
+
+
+def _report(run: "CalibrationRun", out: Path) -> None:
+    from vlm_inspect.conformal import parts_for_width
+
+    made, bound = run.calibration, run.bound
+    low, high = bound.realised_ci95
+    click.echo(f"{out}: OK up to {made.ok_below:.3f}, NG from {made.ng_above:.3f}, REVIEW between")
+    click.echo(
+        f"at most {bound.rate:.1%} of new normal parts score above {made.ok_below:.3f}, on average over calibrations; "
+        f"with {bound.n} parts this one lies between {low:.1%} and {high:.1%} (95 %)"
+    )
+    if high - low > 0.05:
+        click.echo(f"{parts_for_width(made.asked_overkill or bound.rate, 0.05)} parts would narrow that to 5 points")
+    counts = ", ".join(f"{count} {name}" for name, count in run.outcomes.items())
+    low, high = made.overkill_ci95
+    click.echo(
+        f"of the {made.n} normal parts: {counts}; held up {made.overkill:.1%} (95 % interval {low:.1%} to {high:.1%})"
+    )
+    for path, inspection in run.held_up[:_SHOWN]:
+        reason = f": {inspection.review_reasons[0]}" if inspection.review_reasons else ""
+        click.echo(f"  {inspection.outcome} {inspection.score:.3f} {path.name}{reason}")
+    if run.caught is not None:
+        click.echo(
+            f"of the {run.anomalous} anomalous parts, {run.caught} are not OK (they set the weights: optimistic)"
+        )
+    if run.left_out:
+        click.echo(
+            f"left out as references or copies: {', '.join(path.name for path in run.left_out[:_SHOWN])}", err=True
+        )
