@@ -1,0 +1,76 @@
+"""A trained DAPO from its file, over the towers that it was trained over."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vlm_inspect.errors import LocalizerError
+from vlm_inspect.localization.dapo.judge import DapoJudge
+from vlm_inspect.localization.dapo.method import METHOD
+from vlm_inspect.localization.dapo.model import DapoModel
+from vlm_inspect.localization.dapo.predictor import DapoPredictor
+from vlm_inspect.localization.dapo.settings import DapoSettings
+from vlm_inspect.localization.dapo.towers import DapoTowers, towers_of
+from vlm_inspect.localization.dual_encoder.encoder import DualEncoder
+from vlm_inspect.training.checkpoint import Header, apply_weights, check_encoder, load_weights
+
+
+class _Saved(BaseModel):
+    """What `DapoMethod.settings` writes into the header."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dapo: DapoSettings
+    side: Annotated[int, Field(ge=1, le=4096)]
+    towers: str
+    towers_name: str
+
+
+def load_dapo(
+    checkpoint: Path,
+    encoder: DualEncoder | DapoTowers,
+    *,
+    side: int | None = None,
+    name: str = METHOD,
+    words: Sequence[str] = (),
+) -> DapoJudge:
+    """Return a judge with the trained tensors of a file.
+
+    Args:
+        checkpoint: a .safetensors file that `vlm-inspect train dapo` wrote.
+        encoder: the towers that it was trained over.
+        side: of the pictures, in pixels; None: as trained. `DapoTowers` have their own.
+        name: what results call it.
+        words: the defect words where a subject names none; by default those of `prompts/zero_shot/dapo.yaml`.
+
+    Raises:
+        LocalizerError: no such file, damaged, of another method or size, trained over other towers, or wrong words.
+    """
+    header, tensors = load_weights(checkpoint, method=METHOD)
+    saved = _saved_settings(header, checkpoint)
+    if isinstance(encoder, DualEncoder):
+        check_encoder(header, encoder, checkpoint)
+        towers = towers_of(encoder, saved.dapo, side=side or saved.side)
+    else:
+        towers = encoder
+        if side not in (None, towers.path.side):
+            raise LocalizerError(f"dapo side {side}: these towers take pictures of {towers.path.side} px")
+    if towers.identity != saved.towers:
+        raise LocalizerError(
+            f"{checkpoint} was trained over {saved.towers_name} ({saved.towers}), not over {towers.name} "
+            f"({towers.identity}); load it over those"
+        )
+    model = DapoModel(towers, saved.dapo)
+    apply_weights(model.learnables, tensors, checkpoint)
+    return DapoJudge(DapoPredictor(model), name=name, words=tuple(words))
+
+
+def _saved_settings(header: Header, checkpoint: Path) -> _Saved:
+    try:
+        return _Saved.model_validate(header.settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise LocalizerError(f"{checkpoint}: its header is wrong at settings.{place}: {first['msg']}") from error
