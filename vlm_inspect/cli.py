@@ -11,8 +11,10 @@ import click
 import vlm_inspect
 from converters.errors import ConversionError
 from vlm_inspect.commands.ask import ask
+from vlm_inspect.commands.calibrate import calibrate
 from vlm_inspect.commands.demo import demo
 from vlm_inspect.errors import InspectError, InspectWarning
+from vlm_inspect.training.command import train
 
 ERROR = 2
 """Exit code of every failure, bugs included: never 1, which would read as NG."""
@@ -33,7 +35,7 @@ def cli() -> None:
     """
 
 
-for _command in (ask, demo):
+for _command in (ask, calibrate, train, demo):
     cli.add_command(_command)
 
 
