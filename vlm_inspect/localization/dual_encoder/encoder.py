@@ -129,7 +129,8 @@ class TextTower(Protocol):
     def block(self, number: int, tokens: "Tensor", mask: "Tensor | None") -> "Tensor":
         """Return the output of block `number` (1-based).
 
-        `mask` is additive, broadcast to (S, 1, T, T): 0 where a token is seen, -inf where not. None: everything is seen.
+        `mask` is additive, broadcast to (S, 1, T, T): 0 where a token is seen, -inf where not.
+        None: everything is seen.
         """
         ...
 
