@@ -43,8 +43,7 @@ class ArrayCache:
 
     def __init__(self, name: str, folder: Path | None = None, most_bytes: int = MOST_BYTES) -> None:
         """Keep entries in `folder`, by default the sub-folder `name` of the user's cache folder."""
-        home = _home()
-        self._folder = folder or (None if home is None else home / name)
+        self._folder = folder or cache_folder(name)
         self._most_bytes = most_bytes
         self._recent: OrderedDict[str, Arrays] = OrderedDict()
 
@@ -101,6 +100,12 @@ class ArrayCache:
                 return
             total -= entry.stat().st_size
             entry.unlink(missing_ok=True)
+
+
+def cache_folder(name: str) -> Path | None:
+    """Return the sub-folder `name` of the user's cache folder; None where nothing is kept on disk."""
+    home = _home()
+    return None if home is None else home / name
 
 
 def _home() -> Path | None:

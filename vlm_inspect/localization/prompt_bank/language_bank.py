@@ -1,0 +1,187 @@
+"""What a language model says of a class: asked once, kept as JSON (arXiv 2404.09654, section 4.2).
+
+Every question of `prompts/zero_shot/questions.yaml` is asked for normal and for abnormal parts. The answers are kept in
+the user's cache folder under class, label, model and the digest of the questions, so that a class costs its calls once,
+and the same sentences judge it from then on.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vlm_inspect.array_cache import cache_folder
+from vlm_inspect.errors import LocalizerError
+from vlm_inspect.localization.prompt_bank.class_names import spoken_name
+from vlm_inspect.localization.prompt_bank.ensembles import Label, PromptSet, without_repeats
+from vlm_inspect.localization.prompt_bank.prompt_files import Sentence, Strict, fill, read_prompts
+from vlm_inspect.localization.prompt_bank.replies import read_descriptions
+from vlm_inspect.localization.prompt_bank.written_bank import Description, DescriptionSource, WrittenBank
+
+if TYPE_CHECKING:
+    from vlm_inspect.backends.backend import Backend, Request
+
+FOLDER = "language_bank"
+
+
+class Questions(Strict):
+    """`questions.yaml`."""
+
+    instruction: str
+    questions: Mapping[Label, tuple[Sentence, ...]]
+    request: Sentence
+    openings: Mapping[Label, Sentence]
+    completed: Sentence
+    answer_schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class LanguageSettings:
+    """How much is asked; the paper says neither, and ends at 16 to 144 sentences a label."""
+
+    per_reply: int = 30
+    """Most sentences taken from one reply."""
+    samples: int = 2
+    """Answers to each question; backends make them differ where there are several."""
+
+
+class _Entry(BaseModel):
+    """One file of the cache."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    class_name: str
+    label: Label
+    model: str
+    prompt_sha256: str
+    sentences: list[str] = Field(min_length=1)
+
+
+class LanguageModelBank:
+    """Asks a model, once for each class and label."""
+
+    def __init__(
+        self, backend: "Backend", settings: LanguageSettings | None = None, folder: Path | None = None
+    ) -> None:
+        """Ask `backend`; keep its answers in `folder`, by default one of the user's cache folder."""
+        self._backend = backend
+        self._settings = settings or LanguageSettings()
+        self._folder = folder or cache_folder(FOLDER)
+        self._known: dict[str, _Entry] = {}
+
+    @property
+    def identity(self) -> str:
+        """Model, questions and settings."""
+        questions = read_prompts("questions", Questions).model_dump_json()
+        told = json.dumps([self._backend.name, questions, self._settings.per_reply, self._settings.samples])
+        return f"{self._backend.name} {hashlib.sha256(told.encode()).hexdigest()[:16]}"
+
+    def describe(self, class_name: str) -> Description:
+        """Return what the model says of a class; it is asked only where nothing is kept.
+
+        Raises:
+            LocalizerError: the class has no name, or no reply holds a usable sentence.
+            BackendError: the model cannot be reached, or rejects the request.
+        """
+        name = spoken_name(class_name)
+        return Description(PromptSet(self._sentences(name, "normal"), self._sentences(name, "abnormal")))
+
+    def _sentences(self, name: str, label: Label) -> tuple[str, ...]:
+        texts = _questions(name, label, self._settings)
+        digest = hashlib.sha256(json.dumps([texts, self._settings.samples]).encode()).hexdigest()
+        key = hashlib.sha256(json.dumps([name, label, self._backend.name, digest]).encode()).hexdigest()
+        entry = self._known.get(key) or self._read(key)
+        if entry is None or (entry.class_name, entry.label, entry.prompt_sha256) != (name, label, digest):
+            sentences = self._ask(name, label, texts)
+            entry = _Entry(
+                class_name=name, label=label, model=self._backend.name, prompt_sha256=digest, sentences=list(sentences)
+            )
+            self._write(key, entry)
+        self._known[key] = entry
+        return tuple(entry.sentences)
+
+    def _ask(self, name: str, label: Label, texts: list[str]) -> tuple[str, ...]:
+        words = read_prompts("questions", Questions)
+        opening, found = fill(words.openings[label], object=name), list[str]()
+        for text in texts:
+            replies = self._backend.generate(_request(name, text, words), samples=self._settings.samples)
+            for reply in replies:
+                phrases = read_descriptions(reply)[: self._settings.per_reply]
+                found += [_in_frame(phrase, opening, words.completed) for phrase in phrases]
+        if not found:
+            raise LocalizerError(
+                f"{self._backend.name} described no {label} {name}; name another model, or none for the written bank"
+            )
+        return without_repeats(found)
+
+    def _read(self, key: str) -> _Entry | None:
+        if self._folder is None:
+            return None
+        try:
+            return _Entry.model_validate_json((self._folder / f"{key}.json").read_bytes())
+        except (OSError, ValidationError):  # missing or broken: asked again
+            return None
+
+    def _write(self, key: str, entry: _Entry) -> None:
+        if self._folder is None:
+            return
+        text = json.dumps(entry.model_dump(), indent=1, ensure_ascii=False)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=self._folder, suffix=".tmp")
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    file.write(text)
+                Path(temporary).replace(self._folder / f"{key}.json")  # atomic: nobody reads half a file
+            finally:
+                Path(temporary).unlink(missing_ok=True)
+        except OSError:  # a full disk costs the next run its calls, no more
+            return
+
+
+def load_bank(backend: "Backend | None" = None) -> DescriptionSource:
+    """Return the bank that asks `backend`; the written one where there is none, or none with a language."""
+    from vlm_inspect.backends import DEFAULT_MODEL
+
+    return WrittenBank() if backend is None or backend.name == DEFAULT_MODEL else LanguageModelBank(backend)
+
+
+def _questions(name: str, label: Label, settings: LanguageSettings) -> list[str]:
+    """Return the texts that the model is sent: each question with the request to begin each line alike."""
+    words = read_prompts("questions", Questions)
+    opening = fill(words.openings[label], object=name)
+    request = fill(words.request, count=str(settings.per_reply), opening=opening)
+    return [f"{words.instruction}\n\n{fill(q, object=name)}\n{request}" for q in words.questions[label]]
+
+
+def _request(name: str, text: str, words: Questions) -> "Request":
+    from langchain_core.messages import HumanMessage
+
+    from vlm_inspect.backends.backend import Request
+    from vlm_inspect.evidence import Evidence
+    from vlm_inspect.prompting.assembly import digest_messages
+    from vlm_inspect.rules import RuleBook
+
+    messages = (HumanMessage(content=text),)
+    return Request(
+        messages=messages,
+        answer_schema=words.answer_schema,
+        views=(),
+        rules=RuleBook(class_name=name[:200]),
+        evidence=Evidence(),
+        question=text,
+        prompt_sha256=digest_messages(messages),
+    )
+
+
+def _in_frame(phrase: str, opening: str, completed: str) -> str:
+    """Return the phrase as a sentence that begins as all of them do."""
+    if phrase.casefold().startswith(opening.casefold()):
+        return opening + phrase[len(opening) :]
+    return fill(completed, opening=opening, phrase=phrase[:1].lower() + phrase[1:])
