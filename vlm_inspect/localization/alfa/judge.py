@@ -1,0 +1,171 @@
+"""`Alfa`: judges pictures by sentences that are chosen for each picture and fitted to each window."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vlm_inspect.array_cache import ArrayCache, key_of
+from vlm_inspect.localization.alfa.scoring import AlfaScores, SentenceFeatures, score_pictures
+from vlm_inspect.localization.alfa.settings import AlfaSettings
+from vlm_inspect.localization.dual_encoder.encoder import DualEncoder, Rgb
+from vlm_inspect.localization.picture_judge import PictureScores
+from vlm_inspect.localization.prompt_bank.embeddings import MOST_TOKENS, embed, token_counts
+from vlm_inspect.localization.prompt_bank.ensembles import PromptSet, alfa_prompts, defect_prompts
+from vlm_inspect.localization.prompt_bank.written_bank import Description, DescriptionSource, WrittenBank
+from vlm_inspect.localization.subject import Subject
+from vlm_inspect.localization.winclip.picture_features import recall_normals, see_in_batches
+
+VERSION = "1"
+"""Changes whenever equal settings would no longer give equal scores."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Sentences:
+    """A class's sentences, their features, and what an engineer should know of them."""
+
+    prompts: PromptSet
+    features: SentenceFeatures
+    telling: frozenset[str]
+    """The abnormal sentences that name what is wrong; templates only say that something is."""
+    notes: tuple[str, ...]
+
+
+class Alfa:
+    """Judges pictures by words; normal pictures sharpen its map, not its global score."""
+
+    name = "alfa"
+    uses_normals = True
+
+    def __init__(
+        self,
+        encoder: DualEncoder,
+        settings: AlfaSettings | None = None,
+        bank: DescriptionSource | None = None,
+        *,
+        sentences: ArrayCache | None = None,
+        normals: ArrayCache | None = None,
+    ) -> None:
+        """Judge with these towers.
+
+        Args:
+            encoder: the towers.
+            settings: None: the defaults.
+            bank: who describes the class; None: the bank that ships.
+            sentences: where features of sentences are kept; None: the user's cache folder.
+            normals: where features of normal pictures are kept; None: the user's cache folder.
+        """
+        self._encoder = encoder
+        self._settings = settings or AlfaSettings()
+        self._bank = bank or WrittenBank()
+        self._sentences = sentences or ArrayCache("sentences")
+        self._normals = normals or ArrayCache("normal_pictures")
+        self._latest: tuple[Subject, _Sentences] | None = None
+
+    @property
+    def identity(self) -> str:
+        """Weights, bank and settings."""
+        settings = repr(dataclasses.astuple(self._settings))
+        return key_of("alfa", VERSION, self._encoder.identity, self._bank.identity, settings)
+
+    def judge(self, pictures: Sequence[Rgb], subject: Subject, normals: Sequence[Rgb] = ()) -> list[PictureScores]:
+        """See `PictureJudge.judge`; the score is eq. 12, the mean of the whole picture's and of the highest place's.
+
+        Raises:
+            LocalizerError: see `PictureJudge.judge`.
+            BackendError: the model that describes the class cannot be reached.
+        """
+        if not pictures:
+            return []
+        sentences = self._sentences_of(subject)
+        memory = recall_normals(self._encoder, normals, self._settings, self._normals) if normals else None
+        aligned = self._settings.aligner != "none"
+        scored = [
+            score_pictures(seen, sentences.features, memory, self._settings)
+            for seen in see_in_batches(self._encoder, pictures, self._settings, with_values=aligned)
+        ]
+        fallback = _Fallback.of(scored)
+        return [
+            PictureScores(
+                score=float(scores.score[row]),
+                heat=scores.heat[row].cpu().numpy(),
+                descriptors=self._reasons(scores, row, sentences),
+                notes=sentences.notes + fallback.notes(scores, row, self._settings),
+            )
+            for scores in scored
+            for row in range(len(scores.score))
+        ]
+
+    def _sentences_of(self, subject: Subject) -> _Sentences:
+        """Return the sentences of a class, made once for all parts that follow each other."""
+        if self._latest is None or self._latest[0] != subject:
+            self._latest = (subject, self._make_sentences(subject))
+        return self._latest[1]
+
+    def _make_sentences(self, subject: Subject) -> _Sentences:
+        """Return templates, descriptions, and the rule book's defects, with their features."""
+        settings, name = self._settings, subject.class_name
+        described = self._bank.describe(name) if settings.use_descriptions else Description(PromptSet((), ()))
+        short, dropped = self._without_long(described.prompts)
+        if settings.use_defects:
+            short += defect_prompts(name, subject.defects)
+        prompts = (alfa_prompts(name) if settings.use_templates else PromptSet((), ())) + short
+        if not prompts.normal or not prompts.abnormal:
+            prompts = alfa_prompts(name) + prompts  # every description was too long for the tower
+        embedded = embed(self._encoder, prompts.all, self._sentences)
+        count = len(prompts.normal)
+        features = SentenceFeatures(embedded.features[:count], embedded.features[count:])
+        notes = described.notes + dropped + embedded.notes
+        return _Sentences(prompts, features, frozenset(short.abnormal), notes)
+
+    def _without_long(self, prompts: PromptSet) -> tuple[PromptSet, tuple[str, ...]]:
+        """Return the descriptions that the text tower reads well, and a note where some are too long."""
+        most = min(MOST_TOKENS, self._encoder.text.context - 2)
+        counts = dict(zip(prompts.all, token_counts(self._encoder, prompts.all), strict=True))
+        short = PromptSet(
+            tuple(sentence for sentence in prompts.normal if counts[sentence] <= most),
+            tuple(sentence for sentence in prompts.abnormal if counts[sentence] <= most),
+        )
+        dropped = len(prompts.all) - len(short.all)
+        note = f"{dropped} of {len(prompts.all)} descriptions have more than {most} tokens and were left out"
+        return short, (note,) if dropped else ()
+
+    def _reasons(self, scores: AlfaScores, row: int, sentences: _Sentences) -> tuple[tuple[str, float], ...]:
+        """Return the abnormal sentences that count for a picture and are nearest to it, with their cosines.
+
+        Only those that name what is wrong; where none of them counts, the templates that do.
+        """
+        rows = zip(
+            sentences.prompts.abnormal, scores.similarity[row].tolist(), scores.kept.abnormal[row].tolist(), strict=True
+        )
+        counting = [(sentence, similarity) for sentence, similarity, kept in rows if kept]
+        telling = [pair for pair in counting if pair[0] in sentences.telling]
+        ranked = sorted(telling or counting, key=lambda pair: -pair[1])
+        return tuple(ranked[: self._settings.most_descriptors])
+
+
+@dataclass(frozen=True)
+class _Fallback:
+    """How many of the pictures of one call had too few sentences left."""
+
+    starved: int
+    pictures: int
+
+    @classmethod
+    def of(cls, scored: Sequence[AlfaScores]) -> "_Fallback":
+        """Count over all batches."""
+        starved = sum(int((one.kept.starved_normal | one.kept.starved_abnormal).sum()) for one in scored)
+        return cls(starved, sum(len(one.score) for one in scored))
+
+    def notes(self, scores: AlfaScores, row: int, settings: AlfaSettings) -> tuple[str, ...]:
+        """Say of a picture that falls back which label starved, what was done, and how often that happened."""
+        starved = {"normal": scores.kept.starved_normal[row], "abnormal": scores.kept.starved_abnormal[row]}
+        labels = " and ".join(label for label, flag in starved.items() if bool(flag))
+        if not labels:
+            return ()
+        done = {
+            "vanilla": "all of them were used",
+            "extreme": f"the {settings.min_keep} nearest to telling the labels apart were used",
+            "abstain": "the words had no say",
+        }[settings.empty_policy]
+        rate = f"{self.starved} of {self.pictures} pictures"
+        return (f"no {labels} sentence tells the labels apart on this picture; {done} ({rate})",)
