@@ -1,0 +1,116 @@
+"""`PromptAdJudge`: trained PromptAD as a judge of pictures; `load_promptad` makes one of a file."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from vlm_inspect.errors import LocalizerError
+from vlm_inspect.localization.dual_encoder.encoder import DualEncoder, Rgb
+from vlm_inspect.localization.dual_encoder.pixels import prepare_pixels
+from vlm_inspect.localization.picture_judge import PictureScores
+from vlm_inspect.localization.promptad.losses import pool_map
+from vlm_inspect.localization.promptad.method import new_net
+from vlm_inspect.localization.promptad.net import PromptAdNet, extract_features
+from vlm_inspect.localization.promptad.settings import METHOD, Plan, check_fit, normalisation_of, read_plan
+from vlm_inspect.localization.subject import ANY_CLASS, Subject
+from vlm_inspect.training.checkpoint import apply_weights, check_encoder, load_weights
+
+_BATCH = 16
+
+
+class PromptAdJudge:
+    """Judges pictures of the classes that it was trained for; see `PictureJudge`.
+
+    It names no types and remembers no normal parts. Which defects a rule book names plays no part any more: what the
+    words said went into the tensors when they were trained.
+    """
+
+    name = METHOD
+    uses_normals = False
+
+    def __init__(self, encoder: DualEncoder, net: PromptAdNet, plan: Plan, digest: str, source: str) -> None:
+        """Join towers and trained tensors.
+
+        Args:
+            encoder: the towers that it was trained over.
+            net: the tensors; put into evaluation mode.
+            plan: settings and classes.
+            digest: of the tensors; equal digests, equal scores.
+            source: what messages call it, such as the file's name.
+        """
+        self.identity = f"{METHOD}/{digest}/{encoder.identity}"
+        self._encoder = encoder
+        self._net = net.eval()
+        self._settings = plan.promptad
+        self._normalisation = normalisation_of(plan.promptad, encoder.vision)
+        self._plan = plan
+        self._source = source
+
+    def judge(self, pictures: Sequence[Rgb], subject: Subject, normals: Sequence[Rgb] = ()) -> list[PictureScores]:
+        """See `PictureJudge.judge`; the maps have the side that it was trained at, 224 by default.
+
+        Raises:
+            LocalizerError: it was not trained for this class, or a picture is none.
+        """
+        place = self._place_of(subject.class_name)
+        notes = self._notes(subject.class_name)
+        scores: list[PictureScores] = []
+        for start in range(0, len(pictures), _BATCH):
+            scores.extend(self._judge_batch(pictures[start : start + _BATCH], place, notes))
+        return scores
+
+    @torch.no_grad()
+    def _judge_batch(self, pictures: Sequence[Rgb], place: int, notes: tuple[str, ...]) -> list[PictureScores]:
+        settings, vision = self._settings, self._encoder.vision
+        pixels = prepare_pixels(pictures, settings.side, self._normalisation, self._encoder.device)
+        features = extract_features(vision, pixels, settings.layer)
+        classes = torch.full((len(pictures),), place, device=pixels.device)
+        logits = self._net(features, classes, vision, side=settings.side, temperature=settings.temperature)
+        maps = torch.sigmoid(logits)
+        pooled = pool_map(maps, settings.pooling).tolist()
+        return [PictureScores(score, heat, notes=notes) for score, heat in zip(pooled, maps.cpu().numpy(), strict=True)]
+
+    def _place_of(self, class_name: str) -> int:
+        place, names = self._plan.place_of(class_name), self._plan.class_names
+        if place is not None:
+            return place
+        if class_name == ANY_CLASS and len(names) == 1:
+            return 0
+        known = ", ".join(names)
+        if class_name == ANY_CLASS:
+            raise LocalizerError(f"{self._source} knows {known}; say in a rule book which of them it is")
+        raise LocalizerError(
+            f"{self._source} was trained for {known}, not for {class_name}; train promptad on normal pictures of it"
+        )
+
+    def _notes(self, class_name: str) -> tuple[str, ...]:
+        notes = []
+        if self._plan.place_of(class_name) is None:
+            notes.append(
+                f"no rule book names the class: judged as {self._plan.class_names[0]}, which promptad was trained for"
+            )
+        if self._settings.supervision == "test_split":
+            notes.append("promptad was trained on real anomalies of a test split: for diagnosing only")
+        elif self._settings.supervision == "none":
+            notes.append("promptad was trained without any anomaly, so its maps say little")
+        return tuple(notes)
+
+
+def load_promptad(checkpoint: Path, encoder: DualEncoder) -> PromptAdJudge:
+    """Return the judge of a file that was trained for PromptAD, over the same towers as then.
+
+    Raises:
+        LocalizerError: the file is missing, damaged, of another method or version, of other sizes, or was trained over
+            other towers.
+    """
+    header, tensors = load_weights(checkpoint, method=METHOD)
+    check_encoder(header, encoder, checkpoint)
+    plan = read_plan(header.settings, str(checkpoint))
+    check_fit(plan.promptad, encoder.vision)
+    anchors = torch.zeros(len(plan.classes), 2, encoder.vision.joint)  # the file brings its own
+    net = new_net(encoder, plan, anchors)
+    apply_weights(net, tensors, checkpoint)
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
+    return PromptAdJudge(encoder, net, plan, digest, checkpoint.name)
