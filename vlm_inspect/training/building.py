@@ -15,9 +15,11 @@ from vlm_inspect.training.layouts import Supervision, plain_word
 from vlm_inspect.training.method import Schedule, TrainableMethod
 
 if TYPE_CHECKING:
-    from vlm_inspect.localization.dual_encoder.encoder import DualEncoder
+    from vlm_inspect.localization.dual_encoder.encoder import DualEncoder, Rgb
 
 LONGEST_WORD = 100
+DONORS = 16
+"""Most normal pictures that lend their texture to pasted defects."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,18 @@ def build_promptad(encoder: "DualEncoder", data: TrainingData, wish: Wish) -> Tr
         chosen["side"] = wish.side
     words = check_words(wish.words) if wish.words else ()
     subjects = [Subject(name, words) for name in data.class_names]
-    return build(encoder, subjects, read_settings(chosen))
+    settings = read_settings(chosen)
+    donors = _donors(data, settings.side) if settings.supervision == "synthetic" else ()
+    return build(encoder, subjects, settings, donors=donors)
+
+
+def _donors(data: TrainingData, side: int) -> "list[Rgb]":
+    """Return normal pictures, evenly chosen, that pasted textures may come from."""
+    from vlm_inspect.localization.dual_encoder.pixels import resize_square
+
+    normal = [entry for entry in data.entries if entry.item.truth is None]
+    chosen = normal[:: max(1, len(normal) // DONORS)][:DONORS]
+    return [resize_square(entry.load().picture, side) for entry in chosen]
 
 
 @dataclass(frozen=True)

@@ -161,11 +161,16 @@ def check_encoder(header: Header, encoder: "DualEncoder", path: Path) -> None:
         LocalizerError: they were trained over others; the message names both.
     """
     was, now = header.encoder, encoder_facts(encoder)
-    if was is None or was.identity == now.identity:
+    if was is None or same_weights(was.identity, now.identity):
         return
     sizes = [f"{key} {getattr(was, key)} and not {getattr(now, key)}" for key in _SIZES if _differ(was, now, key)]
     why = ", ".join(sizes) if sizes else f"weights {was.identity} and not {now.identity}"
     raise LocalizerError(f"{path} was trained over {was.name} ({why}), not over {now.name}; load it over {was.name}")
+
+
+def same_weights(identity: str, other: str) -> bool:
+    """Return whether two identities of towers mean the same weights, at whatever precision."""
+    return identity.removesuffix("/half") == other.removesuffix("/half")
 
 
 def apply_weights(module: "nn.Module", tensors: "Mapping[str, Tensor]", path: Path) -> None:

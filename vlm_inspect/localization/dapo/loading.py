@@ -14,7 +14,7 @@ from vlm_inspect.localization.dapo.predictor import DapoPredictor
 from vlm_inspect.localization.dapo.settings import DapoSettings
 from vlm_inspect.localization.dapo.towers import DapoTowers, towers_of
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder
-from vlm_inspect.training.checkpoint import Header, apply_weights, check_encoder, load_weights
+from vlm_inspect.training.checkpoint import Header, apply_weights, check_encoder, load_weights, same_weights
 
 
 class _Saved(BaseModel):
@@ -57,7 +57,7 @@ def load_dapo(
         towers = encoder
         if side not in (None, towers.path.side):
             raise LocalizerError(f"dapo side {side}: these towers take pictures of {towers.path.side} px")
-    if towers.identity != saved.towers:
+    if not same_weights(towers.identity, saved.towers):
         raise LocalizerError(
             f"{checkpoint} was trained over {saved.towers_name} ({saved.towers}), not over {towers.name} "
             f"({towers.identity}); load it over those"

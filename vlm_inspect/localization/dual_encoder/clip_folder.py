@@ -56,7 +56,7 @@ def load_clip_folder(folder: Path, name: str, device: str, *, half: bool = False
     state = read_weights(layout.weights)
     model = build_model(layout.config, conversion.convert_weights(state) if layout.foreign else state, layout.weights)
     check_activations(model, name)
-    identity = f"clip/{name}/{_digest(folder, layout)}" + ("/half" if half else "")
+    identity = f"clip/{_digest(folder, layout)}" + ("/half" if half else "")
     model = model.to(device=device, dtype=torch.float16 if half else torch.float32)
     return wrap_clip(model, tokens, identity=identity, name=name, normalisation=layout.normalisation)
 

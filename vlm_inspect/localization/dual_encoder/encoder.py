@@ -151,7 +151,8 @@ class DualEncoder:
     temperature: float
     """tau: similarities are cosine / tau. 1 / exp(logit_scale) of the weights."""
     identity: str
-    """Name and digest of the weights: equal identity, equal features. Part of every cache key."""
+    """Digest of the weights and of all that decides the features, wherever the files lie; ends in /half at half
+    precision. Equal identity, equal features. Part of every cache key."""
     name: str
     """What a result calls it: "openai/clip-vit-base-patch16", a folder's name."""
 

@@ -1,0 +1,233 @@
+"""Trains dapo-mini, the zero-shot localizer that needs no CLIP, on painted pictures; equal arguments, equal weights.
+
+    python -m vlm_inspect.training.dapo_mini --boards DEEPPCB --out dapo_mini.safetensors [--work DIR] [--processes 2]
+
+Pictures are painted in pairs, normal and spoiled, the frozen network looks at them once, and then only small things are
+trained: the eye, DAPO's adapters and its prompts. The prompts change slowly and cost most, so that they follow every
+`text_every` steps, by the gradient that has gathered at their features since.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_inspect.training.mini_features import MASK_STRIDE, Features, compute_features
+from vlm_inspect.training.painting.corpus import Corpus, board_pictures, textile_pictures
+
+if TYPE_CHECKING:
+    import torch
+
+    from vlm_inspect.localization.dapo.head import DapoOutput
+    from vlm_inspect.localization.dual_encoder.mini import MiniModel
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is painted and how it is trained."""
+
+    sides: tuple[int, ...] = (256, 384)
+    """Sides in pixels of the pictures."""
+    pairs: tuple[int, ...] = (1400, 800)
+    """Pairs painted at each side."""
+    seed: int = 11
+    epochs: float = 3.0
+    batch: int = 16
+    """Pictures of a step, in whole pairs."""
+    learning_rate: float = 2e-3
+    prompt_rate: float = 4e-3
+    weight_decay: float = 0.02
+    place_weight: float = 8.0
+    """Of the binary cross-entropy by place, beside DAPO's losses: it ranks what is far from any defect."""
+    defect_weight: float = 10.0
+    """Of a cell on a defect in that loss, against 1 elsewhere."""
+    text_every: int = 20
+
+
+def paint(plan: Plan, corpora: Sequence[Corpus], *, processes: int, folder: Path | None) -> list[Features]:
+    """Return what the frozen network sees of the pictures of a plan."""
+    return [
+        compute_features(corpus, pairs, processes=processes, folder=folder)
+        for corpus, pairs in zip(corpora, plan.pairs, strict=True)
+    ]
+
+
+def train(plan: Plan, data: Sequence[Features], *, progress: bool = True) -> "MiniModel":
+    """Return the trained model.
+
+    Raises:
+        LocalizerError: MiniLM or the frozen network is missing.
+    """
+    import torch
+
+    from vlm_inspect.localization.dual_encoder.mini import MiniModel
+
+    torch.manual_seed(plan.seed)
+    words = tuple(sorted({str(word) for features in data for word in np.unique(features.words)} - {""}))
+    model = MiniModel.fresh(words, seed=plan.seed)
+    model.eye.calibrate([[stage[::7] for stage in features.stages] for features in data])
+    batches = list(_batches(plan, data))
+    optimiser, schedule = _optimiser(plan, model, len(batches))
+    states = held = model.encode_words(words)
+    for step, (features, rows) in enumerate(batches):
+        if step % plan.text_every == 0:
+            states = model.encode_words(words)
+            held = states.detach().requires_grad_(True)
+        losses = _losses(plan, model, features, rows, held, words)
+        optimiser.zero_grad()
+        losses["total"].backward()
+        if (step + 1) % plan.text_every == 0 and held.grad is not None:
+            states.backward(held.grad / plan.text_every)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        if progress and (step + 1) % 50 == 0:
+            told = "  ".join(f"{name} {float(one.detach()):.3f}" for name, one in losses.items())
+            sys.stderr.write(f"step {step + 1}/{len(batches)}  {told}\n")
+    with torch.no_grad():
+        model.states = model.encode_words(words)
+    return model
+
+
+def _optimiser(
+    plan: Plan, model: "MiniModel", steps: int
+) -> "tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]":
+    import torch
+
+    prompts = list(model.learnables.prompts.parameters())
+    known = {id(one) for one in prompts}
+    others = [one for one in model.parameters() if id(one) not in known]
+    optimiser = torch.optim.AdamW(
+        [{"params": others}, {"params": prompts, "weight_decay": 0.0}],
+        lr=plan.learning_rate,
+        weight_decay=plan.weight_decay,
+    )
+    rates = [plan.learning_rate, plan.prompt_rate]
+    return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps, pct_start=0.1)
+
+
+def _batches(plan: Plan, data: Sequence[Features]) -> Iterator[tuple[Features, NDArray[np.int64]]]:
+    """Yield the steps of all epochs: pictures of one size, whole pairs, in an order that the seed fixes."""
+    random = np.random.default_rng(plan.seed)
+    steps: list[tuple[Features, NDArray[np.int64]]] = []
+    for epoch in range(int(np.ceil(plan.epochs))):
+        own: list[tuple[Features, NDArray[np.int64]]] = []
+        for features in data:
+            pairs = random.permutation(len(features) // 2)
+            size = plan.batch // 2
+            for start in range(0, len(pairs) - size + 1, size):
+                chosen = pairs[start : start + size]
+                own.append((features, np.stack([2 * chosen, 2 * chosen + 1], axis=1).ravel()))
+        share = min(1.0, plan.epochs - epoch)
+        steps += [own[i] for i in random.permutation(len(own))[: round(share * len(own))]]
+    yield from steps
+
+
+def _losses(
+    plan: Plan,
+    model: "MiniModel",
+    features: Features,
+    rows: NDArray[np.int64],
+    states: "torch.Tensor",
+    words: tuple[str, ...],
+) -> "dict[str, torch.Tensor]":
+    """Return DAPO's losses and the binary cross-entropy by place."""
+    import torch
+
+    from vlm_inspect.localization.dapo.losses import dapo_losses
+
+    stages = [torch.from_numpy(stage[rows]) for stage in features.stages]
+    output = model.look(stages, torch.from_numpy(features.rarity[rows]).float(), states)
+    number = {word: index for index, word in enumerate(words, start=1)}
+    ids = torch.tensor([number.get(str(word), 0) for word in features.words[rows]])
+    masks = torch.from_numpy(features.masks[rows])
+    losses = dapo_losses(output, masks.long() * ids[:, None, None], (ids > 0).long(), model.settings.local_weight)
+    losses["place"] = place_loss(output, masks.float(), plan.defect_weight)
+    losses["total"] = losses["total"] + plan.place_weight * losses["place"]
+    return losses
+
+
+def place_loss(output: "DapoOutput", masks: "torch.Tensor", defect_weight: float) -> "torch.Tensor":
+    """Return the binary cross-entropy of P(defect) by place, summed over the taps; masks (B, H, W) in {0, 1}."""
+    import torch.nn.functional as F
+
+    from vlm_inspect.localization.dapo.head import spread
+
+    weight = 1 + (defect_weight - 1) * masks
+    total = masks.new_zeros(())
+    for one in output.maps:
+        found = spread(one[:, 1:].sum(1, keepdim=True), (masks.shape[-2], masks.shape[-1]))[:, 0]
+        total = total + F.binary_cross_entropy(found.clamp(1e-6, 1 - 1e-6), masks, weight)
+    return total
+
+
+def make_corpora(plan: Plan, boards: Path) -> list[Corpus]:
+    """Return what is painted at each side.
+
+    Raises:
+        LocalizerError: the textiles or the boards are missing.
+    """
+    textiles, scans = tuple(textile_pictures()), tuple(board_pictures(boards))
+    return [Corpus(plan.seed + number, side, textiles=textiles, boards=scans) for number, side in enumerate(plan.sides)]
+
+
+def save(path: Path, model: "MiniModel", plan: Plan, corpora: Sequence[Corpus], data: Sequence[Features]) -> None:
+    """Write weights and where they come from.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from converters.digest import sha256_of
+    from vlm_inspect.training.checkpoint import DataFacts, Header, marks_of, save_weights
+
+    facts = tuple(
+        DataFacts(
+            name=f"painted at {corpus.side} px",
+            sha256=features.digest,
+            normal=int((features.words == "").sum()),
+            anomalous=int((features.words != "").sum()),
+        )
+        for corpus, features in zip(corpora, data, strict=True)
+    )
+    pictures = sorted({path for corpus in corpora for path in (*corpus.textiles, *corpus.boards)})
+    header = Header(
+        method=model.name,
+        settings={**model.describe(), "mask_stride": MASK_STRIDE},
+        words=model.words,
+        class_names=tuple(sorted({name for corpus in corpora for name in corpus.families})),
+        data=facts,
+        trained_on=marks_of(sha256_of(one) for one in pictures),
+        schedule=asdict(plan),
+        seed=plan.seed,
+        steps=len(list(_batches(plan, data))),
+    )
+    save_weights(path, model.tensors(), header)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Paint, train and write the weights."""
+    import torch
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
+    parser.add_argument("--boards", type=Path, required=True, help="folder of DeepPCB's templates (*_temp.jpg)")
+    parser.add_argument("--work", type=Path, help="keeps painted features, so that a stopped run goes on")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--epochs", type=float, default=Plan.epochs)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.processes)
+    plan = Plan(epochs=options.epochs)
+    corpora = make_corpora(plan, options.boards)
+    data = paint(plan, corpora, processes=options.processes, folder=options.work)
+    model = train(plan, data)
+    save(options.out, model, plan, corpora, data)
+    sys.stderr.write(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB\n")
+
+
+if __name__ == "__main__":
+    main()
