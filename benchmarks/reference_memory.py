@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 from converters.registry import read, render
 from converters.view import View, ViewBudget
 from evaluation import metrics
-from evaluation.datasets.mvtec import Category, Item, read_category
+from evaluation.datasets.item import Category, Item
+from evaluation.datasets.masks import read_at_size
+from evaluation.datasets.mvtec import read_category
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.memory import ReferenceMemory
 
@@ -72,12 +74,7 @@ def shrink(values: NDArray[np.float32], *, nearest: bool = False) -> NDArray[np.
 
 def read_mask(item: Item, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Return the mask of an item at its map's size; empty for normal items."""
-    import cv2
-
-    if item.mask_path is None:
-        return np.zeros(shape, bool)
-    mask = np.asarray(cv2.imread(str(item.mask_path), cv2.IMREAD_GRAYSCALE), np.uint8)
-    return np.asarray(cv2.resize(mask, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST) > 127)
+    return read_at_size(item.mask, shape)
 
 
 def run_draw(category: Category, name: str, memory: ReferenceMemory, draw: int, limit: int | None) -> Row:

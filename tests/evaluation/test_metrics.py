@@ -135,3 +135,66 @@ def test_one_class_gives_none_and_bad_input_an_error() -> None:
         metrics.image_ap([], [])
     with pytest.raises(ValueError, match="limit"):
         metrics.aupro([blank], [values], fpr_limit=0.0)
+
+
+def test_miss_and_overkill_at_a_threshold() -> None:
+    y, s = [0, 0, 0, 0, 1, 1], [0.1, 0.2, 0.5, 0.9, 0.5, 0.4]
+    rates = metrics.rates_at(y, s, 0.5)
+    assert (rates.miss, rates.overkill) == (0.5, 0.5)  # a score on the threshold is called anomalous
+    assert rates.accuracy == pytest.approx(0.5)
+    assert rates.balanced_accuracy == pytest.approx(0.5)
+    assert metrics.rates_at([0, 0], [0.1, 0.2], 0.15).miss is None
+    assert metrics.rates_at([1, 1], [0.1, 0.2], 0.15).overkill is None
+    assert metrics.miss_rate([1, 1, 0], [1, 0, 0]) == 0.5
+    assert metrics.overkill_rate([], []) is None
+
+
+@given(ITEMS, st.integers(-6, 6))
+@settings(deadline=None)
+def test_rates_move_one_way_with_the_threshold(items: list[tuple[bool, int]], threshold: int) -> None:
+    y, s = [a for a, _ in items], [float(b) for _, b in items]
+    lower, higher = metrics.rates_at(y, s, threshold), metrics.rates_at(y, s, threshold + 1)
+    if lower.miss is not None and higher.miss is not None:
+        assert lower.miss <= higher.miss
+    if lower.overkill is not None and higher.overkill is not None:
+        assert lower.overkill >= higher.overkill
+
+
+@given(ITEMS)
+@settings(max_examples=40, deadline=None)
+def test_rising_maps_and_duplication_change_nothing(items: list[tuple[bool, int]]) -> None:
+    y, s = [a for a, _ in items], [float(b) for _, b in items]
+    for metric in (metrics.image_auroc, metrics.image_ap, metrics.image_f1_max):
+        assert metric(y, s) == pytest.approx(metric(y, np.exp(np.array(s)) * 3 - 1))
+        assert metric(y, s) == pytest.approx(metric(y + y, s + s))
+    flipped = metrics.image_auroc(y, -np.array(s))
+    assert flipped is None or flipped == pytest.approx(1 - (metrics.image_auroc(y, s) or 0.0))
+
+
+@given(ITEMS, st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_failure_never_helps(items: list[tuple[bool, int]], data: st.DataObject) -> None:
+    y = [a for a, _ in items]
+    s: list[float | None] = [float(b) for _, b in items]
+    before = metrics.fill_failures(y, s)
+    s[data.draw(st.integers(0, len(s) - 1))] = None
+    after = metrics.fill_failures(y, s)
+    assert np.isfinite(after).all()
+    for metric in (metrics.image_auroc, metrics.image_f1_max):  # AP may rise where a tie is broken
+        old, new = metric(y, before), metric(y, after)
+        assert (old is None) == (new is None)
+        assert old is None or new is None or new <= old + 1e-12
+
+
+def test_failed_items_are_as_wrong_as_can_be() -> None:
+    assert metrics.fill_failures([1, 0, 1], [None, None, 0.4]).tolist() == [-0.6, 1.4, 0.4]
+    assert metrics.fill_failures([1, 0], [None, None], low=0.0, high=1.0).tolist() == [0.0, 1.0]
+    assert metrics.image_auroc([1, 0], metrics.fill_failures([1, 0], [None, None])) == 0.0
+    with pytest.raises(ValueError, match="do not fit"):
+        metrics.fill_failures([1, 0], [0.1])
+
+
+def test_the_mean_leaves_out_and_names_what_is_not_known() -> None:
+    mean = metrics.mean_of_classes({"a": 0.5, "c": None, "b": 1.0})
+    assert (mean.value, mean.counted, mean.left_out) == (0.75, 2, ("c",))
+    assert metrics.mean_of_classes({"a": None}).value is None

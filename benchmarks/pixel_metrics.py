@@ -1,0 +1,77 @@
+"""Pixel metrics of many large maps: how long, how much memory, and how that compares with the plain computation.
+
+    python -m benchmarks.pixel_metrics [--images 100] [--side 1024] [--skip-plain]
+
+Both sides get the same maps, made in memory. "Plain" pools all pixels, sorts them once and sums along
+(tests/evaluation/plain_pixel_metrics.py): AUPRO alone, while ours also returns AUROC, AP and F1-max. Peak memory is
+that of a process of its own which makes one map at a time, as a run would.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from evaluation.metrics import PixelMetrics
+from tests.evaluation.plain_pixel_metrics import plain_aupro, synthetic
+
+_BATCH = 5
+
+
+def stream(images: int, side: int) -> PixelMetrics:
+    """Return the metrics of maps that are made one at a time, a few of them lifted over and over."""
+    found = PixelMetrics()
+    maps, masks = synthetic(_BATCH, side)
+    for number in range(images):
+        found.add(maps[number % _BATCH] + np.float32(number * 1e-3), masks[number % _BATCH])
+    return found
+
+
+def peak_gb(images: int, side: int) -> float:
+    """Return the peak resident memory of streaming in a process of its own, in GB (1e9 bytes)."""
+    command = [sys.executable, "-m", "benchmarks.pixel_metrics", "--measure", str(images), str(side)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def compare(images: int, side: int) -> None:
+    """Print both times and their ratio."""
+    parts = [synthetic(min(_BATCH, images - start), side, seed=start) for start in range(0, images, _BATCH)]
+    maps, masks = [one for part in parts for one in part[0]], [one for part in parts for one in part[1]]
+    start, cpu = time.perf_counter(), time.process_time()
+    found = PixelMetrics()
+    for scores, mask in zip(maps, masks, strict=True):
+        found.add(scores, mask)
+    ours = found.summary()
+    ours_s, ours_cpu_s = time.perf_counter() - start, time.process_time() - cpu
+    start, cpu = time.perf_counter(), time.process_time()
+    plain = plain_aupro(maps, masks)
+    plain_s, plain_cpu_s = time.perf_counter() - start, time.process_time() - cpu
+    print(f"ours   {ours_s:7.2f} s  AUPRO {ours.aupro:.9f}  AUROC {ours.auroc:.6f}  F1-max {ours.f1_max:.6f}")
+    print(f"plain  {plain_s:7.2f} s  AUPRO {plain:.9f}")
+    print(f"ratio  {plain_s / ours_s:7.2f}    of CPU time {plain_cpu_s / ours_cpu_s:.2f}")
+    print(f"AUPRO differs by {abs(plain - (ours.aupro or 0.0)):.1e}")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--side", type=int, default=1024)
+    parser.add_argument("--skip-plain", action="store_true", help="peak memory only; the plain way takes about 8 GB")
+    parser.add_argument("--measure", nargs=2, type=int, metavar=("IMAGES", "SIDE"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        stream(*arguments.measure).summary()
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)
+        return
+    print(f"{arguments.images} maps of {arguments.side} x {arguments.side}")
+    print(f"peak   {peak_gb(arguments.images, arguments.side):7.2f} GB, one map at a time")
+    if not arguments.skip_plain:
+        compare(arguments.images, arguments.side)
+
+
+if __name__ == "__main__":
+    main()

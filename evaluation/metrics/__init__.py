@@ -1,0 +1,57 @@
+"""Metrics of anomaly detection: images, pixels, regions, defect types and questions; see the modules."""
+
+from evaluation.metrics.answers import Answer, AnswerSummary, SubtaskAccuracy, score_answers
+from evaluation.metrics.defect_types import DefectTypeMetrics, TypeScores, TypeSummary, add_normal_column
+from evaluation.metrics.image import (
+    ClassMean,
+    Rates,
+    accuracy,
+    balanced_accuracy,
+    fill_failures,
+    image_ap,
+    image_auroc,
+    image_f1_max,
+    mean_of_classes,
+    miss_rate,
+    overkill_rate,
+    rates_at,
+)
+from evaluation.metrics.pixel import (
+    FPR_LIMIT,
+    PixelMetrics,
+    PixelSummary,
+    Region,
+    aupro,
+    pixel_auroc,
+    pixel_f1_max,
+)
+
+__all__ = [
+    "FPR_LIMIT",
+    "Answer",
+    "AnswerSummary",
+    "ClassMean",
+    "DefectTypeMetrics",
+    "PixelMetrics",
+    "PixelSummary",
+    "Rates",
+    "Region",
+    "SubtaskAccuracy",
+    "TypeScores",
+    "TypeSummary",
+    "accuracy",
+    "add_normal_column",
+    "aupro",
+    "balanced_accuracy",
+    "fill_failures",
+    "image_ap",
+    "image_auroc",
+    "image_f1_max",
+    "mean_of_classes",
+    "miss_rate",
+    "overkill_rate",
+    "pixel_auroc",
+    "pixel_f1_max",
+    "rates_at",
+    "score_answers",
+]
