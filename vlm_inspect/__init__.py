@@ -3,17 +3,19 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vlm_inspect.agent_tool import as_tool
     from vlm_inspect.inspection import Inspection
     from vlm_inspect.inspector import Inspector
     from vlm_inspect.rules import RuleBook, load_rules
 
 __version__ = "0.1.0"
-__all__ = ["Inspection", "Inspector", "RuleBook", "load_rules"]
+__all__ = ["Inspection", "Inspector", "RuleBook", "as_tool", "load_rules"]
 
 _HOME = {
     "Inspection": "vlm_inspect.inspection",
     "Inspector": "vlm_inspect.inspector",
     "RuleBook": "vlm_inspect.rules",
+    "as_tool": "vlm_inspect.agent_tool",
     "load_rules": "vlm_inspect.rules",
 }
 

@@ -6,7 +6,7 @@ library of another one.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from vlm_inspect.errors import BackendError
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from vlm_inspect.backends.backend import Backend
 
 DEFAULT_MODEL = "evidence"
+Dtype = Literal["auto", "float32", "float16", "bfloat16"]
+Quantization = Literal["8bit", "4bit"]
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,36 @@ class Connection:
     """Further attempts after one that failed for a passing reason."""
 
 
+@dataclass(frozen=True)
+class Placement:
+    """How a model that runs on this machine is loaded."""
+
+    device: str = "auto"
+    """"auto" (every GPU where there is one, else the CPU), "cpu", "cuda", "cuda:0", "mps"."""
+    dtype: Dtype = "auto"
+    """Number type of the weights; "auto": as stored."""
+    quantize: Quantization | None = None
+    """Fewer bits a weight, by bitsandbytes."""
+    trust_remote_code: bool = False
+    """Whether Python code that comes with the model may run."""
+
+
 def load_backend(
     model: str = DEFAULT_MODEL,
     *,
     base_url: str | None = None,
     timeout_s: float = Connection.timeout_s,
     max_retries: int = Connection.max_retries,
+    placement: Placement | None = None,
 ) -> "Backend":
     """Return the backend that `model` names, as PROVIDER:NAME or `evidence`. Nothing is sent yet.
+
+    Args:
+        model: PROVIDER:NAME.
+        base_url: server of an `openai:` model.
+        timeout_s: longest wait of an `openai:` model for one answer in seconds.
+        max_retries: further attempts of an `openai:` or `langchain:` model after a passing failure.
+        placement: how an `hf:` model is loaded; None: on what this machine has, as stored.
 
     Raises:
         BackendError: the provider is unknown, or the name or the connection cannot be right.
@@ -43,10 +67,14 @@ def load_backend(
     provider, _, name = model.strip().partition(":")
     if provider not in PROVIDERS:
         raise BackendError(f"unknown model provider {provider!r} in {model!r}; known: {', '.join(_USAGE.values())}")
-    return PROVIDERS[provider](name, Connection(base_url, timeout_s, max_retries))
+    if placement is not None and provider != "hf":
+        raise BackendError(f"the model {model} does not run here: device, dtype and quantization belong to hf:NAME")
+    if base_url and provider in {"hf", "langchain"}:
+        raise BackendError(f"the model {model} takes no base URL; that belongs to openai:NAME")
+    return PROVIDERS[provider](name.strip(), Connection(base_url, timeout_s, max_retries), placement or Placement())
 
 
-def _load_evidence(name: str, connection: Connection) -> "Backend":
+def _load_evidence(name: str, connection: Connection, placement: Placement) -> "Backend":
     from vlm_inspect.backends.offline import EvidenceBackend
 
     if name or connection.base_url:
@@ -54,7 +82,21 @@ def _load_evidence(name: str, connection: Connection) -> "Backend":
     return EvidenceBackend()
 
 
-def _load_openai(name: str, connection: Connection) -> "Backend":
+def _load_hf(name: str, connection: Connection, placement: Placement) -> "Backend":
+    from vlm_inspect.backends.hf.model import HuggingFaceModel
+
+    if not name:
+        raise BackendError("the model has no name; write hf:FOLDER or hf:REPOSITORY, such as hf:models/smolvlm")
+    return HuggingFaceModel(name, placement)
+
+
+def _load_langchain(name: str, connection: Connection, placement: Placement) -> "Backend":
+    from vlm_inspect.backends.langchain_chat import LangChainModel
+
+    return LangChainModel(name, max_retries=connection.max_retries)
+
+
+def _load_openai(name: str, connection: Connection, placement: Placement) -> "Backend":
     from vlm_inspect.backends.openai_compatible import OpenAICompatible
 
     if not name:
@@ -64,8 +106,15 @@ def _load_openai(name: str, connection: Connection) -> "Backend":
     )
 
 
-PROVIDERS: Mapping[str, Callable[[str, Connection], "Backend"]] = {
+PROVIDERS: Mapping[str, Callable[[str, Connection, Placement], "Backend"]] = {
     "evidence": _load_evidence,
     "openai": _load_openai,
+    "hf": _load_hf,
+    "langchain": _load_langchain,
 }
-_USAGE = {"evidence": "evidence", "openai": "openai:NAME"}
+_USAGE = {
+    "evidence": "evidence",
+    "openai": "openai:NAME",
+    "hf": "hf:FOLDER",
+    "langchain": "langchain:MODULE:FACTORY",
+}

@@ -1,0 +1,203 @@
+"""A LangChain chat model as a backend: pictures, usage, probabilities, errors, and the factory that makes it."""
+
+import json
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import Field
+
+from converters.view import BoxXyxyn, Place, View
+from vlm_inspect.backends import load_backend
+from vlm_inspect.backends.backend import Request
+from vlm_inspect.backends.langchain_chat import LangChainModel
+from vlm_inspect.errors import BackendError
+from vlm_inspect.evidence import Evidence
+from vlm_inspect.inspector import Inspector
+from vlm_inspect.parsing import parse_verdict
+from vlm_inspect.prompting import build_request, load_template
+from vlm_inspect.rules import RuleBook
+
+NUT = RuleBook(class_name="nut")
+ANOMALOUS = json.dumps({"reasoning": "a dent", "anomalous": True})
+MODULE = "langchain_models_of_the_test"
+
+
+class Scripted(BaseChatModel):
+    """Gives its answers in turn; an exception among them is raised. The last one stays."""
+
+    answers: list[Any]
+    asked: list[list[BaseMessage]] = Field(default_factory=list)
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def _generate(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **more: Any
+    ) -> ChatResult:
+        self.asked.append(messages)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        message = answer if isinstance(answer, AIMessage) else AIMessage(answer)
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+class StatusError(Exception):
+    def __init__(self, message: str, status_code: int) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+
+
+class ReadTimeout(Exception):
+    pass
+
+
+class Nowhere:
+    def locate(self, box_xyxyn: BoxXyxyn) -> Place:
+        return Place()
+
+
+@pytest.fixture(scope="module")
+def request_() -> Request:
+    view = View(np.full((40, 40, 3), 128, dtype=np.uint8), "image", "part", Nowhere())
+    return build_request(load_template("inspect"), [view], NUT, [], Evidence(), "All right?")
+
+
+@pytest.fixture
+def module() -> Iterator[types.ModuleType]:
+    sys.modules[MODULE] = types.ModuleType(MODULE)
+    yield sys.modules[MODULE]
+    del sys.modules[MODULE]
+
+
+def backend(module: types.ModuleType, *answers: Any, **settings: Any) -> LangChainModel:
+    module.make = lambda: Scripted(answers=list(answers), asked=[])  # type: ignore[attr-defined]  # as a user's file would
+    return LangChainModel(f"{MODULE}:make", first_wait_s=0.001, **settings)
+
+
+def test_pictures_arrive_as_standard_blocks(module: types.ModuleType, request_: Request) -> None:
+    made = backend(module, ANOMALOUS)
+    (reply,) = made.generate(request_)
+    assert parse_verdict(reply, NUT, request_.views).anomalous
+    ((system, human),) = made._model.asked  # type: ignore[attr-defined]  # the scripted model
+    assert (system.type, human.type) == ("system", "human")
+    pictures = [block for block in human.content if block["type"] == "image"]
+    assert len(pictures) == 1
+    assert pictures[0]["mime_type"] == "image/jpeg"
+    assert pictures[0]["base64"].startswith("/9j/")
+    assert [block["type"] for block in human.content_blocks if block["type"] == "image"] == ["image"]
+    assert "picture_labels" not in human.additional_kwargs
+    assert any(block["type"] == "image_url" for block in request_.messages[1].content), "the request is left alone"
+
+
+def test_usage_reason_and_probabilities(module: types.ModuleType, request_: Request) -> None:
+    top = [{"token": "true", "logprob": -0.2}, {"token": "false", "logprob": -1.7}]
+    told = [{"token": '{"anomalous": ', "logprob": 0.0}, {"token": "true", "logprob": -0.2, "top_logprobs": top}]
+    message = AIMessage(
+        ANOMALOUS,
+        usage_metadata={"input_tokens": 900, "output_tokens": 7, "total_tokens": 907},
+        response_metadata={"finish_reason": "stop", "model_name": "m-1", "logprobs": {"content": told}},
+    )
+    (reply,) = backend(module, message).generate(request_)
+    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.usage.calls) == (900, 7, 1)
+    assert (reply.finish_reason, reply.model) == ("stop", "m-1")
+    verdict = parse_verdict(reply, NUT, request_.views)
+    assert verdict.probability == pytest.approx(np.exp(-0.2) / (np.exp(-0.2) + np.exp(-1.7)), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "text"),
+    [
+        (AIMessage("{", response_metadata={"stop_reason": "max_tokens"}), "length", "{"),
+        (AIMessage("{", response_metadata={"done_reason": "length"}), "length", "{"),
+        (AIMessage("", response_metadata={"finish_reason": "SAFETY"}), "content_filter", ""),
+        (AIMessage("", additional_kwargs={"refusal": "I cannot."}), "refusal", "I cannot."),
+        (AIMessage([{"type": "reasoning", "reasoning": "hm"}, {"type": "text", "text": "a"}]), "stop", "a"),
+        (AIMessage("a", response_metadata={"logprobs": {"content": [{"token": "a"}]}}), "stop", "a"),
+        (AIMessage("a", response_metadata={"logprobs": [1, 2]}), "stop", "a"),
+    ],
+)
+def test_odd_answers_arrive_as_they_are(
+    module: types.ModuleType, request_: Request, message: AIMessage, reason: str, text: str
+) -> None:
+    (reply,) = backend(module, message).generate(request_)
+    assert (reply.finish_reason, reply.text, reply.tokens) == (reason, text, ())
+
+
+@pytest.mark.parametrize("error", [StatusError("slow down", 429), StatusError("boom", 503), ReadTimeout("late")])
+def test_passing_failures_are_tried_again(module: types.ModuleType, request_: Request, error: Exception) -> None:
+    made = backend(module, error, error, ANOMALOUS)
+    assert made.generate(request_)[0].text == ANOMALOUS
+    assert len(made._model.asked) == 3  # type: ignore[attr-defined]  # the scripted model
+
+
+@pytest.mark.parametrize(
+    ("error", "calls", "said"),
+    [
+        (StatusError("bad\nkey", 401), 1, "StatusError: bad key; check the key"),
+        (StatusError("none", 404), 1, "check the model's name"),
+        (StatusError("slow", 429), 3, "after 3 attempts: slow; wait"),
+        (ReadTimeout("late"), 3, "ReadTimeout after 3 attempts"),
+        (ValueError("no pictures"), 1, "ValueError: no pictures"),
+    ],
+)
+def test_failures_are_one_line(
+    module: types.ModuleType, request_: Request, error: Exception, calls: int, said: str
+) -> None:
+    made = backend(module, error, max_retries=2)
+    with pytest.raises(BackendError, match=said) as caught:
+        made.generate(request_)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"langchain:{MODULE}:make: ")
+    assert len(made._model.asked) == calls  # type: ignore[attr-defined]  # the scripted model
+
+
+def test_samples_are_calls(module: types.ModuleType, request_: Request) -> None:
+    normal = json.dumps({"reasoning": "even", "anomalous": False})
+    replies = backend(module, ANOMALOUS, normal, ANOMALOUS, normal).generate(request_, samples=4)
+    assert parse_verdict(replies, NUT, request_.views).probability == pytest.approx(0.5)
+
+
+def test_model_itself_and_nested_names_serve(module: types.ModuleType) -> None:
+    module.ready = types.SimpleNamespace(model=Scripted(answers=["a"]))  # type: ignore[attr-defined]  # a user's file
+    assert load_backend(f"langchain:{MODULE}:ready.model").name == f"langchain:{MODULE}:ready.model"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("langchain:", "write langchain:MODULE:FACTORY"),
+        (f"langchain:{MODULE}", "write langchain:MODULE:FACTORY"),
+        ("langchain:nowhere_at_all:make", "no module 'nowhere_at_all'"),
+        (f"langchain:{MODULE}:missing", "has no attribute 'missing'"),
+        (f"langchain:{MODULE}:text", "makes a str, not a LangChain BaseChatModel"),
+        (f"langchain:{MODULE}:broken", "the factory failed: RuntimeError: no key"),
+    ],
+)
+def test_wrong_factory_is_one_line(module: types.ModuleType, name: str, said: str) -> None:
+    def broken() -> None:
+        raise RuntimeError("no key")
+
+    module.text, module.broken = str, broken  # type: ignore[attr-defined]  # as a user's file would
+    with pytest.raises(BackendError, match=said) as caught:
+        load_backend(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_inspector_takes_it(module: types.ModuleType, tmp_path: Any) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (64, 64), (90, 90, 90)).save(tmp_path / "part.png")
+    inspector = Inspector(rules=NUT, backend=backend(module, ANOMALOUS), localizer=None)
+    inspection = inspector.inspect(tmp_path / "part.png")
+    assert inspection.model == f"langchain:{MODULE}:make"
+    assert inspection.outcome in {"NG", "REVIEW"}
+    assert inspection.reasoning.startswith("a dent")
