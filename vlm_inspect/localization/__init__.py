@@ -43,7 +43,7 @@ class LocalizerOptions:
 
 def default_localizer(*, has_references: bool) -> str:
     """Return the name of what fits: the memory where there are references, else words for damage."""
-    return "memory"
+    return "memory" if has_references else "dapo"
 
 
 def load_localizer(name: str, options: LocalizerOptions | None = None) -> "Localizer | None":

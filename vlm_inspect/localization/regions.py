@@ -141,7 +141,7 @@ def _region(
         source=anomaly_map.source,
         calibrated=tolerance is not None,
         place=view.origin.locate(box),
-        match=_match(anomaly_map, box, peak_yx, (height, width)),
+        match=find_match(anomaly_map, box, peak_yx),
         defect_type=word,
         note=note,
     )
@@ -161,16 +161,21 @@ def _looks_like(anomaly_map: AnomalyMap, area: NDArray[np.bool_]) -> tuple[str |
     if not total > 0.0:
         return None, ""
     order = np.argsort(-shares, kind="stable")
-    told = [f"{types.words[k]} ({float(shares[k]) / total:.0%})" for k in order[:2]]
-    return types.words[order[0]], f"looks most like {', then '.join(told)}" if len(order) > 1 else ""
+    told = [f"{types.words[k]} {100 * float(shares[k]) / total:.0f} %" for k in order[:2]]
+    return types.words[order[0]], f"of all words {' and '.join(told)}" if len(order) > 1 else ""
 
 
-def _match(
-    anomaly_map: AnomalyMap, box: BoxXyxyn, peak_yx: tuple[int, int], size_hw: tuple[int, int]
-) -> ReferenceMatch | None:
-    """Return the box of the same size around the best match of the peak, or of the box's cells where that has none."""
+def find_match(anomaly_map: AnomalyMap, box: BoxXyxyn, peak_yx: tuple[int, int]) -> ReferenceMatch | None:
+    """Return the box of the same size around the best match of a pixel, or of the box's cells where that has none.
+
+    Args:
+        anomaly_map: a map with `matches`; without them there is no match.
+        box: on its view.
+        peak_yx: row and column of the map's values.
+    """
     if anomaly_map.matches is None:
         return None
+    size_hw = anomaly_map.values.shape
     rows, columns = anomaly_map.matches.shape[:2]
     y, x = peak_yx[0] * rows // size_hw[0], peak_yx[1] * columns // size_hw[1]
     cell = anomaly_map.matches[y, x]

@@ -23,8 +23,10 @@ from vlm_inspect.localization.dual_encoder.encoder import Rgb
 from vlm_inspect.localization.picture_judge import PictureJudge, PictureScores
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 
-NORMAL_SPREAD = 0.3
+NORMAL_SPREAD = 0.1
 """Standard deviation of the log surprisal among normal samples of one class, before any is seen."""
+PRIOR_DOF = 1.0
+"""How many samples that expectation counts for: little, since methods and weights differ widely in it."""
 TYPE_GRID = 64
 """Longest side of the grid over a view on which defect types are kept."""
 _LEAST_NORMAL = 1e-6
@@ -158,7 +160,7 @@ def _tolerance(scores: Sequence[float], tests: int) -> Tolerance | None:
     """Return the tolerance at which all views of a normal sample together stay inside with 1 - overkill."""
     if not scores:
         return None
-    return tolerance_from_normals(scores, overkill=OVERKILL / tests, prior_spread=NORMAL_SPREAD)
+    return tolerance_from_normals(scores, overkill=OVERKILL / tests, prior_spread=NORMAL_SPREAD, prior_dof=PRIOR_DOF)
 
 
 def _types(view: View, answers: Sequence[PictureScores]) -> TypeMap | None:
