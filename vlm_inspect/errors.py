@@ -10,6 +10,7 @@ InspectError
 ├── BackendError           a model cannot be reached, or rejects the request
 ├── ParseError             a reply carries no verdict; `reply_text` holds it
 ├── CalibrationError       a calibration file does not fit, or too few samples
+├── StoreError             the store of cases cannot be used, or a case is not in it
 └── OutputError            a result cannot be written
 """
 
@@ -66,6 +67,10 @@ class ParseError(InspectError):
 
 class CalibrationError(InspectError):
     """A calibration file does not fit this rule book or localizer, or rests on too few samples."""
+
+
+class StoreError(InspectError):
+    """The store of cases cannot be opened, read or written, or a case or its files are not in it."""
 
 
 class OutputError(InspectError):

@@ -58,6 +58,8 @@ class Record:
     usage: Usage
     provenance: Provenance
     question: str | None = None
+    notes: tuple[str, ...] = ()
+    """What else there is to say of how the opinion came about."""
 
 
 def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Thresholds, record: Record) -> Inspection:
@@ -97,7 +99,7 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
             ViewRecord(index=index, kind=view.kind, size_hw=view.size_hw, label=view.label)
             for index, view in enumerate(record.views)
         ),
-        notes=_notes(verdict, evidence, thresholds, found, besides),
+        notes=tuple(dict.fromkeys((*record.notes, *_notes(verdict, evidence, thresholds, found, besides)))),
         model=record.model,
         localizer=record.localizer,
         usage=record.usage,

@@ -69,6 +69,8 @@ class Usage(_Record):
     completion_tokens: int = 0
     latency_s: float = 0.0
     calls: int = 0
+    cost_usd: float | None = Field(default=None, ge=0.0)
+    """What the calls cost in US dollars; None where the price of one of them is not known."""
 
 
 class Provenance(_Record):

@@ -6,12 +6,13 @@ evidence   = gather(part, references, rules, localizer)      gathering.py
 request    = build_request(template, views, rules, ...)      prompting/
 verdict    = parse_verdict(backend.generate(request), ...)   backends/, parsing.py
 inspection = fuse(verdict, evidence, thresholds, ...)        fusion.py
+again      = second_request(request, verdict, ...)           look_again.py, where a second look is asked for
 """
 
 import datetime
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -24,16 +25,17 @@ from converters.view import View, ViewBudget
 from vlm_inspect.backends import load_backend
 from vlm_inspect.backends.backend import Backend, Reply, Request
 from vlm_inspect.calibration import Thresholds
-from vlm_inspect.errors import ParseError
+from vlm_inspect.errors import BackendError, ParseError
 from vlm_inspect.evidence import Evidence
-from vlm_inspect.fusion import Record, fuse
+from vlm_inspect.fusion import EVIDENCE_MODEL, Record, fuse
 from vlm_inspect.gathering import gather
 from vlm_inspect.inspection import Inspection, Provenance, Usage
 from vlm_inspect.localization import AUTO, default_localizer, load_localizer
 from vlm_inspect.localization.localizer import Localizer
+from vlm_inspect.look_again import Pass, second_request
 from vlm_inspect.parsing import parse_verdict
-from vlm_inspect.prompting import build_request, load_template
-from vlm_inspect.references import ReferenceSet, load_references, present
+from vlm_inspect.prompting import PromptLimits, build_request, load_template
+from vlm_inspect.references import Part, ReferenceSet, load_references, present
 from vlm_inspect.rules import RuleBook, load_rules, resolve_references
 from vlm_inspect.verdict import Verdict
 
@@ -53,10 +55,33 @@ class Examination:
     replies: tuple[Reply, ...]
     opinion: Verdict | ParseError
     record: Record
+    references: tuple[tuple[View, ...], ...] = ()
+    """The views of every reference."""
+    template: str = "inspect"
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    limits: PromptLimits = field(default_factory=PromptLimits)
+    passes: tuple[Pass, ...] = ()
+    """Every look in order, where there were two; the last is that of `request`, `replies` and `opinion`."""
 
     def under(self, thresholds: Thresholds) -> Inspection:
         """Return what the same evidence and opinion amount to under other thresholds."""
         return fuse(self.opinion, self.evidence, thresholds, self.record)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A part on its way to the model: what was measured, and what will be asked."""
+
+    views: tuple[View, ...]
+    evidence: Evidence
+    request: Request
+    provenance: Provenance
+    elapsed_s: float
+    """How long it took in seconds."""
+    references: tuple[tuple[View, ...], ...] = ()
+    """The views of every reference."""
+    samples: "tuple[Part, ReferenceSet] | None" = None
+    """Part and references at full resolution; None where nobody will look again."""
 
 
 @dataclass
@@ -72,6 +97,8 @@ class Inspector:
         thresholds: how a score becomes an outcome.
         budget: how many pictures a part may become.
         samples: how often the model is asked.
+        limits: sizes and numbers of the pictures in a prompt.
+        look_again: whether the model is asked a second time, with the most suspicious places enlarged.
     """
 
     rules: RuleBook = ANY_PART
@@ -82,6 +109,8 @@ class Inspector:
     thresholds: Thresholds = field(default_factory=Thresholds)
     budget: ViewBudget = field(default_factory=ViewBudget)
     samples: int = 1
+    limits: PromptLimits = field(default_factory=PromptLimits)
+    look_again: bool = False
     _loaded: dict[SampleKind, ReferenceSet] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -119,6 +148,22 @@ class Inspector:
             ConversionError: the source cannot be read.
             InspectError: a reference, the localizer or the model cannot be used.
         """
+        prepared = self.prepare(source, question, as_kind=as_kind, progress=progress)
+        progress(f"asking {self.backend.name}")
+        began = time.perf_counter()
+        replies = self.backend.generate(prepared.request, samples=self.samples)
+        first = self.conclude(prepared, replies, time.perf_counter() - began)
+        return self._look_again(prepared, first, progress) if self.look_again else first
+
+    def prepare(
+        self,
+        source: str | Path,
+        question: str | None = None,
+        *,
+        as_kind: SampleKind | None = None,
+        progress: Progress = lambda step: None,
+    ) -> Prepared:
+        """Do all that comes before the model is asked; raises what `examine` raises."""
         began = time.perf_counter()
         source = Path(source)
         progress("reading the part")
@@ -130,21 +175,90 @@ class Inspector:
         progress("measuring")
         views, evidence = gather(part, references, self.rules, self.eyes)
         template = load_template(self.template)
-        request = build_request(template, views, self.rules, references.views, evidence, question)
-        progress(f"asking {self.backend.name}")
-        replies = tuple(self.backend.generate(request, samples=self.samples))
-        opinion = _read_opinion(replies, request)
+        request = build_request(template, views, self.rules, references.views, evidence, question, limits=self.limits)
+        provenance = self._provenance(digest, request, references)
+        samples = (part, references) if self.look_again else None
+        elapsed_s = time.perf_counter() - began
+        return Prepared(views, evidence, request, provenance, elapsed_s, references.views, samples)
+
+    def conclude(
+        self,
+        prepared: Prepared,
+        replies: Sequence[Reply],
+        asked_s: float,
+        *,
+        earlier: Sequence[Reply] = (),
+        notes: tuple[str, ...] = (),
+    ) -> Examination:
+        """Turn the replies to a prepared request into the examination.
+
+        Args:
+            prepared: from `prepare`.
+            replies: what the model answered.
+            asked_s: how long that took in seconds.
+            earlier: replies to a first look, whose tokens and cost count, too.
+            notes: what else there is to say of how the replies came about.
+        """
+        opinion = _read_opinion(replies, prepared.request)
         record = Record(
             rules=self.rules,
-            views=views,
+            views=prepared.views,
             model=self.backend.name,
-            localizer=evidence.localizer,
-            usage=_total(replies, time.perf_counter() - began),
-            provenance=self._provenance(digest, request, references),
-            question=question,
+            localizer=prepared.evidence.localizer,
+            usage=_total((*earlier, *replies), prepared.elapsed_s + asked_s),
+            provenance=prepared.provenance,
+            question=prepared.request.question,
+            notes=notes,
         )
-        inspection = fuse(opinion, evidence, self.thresholds, record)
-        return Examination(inspection, views, evidence, request, replies, opinion, record)
+        inspection = fuse(opinion, prepared.evidence, self.thresholds, record)
+        return Examination(
+            inspection=inspection,
+            views=prepared.views,
+            evidence=prepared.evidence,
+            request=prepared.request,
+            replies=tuple(replies),
+            opinion=opinion,
+            record=record,
+            references=prepared.references,
+            template=self.template,
+            thresholds=self.thresholds,
+            limits=self.limits,
+        )
+
+    def _look_again(self, prepared: Prepared, first: Examination, progress: Progress) -> Examination:
+        """Ask again with enlargements; the second answer counts, and where there is none, there is no verdict."""
+        if self.backend.name == EVIDENCE_MODEL:
+            return self._noted(first, "A second look changes nothing for the evidence model: it reads no picture.")
+        began = time.perf_counter()
+        progress("looking closer")
+        part, references = prepared.samples or (None, None)
+        request = None
+        if part is not None and references is not None:
+            request = second_request(first.request, first.opinion, part, references, self.limits)
+        if request is None:
+            return self._noted(first, "There was no second look: nothing was found or named that could be enlarged.")
+        replies: tuple[Reply, ...] = ()
+        notes: tuple[str, ...] = ()
+        progress(f"asking {self.backend.name} again")
+        try:
+            replies = tuple(self.backend.generate(request, samples=self.samples))
+        except BackendError as error:  # the first answer is no longer good enough, and there is no other
+            notes = (f"The second look failed: {error}",)
+        again = replace(
+            prepared,
+            request=request,
+            provenance=prepared.provenance.model_copy(update={"prompt_sha256": request.prompt_sha256}),
+        )
+        elapsed_s = first.inspection.usage.latency_s - prepared.elapsed_s + time.perf_counter() - began
+        opinion = _read_opinion(replies, request)
+        notes += _change_of_mind(first.opinion, opinion)
+        second = self.conclude(again, replies, elapsed_s, earlier=first.replies, notes=notes)
+        passes = (Pass(first.request, first.replies, first.opinion), Pass(request, replies, second.opinion))
+        return replace(second, passes=passes)
+
+    def _noted(self, first: Examination, note: str) -> Examination:
+        record = replace(first.record, notes=(*first.record.notes, note))
+        return replace(first, record=record, inspection=fuse(first.opinion, first.evidence, self.thresholds, record))
 
     def _references_of(self, kind: SampleKind) -> ReferenceSet:
         if kind not in self._loaded:
@@ -170,10 +284,26 @@ def _read_opinion(replies: Sequence[Reply], request: Request) -> Verdict | Parse
         return failure
 
 
+def _change_of_mind(first: Verdict | ParseError, second: Verdict | ParseError) -> tuple[str, ...]:
+    if isinstance(first, ParseError):
+        return (f"The answer of the first look could not be read: {first}",)
+    if isinstance(second, ParseError) or first.anomalous == second.anomalous:
+        return ()
+    before, after = ("anomalous" if one.anomalous else "normal" for one in (first, second))
+    return (f"The second look changed the model's verdict from {before} to {after}.",)
+
+
 def _total(replies: Sequence[Reply], elapsed_s: float) -> Usage:
     return Usage(
         prompt_tokens=sum(reply.usage.prompt_tokens for reply in replies),
         completion_tokens=sum(reply.usage.completion_tokens for reply in replies),
         latency_s=round(elapsed_s, 3),
         calls=sum(reply.usage.calls for reply in replies),
+        cost_usd=_sum_of_costs([reply.usage for reply in replies if reply.usage.calls]),
     )
+
+
+def _sum_of_costs(usages: Sequence[Usage]) -> float | None:
+    """Return the costs together; None where one of them is not known."""
+    known = [usage.cost_usd for usage in usages if usage.cost_usd is not None]
+    return sum(known) if known and len(known) == len(usages) else None

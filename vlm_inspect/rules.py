@@ -89,6 +89,7 @@ class RuleBook(_Strict):
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _sha256: str = PrivateAttr(default="")
     _name: str = PrivateAttr(default="rule book")
+    _text: str = PrivateAttr(default="")
     _reference_lines: tuple[int, ...] = PrivateAttr(default=())
 
     @field_validator("rules")
@@ -127,6 +128,11 @@ class RuleBook(_Strict):
     def sha256(self) -> str:
         """Digest of the YAML bytes, or of the canonical JSON of a book made in code."""
         return self._sha256 or hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    @property
+    def text(self) -> str:
+        """The YAML that it was read from, or the canonical JSON of a book made in code."""
+        return self._text or self.model_dump_json()
 
     def rule(self, rule_id: str) -> Rule | None:
         """Return the rule of that id, or None."""
@@ -187,7 +193,25 @@ def parse_rules(text: str, *, name: str = "rules", folder: Path | None = None) -
     book._folder = (folder or Path.cwd()).resolve()
     book._sha256 = hashlib.sha256(text.encode()).hexdigest()
     book._name = name
+    book._text = text
     book._reference_lines = tuple(document.line(("references", i)) for i in range(len(book.references)))
+    return book
+
+
+def restore_rules(canonical_json: str, *, text: str, sha256: str, folder: Path) -> RuleBook:
+    """Return a rule book from a record.
+
+    Args:
+        canonical_json: `model_dump_json()` of the book.
+        text: its `text`.
+        sha256: its `sha256`, which a byte order mark in the file sets apart from that of the text.
+        folder: what its `references` are relative to.
+
+    Raises:
+        pydantic.ValidationError: the record does not hold for this version of the program.
+    """
+    book = RuleBook.model_validate_json(canonical_json)
+    book._text, book._sha256, book._folder = text, sha256, folder
     return book
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 Body = dict[str, Any]
 
@@ -34,6 +34,9 @@ class Response:
     delay_s: float = 0.0
     cut: bool = False
     """Close the connection in the middle of the body."""
+    drip_s: float = 0.0
+    """Pause in seconds after every byte of what `drips` names."""
+    drips: Literal["headers", "body"] = "body"
 
 
 Behaviour = Callable[[Body], Response]
@@ -116,6 +119,11 @@ def hang(seconds: float) -> Behaviour:
     return lambda _: Response(b"{}", delay_s=seconds)
 
 
+def drip(part: Literal["headers", "body"], pause_s: float = 0.05) -> Behaviour:
+    """Send one byte at a time, for ever within any test: no single wait is long, the answer never ends."""
+    return lambda _: Response(b" " * 100_000, drip_s=pause_s, drips=part)
+
+
 def cut() -> Behaviour:
     """Close the connection in the middle of the answer."""
     return lambda _: Response(b'{"choices": [', cut=True)
@@ -187,6 +195,9 @@ class OpenAIServer:
     def _send(self, handler: BaseHTTPRequestHandler, response: Response) -> None:
         if response.delay_s:
             self._over.wait(response.delay_s)
+        if response.drip_s:
+            self._drip(handler, response)
+            return
         try:
             handler.send_response(response.status)
             handler.send_header("content-type", response.content_type)
@@ -199,6 +210,20 @@ class OpenAIServer:
             handler.close_connection = True  # the client gave up waiting
         if response.cut:
             handler.close_connection = True
+
+    def _drip(self, handler: BaseHTTPRequestHandler, response: Response) -> None:
+        handler.close_connection = True
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+        if response.drips == "body":
+            head += f"content-length: {len(response.body)}\r\n\r\n".encode()
+        try:
+            handler.wfile.write(head)
+            for _ in response.body:
+                handler.wfile.write(b"x")
+                if self._over.wait(response.drip_s):
+                    return
+        except OSError:
+            return  # the client gave up waiting
 
 
 def _usage(completion_tokens: int) -> Body:

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from vlm_inspect.backends.backend import Request
-from vlm_inspect.errors import OutputError
+from vlm_inspect.errors import OutputError, ParseError
+from vlm_inspect.fusion import Record
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.inspector import Examination
 from vlm_inspect.report import Outputs
@@ -18,7 +19,12 @@ from vlm_inspect.rules import RuleBook
 @pytest.fixture
 def examination(case) -> Examination:
     request = Request((), {}, case.views, RuleBook(class_name="screw"), case.evidence, "Is it whole?", "d" * 64)
-    return Examination(case.inspection, case.views, case.evidence, request, ())
+    unread = ParseError("The reply is empty.", reply_text="", cause="empty")
+    told = case.inspection
+    record = Record(
+        request.rules, case.views, told.model, told.localizer, told.usage, told.provenance, question=request.question
+    )
+    return Examination(told, case.views, case.evidence, request, (), unread, record)
 
 
 def test_all_files_are_written_and_named(examination, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

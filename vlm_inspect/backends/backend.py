@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from converters.view import View
     from vlm_inspect.evidence import Evidence
+    from vlm_inspect.prompting.second_request import Enlargement
     from vlm_inspect.rules import RuleBook
 
 
@@ -28,6 +29,8 @@ class Request:
     question: str | None
     prompt_sha256: str
     """Digest of the messages, images included; equal digests are equal prompts."""
+    enlargements: "tuple[Enlargement, ...]" = ()
+    """What a second look shows closer."""
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,16 @@
 """What an OpenAI-compatible server answered, as replies or as a failure."""
 
+import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vlm_inspect.backends.backend import Reply, TokenProbability
 from vlm_inspect.backends.endpoint import KEY_VARIABLE, Endpoint
+from vlm_inspect.backends.prices import Price
 from vlm_inspect.inspection import Usage
 
 if TYPE_CHECKING:
@@ -57,8 +59,10 @@ def read_failure(error: "APIStatusError", endpoint: Endpoint) -> Failure:
     )
 
 
-def read_completion(result: object, endpoint: Endpoint, latency_s: float) -> "list[Reply] | Failure":
-    """Read an answer of status 200: one reply a choice.
+def read_completion(
+    result: object, endpoint: Endpoint, latency_s: float, price: Price | None = None
+) -> "list[Reply] | Failure":
+    """Read an answer of status 200: one reply a choice; its cost in USD where the price is known.
 
     The tokens and the time of the call are counted once, with the first reply. An answer without a choice is an empty
     reply, which the parser refuses; one that is no completion at all is a failure.
@@ -72,20 +76,42 @@ def read_completion(result: object, endpoint: Endpoint, latency_s: float) -> "li
         told = (result.model_extra or {}).get("error")
         message = _message_of({"error": told}) if told else "not an answer of the protocol: it has no choices"
         return Failure(endpoint.clear(message), _ADVICE[404])
-    usage = _usage_of(result, latency_s)
+    usage = _usage_of(result, latency_s, price)
     name = str(getattr(result, "model", "") or "")
     replies = [_reply_of(choice) for choice in choices] or [Reply("")]
     return [Reply(r.text, r.finish_reason, r.tokens, Usage() if i else usage, name) for i, r in enumerate(replies)]
 
 
-def _usage_of(completion: "ChatCompletion", latency_s: float) -> Usage:
+def read_tool_call(result: object, latency_s: float) -> "Mapping[str, Any] | None":
+    """Return the arguments of the first function that an answer of status 200 calls; None where it calls none."""
+    choices = getattr(result, "choices", None)
+    message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
+    calls = getattr(message, "tool_calls", None)
+    function = getattr(calls[0], "function", None) if isinstance(calls, list) and calls else None
+    try:
+        arguments = json.loads(str(getattr(function, "arguments", "")))
+    except ValueError:
+        return None
+    return arguments if isinstance(arguments, dict) else None
+
+
+def _usage_of(completion: "ChatCompletion", latency_s: float, price: Price | None) -> Usage:
     counted = getattr(completion, "usage", None)
+    prompt, answer = _count(counted, "prompt_tokens"), _count(counted, "completion_tokens")
+    cached = _count(getattr(counted, "prompt_tokens_details", None), "cached_tokens")
+    counts = prompt > 0  # a server that counts nothing has not answered for nothing
     return Usage(
-        prompt_tokens=getattr(counted, "prompt_tokens", 0) or 0,
-        completion_tokens=getattr(counted, "completion_tokens", 0) or 0,
+        prompt_tokens=prompt,
+        completion_tokens=answer,
         latency_s=latency_s,
         calls=1,
+        cost_usd=price.cost_usd(prompt, answer, cached) if price is not None and counts else None,
     )
+
+
+def _count(holder: object, name: str) -> int:
+    value = _field(holder, name)
+    return value if isinstance(value, int) and value > 0 else 0
 
 
 def _reply_of(choice: "Choice") -> Reply:
@@ -93,16 +119,41 @@ def _reply_of(choice: "Choice") -> Reply:
     refusal = getattr(message, "refusal", None)
     text = refusal or _text_of(getattr(message, "content", None))
     reason = "refusal" if refusal else _FINISH_REASONS.get(str(getattr(choice, "finish_reason", "")), "stop")
-    logprobs = getattr(choice, "logprobs", None)
-    tokens = tuple(
-        TokenProbability(
-            token.token,
-            token.logprob,
-            {**{other.token: other.logprob for other in token.top_logprobs or ()}, token.token: token.logprob},
-        )
-        for token in getattr(logprobs, "content", None) or ()
-    )
-    return Reply(text, reason, tokens)
+    return Reply(text, reason, _tokens_of(getattr(choice, "logprobs", None)))
+
+
+def _tokens_of(logprobs: object) -> tuple[TokenProbability, ...]:
+    """Read log-probabilities in either form that servers write; what has another form is none at all.
+
+    A list of tokens under `content` (the protocol), or lists side by side under `tokens`, `token_logprobs` and
+    `top_logprobs` (the older completions endpoint, which some servers copy into chat).
+    """
+    try:
+        listed = _field(logprobs, "content")
+        found = _modern(listed) if listed else _older(logprobs)
+        return tuple(TokenProbability(text, own, {**others, text: own}) for text, own, others in found)
+    except (TypeError, ValueError, AttributeError):
+        return ()
+
+
+_Spelt = tuple[str, float, dict[str, float]]
+
+
+def _modern(listed: Any) -> Iterator[_Spelt]:
+    for token in listed:
+        others = {str(_field(o, "token")): float(_field(o, "logprob")) for o in _field(token, "top_logprobs") or ()}
+        yield str(_field(token, "token")), float(_field(token, "logprob")), others
+
+
+def _older(logprobs: object) -> Iterator[_Spelt]:
+    tokens, own = _field(logprobs, "tokens") or (), _field(logprobs, "token_logprobs") or ()
+    tops = _field(logprobs, "top_logprobs") or [{}] * len(tokens)
+    for token, logprob, others in zip(tokens, own, tops, strict=True):
+        yield str(token), float(logprob), {str(t): float(p) for t, p in (others or {}).items()}
+
+
+def _field(holder: object, name: str) -> Any:
+    return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
 
 
 def _text_of(content: object) -> str:

@@ -5,20 +5,24 @@ must be dropped between two attempts and the waits must be bounded and testable.
 """
 
 import random
+import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.backends.capabilities import Capabilities, recall, remember, strict_schema
-from vlm_inspect.backends.completion import Failure, read_completion, read_failure
+from vlm_inspect.backends.completion import Failure, read_completion, read_failure, read_tool_call
 from vlm_inspect.backends.endpoint import Endpoint, find_endpoint
+from vlm_inspect.backends.prices import Prices, load_prices
+from vlm_inspect.backends.timed_calls import TimedCalls
 from vlm_inspect.errors import BackendError
 
 if TYPE_CHECKING:
-    from openai import OpenAI
+    from openai import AsyncOpenAI
+    from openai.types.chat import ChatCompletion
 
 MAX_WAIT_S = 60.0
 """Longest wait before another attempt in seconds; a server that asks for more has failed."""
@@ -28,8 +32,11 @@ _SAMPLING_TEMPERATURE = 0.7
 """Several answers to one request must be able to differ; a single one is the likeliest."""
 _REFUSALS = frozenset({400, 403, 422})
 """Statuses that servers refuse an option with (OpenAI says 403 to log-probabilities that a model does not give)."""
+_STUMBLES = frozenset({400, 422, 500, 501})
+"""Statuses that servers answer with where they cannot give several answers to one request."""
 
 Message = dict[str, Any]
+_Read = TypeVar("_Read")
 
 
 class OpenAICompatible:
@@ -50,26 +57,34 @@ class OpenAICompatible:
         Args:
             model: name as the server knows it.
             base_url: address up to and with `/v1`; None: OPENAI_BASE_URL, else OpenAI.
-            timeout_s: longest silence of the server in seconds.
+            timeout_s: longest time of one attempt in seconds, from its first byte out to its last byte in.
             max_retries: further attempts after a passing failure.
             first_wait_s: wait before the first of them in seconds; doubled each time.
             max_tokens: longest answer in tokens.
 
         Raises:
-            BackendError: the URL is none, or the key is missing or cannot be sent.
+            BackendError: the URL is none, the key is missing or cannot be sent, or the file of prices is wrong.
         """
         self.model = model
         self.endpoint: Endpoint = find_endpoint(base_url)
+        self._prices: Prices = load_prices()
         self._timeout_s = timeout_s
         self._max_retries = max_retries
         self._first_wait_s = first_wait_s
         self._max_tokens = max_tokens
-        self._client: OpenAI | None = None
+        self._client: AsyncOpenAI | None = None
+        self._calls: TimedCalls | None = None
+        self._lock = threading.Lock()
 
     @property
     def name(self) -> str:
         """PROVIDER:NAME, for the record."""
         return f"openai:{self.model}"
+
+    @property
+    def structure(self) -> str:
+        """How the server holds answers to their form, as far as it is known: "schema", "json" or "text"."""
+        return recall(self.endpoint.base_url, self.model).structure
 
     def generate(self, request: Request, *, samples: int = 1) -> Sequence[Reply]:
         """Answer the request `samples` times: in one call where the server takes that, else in several.
@@ -86,26 +101,43 @@ class OpenAICompatible:
             replies += self._call(messages, options)
         return replies[:samples]
 
+    def offer_tool(self, question: str, tool: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Ask a question with one function on offer, and return the arguments that the model calls it with.
+
+        None where it answers without a call, where the arguments are no object, or where the server refuses tools.
+
+        Raises:
+            BackendError: the server cannot be reached after bounded retries.
+        """
+        message = {"role": "user", "content": question}
+        options = {"tools": [{"type": "function", "function": dict(tool)}]}
+        result = self._attempt_repeatedly([message], options, read_tool_call)
+        if not isinstance(result, Failure):
+            return result
+        if result.status is None or result.passing or result.status == 401:
+            raise BackendError(self._explanation(result))
+        return None
+
     def _call(self, messages: list[Message], options: "_Options") -> list[Reply]:
         """Make one call that succeeds, dropping the options that the server refuses."""
         able = recall(self.endpoint.base_url, self.model)
         while True:
-            result = self._attempt_repeatedly(messages, options.within(able))
+            result = self._attempt_repeatedly(messages, options.within(able), self._read)
             if not isinstance(result, Failure):
                 remember(self.endpoint.base_url, self.model, able)
                 return result
-            weaker = None
-            if result.status in _REFUSALS:
-                weaker = able.without(result.message, result.parameter, guess=result.status != 403)
+            weaker = _weaker(able, result, options)
             if weaker is None:
                 raise BackendError(self._explanation(result))
             able = weaker
 
-    def _attempt_repeatedly(self, messages: list[Message], options: dict[str, Any]) -> list[Reply] | Failure:
+    def _attempt_repeatedly(
+        self, messages: list[Message], options: dict[str, Any], read: "Callable[[object, float], _Read | Failure]"
+    ) -> "_Read | Failure":
         """Try until it succeeds, fails for good, or the attempts are used up."""
         waits = self._waits_s()
         while True:
-            result = self._attempt(messages, options)
+            result = self._attempt(messages, options, read)
             if not isinstance(result, Failure) or not result.passing:
                 return result
             if (result.wait_s or 0.0) > MAX_WAIT_S:
@@ -120,15 +152,20 @@ class OpenAICompatible:
         for attempt in range(self._max_retries):
             yield min(MAX_WAIT_S, self._first_wait_s * 2**attempt) * random.uniform(0.5, 1.0)
 
-    def _attempt(self, messages: list[Message], options: dict[str, Any]) -> list[Reply] | Failure:
+    def _attempt(
+        self, messages: list[Message], options: dict[str, Any], read: "Callable[[object, float], _Read | Failure]"
+    ) -> "_Read | Failure":
         import openai
+
+        client, calls = self._connected()
+
+        def call() -> "Coroutine[Any, Any, ChatCompletion]":
+            return client.chat.completions.create(model=self.model, messages=cast("Any", messages), **options)
 
         started = time.monotonic()
         try:
-            result = self._connected().chat.completions.create(
-                model=self.model, messages=cast("Any", messages), **options
-            )
-        except openai.APITimeoutError:
+            result = calls.run(call, self._timeout_s)
+        except (openai.APITimeoutError, TimeoutError):
             return Failure(f"no answer within {self._timeout_s:g} s", "is the server overloaded?", passing=True)
         except openai.APIConnectionError as error:
             reason = self.endpoint.clear(str(error.__cause__ or error))
@@ -138,23 +175,30 @@ class OpenAICompatible:
         except (openai.OpenAIError, ValueError) as error:  # a body that claims to be JSON and is not
             told = self.endpoint.clear(str(error))
             return Failure(f"not an answer of the protocol: {told}", "does the base URL end in /v1?")
-        return read_completion(result, self.endpoint, time.monotonic() - started)
+        return read(result, time.monotonic() - started)
 
-    def _connected(self) -> "OpenAI":
-        if self._client is None:
-            import openai
+    def _read(self, result: object, latency_s: float) -> list[Reply] | Failure:
+        reported = str(getattr(result, "model", "") or "")
+        price = self._prices.find([reported, self.model], self.endpoint.host)
+        return read_completion(result, self.endpoint, latency_s, price)
 
-            # A proxy that the environment names must not be asked for this very machine.
-            direct = openai.DefaultHttpxClient(trust_env=False) if self.endpoint.is_loopback else None
-            self._client = openai.OpenAI(
-                api_key=self.endpoint.key or _NO_KEY,
-                base_url=self.endpoint.base_url,
-                max_retries=0,
-                timeout=self._timeout_s,
-                http_client=direct,
-            )
-            weakref.finalize(self, self._client.close)
-        return self._client
+    def _connected(self) -> "tuple[AsyncOpenAI, TimedCalls]":
+        with self._lock:
+            if self._client is None or self._calls is None:
+                import openai
+
+                # A proxy that the environment names must not be asked for this very machine.
+                direct = openai.DefaultAsyncHttpxClient(trust_env=False) if self.endpoint.is_loopback else None
+                self._client = openai.AsyncOpenAI(
+                    api_key=self.endpoint.key or _NO_KEY,
+                    base_url=self.endpoint.base_url,
+                    max_retries=0,
+                    timeout=self._timeout_s,
+                    http_client=direct,
+                )
+                self._calls = TimedCalls()
+                weakref.finalize(self, self._calls.close, self._client.close)
+            return self._client, self._calls
 
     def _explanation(self, failure: Failure) -> str:
         status = "no usable answer" if failure.status is None else f"status {failure.status}"
@@ -163,6 +207,16 @@ class OpenAICompatible:
 
     def __repr__(self) -> str:
         return f"OpenAICompatible({self.model!r}, base_url={self.endpoint.shown_url!r})"
+
+
+def _weaker(able: Capabilities, failure: Failure, options: "_Options") -> Capabilities | None:
+    """Return what to ask for after a failure, or None where asking for less will not help."""
+    left = None
+    if failure.status in _REFUSALS:
+        left = able.without(failure.message, failure.parameter, guess=failure.status != 403)
+    if left is None and options.wanted > 1 and able.choices and failure.status in _STUMBLES:
+        return replace(able, choices=False)  # some servers break on several answers without saying so
+    return left
 
 
 @dataclass(frozen=True)

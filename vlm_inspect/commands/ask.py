@@ -7,9 +7,13 @@ import click
 
 from vlm_inspect.commands.inspecting import inspector_options, make_inspector
 from vlm_inspect.commands.options import PATH, GivenPath, common, progress
+from vlm_inspect.commands.storing import open_store, store_option
 
 if TYPE_CHECKING:
     from vlm_inspect.inspector import Examination, Inspector
+
+_NOT_KEPT = ("json_path", "html_path", "overlay_path", "save", "keep_input", "store", "quiet", "debug")
+"""Options that say nothing of how a part is inspected; a store's URL may hold a password."""
 
 
 @click.command()
@@ -23,6 +27,12 @@ if TYPE_CHECKING:
     help="What SOURCE is, where its content does not tell.",
 )
 @click.option(
+    "--look-again",
+    is_flag=True,
+    help="Ask twice: then with the hottest places, and those that the model named, enlarged from SOURCE beside the "
+    "nearest reference. The second answer counts.",
+)
+@click.option(
     "--json",
     "json_path",
     type=GivenPath(allow_dash=True),
@@ -31,6 +41,9 @@ if TYPE_CHECKING:
 )
 @click.option("--html", "html_path", type=PATH, help="Write a self-contained page.")
 @click.option("--overlay", "overlay_path", type=PATH, help="Write views, heatmaps, marks as PNG.")
+@click.option("--save", is_flag=True, help="Keep the inspection as a case; its id goes to stderr.")
+@click.option("--keep-input", is_flag=True, help="With --save: keep the bytes of SOURCE, too.")
+@store_option
 @common
 def ask(source: Path, **options: Any) -> int:
     """Inspect SOURCE: an image, a scan, a video, a folder of frames or a curve.
@@ -46,6 +59,10 @@ def ask(source: Path, **options: Any) -> int:
 
     outputs = Outputs(options["json_path"], options["html_path"], options["overlay_path"])
     outputs.check_writable()
+    if options["keep_input"] and not options["save"]:
+        raise click.UsageError("--keep-input belongs to --save; add it")
+    if options["save"]:
+        open_store(options["store"], create=True).close()  # a store that cannot be used is known before the work
     with progress(quiet=options["quiet"]) as say:
         say("starting")
         inspector = make_inspector(options)
@@ -53,8 +70,24 @@ def ask(source: Path, **options: Any) -> int:
         examination = inspector.examine(source, options["question"], as_kind=options["as_kind"], progress=say)
     if options["debug"]:
         _show_request(examination)
-    outputs.write(examination)
+    try:
+        if options["save"]:
+            _save(examination, source, options)
+    finally:  # an answer that was waited for is shown, even where it cannot be kept
+        outputs.write(examination)
     return examination.inspection.exit_code
+
+
+def _save(examination: "Examination", source: Path, options: dict[str, Any]) -> None:
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+    for name in _NOT_KEPT:
+        settings.pop(name, None)
+    if "@" in (settings["base_url"] or ""):
+        del settings["base_url"]  # it names a user, and a password
+    settings["folder"] = str(Path.cwd())  # what relative paths are relative to
+    with open_store(options["store"], create=True) as store:
+        case_id = store.save(examination, source, keep_input=options["keep_input"], settings=settings)
+    click.echo(f"saved as case {case_id}", err=True)
 
 
 def _inputs(source: Path, options: dict[str, Any], inspector: "Inspector") -> list[Path]:
@@ -65,6 +98,8 @@ def _inputs(source: Path, options: dict[str, Any], inspector: "Inspector") -> li
 def _show_request(examination: "Examination") -> None:
     from vlm_inspect.prompting import describe_messages
 
-    click.echo(describe_messages(examination.request.messages), err=True)
-    for reply in examination.replies:
-        click.echo(f"--- reply ({reply.finish_reason}) ---\n{reply.text}", err=True)
+    looks = [(one.request, one.replies) for one in examination.passes]
+    for request, replies in looks or [(examination.request, examination.replies)]:
+        click.echo(describe_messages(request.messages), err=True)
+        for reply in replies:
+            click.echo(f"--- reply ({reply.finish_reason}) ---\n{reply.text}", err=True)

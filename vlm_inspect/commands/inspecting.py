@@ -1,6 +1,6 @@
 """What every command that inspects shares: the options of an inspector, and the inspector that they make."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -9,6 +9,7 @@ import click
 from vlm_inspect.commands.options import PATH
 
 if TYPE_CHECKING:
+    from vlm_inspect.backends import Placement
     from vlm_inspect.inspector import Inspector
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -22,7 +23,17 @@ def _bounded(context: click.Context, parameter: click.Parameter, value: float) -
     return value
 
 
-_OPTIONS = (
+timeout_option = click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=1.0),
+    callback=_bounded,
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Longest time of one attempt to get an answer from the model, from first to last byte.",
+)
+_PART_OPTIONS = (
     click.option("--rules", "rules_path", type=PATH, help="Rule book of the part's class (YAML)."),
     click.option(
         "--reference",
@@ -31,36 +42,37 @@ _OPTIONS = (
         metavar="PATH|GLOB",
         help="Normal samples, beside those that the rule book names; repeatable.",
     ),
+)
+_MODEL_OPTIONS = (
     click.option(
         "--model",
         envvar="VLM_INSPECT_MODEL",
         default="evidence",
         show_default=True,
         metavar="PROVIDER:NAME",
-        help="evidence (offline, no language model), or openai:NAME on any OpenAI-compatible server, which is then "
-        "sent the part's views.",
+        help="evidence (offline, no language model); hf:FOLDER, an open vision-language model on this machine; "
+        "langchain:MODULE:FACTORY; or openai:NAME on any OpenAI-compatible server, which is then sent the views.",
     ),
     click.option(
         "--base-url",
         metavar="URL",
         help="Server of an openai: model (vLLM, Ollama, LM Studio, Azure, ...); default: OPENAI_BASE_URL, else OpenAI.",
     ),
-    click.option(
-        "--timeout",
-        "timeout_s",
-        type=click.FloatRange(min=1.0),
-        callback=_bounded,
-        default=120.0,
-        show_default=True,
-        metavar="SECONDS",
-        help="Longest wait for one answer of the model.",
-    ),
+    timeout_option,
     click.option(
         "--samples",
         type=click.IntRange(1, 20),
         default=1,
         show_default=True,
         help="Ask the model this often; the share of anomalous answers is the probability.",
+    ),
+    click.option(
+        "--detail",
+        type=click.Choice(["auto", "low", "high"]),
+        default="high",
+        show_default=True,
+        help="How closely an openai: model looks at a picture: low sends one small tile each, which costs least; auto "
+        "leaves it to the server.",
     ),
     click.option(
         "--localizer",
@@ -92,7 +104,16 @@ _OPTIONS = (
         type=click.Choice(["auto", "cpu", "cuda"]),
         default="auto",
         show_default=True,
-        help="Where winclip, alfa, dapo and promptad run.",
+        help="Where hf: models and winclip, alfa, dapo and promptad run.",
+    ),
+    click.option(
+        "--dtype",
+        type=click.Choice(["auto", "float32", "float16", "bfloat16"]),
+        help="Number type of an hf: model's weights; auto: as stored.",
+    ),
+    click.option("--quantize", type=click.Choice(["8bit", "4bit"]), help="Load an hf: model with fewer bits a weight."),
+    click.option(
+        "--trust-remote-code", is_flag=True, help="Let Python code that comes with an hf: model run on this machine."
     ),
     click.option("--calibration", "calibration_path", type=PATH, help="Thresholds made from normal parts."),
 )
@@ -100,7 +121,16 @@ _OPTIONS = (
 
 def inspector_options(command: Command) -> Command:
     """Add the options that say how a part is inspected."""
-    for option in reversed(_OPTIONS):
+    return _with(command, (*_PART_OPTIONS, *_MODEL_OPTIONS))
+
+
+def model_options(command: Command) -> Command:
+    """Add those that do not depend on the class of the part: model, localizer, calibration."""
+    return _with(command, _MODEL_OPTIONS)
+
+
+def _with(command: Command, options: Sequence[Callable[[Any], Any]]) -> Command:
+    for option in reversed(options):
         command = option(command)
     return command
 
@@ -110,12 +140,18 @@ def make_inspector(options: dict[str, Any]) -> "Inspector":
     from vlm_inspect.backends import load_backend
     from vlm_inspect.inspector import ANY_PART, Inspector
     from vlm_inspect.localization import AUTO, LocalizerOptions, default_localizer, load_localizer
+    from vlm_inspect.prompting import PromptLimits
     from vlm_inspect.references import expand_references
     from vlm_inspect.rules import load_rules, resolve_references
 
     rules = load_rules(options["rules_path"]) if options["rules_path"] else ANY_PART
     references = [*resolve_references(rules), *expand_references(options["references"])]
-    backend = load_backend(options["model"], base_url=options["base_url"], timeout_s=options["timeout_s"])
+    backend = load_backend(
+        options["model"],
+        base_url=options["base_url"],
+        timeout_s=options["timeout_s"],
+        placement=_placement(options),
+    )
     name = options["localizer"]
     if name == AUTO:
         name = default_localizer(has_references=bool(references))
@@ -132,10 +168,27 @@ def make_inspector(options: dict[str, Any]) -> "Inspector":
         backend=backend,
         localizer=load_localizer(name, asked),
         samples=options["samples"],
+        limits=PromptLimits(detail=options.get("detail") or PromptLimits.detail),
+        look_again=bool(options.get("look_again")),
     )
     if options["calibration_path"]:
         inspector.thresholds = _thresholds(options["calibration_path"], inspector)
     return inspector
+
+
+def _placement(options: dict[str, Any]) -> "Placement | None":
+    """Return how a model that runs here is loaded; None for the others, unless what they cannot have is asked for."""
+    from vlm_inspect.backends import Placement
+
+    chosen = options["dtype"] or options["quantize"] or options["trust_remote_code"]
+    if not (chosen or options["model"].startswith("hf:")):
+        return None
+    return Placement(
+        device=options["device"],
+        dtype=options["dtype"] or "auto",
+        quantize=options["quantize"],
+        trust_remote_code=options["trust_remote_code"],
+    )
 
 
 def _thresholds(path: Path, inspector: "Inspector") -> Any:

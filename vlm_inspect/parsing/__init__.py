@@ -75,5 +75,5 @@ def _parse_one(
     else:
         verdict = read_answer(answer, rules, views)
         refuse_if_blind(verdict.reasoning)
-    odds = token_probability(reply.tokens, prose=answer is None)
+    odds = token_probability(reply.tokens, prose=answer is None, anomalous=verdict.anomalous)
     return (verdict if odds is None else replace(verdict, probability=odds)), odds

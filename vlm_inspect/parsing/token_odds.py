@@ -3,22 +3,33 @@
 import bisect
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from vlm_inspect.backends.backend import TokenProbability
 
 _KEY = re.compile(r"""\b(?P<key>anomalous|correctness)\b\\?["'”]?\s*[:=]\s*\\?["'“]?""", re.IGNORECASE)
 _LEADING = " \t\r\n\"'“:=\\Ġ▁*"
+_TRAILING = " ,\"'}]\r\n\t.\\”"
 _TRUE = ("true", "yes", "1")
 _FALSE = ("false", "no", "0")
+_LEAST_KNOWN = 0.01
+"""Least mass of the two sides that says anything about their ratio."""
 
 
-def token_probability(tokens: Sequence[TokenProbability], *, prose: bool) -> float | None:
+def token_probability(
+    tokens: Sequence[TokenProbability], *, prose: bool, anomalous: bool | None = None
+) -> float | None:
     """Return P(anomalous) in [0, 1] from the token that begins the verdict's value, or None where it cannot be told.
 
     The mass of every alternative that begins "true", "yes" or "1" is set against that of "false", "no" or "0". A side
     that is not among the alternatives gets what the others leave. The last verdict of the reply counts, after any
-    thinking. `prose` replies count by their first word.
+    thinking; one that stands inside another text of the answer ("reasoning", "answer") counts only where there is no
+    other. `prose` replies count by their first word.
+
+    Args:
+        tokens: the reply, token by token.
+        prose: whether the reply is no JSON.
+        anomalous: the verdict as it was read; a value that spells another one is somebody else's and does not count.
     """
     if not tokens:
         return None
@@ -26,45 +37,66 @@ def token_probability(tokens: Sequence[TokenProbability], *, prose: bool) -> flo
     for token in tokens:
         starts.append(starts[-1] + len(token.token))
     text = "".join(token.token for token in tokens)
-    place, inverted = _value_place(text, prose=prose)
-    if place is None:
-        return None
-    index = min(bisect.bisect_right(starts, place) - 1, len(tokens) - 1)
-    true = _p_true(tokens[index], text[starts[index] : place])
-    if true is None:
-        return None
-    return 1.0 - true if inverted else true
+    for place, inverted in _value_places(text, prose=prose):
+        if anomalous is not None and not _spells(text, place, anomalous != inverted):
+            continue
+        index = min(bisect.bisect_right(starts, place) - 1, len(tokens) - 1)
+        true = _p_true(tokens[index], text[starts[index] : place])
+        if true is None:
+            return None
+        return 1.0 - true if inverted else true
+    return None
 
 
-def _value_place(text: str, *, prose: bool) -> tuple[int | None, bool]:
-    """Return the offset of the verdict's value, and whether true means normal."""
+def _value_places(text: str, *, prose: bool) -> Iterator[tuple[int, bool]]:
+    """Yield offsets where the verdict's value may begin, the likeliest first, and whether true means normal there."""
     if prose:
         match = re.match(r"[\s*\"']*(?=(?:yes|no)\b)", text, re.IGNORECASE)
-        return (None, False) if match is None else (match.end(), False)
-    keys = list(_KEY.finditer(text))
-    if not keys or keys[-1].end() >= len(text):
-        return None, False
-    return keys[-1].end(), keys[-1]["key"].lower() == "correctness"
+        if match is not None:
+            yield match.end(), False
+        return
+    keys = [key for key in _KEY.finditer(text) if key.end() < len(text)]
+    quoted = _inside_strings(text, [key.start("key") for key in keys])
+    own = [key for key, inside in zip(keys, quoted, strict=True) if not inside]
+    others = [key for key, inside in zip(keys, quoted, strict=True) if inside]
+    for key in (*reversed(own), *reversed(others)):
+        yield key.end(), key["key"].lower() == "correctness"
+
+
+def _inside_strings(text: str, places: Sequence[int]) -> list[bool]:
+    """Say of each place whether it lies within a JSON string of several words: a sentence, not a key or a value."""
+    spans = [match.span() for match in _STRING.finditer(text) if re.search(r"\s", match[0])]
+    return [any(start < place < end for start, end in spans) for place in places]
+
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def _spells(text: str, place: int, value: bool) -> bool:
+    """Whether the value at a place begins with a word for true, or for false."""
+    word = text[place : place + 12].lstrip(_LEADING).lower()
+    return word.startswith(_TRUE if value else _FALSE)
 
 
 def _p_true(token: TokenProbability, prefix: str) -> float | None:
     """Return P(true) at this position; `prefix` is what the token holds before the value."""
     alternatives = dict(token.alternatives) or {token.token: token.logprob}
-    true = false = total = 0.0
+    true = false = open_ = total = 0.0
     for text, logprob in alternatives.items():
         mass = math.exp(min(logprob, 0.0)) if not math.isnan(logprob) else 0.0
         total += mass
-        word = text.removeprefix(prefix).lstrip(_LEADING).rstrip(" ,\"'}.\n").lower()
+        word = text.removeprefix(prefix).lstrip(_LEADING).rstrip(_TRAILING).lower()
         if not word:
-            continue
-        if any(value.startswith(word) or word.startswith(value) for value in _TRUE):
+            open_ += mass  # white space or a quote: the next token decides
+        elif any(value.startswith(word) or word.startswith(value) for value in _TRUE):
             true += mass
         elif any(value.startswith(word) or word.startswith(value) for value in _FALSE):
             false += mass
-    rest = max(0.0, 1.0 - total)
+    if true + false <= _LEAST_KNOWN:
+        return None
+    rest = max(0.0, 1.0 - total) + open_
     if true == 0.0:
         true = min(rest, false)
     elif false == 0.0:
         false = min(rest, true)
-    known = true + false
-    return true / known if known > 0.01 else None
+    return true / (true + false)

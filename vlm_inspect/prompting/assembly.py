@@ -53,6 +53,11 @@ class PromptLimits:
         """Longest side of a picture as it is sent, in pixels."""
         return min(self.max_side, 512) if self.detail == "low" else self.max_side
 
+    @property
+    def crop_side(self) -> int:
+        """Longest side of one half of a zoomed picture in pixels; at "low" detail both halves fit into one tile."""
+        return 240 if self.detail == "low" else 384
+
 
 DEFAULT_LIMITS = PromptLimits()
 
@@ -210,18 +215,21 @@ def _crop_items(material: _Material) -> Iterator[_Item]:
     template = material.template
     for number, region in list(material.regions.items())[: material.limits.crops]:
         view = material.views[region.view]
-        crop, side = crop_around(*_picture_of(view, region.box_xyxyn))
-        panels = [(enlarge(crop), template.fill(template.words.captions.part, {"number": number}))]
+        crop, side = crop_around(*picture_of(view, region.box_xyxyn))
+        side_px = material.limits.crop_side
+        panels = [(enlarge(crop, side_px), template.fill(template.words.captions.part, {"number": number}))]
         reference = None
         if region.match and (twin := _matching_view(material, region)) is not None:
             reference = region.match.reference + 1
-            same, _ = crop_around(*_picture_of(twin, region.match.box_xyxyn), side)
-            panels.append((enlarge(same), template.fill(template.words.captions.reference, {"reference": reference})))
+            same, _ = crop_around(*picture_of(twin, region.match.box_xyxyn), side)
+            panels.append(
+                (enlarge(same, side_px), template.fill(template.words.captions.reference, {"reference": reference}))
+            )
         values = {"mark": number, "view": view_facts(template.words, view, region.view), "reference": reference}
         yield _Item(values, encode(place_side_by_side(panels), "image/png"), f"mark {number}, zoomed")
 
 
-def _picture_of(view: View, box_xyxyn: BoxXyxyn) -> tuple[NDArray[np.uint8], BoxXyxyn]:
+def picture_of(view: View, box_xyxyn: BoxXyxyn) -> tuple[NDArray[np.uint8], BoxXyxyn]:
     """Return the picture that a box lies in, and the box on it: the cell of a frame grid, else the whole view.
 
     The cells beside one show other moments, not surroundings.

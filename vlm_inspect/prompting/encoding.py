@@ -88,6 +88,11 @@ def encode(image: NDArray[np.uint8], mime_type: MimeType) -> EncodedImage:
     return EncodedImage(buffer.getvalue(), mime_type, (image.shape[0], image.shape[1]))
 
 
+def is_photographic(view: View) -> bool:
+    """Whether JPEG does its pictures no harm."""
+    return look_of(view) in _PHOTOGRAPHIC
+
+
 def encode_view(view: View, max_side: int = 1024) -> EncodedImage:
     """Encode a view for sending; done once for each view and size, as long as the view lives."""
     with _LOCK:
@@ -95,7 +100,7 @@ def encode_view(view: View, max_side: int = 1024) -> EncodedImage:
         if max_side in known:
             return known[max_side]
     picture = shrink(view.image, fit_size(view.size_hw, max_side))
-    encoded = encode(picture, "image/jpeg" if look_of(view) in _PHOTOGRAPHIC else "image/png")
+    encoded = encode(picture, "image/jpeg" if is_photographic(view) else "image/png")
     with _LOCK:
         return known.setdefault(max_side, encoded)
 

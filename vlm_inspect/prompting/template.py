@@ -140,8 +140,7 @@ class Template(_Strict):
     @cached_property
     def words(self) -> Words:
         """The shared words of the folder that this version of the program came with."""
-        path = prompt_folder() / "words" / "views.yaml"
-        return _validated(Words, _read_yaml(path), path)
+        return load_words()
 
     @property
     def takes_question(self) -> bool:
@@ -154,12 +153,39 @@ class Template(_Strict):
         Raises:
             PromptError: a name of the text has no value.
         """
-        from jinja2 import TemplateError
+        return fill_text(text, values, f"template {self.task}")
 
-        try:
-            return _compiled(text).render(values).strip()
-        except TemplateError as error:
-            raise PromptError(f"template {self.task}: {error}") from error
+
+def load_words() -> Words:
+    """Return the shared words of the folder that this version of the program came with.
+
+    Raises:
+        PromptError: their file is missing or wrong.
+    """
+    return read_prompt_file(Words, prompt_folder() / "words" / "views.yaml")
+
+
+def fill_text(text: str, values: Mapping[str, Any], where: str) -> str:
+    """Fill one text with values, each made safe by `clean_data`; surrounding blank lines are cut.
+
+    Raises:
+        PromptError: a name of the text has no value; the message begins with `where`.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        return _compiled(text).render(values).strip()
+    except TemplateError as error:
+        raise PromptError(f"{where}: {error}") from error
+
+
+def read_prompt_file(model: type[_M], path: Path) -> _M:
+    """Read a YAML file of prompt texts that is no template.
+
+    Raises:
+        PromptError: it cannot be read, or has another form.
+    """
+    return _validated(model, _read_yaml(path), path)
 
 
 def list_templates() -> list[str]:
@@ -179,6 +205,14 @@ def load_template(name: str | Path) -> Template:
         path = prompt_folder() / f"{name}.yaml"
     if not path.is_file():
         raise PromptError(f"no template {name}; there are {', '.join(list_templates())}, or give the path of a .yaml")
+    state = path.stat()
+    return _read_template(path, (state.st_mtime_ns, state.st_size))
+
+
+@lru_cache(maxsize=16)
+def _read_template(path: Path, stamp: tuple[int, int]) -> Template:
+    """Read and check a file, once for each `stamp` (its time and size): the checks take longer than a request."""
+    del stamp
     template = _validated(Template, _read_yaml(path), path)
     for number, block in enumerate(template.blocks, start=1):
         _check_names(block, f"{path.name}, block {number}")

@@ -82,5 +82,7 @@ def origin_words(inspection: Inspection) -> str:
     parts.append(f"{usage.latency_s:.1f} s")
     if usage.prompt_tokens or usage.completion_tokens:
         parts.append(f"{usage.prompt_tokens} + {usage.completion_tokens} tokens")
+    if usage.cost_usd is not None:
+        parts.append(f"{usage.cost_usd:.4f} USD")
     parts.append(f"vlm-inspect {plain_line(inspection.provenance.version)}")
     return " · ".join(parts)

@@ -1,0 +1,248 @@
+"""`Case`: an inspection kept in the store, read back; pictures, maps and the request when they are asked for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from converters.view import View
+from vlm_inspect.backends.backend import Reply, Request
+from vlm_inspect.calibration import Thresholds
+from vlm_inspect.errors import ParseError, StoreError
+from vlm_inspect.evidence import Evidence
+from vlm_inspect.fusion import Record
+from vlm_inspect.inspection import Inspection
+from vlm_inspect.prompting.assembly import PromptLimits
+from vlm_inspect.prompting.second_request import Enlargement
+from vlm_inspect.rules import RuleBook
+from vlm_inspect.store.files import FileFolder
+from vlm_inspect.store.messages import unpack_messages
+from vlm_inspect.store.records import CaseRecord, EnlargementEntry, unpack_enlargement, unpack_evidence, unpack_view
+from vlm_inspect.verdict import Verdict
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+
+    from vlm_inspect.inspector import Examination
+
+
+@dataclass(frozen=True)
+class CaseLine:
+    """One case as a list shows it."""
+
+    id: str
+    created_at: str
+    """ISO 8601, UTC; likewise below."""
+    source: str
+    class_name: str
+    outcome: str
+    score: float
+    """P(anomalous) in [0, 1]."""
+    model: str
+    localizer: str
+    question: str | None
+    turns: int
+    """Number of turns of the dialogue."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of the dialogue over a case."""
+
+    number: int
+    """From 1."""
+    role: str
+    text: str
+    tool_calls: tuple[Mapping[str, Any], ...]
+    """What tools were called, and what they gave."""
+    pictures: tuple[str, ...]
+    """Names of files: `CaseStore.picture` reads them."""
+    created_at: str
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One change that came out of a case."""
+
+    number: int
+    """From 1."""
+    kind: str
+    payload: Mapping[str, Any]
+    accepted: bool | None
+    """None: not decided."""
+    created_at: str
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """One time that the model was asked."""
+
+    prompt_sha256: str
+    prompt: str
+    """The messages as people read them."""
+    replies: tuple[Reply, ...]
+    opinion: Verdict | ParseError
+    _messages: tuple[dict[str, Any], ...] = field(repr=False)
+    _enlargements: tuple[EnlargementEntry, ...] = field(repr=False)
+    _files: FileFolder = field(repr=False)
+
+    @cached_property
+    def messages(self) -> "tuple[BaseMessage, ...]":
+        """What the model was sent, byte for byte.
+
+        Raises:
+            StoreError: they do not have the digest that was recorded.
+        """
+        from vlm_inspect.prompting.assembly import digest_messages
+
+        messages = unpack_messages(self._messages, self._files)
+        if digest_messages(messages) != self.prompt_sha256:
+            raise StoreError("the request of a case is not what was sent; the store is damaged")
+        return messages
+
+    @cached_property
+    def enlargements(self) -> tuple[Enlargement, ...]:
+        """What it showed closer."""
+        return tuple(unpack_enlargement(entry, self._files) for entry in self._enlargements)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One kept inspection: enough to read it, to fuse it again, and to put the same question to a model again.
+
+    `views`, `references`, `evidence` and `request` are read from files at first use, and raise StoreError where a file
+    is gone or damaged.
+    """
+
+    id: str
+    created_at: str
+    source: Path
+    """Where the inspected file was."""
+    inspection: Inspection
+    rules: RuleBook
+    question: str | None
+    looks: tuple[Look, ...]
+    """Every time that the model was asked, in order; the last one counts."""
+    thresholds: Thresholds
+    template: str
+    limits: PromptLimits
+    settings: Mapping[str, Any]
+    """What the inspection was asked with, as its saver put it: enough to inspect the next part likewise."""
+    answer_schema: Mapping[str, Any]
+    _record: CaseRecord = field(repr=False)
+    _files: FileFolder = field(repr=False)
+
+    @cached_property
+    def views(self) -> tuple[View, ...]:
+        """The views of the part."""
+        return tuple(unpack_view(entry, self._files) for entry in self._record.views)
+
+    @cached_property
+    def references(self) -> tuple[tuple[View, ...], ...]:
+        """The views of every reference; empty for one that the prompt does not show."""
+        return tuple(tuple(unpack_view(e, self._files) for e in entries) for entries in self._record.references)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What was measured, maps included."""
+        return unpack_evidence(self._record.evidence, self._files)
+
+    @property
+    def replies(self) -> tuple[Reply, ...]:
+        """What the model answered to the last look."""
+        return self.looks[-1].replies
+
+    @property
+    def opinion(self) -> Verdict | ParseError:
+        """What was read from that, or why nothing was."""
+        return self.looks[-1].opinion
+
+    @property
+    def prompt(self) -> str:
+        """The messages of the last look, as people read them."""
+        return self.looks[-1].prompt
+
+    @property
+    def messages(self) -> "tuple[BaseMessage, ...]":
+        """What the model was sent at the last look, byte for byte."""
+        return self.looks[-1].messages
+
+    @cached_property
+    def request(self) -> Request:
+        """The last request as it went to the model."""
+        return self._request_of(self.looks[-1])
+
+    def _request_of(self, look: Look) -> Request:
+        return Request(
+            messages=look.messages,
+            answer_schema=self.answer_schema,
+            views=self.views,
+            rules=self.rules,
+            evidence=self.evidence,
+            question=self.question,
+            prompt_sha256=look.prompt_sha256,
+            enlargements=look.enlargements,
+        )
+
+    @cached_property
+    def record(self) -> Record:
+        """What fusion keeps beside the decision."""
+        told = self.inspection
+        return Record(
+            rules=self.rules,
+            views=self.views,
+            model=told.model,
+            localizer=told.localizer,
+            usage=told.usage,
+            provenance=told.provenance,
+            question=self.question,
+            notes=self._record.notes,
+        )
+
+    @cached_property
+    def examination(self) -> "Examination":
+        """The case as `Inspector.examine` gave it: what reports draw."""
+        from vlm_inspect.inspector import Examination
+        from vlm_inspect.look_again import Pass
+
+        passes = [Pass(self._request_of(look), look.replies, look.opinion) for look in self.looks]
+        return Examination(
+            inspection=self.inspection,
+            views=self.views,
+            evidence=self.evidence,
+            request=self.request,
+            replies=self.replies,
+            opinion=self.opinion,
+            record=self.record,
+            references=self.references,
+            template=self.template,
+            thresholds=self.thresholds,
+            limits=self.limits,
+            passes=tuple(passes) if len(passes) > 1 else (),
+        )
+
+    @property
+    def input_names(self) -> Sequence[str]:
+        """Names of the inspected files that are kept; empty: the input is not."""
+        return tuple(entry.name for entry in self._record.inputs)
+
+    def write_input(self, folder: Path) -> Path:
+        """Write the kept input into a folder; returns its path, for a clip of frames that of a folder of its own.
+
+        Raises:
+            StoreError: it was not kept, is gone or damaged, the folder cannot be written, or holds something like it.
+        """
+        if not self._record.inputs:
+            raise StoreError(f"the input of case {self.id} was not kept; inspect with --save --keep-input next time")
+        target = folder / Path(self.source.name).name
+        place = target if self._record.input_is_folder else folder
+        try:
+            if target.exists():
+                raise StoreError(f"{target} is there already; name another folder")
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{place} cannot be written: {error.strerror or error}") from error
+        for entry in self._record.inputs:
+            self._files.copy(entry.file, place / Path(entry.name).name)
+        return target

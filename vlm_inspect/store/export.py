@@ -1,0 +1,91 @@
+"""Cases for other programs: one JSON object a case, or one CSV row a case."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from vlm_inspect.store.case import Case, Correction, Turn
+from vlm_inspect.store.records import to_json
+
+COLUMNS = (
+    "id",
+    "created_at",
+    "source",
+    "class_name",
+    "outcome",
+    "score",
+    "calibrated",
+    "failed_rules",
+    "defects",
+    "review_reasons",
+    "question",
+    "answer",
+    "model",
+    "localizer",
+    "input_sha256",
+    "rules_sha256",
+    "prompt_sha256",
+    "version",
+)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def case_values(case: Case, turns: Sequence[Turn], corrections: Sequence[Correction]) -> dict[str, Any]:
+    """Return a case as JSON values: its inspection in the contract's shape, and what was said over it."""
+    return {
+        "id": case.id,
+        "created_at": case.created_at,
+        "source": str(case.source),
+        "class_name": case.rules.class_name,
+        "question": case.question,
+        "inspection": case.inspection.model_dump(mode="json"),
+        "rules": case.rules.text,
+        "template": case.template,
+        "thresholds": asdict(case.thresholds),
+        "replies": json.loads(to_json(case.replies)),
+        "input": list(case.input_names),
+        "settings": dict(case.settings),
+        "turns": [asdict(turn) for turn in turns],
+        "corrections": [asdict(correction) for correction in corrections],
+    }
+
+
+def csv_text(cases: Iterable[Case]) -> str:
+    """Return the cases as CSV (RFC 4180) with a header; a spreadsheet takes no cell for a formula."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(COLUMNS)
+    for case in cases:
+        writer.writerow(_safe(value) for value in _row(case))
+    return buffer.getvalue()
+
+
+def _row(case: Case) -> tuple[object, ...]:
+    told = case.inspection
+    return (
+        case.id,
+        case.created_at,
+        str(case.source),
+        case.rules.class_name,
+        told.outcome,
+        told.score,
+        told.calibrated,
+        "; ".join(rule.id for rule in told.rules if rule.status == "fail"),
+        "; ".join(defect.type for defect in told.defects),
+        "; ".join(told.review_reasons),
+        case.question or "",
+        told.answer,
+        told.model,
+        told.localizer,
+        told.provenance.input_sha256,
+        told.provenance.rules_sha256,
+        told.provenance.prompt_sha256,
+        told.provenance.version,
+    )
+
+
+def _safe(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -1,0 +1,109 @@
+"""Finding cases: by the beginning of an id, and by what is known of them."""
+
+import datetime
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, func, or_, select
+from sqlalchemy.orm import Session
+
+from vlm_inspect.errors import StoreError
+from vlm_inspect.inspection import Outcome
+from vlm_inspect.store.case import CaseLine
+from vlm_inspect.store.tables import CaseRow, TurnRow
+
+_ID = re.compile(r"[0-9a-f-]{1,24}")
+_NAMED = 3
+_DAY = 10
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a case must be; None: it does not matter."""
+
+    outcome: Outcome | None = None
+    class_name: str | None = None
+    since: str | None = None
+    """A date or a time in ISO 8601; without a zone, in UTC."""
+    until: str | None = None
+    """Likewise; a date means its end."""
+    text: str | None = None
+    """Must occur in the source's path, the class, the question, the answer or the reasoning; case does not count."""
+    limit: int | None = None
+    """Most cases, the newest first."""
+
+
+def find_id(session: Session, beginning: str) -> str:
+    """Return the whole id that begins like this.
+
+    Raises:
+        StoreError: no case or several.
+    """
+    given = beginning.strip().lower()
+    if not _ID.fullmatch(given):
+        raise StoreError(f"{beginning!r} is no id of a case; vlm-inspect cases lists them")
+    query = select(CaseRow.id).where(CaseRow.id.startswith(given, autoescape=True)).order_by(CaseRow.id.desc())
+    found = session.scalars(query.limit(_NAMED + 1)).all()
+    if given in found:
+        return given
+    if not found:
+        raise StoreError(f"no case {beginning}; vlm-inspect cases lists them")
+    if len(found) > 1:
+        more = ", ..." if len(found) > _NAMED else ""
+        raise StoreError(
+            f"several cases begin with {beginning}: {', '.join(found[:_NAMED])}{more}; give more of the id"
+        )
+    return found[0]
+
+
+def list_lines(session: Session, filters: Filters) -> list[CaseLine]:
+    """Return the cases that pass, newest first.
+
+    Raises:
+        StoreError: a date that is none.
+    """
+    turns = (
+        select(func.count()).select_from(TurnRow).where(TurnRow.case_id == CaseRow.id).correlate(CaseRow)
+    ).scalar_subquery()
+    query: Select[Any] = select(
+        CaseRow.id,
+        CaseRow.created_at,
+        CaseRow.source,
+        CaseRow.class_name,
+        CaseRow.outcome,
+        CaseRow.score,
+        CaseRow.model,
+        CaseRow.localizer,
+        CaseRow.question,
+        turns,
+    )
+    query = _narrowed(query, filters).order_by(CaseRow.created_at.desc(), CaseRow.id.desc())
+    return [CaseLine(*row) for row in session.execute(query)]
+
+
+def _narrowed(query: Select[Any], filters: Filters) -> Select[Any]:
+    if filters.outcome is not None:
+        query = query.where(CaseRow.outcome == filters.outcome)
+    if filters.class_name is not None:
+        query = query.where(CaseRow.class_name == filters.class_name)
+    if filters.since is not None:
+        query = query.where(CaseRow.created_at >= _moment(filters.since, at_end=False))
+    if filters.until is not None:
+        query = query.where(CaseRow.created_at <= _moment(filters.until, at_end=True))
+    if filters.text:
+        searched = (CaseRow.source, CaseRow.class_name, CaseRow.question, CaseRow.answer, CaseRow.reasoning)
+        query = query.where(or_(*(column.icontains(filters.text, autoescape=True) for column in searched)))
+    return query if filters.limit is None else query.limit(filters.limit)
+
+
+def _moment(text: str, *, at_end: bool) -> str:
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=datetime.UTC)
+        if at_end and len(text.strip()) <= _DAY:
+            moment += datetime.timedelta(days=1, seconds=-1)
+        return moment.astimezone(datetime.UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError) as error:
+        raise StoreError(f"{text!r} is no date; write 2026-03-14 or 2026-03-14T09:26") from error

@@ -1,0 +1,64 @@
+"""From the row of a case to the `Case`."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from vlm_inspect.errors import StoreError
+from vlm_inspect.inspection import Inspection
+from vlm_inspect.rules import restore_rules
+from vlm_inspect.store.case import Case, Look
+from vlm_inspect.store.files import FileFolder
+from vlm_inspect.store.records import MESSAGES, REPLIES, CaseRecord, unpack_opinion
+from vlm_inspect.store.tables import CaseRow
+
+
+def read_case(row: CaseRow, files: FileFolder) -> Case:
+    """Return the case of a row.
+
+    Raises:
+        StoreError: the row cannot be read by this version of the program.
+    """
+    try:
+        record = CaseRecord.model_validate_json(row.record)
+        return Case(
+            id=row.id,
+            created_at=row.created_at,
+            source=Path(row.source),
+            inspection=Inspection.model_validate_json(row.inspection),
+            rules=restore_rules(
+                row.rules_json, text=row.rules_text, sha256=row.rules_sha256, folder=Path(record.rules_folder)
+            ),
+            question=row.question,
+            looks=tuple(_looks(row, record, files)),
+            thresholds=record.thresholds,
+            template=record.template,
+            limits=record.limits,
+            settings=record.settings,
+            answer_schema=json.loads(row.answer_schema),
+            _record=record,
+            _files=files,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "top level"
+        raise StoreError(f"case {row.id} cannot be read: {place}: {first['msg']}; the store is damaged") from error
+    except ValueError as error:
+        raise StoreError(f"case {row.id} cannot be read: {error}; the store is damaged") from error
+
+
+def _looks(row: CaseRow, record: CaseRecord, files: FileFolder) -> Iterator[Look]:
+    for look in record.earlier_looks:
+        opinion = unpack_opinion(look.opinion)
+        yield Look(look.prompt_sha256, look.prompt, look.replies, opinion, look.messages, look.enlargements, files)
+    yield Look(
+        prompt_sha256=row.prompt_sha256,
+        prompt=row.prompt,
+        replies=REPLIES.validate_json(row.replies),
+        opinion=unpack_opinion(record.opinion),
+        _messages=MESSAGES.validate_json(row.messages),
+        _enlargements=record.enlargements,
+        _files=files,
+    )

@@ -1,0 +1,131 @@
+"""From an examination to the files and rows of a case."""
+
+import datetime
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.orm import Session
+
+from converters.digest import sha256_of
+from vlm_inspect.errors import StoreError
+from vlm_inspect.store.files import Bundle
+from vlm_inspect.store.messages import pack_messages
+from vlm_inspect.store.records import (
+    pack_enlargements,
+    pack_evidence,
+    pack_opinion,
+    pack_references,
+    pack_views,
+    to_json,
+)
+from vlm_inspect.store.tables import CaseFileRow, CaseRow
+
+if TYPE_CHECKING:
+    from vlm_inspect.inspector import Examination
+    from vlm_inspect.look_again import Pass
+
+_TRIES = 20
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A case on its way into the store: the columns of its row, its id apart, and its files."""
+
+    columns: Mapping[str, Any]
+    bundle: Bundle
+
+
+def prepare(examination: "Examination", source: Path, *, keep_input: bool, settings: Mapping[str, Any]) -> Parcel:
+    """Return what will be written; nothing is written yet.
+
+    Raises:
+        StoreError: the source changed since it was inspected, or a view cannot be kept.
+    """
+    from vlm_inspect.prompting import describe_messages
+
+    inspection, request = examination.inspection, examination.request
+    rules = examination.record.rules
+    bundle = Bundle()
+    record = {
+        "views": pack_views(examination.views, bundle),
+        "references": pack_references(examination.references, examination.evidence, examination.limits, bundle),
+        "evidence": pack_evidence(examination.evidence, bundle),
+        "opinion": pack_opinion(examination.opinion),
+        "thresholds": examination.thresholds,
+        "template": examination.template,
+        "limits": examination.limits,
+        "notes": examination.record.notes,
+        "enlargements": pack_enlargements(request.enlargements, bundle),
+        "earlier_looks": [_pack_look(look, bundle) for look in examination.passes[:-1]],
+        "rules_folder": str(rules.folder),
+        "inputs": _pack_input(source, inspection.provenance.input_sha256, bundle) if keep_input else [],
+        "input_is_folder": source.is_dir(),
+        "settings": dict(settings),
+    }
+    columns = {
+        "created_at": inspection.provenance.created_at,
+        "source": str(source.absolute()),
+        "class_name": rules.class_name,
+        "outcome": inspection.outcome,
+        "score": float(inspection.score),
+        "model": inspection.model,
+        "localizer": inspection.localizer,
+        "question": examination.record.question,
+        "answer": inspection.answer,
+        "reasoning": inspection.reasoning,
+        "input_sha256": inspection.provenance.input_sha256,
+        "rules_sha256": rules.sha256,
+        "prompt_sha256": request.prompt_sha256,
+        "inspection": to_json(inspection),
+        "record": to_json(record),
+        "rules_text": rules.text,
+        "rules_json": rules.model_dump_json(),
+        "messages": to_json(pack_messages(request.messages, bundle)),
+        "answer_schema": to_json(request.answer_schema),
+        "prompt": describe_messages(request.messages),
+        "replies": to_json(examination.replies),
+    }
+    return Parcel(columns, bundle)
+
+
+def add_case(session: Session, parcel: Parcel) -> str:
+    """Add the rows of a case, and return its new id: day and time in UTC, and four digits of chance."""
+    for _ in range(_TRIES):
+        moment = datetime.datetime.now(datetime.UTC)
+        case_id = f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        if session.get(CaseRow, case_id) is None:
+            break
+    else:
+        raise StoreError("no free id for the case; try again")
+    session.add(CaseRow(id=case_id, **parcel.columns))
+    session.flush()
+    session.add_all(CaseFileRow(case_id=case_id, name=name) for name in parcel.bundle.writers)
+    return case_id
+
+
+def _pack_look(look: "Pass", bundle: Bundle) -> dict[str, Any]:
+    from vlm_inspect.prompting import describe_messages
+
+    return {
+        "prompt_sha256": look.request.prompt_sha256,
+        "prompt": describe_messages(look.request.messages),
+        "messages": pack_messages(look.request.messages, bundle),
+        "replies": look.replies,
+        "opinion": pack_opinion(look.opinion),
+        "enlargements": pack_enlargements(look.request.enlargements, bundle),
+    }
+
+
+def _pack_input(source: Path, sha256: str, bundle: Bundle) -> list[dict[str, str]]:
+    try:
+        found = source.iterdir() if source.is_dir() else [source]
+        files = sorted(path for path in found if path.is_file() and not path.name.startswith("."))
+        packed = [{"name": path.name, "file": bundle.add_input(path)} for path in files]
+    except OSError as error:
+        raise StoreError(f"{error.filename or source} cannot be kept: {error.strerror or error}") from error
+    if sha256_of(source) != sha256:
+        raise StoreError(f"{source} changed since it was inspected; inspect it again")
+    return packed

@@ -1,0 +1,135 @@
+"""The tables. `migrations/` makes them; a test holds the two together.
+
+What is searched or listed has a column; the rest of a case is JSON text, kept as it was written. Times are ISO 8601 in
+UTC, so that they sort as text.
+"""
+
+from typing import Any
+
+from sqlalchemy import Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+
+class PlainText(TypeDecorator[str]):
+    """Text without what a database refuses: NUL, and halves of characters from undecodable file names."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return the text as it is kept."""
+        if value is None:
+            return None
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
+
+
+class Table(DeclarativeBase):
+    """Root of the tables."""
+
+    type_annotation_map: dict[Any, Any] = {str: PlainText()}  # noqa: RUF012 - SQLAlchemy reads it from the class
+
+
+class FactRow(Table):
+    """What holds for the whole store: its id."""
+
+    __tablename__ = "facts"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    value: Mapped[str]
+
+
+class CaseRow(Table):
+    """One inspection."""
+
+    __tablename__ = "cases"
+    __table_args__ = (
+        Index("ix_cases_class_outcome", "class_name", "outcome"),
+        Index("ix_cases_created_at", "created_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(24), primary_key=True)
+    created_at: Mapped[str] = mapped_column(String(32))
+    source: Mapped[str]
+    """Path of the inspected file."""
+    class_name: Mapped[str]
+    outcome: Mapped[str] = mapped_column(String(8))
+    score: Mapped[float] = mapped_column(Float(53))
+    model: Mapped[str]
+    localizer: Mapped[str]
+    question: Mapped[str | None]
+    answer: Mapped[str]
+    reasoning: Mapped[str]
+    input_sha256: Mapped[str] = mapped_column(String(64))
+    rules_sha256: Mapped[str] = mapped_column(String(64))
+    prompt_sha256: Mapped[str] = mapped_column(String(64))
+    inspection: Mapped[str]
+    """JSON of the contract."""
+    record: Mapped[str]
+    """JSON of `records.CaseRecord`."""
+    rules_text: Mapped[str]
+    rules_json: Mapped[str]
+    messages: Mapped[str]
+    answer_schema: Mapped[str]
+    prompt: Mapped[str]
+    """The messages as people read them."""
+    replies: Mapped[str]
+
+
+class CaseFileRow(Table):
+    """One file that a case names."""
+
+    __tablename__ = "case_files"
+    __table_args__ = (Index("ix_case_files_name", "name"),)
+
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(96), primary_key=True)
+
+
+class TurnRow(Table):
+    """One turn of the dialogue over a case."""
+
+    __tablename__ = "turns"
+    __table_args__ = (UniqueConstraint("case_id", "number", name="uq_turns_case_number"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id", ondelete="CASCADE"))
+    number: Mapped[int] = mapped_column(Integer)
+    """From 1, without a gap."""
+    role: Mapped[str] = mapped_column(String(16))
+    text: Mapped[str]
+    tool_calls: Mapped[str]
+    """JSON: what tools were called, and what they gave."""
+    pictures: Mapped[str]
+    """JSON: names of files."""
+    created_at: Mapped[str] = mapped_column(String(32))
+
+
+class CorrectionRow(Table):
+    """One change that came out of a case: proposed, accepted or turned down."""
+
+    __tablename__ = "corrections"
+    __table_args__ = (UniqueConstraint("case_id", "number", name="uq_corrections_case_number"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id", ondelete="CASCADE"))
+    number: Mapped[int] = mapped_column(Integer)
+    kind: Mapped[str] = mapped_column(String(32))
+    payload: Mapped[str]
+    accepted: Mapped[bool | None]
+    """None: not decided."""
+    created_at: Mapped[str] = mapped_column(String(32))
+
+
+class JournalRow(Table):
+    """One reply, by the request that it answers: the same request need not be paid for twice."""
+
+    __tablename__ = "journal"
+
+    prompt_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    model: Mapped[str] = mapped_column(String(200), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    """Of the sample, from 0."""
+    reply: Mapped[str]
+    created_at: Mapped[str] = mapped_column(String(32))
