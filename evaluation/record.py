@@ -1,0 +1,89 @@
+"""`ItemRecord`: one line of `items.jsonl`, and one row of the journal."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from vlm_inspect.inspection import Outcome
+
+FailureKind = Literal["unreadable", "backend", "parse"]
+"""unreadable: the file cannot be inspected. backend: the model gave no reply. parse: its reply carries no verdict."""
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Failure(_Line):
+    """Why an item has no verdict of the model; such an item counts as wrong in every metric of images."""
+
+    kind: FailureKind
+    message: str
+
+
+class Spent(_Line):
+    """What one item cost."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    calls: int = 0
+    cost_usd: float | None = None
+    """None where the price is not known."""
+    cached: bool = False
+    """True where the replies came from the cache of another run: the tokens were not spent again."""
+
+
+class Choice(_Line):
+    """What was chosen among a question's options."""
+
+    dataset: str
+    subtask: str
+    answer: str
+    """The right letter."""
+    chosen: str | None
+    """None where no letter could be read."""
+
+
+class ItemRecord(_Line):
+    """What became of one item."""
+
+    id: str
+    category: str
+    label: Literal["normal", "anomalous"]
+    score: float | None = None
+    """P(anomalous) of the inspection; None where there is none."""
+    outcome: Outcome | None = None
+    heatmap_score: float | None = None
+    """Of the hottest view: in limits of its tolerance where it has one, else raw."""
+    defect_types: tuple[str, ...] = ()
+    """As the data set names them."""
+    defects: tuple[str, ...] = ()
+    """As the inspection words them."""
+    defect_scores: dict[str, float] = {}
+    """The highest score by word."""
+    rules: dict[str, str] = {}
+    """Status by rule id."""
+    reasons: tuple[str, ...] = ()
+    """Why it is REVIEW."""
+    reasoning: str = ""
+    latency_s: float = 0.0
+    """From the file to the result."""
+    usage: Spent = Spent()
+    reply_sha256: str | None = None
+    """Digest of the raw replies, which the journal keeps."""
+    prompt_sha256: str | None = None
+    input_sha256: str | None = None
+    failure: Failure | None = None
+    question: Choice | None = None
+    preview: str | None = None
+    """Digest in the name of the item's files in `previews` and `maps`."""
+
+    @property
+    def anomalous(self) -> bool:
+        """The label as a flag."""
+        return self.label == "anomalous"
+
+    @property
+    def counted_score(self) -> float | None:
+        """The score as metrics take it: None for a failed item."""
+        return None if self.failure is not None else self.score
