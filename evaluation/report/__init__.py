@@ -1,0 +1,13 @@
+"""The report of a run: one HTML file that needs nothing else.
+
+    write_report(Path("runs/evidence"))     # reads results.json, items.jsonl, previews; writes report.html
+
+page.py     what stands on the page, in words and numbers ready to print
+curves.py   the points of the curves, from the records
+charts.py   points to inline SVG
+templates/  the page itself and its style sheet
+"""
+
+from evaluation.report.page import REPORT, render_report, write_report
+
+__all__ = ["REPORT", "render_report", "write_report"]

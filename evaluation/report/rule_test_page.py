@@ -1,0 +1,40 @@
+"""What a rule test leaves on disk: its numbers, its page, and the page of a run beside it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from evaluation.errors import RunError
+from evaluation.report.page import RULE_TEST, fill_page, write_report
+from evaluation.results import RESULTS
+from vlm_inspect.report.files import write_atomically
+
+PAGE = "rule_test.html"
+
+
+def write_rule_test(folder: Path, document: Mapping[str, Any]) -> None:
+    """Write `rule_test.json` and `rule_test.html`; where the folder holds a finished run, its report again, too.
+
+    Args:
+        folder: made if new.
+        document: `RuleTest.as_document`.
+
+    Raises:
+        RunError: the folder cannot be made, or the run in it cannot be read.
+        OutputError: a file cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"--out {folder} cannot be used: {error.strerror or error}; give another folder") from error
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomically(folder / RULE_TEST, (text + "\n").encode())
+    write_atomically(folder / PAGE, render_rule_test(document).encode())
+    if (folder / RESULTS).is_file():
+        write_report(folder)
+
+
+def render_rule_test(document: Mapping[str, Any]) -> str:
+    """Return the page of a rule test."""
+    return fill_page("rule_test.html.j2", title=f"rule test of {document['model']}", test=document)

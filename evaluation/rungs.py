@@ -1,0 +1,140 @@
+"""The prompt ladder: what each rung adds, and the files that make a `bench` run of it.
+
+task         what to do and how to answer
+class        + name, description and defect words of the class
+rules        + what normal means, as words
+references   + pictures of normal parts
+evidence     + the heatmap with its marks, words and enlargements, and measured checks
+
+A rung is a template without the blocks of what it lacks, rule books without what it lacks, and a number of references.
+All of it is written down, so that every rung can be run again by `bench` alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from evaluation.errors import RunError
+from vlm_inspect.prompting import EVIDENCE_INGREDIENTS, Ingredient, Template
+from vlm_inspect.report.files import write_atomically
+from vlm_inspect.rules import RuleBook
+
+_BOOK_OF_CLASS = {"class_name", "description", "unit", "defects"}
+_ADDS: Mapping[str, frozenset[Ingredient]] = {
+    "task": frozenset({Ingredient.TASK, Ingredient.SCHEMA, Ingredient.QUESTION}),
+    "class": frozenset({Ingredient.CLASS_CONTEXT}),
+    "rules": frozenset({Ingredient.RULES}),
+    "references": frozenset({Ingredient.REFERENCES}),
+    "evidence": EVIDENCE_INGREDIENTS,
+}
+RUNGS = tuple(_ADDS)
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One step of the ladder, with all that the steps below it have."""
+
+    name: str
+    number: int
+    ingredients: frozenset[Ingredient]
+
+    @property
+    def folder_name(self) -> str:
+        """Name of the folder of its run."""
+        return f"{self.number}-{self.name}"
+
+    def has(self, name: str) -> bool:
+        """Whether it holds what another rung adds."""
+        return _ADDS[name] <= self.ingredients
+
+
+def make_rungs(template: Template, missing: Mapping[str, str]) -> tuple[list[Rung], dict[str, str]]:
+    """Return the rungs of a template, and those left out with the reason.
+
+    Args:
+        template: the whole prompt.
+        missing: rungs that the options leave nothing for, and why.
+
+    Raises:
+        RunError: fewer than two rungs are left.
+    """
+    used = {block.ingredient for block in template.blocks}
+    rungs: list[Rung] = []
+    left_out = {}
+    have: frozenset[Ingredient] = frozenset()
+    for name, adds in _ADDS.items():
+        have |= adds
+        if name in missing:
+            left_out[name] = missing[name]
+        elif name != "task" and not adds & used:
+            left_out[name] = f"template {template.task} has no block of it"
+        else:
+            rungs.append(Rung(name, len(rungs) + 1, have))
+            continue
+        have -= adds
+    if len(rungs) < 2:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise RunError(f"a ladder needs at least two rungs, and there is one ({reasons})")
+    return rungs, left_out
+
+
+def has_words_without_rules(template: Template) -> bool:
+    """Return whether the template says something of normality even where there is no rule book."""
+    texts = [block.text for block in template.blocks if block.ingredient is Ingredient.RULES]
+    return any(text.strip() and "rules" not in text for text in texts)
+
+
+def write_rung(folder: Path, rung: Rung, template: Template, books: Mapping[str, RuleBook]) -> dict[str, Any]:
+    """Write template and rule books of a rung, and return the options of `bench` that it rests on.
+
+    Args:
+        folder: of the whole ablation.
+        rung: which one.
+        template: the whole prompt.
+        books: whole rule books by class; those without one are absent.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    prompts = folder / "prompts"
+    prompts.mkdir(parents=True, exist_ok=True)
+    path = (prompts / f"{rung.folder_name}.yaml").resolve()
+    write_atomically(path, _dump(_cut(template, rung).model_dump(mode="json", exclude_none=True)))
+    options: dict[str, Any] = {"template": str(path), "rules_dir": None}
+    if books and rung.has("class"):
+        options["rules_dir"] = _write_books(folder / "books" / rung.folder_name, rung, books)
+    if not rung.has("references"):
+        options["shots"] = 0
+    if not rung.has("evidence"):
+        options |= {"localizer": "none", "checkpoint": None}
+    return options
+
+
+def _cut(template: Template, rung: Rung) -> Template:
+    kept = tuple(block for block in template.blocks if block.ingredient is None or block.ingredient in rung.ingredients)
+    return template.model_copy(update={"blocks": kept})
+
+
+def _write_books(folder: Path, rung: Rung, books: Mapping[str, RuleBook]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, book in books.items():
+        told = book.model_dump(mode="json", include=_BOOK_OF_CLASS, exclude_defaults=True)
+        if rung.has("rules"):
+            told["rules"] = _rules(book, measured=rung.has("evidence"))
+        if rung.has("evidence") and book.ignore:
+            told["ignore"] = [list(box) for box in book.ignore]
+        write_atomically(folder / f"{name.replace('/', '_')}.yaml", _dump(told))
+    return folder.resolve()
+
+
+def _rules(book: RuleBook, *, measured: bool) -> Sequence[dict[str, Any]]:
+    """Return the rules; a check is a measurement, and as long as nothing is measured its rule is words alone."""
+    left_out = set() if measured else {"check"}
+    return [rule.model_dump(mode="json", exclude=left_out, exclude_none=True) for rule in book.rules]
+
+
+def _dump(told: Mapping[str, Any]) -> bytes:
+    return yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=120).encode()
