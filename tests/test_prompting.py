@@ -119,7 +119,11 @@ def references() -> Part:
 
 def by_words() -> Part:
     found = region(
-        0, (0.41, 0.3, 0.58, 0.44), calibrated=False, defect_type="scratch", note="of all words scratch 71 % and stain 20 %"
+        0,
+        (0.41, 0.3, 0.58, 0.44),
+        calibrated=False,
+        defect_type="scratch",
+        note="of all words scratch 71 % and stain 20 %",
     )
     told = "alfa: phrases nearest to the picture among those of an anomalous part: a scratched screw (0.31)"
     map_ = flat_map(0, 0.9, source="alfa", unit="nats", tolerance=None)
