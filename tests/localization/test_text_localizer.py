@@ -25,7 +25,7 @@ SUBJECT = Subject("plate", ("scratch", "stain"))
 class RedJudge:
     """Calls red places anomalous: P is how red the reddest place is; bright red a stain, dark red a scratch."""
 
-    name, identity = "red", "red-1"
+    name, identity, normal_spread = "red", "red-1", 0.1
 
     def __init__(self, *, uses_normals: bool = False) -> None:
         self.uses_normals = uses_normals

@@ -52,6 +52,11 @@ class PictureJudge(Protocol):
         """Whether `normals` change the scores (a few-shot memory)."""
         ...
 
+    @property
+    def normal_spread(self) -> float:
+        """Standard deviation of the log surprisal among normal pictures of one class, before any is seen."""
+        ...
+
     def judge(self, pictures: Sequence[Rgb], subject: Subject, normals: Sequence[Rgb] = ()) -> list[PictureScores]:
         """Return the scores of each picture, in order.
 

@@ -23,10 +23,8 @@ from vlm_inspect.localization.dual_encoder.encoder import Rgb
 from vlm_inspect.localization.picture_judge import PictureJudge, PictureScores
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 
-NORMAL_SPREAD = 0.1
-"""Standard deviation of the log surprisal among normal samples of one class, before any is seen."""
 PRIOR_DOF = 1.0
-"""How many samples that expectation counts for: little, since methods and weights differ widely in it."""
+"""How many samples a judge's `normal_spread` counts for: little, since classes differ widely in it."""
 TYPE_GRID = 64
 """Longest side of the grid over a view on which defect types are kept."""
 _LEAST_NORMAL = 1e-6
@@ -71,7 +69,8 @@ class TextLocalizer:
             normals = [picture for pictures in same for picture in pictures] if self._judge.uses_normals else []
             answers = self._judge.judge(_pictures(view), subject, normals)
             normal = self._normal_scores(same, subject)
-            maps.append(_draw(index, view, answers, self.name, normal, tests=len(judged)))
+            tolerances = self._tolerances(normal, tests=len(judged))
+            maps.append(_draw(index, view, answers, self.name, normal, tolerances))
         return maps
 
     def _normal_scores(self, same: Sequence[Sequence[Rgb]], subject: Subject) -> tuple[Scored, ...]:
@@ -82,6 +81,18 @@ class TextLocalizer:
         key = key_of(self._judge.identity, subject.class_name, subject.defects, *digests)
         scores = self._cache.get(key, lambda: self._score_references(same, subject))["scores"]
         return tuple(Scored(float(score), float(peak)) for score, peak in scores)
+
+    def _tolerances(self, normal: Sequence[Scored], tests: int) -> tuple[Tolerance, Tolerance] | None:
+        """Return the tolerances of score and highest place; all views together keep the stated overkill."""
+        if not normal:
+            return None
+        score, peak = (
+            tolerance_from_normals(
+                scores, overkill=OVERKILL / tests, prior_spread=self._judge.normal_spread, prior_dof=PRIOR_DOF
+            )
+            for scores in ([one.score for one in normal], [one.peak for one in normal])
+        )
+        return score, peak
 
     def _score_references(self, same: Sequence[Sequence[Rgb]], subject: Subject) -> Arrays:
         rows = []
@@ -130,7 +141,12 @@ def _pictures_by_reference(key: str, references: Sequence[Sequence[View]]) -> li
 
 
 def _draw(
-    index: int, view: View, answers: Sequence[PictureScores], name: str, normal: Sequence[Scored], *, tests: int
+    index: int,
+    view: View,
+    answers: Sequence[PictureScores],
+    name: str,
+    normal: Sequence[Scored],
+    tolerances: tuple[Tolerance, Tolerance] | None,
 ) -> AnomalyMap:
     """Put the answers for the pictures of a view together into its map."""
     import cv2
@@ -147,20 +163,13 @@ def _draw(
         score=surprisal(max((a.score for a in answers), default=0.0)).item(),
         source=name,
         unit="nats",
-        tolerance=_tolerance([one.score for one in normal], tests),
-        peak_tolerance=_tolerance([one.peak for one in normal], tests),
+        tolerance=None if tolerances is None else tolerances[0],
+        peak_tolerance=None if tolerances is None else tolerances[1],
         types=_types(view, answers),
         notes=_notes(answers, name),
         normal_scores=tuple(one.score for one in normal),
         normal_peaks=tuple(one.peak for one in normal),
     )
-
-
-def _tolerance(scores: Sequence[float], tests: int) -> Tolerance | None:
-    """Return the tolerance at which all views of a normal sample together stay inside with 1 - overkill."""
-    if not scores:
-        return None
-    return tolerance_from_normals(scores, overkill=OVERKILL / tests, prior_spread=NORMAL_SPREAD, prior_dof=PRIOR_DOF)
 
 
 def _types(view: View, answers: Sequence[PictureScores]) -> TypeMap | None:

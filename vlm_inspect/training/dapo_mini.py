@@ -1,24 +1,26 @@
-"""Trains dapo-mini, the zero-shot localizer that needs no CLIP, on painted pictures; equal arguments, equal weights.
+"""Trains dapo-mini, the zero-shot localizer that needs no CLIP, on painted pictures.
 
     python -m vlm_inspect.training.dapo_mini --boards DEEPPCB --out dapo_mini.safetensors [--work DIR] [--processes 2]
 
 Pictures are painted in pairs, normal and spoiled, the frozen network looks at them once, and then only small things are
 trained: the eye, DAPO's adapters and its prompts. The prompts change slowly and cost most, so that they follow every
-`text_every` steps, by the gradient that has gathered at their features since.
+`text_every` steps, by the gradient that has gathered at their features since. Equal arguments give equal weights on one
+machine; `--processes` also sets the threads, which may change the last digits.
 """
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.training.mini_features import MASK_STRIDE, Features, compute_features
 from vlm_inspect.training.painting.corpus import Corpus, board_pictures, textile_pictures
+from vlm_inspect.training.painting.scenes import DEFECTS
 
 if TYPE_CHECKING:
     import torch
@@ -28,15 +30,30 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """One stretch of training, with its own rise and fall of the learning rate."""
+
+    passes: tuple[float, ...]
+    """How often each corpus is gone through."""
+    rate: float
+    """Share of the plan's learning rates."""
+
+
+AREA_DEFECTS = ("broken", "burnt", "discoloration", "foreign material", "liquid", "missing", "rust", "stain", "wear")
+
+
+@dataclass(frozen=True)
 class Plan:
     """How much is painted and how it is trained."""
 
-    sides: tuple[int, ...] = (256, 384)
-    """Sides in pixels of the pictures."""
-    pairs: tuple[int, ...] = (1400, 800)
-    """Pairs painted at each side."""
+    sides: tuple[int, ...] = (256, 384, 256)
+    """Sides in pixels of the pictures of each corpus."""
+    pairs: tuple[int, ...] = (1400, 800, 500)
+    """Pairs painted of each corpus."""
+    growths: tuple[float, ...] = (1.0, 1.0, 5.0)
+    """How much larger than usual the largest defects of each corpus may be; above 1, defects with an area only."""
     seed: int = 11
-    epochs: float = 3.0
+    stages: tuple[Stage, ...] = (Stage((3.0, 3.0, 0.0), 1.0), Stage((0.3, 0.3, 2.0), 0.25))
     batch: int = 16
     """Pictures of a step, in whole pairs."""
     learning_rate: float = 2e-3
@@ -46,6 +63,8 @@ class Plan:
     """Of the binary cross-entropy by place, beside DAPO's losses: it ranks what is far from any defect."""
     defect_weight: float = 10.0
     """Of a cell on a defect in that loss, against 1 elsewhere."""
+    whole_weight: float = 3.0
+    """Of the cross-entropy by picture, which is one number beside thousands of places."""
     text_every: int = 20
 
 
@@ -70,62 +89,67 @@ def train(plan: Plan, data: Sequence[Features], *, progress: bool = True) -> "Mi
     torch.manual_seed(plan.seed)
     words = tuple(sorted({str(word) for features in data for word in np.unique(features.words)} - {""}))
     model = MiniModel.fresh(words, seed=plan.seed)
-    model.eye.calibrate([[stage[::7] for stage in features.stages] for features in data])
-    batches = list(_batches(plan, data))
-    optimiser, schedule = _optimiser(plan, model, len(batches))
-    states = held = model.encode_words(words)
+    first = [features for features, passes in zip(data, plan.stages[0].passes, strict=True) if passes]
+    model.eye.calibrate([[stage[::7] for stage in features.stages] for features in first])
+    for stage in plan.stages:
+        _run(plan, stage, model, data, progress=progress)
+    with torch.no_grad():
+        model.states = model.encode_words(words)
+    return model
+
+
+def _run(plan: Plan, stage: Stage, model: "MiniModel", data: Sequence[Features], *, progress: bool) -> None:
+    import torch
+
+    batches = batches_of(plan, stage, data)
+    optimiser, schedule = _optimiser(plan, stage, model, len(batches))
+    states = held = model.states
     for step, (features, rows) in enumerate(batches):
         if step % plan.text_every == 0:
-            states = model.encode_words(words)
+            states = model.encode_words(model.words)
             held = states.detach().requires_grad_(True)
-        losses = _losses(plan, model, features, rows, held, words)
+        losses = _losses(plan, model, features, rows, held)
         optimiser.zero_grad()
-        losses["total"].backward()
+        losses["total"].backward()  # type: ignore[no-untyped-call]  # torch ships it without types
         if (step + 1) % plan.text_every == 0 and held.grad is not None:
-            states.backward(held.grad / plan.text_every)
+            states.backward(held.grad / plan.text_every)  # type: ignore[no-untyped-call]  # likewise
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
         if progress and (step + 1) % 50 == 0:
             told = "  ".join(f"{name} {float(one.detach()):.3f}" for name, one in losses.items())
             sys.stderr.write(f"step {step + 1}/{len(batches)}  {told}\n")
-    with torch.no_grad():
-        model.states = model.encode_words(words)
-    return model
 
 
 def _optimiser(
-    plan: Plan, model: "MiniModel", steps: int
+    plan: Plan, stage: Stage, model: "MiniModel", steps: int
 ) -> "tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]":
     import torch
 
     prompts = list(model.learnables.prompts.parameters())
     known = {id(one) for one in prompts}
     others = [one for one in model.parameters() if id(one) not in known]
-    optimiser = torch.optim.AdamW(
-        [{"params": others}, {"params": prompts, "weight_decay": 0.0}],
-        lr=plan.learning_rate,
-        weight_decay=plan.weight_decay,
-    )
-    rates = [plan.learning_rate, plan.prompt_rate]
+    rates = [stage.rate * plan.learning_rate, stage.rate * plan.prompt_rate]
+    groups: list[dict[str, Any]] = [{"params": others}, {"params": prompts, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=rates[0], weight_decay=plan.weight_decay)
     return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps, pct_start=0.1)
 
 
-def _batches(plan: Plan, data: Sequence[Features]) -> Iterator[tuple[Features, NDArray[np.int64]]]:
-    """Yield the steps of all epochs: pictures of one size, whole pairs, in an order that the seed fixes."""
+def batches_of(plan: Plan, stage: Stage, data: Sequence[Features]) -> list[tuple[Features, NDArray[np.int64]]]:
+    """Return the steps of a stage: pictures of one size, whole pairs, in an order that the seed fixes."""
     random = np.random.default_rng(plan.seed)
     steps: list[tuple[Features, NDArray[np.int64]]] = []
-    for epoch in range(int(np.ceil(plan.epochs))):
+    size = plan.batch // 2
+    for turn in range(int(np.ceil(max(stage.passes)))):
         own: list[tuple[Features, NDArray[np.int64]]] = []
-        for features in data:
-            pairs = random.permutation(len(features) // 2)
-            size = plan.batch // 2
-            for start in range(0, len(pairs) - size + 1, size):
+        for features, passes in zip(data, stage.passes, strict=True):
+            count = round(min(1.0, max(0.0, passes - turn)) * (len(features) // 2 // size))
+            pairs = random.permutation(len(features) // 2) if count else np.empty(0, np.int64)
+            for start in range(0, count * size, size):
                 chosen = pairs[start : start + size]
                 own.append((features, np.stack([2 * chosen, 2 * chosen + 1], axis=1).ravel()))
-        share = min(1.0, plan.epochs - epoch)
-        steps += [own[i] for i in random.permutation(len(own))[: round(share * len(own))]]
-    yield from steps
+        steps += [own[index] for index in random.permutation(len(own))]
+    return steps
 
 
 def _losses(
@@ -134,7 +158,6 @@ def _losses(
     features: Features,
     rows: NDArray[np.int64],
     states: "torch.Tensor",
-    words: tuple[str, ...],
 ) -> "dict[str, torch.Tensor]":
     """Return DAPO's losses and the binary cross-entropy by place."""
     import torch
@@ -143,12 +166,12 @@ def _losses(
 
     stages = [torch.from_numpy(stage[rows]) for stage in features.stages]
     output = model.look(stages, torch.from_numpy(features.rarity[rows]).float(), states)
-    number = {word: index for index, word in enumerate(words, start=1)}
+    number = {word: index for index, word in enumerate(model.words, start=1)}
     ids = torch.tensor([number.get(str(word), 0) for word in features.words[rows]])
     masks = torch.from_numpy(features.masks[rows])
     losses = dapo_losses(output, masks.long() * ids[:, None, None], (ids > 0).long(), model.settings.local_weight)
     losses["place"] = place_loss(output, masks.float(), plan.defect_weight)
-    losses["total"] = losses["total"] + plan.place_weight * losses["place"]
+    losses["total"] = losses["total"] + plan.place_weight * losses["place"] + (plan.whole_weight - 1) * losses["global"]
     return losses
 
 
@@ -173,7 +196,17 @@ def make_corpora(plan: Plan, boards: Path) -> list[Corpus]:
         LocalizerError: the textiles or the boards are missing.
     """
     textiles, scans = tuple(textile_pictures()), tuple(board_pictures(boards))
-    return [Corpus(plan.seed + number, side, textiles=textiles, boards=scans) for number, side in enumerate(plan.sides)]
+    return [
+        Corpus(
+            plan.seed + number,
+            side,
+            words=tuple(DEFECTS) if growth == 1 else AREA_DEFECTS,
+            textiles=textiles,
+            boards=scans,
+            growth=growth,
+        )
+        for number, (side, growth) in enumerate(zip(plan.sides, plan.growths, strict=True))
+    ]
 
 
 def save(path: Path, model: "MiniModel", plan: Plan, corpora: Sequence[Corpus], data: Sequence[Features]) -> None:
@@ -187,7 +220,7 @@ def save(path: Path, model: "MiniModel", plan: Plan, corpora: Sequence[Corpus], 
 
     facts = tuple(
         DataFacts(
-            name=f"painted at {corpus.side} px",
+            name=f"painted at {corpus.side} px, defects up to {corpus.growth:g} times as large",
             sha256=features.digest,
             normal=int((features.words == "").sum()),
             anomalous=int((features.words != "").sum()),
@@ -204,7 +237,7 @@ def save(path: Path, model: "MiniModel", plan: Plan, corpora: Sequence[Corpus], 
         trained_on=marks_of(sha256_of(one) for one in pictures),
         schedule=asdict(plan),
         seed=plan.seed,
-        steps=len(list(_batches(plan, data))),
+        steps=sum(len(batches_of(plan, stage, data)) for stage in plan.stages),
     )
     save_weights(path, model.tensors(), header)
 
@@ -218,10 +251,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--boards", type=Path, required=True, help="folder of DeepPCB's templates (*_temp.jpg)")
     parser.add_argument("--work", type=Path, help="keeps painted features, so that a stopped run goes on")
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--epochs", type=float, default=Plan.epochs)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.processes)
-    plan = Plan(epochs=options.epochs)
+    plan = Plan()
     corpora = make_corpora(plan, options.boards)
     data = paint(plan, corpora, processes=options.processes, folder=options.work)
     model = train(plan, data)

@@ -146,5 +146,4 @@ def _join(parts: list[Features]) -> Features:
 
 
 def _name_of(corpus: Corpus) -> str:
-    content = repr((corpus.seed, corpus.side, corpus.families, corpus.words, corpus.textiles, corpus.boards))
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+    return hashlib.sha256(repr(corpus).encode()).hexdigest()[:16]

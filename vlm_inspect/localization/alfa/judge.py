@@ -35,6 +35,8 @@ class Alfa:
 
     name = "alfa"
     uses_normals = True
+    normal_spread = 0.1
+    """A guess: scores stay near 0.5, so that little moves them."""
 
     def __init__(
         self,

@@ -29,6 +29,8 @@ class PromptAdJudge:
 
     name = METHOD
     uses_normals = False
+    normal_spread = 0.3
+    """A guess; not measured."""
 
     def __init__(self, encoder: DualEncoder, net: PromptAdNet, plan: Plan, digest: str, source: str) -> None:
         """Join towers and trained tensors.

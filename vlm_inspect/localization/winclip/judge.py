@@ -31,6 +31,8 @@ class WinClip:
 
     name = "winclip"
     uses_normals = True
+    normal_spread = 0.1
+    """A guess: scores stay near 0.5, so that little moves them."""
 
     def __init__(
         self,

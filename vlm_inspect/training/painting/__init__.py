@@ -1,0 +1,1 @@
+"""Painted pictures with painted defects: surfaces and parts from formulas, with exact masks of what is wrong."""
