@@ -1,5 +1,6 @@
 """The command line. Results go to stdout, everything else to stderr; exit codes: OK 0, NG 1, REVIEW 3, error 2."""
 
+import importlib
 import io
 import sys
 import traceback
@@ -12,7 +13,11 @@ import vlm_inspect
 from converters.errors import ConversionError
 from vlm_inspect.commands.ask import ask
 from vlm_inspect.commands.calibrate import calibrate
+from vlm_inspect.commands.cases import cases
+from vlm_inspect.commands.chat import chat
 from vlm_inspect.commands.demo import demo
+from vlm_inspect.commands.doctor import doctor
+from vlm_inspect.commands.replay import replay
 from vlm_inspect.errors import InspectError, InspectWarning
 from vlm_inspect.training.command import train
 
@@ -21,7 +26,29 @@ ERROR = 2
 INTERRUPTED = 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """The commands of this package, and those that live above it and are imported when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *_ABOVE])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _ABOVE:
+            command: click.Command = getattr(importlib.import_module(_ABOVE[cmd_name]), cmd_name.replace("-", "_"))
+            return command
+        return super().get_command(ctx, cmd_name)
+
+
+_ABOVE = {
+    "ablate": "evaluation.ablate_command",
+    "bench": "evaluation.command",
+    "compare": "evaluation.compare_command",
+    "option-order": "evaluation.option_order_command",
+    "rule-test": "evaluation.rule_test_command",
+}
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(vlm_inspect.__version__, prog_name="vlm-inspect")
 def cli() -> None:
     """Judge one part (photo, 3-D scan, video or sensor curve) and say why: OK, NG or REVIEW, rule by rule.
@@ -35,7 +62,7 @@ def cli() -> None:
     """
 
 
-for _command in (ask, calibrate, train, demo):
+for _command in (ask, replay, cases, calibrate, chat, train, demo, doctor):
     cli.add_command(_command)
 
 

@@ -1,0 +1,105 @@
+"""Painted plates, their rule book, and a store with a case of a spotted and of a clean one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from converters.view import View
+from vlm_inspect.calibration import tolerance_from_normals
+from vlm_inspect.evidence import AnomalyMap
+from vlm_inspect.inspector import Inspector
+from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
+from vlm_inspect.rules import load_rules, resolve_references
+from vlm_inspect.store import CaseStore
+
+RULES = """\
+class_name: plate
+rules:
+  # what a plate looks like
+  - id: no-spot
+    text: The plate carries no spot.
+  - id: bright
+    text: It is not too dark.
+    severity: minor
+    check: {measure: brightness, min: 40, max: 200}   # grey level
+defects: [spot]
+references: [normal/*.png]
+"""
+SPOT = (170, 100, 186, 116)
+"""Pixels x0, y0, x1, y1 of the spot on the plate of 320 x 320."""
+
+
+def paint_plate(path: Path, *, seed: int, spot: bool = False, side: int = 320) -> Path:
+    """Write a grey plate with faint noise, and a dark spot where asked."""
+    rng = np.random.default_rng(seed)
+    pixels = np.full((side, side, 3), 150, np.uint8) + rng.integers(0, 8, (side, side, 3), dtype=np.uint8)
+    if spot:
+        pixels[SPOT[1] : SPOT[3], SPOT[0] : SPOT[2]] = 20
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+class PlainDifference:
+    """How far each place is from the mean of the references, in grey levels, smoothed: the same on every machine."""
+
+    name = "memory"
+
+    def localize(
+        self, views: Sequence[View], references: Sequence[Sequence[View]], subject: Subject = ANY_SUBJECT
+    ) -> list[AnomalyMap]:
+        greys = [_grey(one[0].image) for one in references]
+        others = [np.mean([one for one in greys if one is not grey], axis=0) for grey in greys]
+        normal = [_smooth(np.abs(grey - other)) for grey, other in zip(greys, others, strict=True)]
+        scores = tuple(float(values.max()) for values in normal)
+        tolerance = tolerance_from_normals(scores, overkill=0.05, prior_spread=0.1)
+        maps = []
+        for index, view in enumerate(views):
+            values = _smooth(np.abs(_grey(view.image) - np.mean(greys, axis=0)))
+            matches = np.zeros((8, 8, 4), np.float32)
+            matches[..., 0] = 1.0  # every place is most like its own place on the second reference
+            matches[..., 3], matches[..., 2] = np.meshgrid(
+                (np.arange(8) + 0.5) / 8, (np.arange(8) + 0.5) / 8, indexing="ij"
+            )
+            maps.append(
+                AnomalyMap(
+                    index,
+                    values,
+                    float(values.max()),
+                    self.name,
+                    tolerance=tolerance,
+                    nearest_reference=1,
+                    matches=matches,
+                    normal_scores=scores,
+                )
+            )
+        return maps
+
+
+def _grey(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    return image.astype(np.float64).mean(axis=2)
+
+
+def _smooth(values: NDArray[np.float64], reach: int = 4) -> NDArray[np.float32]:
+    """Return the mean over a square around each pixel."""
+    padded = np.pad(values, reach, mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * reach + 1, 2 * reach + 1))
+    return np.asarray(windows.mean(axis=(2, 3)), dtype=np.float32)
+
+
+def make_plates(folder: Path) -> Path:
+    """Paint normal plates, a spotted one and a clean one, write their rules, and inspect both into a store."""
+    for seed in range(4):
+        paint_plate(folder / "normal" / f"{seed}.png", seed=seed)
+    spotted = paint_plate(folder / "spot.png", seed=9, spot=True)
+    clean = paint_plate(folder / "clean.png", seed=10)
+    (folder / "plate.yaml").write_text(RULES)
+    rules = load_rules(folder / "plate.yaml")
+    inspector = Inspector(rules=rules, references=resolve_references(rules), localizer=PlainDifference())
+    with CaseStore(folder / "cases.db") as store:
+        for part in (clean, spotted):
+            store.save(inspector.examine(part), part, settings={"localizer": "memory"})
+    return folder

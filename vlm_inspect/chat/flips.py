@@ -1,0 +1,250 @@
+"""What a change of the rule book would have made of the cases of its class: fused again from their records.
+
+The record holds maps, measurements and replies, so that limits, severities, removed rules and ignored boxes can be
+judged again without the parts. What it cannot tell is said: a rule in words that nobody was asked about, a measure that
+was not taken. A new reference changes the maps themselves; there the parts are measured again, where their files are
+still what they were.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from converters.digest import sha256_of
+from converters.errors import ConversionError
+from vlm_inspect.backends import load_backend
+from vlm_inspect.backends.backend import Reply, Request
+from vlm_inspect.chat.answer import probability_words
+from vlm_inspect.chat.corrections import Proposal
+from vlm_inspect.defects import lies_in
+from vlm_inspect.errors import InspectError, ParseError, StoreError
+from vlm_inspect.evidence import Evidence, Measurement
+from vlm_inspect.fusion import EVIDENCE_MODEL, Record, fuse
+from vlm_inspect.ignored import ignored_boxes, without_ignored
+from vlm_inspect.inspection import Inspection, Outcome
+from vlm_inspect.parsing import parse_verdict
+from vlm_inspect.rules import Rule, RuleBook
+from vlm_inspect.store.case import Case
+from vlm_inspect.store.case_store import CaseStore
+from vlm_inspect.store.listing import Filters
+from vlm_inspect.verdict import Verdict
+
+MOST_CASES = 500
+"""Most cases that are fused again, the newest first."""
+MOST_MEASURED = 12
+"""Most cases that are measured again for a new reference, the newest first."""
+
+
+@dataclass(frozen=True)
+class Flip:
+    """One case whose outcome the change would have turned."""
+
+    case_id: str
+    source: str
+    before: Outcome
+    now: Outcome
+    because: str
+
+
+@dataclass(frozen=True)
+class Flips:
+    """All that the change would have turned, and what cannot be told."""
+
+    compared: int
+    flips: tuple[Flip, ...]
+    own: Outcome | None
+    """Outcome of the case that is talked over, under the change; None: its record does not tell."""
+    untold: tuple[str, ...]
+    """One line for every case that the record does not decide."""
+
+
+def find_flips(
+    store: CaseStore, proposal: Proposal, case_id: str, progress: Callable[[str], None] = lambda step: None
+) -> Flips:
+    """Fuse the cases of the class again under a proposal.
+
+    Args:
+        store: where the cases are.
+        proposal: the change.
+        case_id: the case that is talked over.
+        progress: is told which case is at work.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    lines = store.list(Filters(class_name=proposal.old.class_name, limit=MOST_CASES))
+    flips: list[Flip] = []
+    untold: list[str] = []
+    compared = 0
+    own: Outcome | None = None
+    measured_again = _Measured(proposal.new) if proposal.kind == "reference" else None
+    for position, line in enumerate(lines):
+        progress(f"case {position + 1} of {len(lines)}")
+        try:
+            case = store.load(line.id)
+            if measured_again is not None and position >= MOST_MEASURED:
+                untold.append(f"{line.id}: not measured again; only the newest {MOST_MEASURED} are")
+                continue
+            before = _outcome_before(case, proposal.old)
+            now = measured_again.fuse(case) if measured_again is not None else fuse_again(case, proposal.new)
+        except (InspectError, ConversionError) as error:
+            untold.append(f"{line.id}: {' '.join(str(error).split())}")
+            continue
+        compared += 1
+        gaps = [] if proposal.kind == "reference" else list(_untold(case, proposal))
+        if gaps:
+            untold.append(f"{line.id}: {'; '.join(gaps)}")
+            continue
+        own = now.outcome if line.id == case_id else own
+        if before != now.outcome:
+            flips.append(Flip(line.id, Path(line.source).name, before, now.outcome, _because(now)))
+    return Flips(compared, tuple(flips), own, tuple(untold))
+
+
+def fuse_again(case: Case, book: RuleBook) -> Inspection:
+    """Return what the record of a case amounts to under another rule book.
+
+    Raises:
+        StoreError: the record is gone or damaged.
+    """
+    evidence = evidence_under(case, book)
+    record = replace(case.record, rules=book)
+    return fuse(_opinion(case, book, evidence), evidence, case.thresholds, record)
+
+
+def evidence_under(case: Case, book: RuleBook) -> Evidence:
+    """Return the recorded evidence under another rule book: what it ignores does not count, its limits decide."""
+    evidence, views = case.evidence, case.views
+    if book.ignore == case.rules.ignore:
+        maps, regions = evidence.maps, evidence.regions
+    else:
+        maps = tuple(without_ignored(one, ignored_boxes(one.view, views, book.ignore)) for one in evidence.maps)
+        regions = tuple(
+            region
+            for region in evidence.regions
+            if not lies_in(region.box_xyxyn, ignored_boxes(region.view, views, book.ignore))
+        )
+    measurements = tuple(_measured_under(rule, case) for rule in book.rules if rule.check is not None)
+    return replace(evidence, maps=maps, regions=regions, measurements=measurements)
+
+
+def _measured_under(rule: Rule, case: Case) -> Measurement:
+    """Hold the recorded value of a measure against a rule's limits."""
+    check = rule.check
+    if check is None:
+        raise ValueError(f"rule {rule.id!r} has no check")
+    found = _recorded(rule, case)
+    if found is None or found.value is None:
+        reason = "its measure was not taken when the part was inspected" if found is None else found.reason
+        return Measurement(rule.id, check.measure, None, "", None, reason)
+    low = check.min is not None and found.value < check.min
+    high = check.max is not None and found.value > check.max
+    limits = [f"{name} {bound:g}" for name, bound in (("min", check.min), ("max", check.max)) if bound is not None]
+    reason = f"{found.value:.4g} {found.unit} against {', '.join(limits)}"
+    return replace(found, rule_id=rule.id, passed=not (low or high), reason=reason)
+
+
+def _recorded(rule: Rule, case: Case) -> Measurement | None:
+    """Return the recorded measurement of the same measure and channel, of whatever rule."""
+    if rule.check is None:
+        return None
+    wanted = (rule.check.measure, rule.check.channel)
+    for one in case.evidence.measurements:
+        known = case.rules.rule(one.rule_id)
+        if known is not None and known.check is not None and (known.check.measure, known.check.channel) == wanted:
+            return one
+    return None
+
+
+def _opinion(case: Case, book: RuleBook, evidence: Evidence) -> Verdict | ParseError:
+    replies: Sequence[Reply] = case.replies
+    if case.inspection.model == EVIDENCE_MODEL:
+        request = Request((), {}, case.views, book, evidence, case.question, "")
+        replies = load_backend(EVIDENCE_MODEL).generate(request)
+    try:
+        return parse_verdict(replies, book, case.views, question=case.question)
+    except ParseError as failure:
+        return failure
+
+
+def _outcome_before(case: Case, old: RuleBook) -> Outcome:
+    """Return the outcome under the rules of now; the recorded one where the case was inspected by them."""
+    same = case.rules.model_dump() == old.model_dump()
+    return case.inspection.outcome if same else fuse_again(case, old).outcome
+
+
+def _untold(case: Case, proposal: Proposal) -> Iterator[str]:
+    """Yield what the record cannot tell of a change."""
+    for rule in proposal.new.rules:
+        if proposal.old.rule(rule.id) == rule:
+            continue
+        if rule.check is not None:
+            if _recorded(rule, case) is None:
+                yield f"{rule.check.measure} was not measured when it was inspected"
+        elif case.inspection.model != EVIDENCE_MODEL:
+            asked = case.rules.rule(rule.id)
+            if asked is None or asked.text != rule.text:
+                yield f"{case.inspection.model} was not asked about rule {rule.id} in these words"
+
+
+def _because(inspection: Inspection) -> str:
+    failed = [f"{row.id}: {row.reason}" for row in inspection.rules if row.status == "fail"]
+    told = failed or list(inspection.review_reasons) or [f"P(anomalous) {probability_words(inspection.score)}"]
+    return told[0]
+
+
+class _Measured:
+    """Measures parts again with the references of another rule book."""
+
+    def __init__(self, book: RuleBook) -> None:
+        self._book = book
+        self._inspectors: dict[str, Any] = {}
+
+    def fuse(self, case: Case) -> Inspection:
+        """Return what a case amounts to when its part is measured against the references.
+
+        Raises:
+            InspectError, ConversionError: its file is gone or another one, or it cannot be measured.
+        """
+        if not case.source.exists() or sha256_of(case.source) != case.inspection.provenance.input_sha256:
+            raise StoreError(f"{case.source.name} is gone or has changed since, so that it cannot be measured again")
+        inspector = self._inspector(case)
+        prepared = inspector.prepare(case.source, case.question)
+        model = case.inspection.model
+        replies: Sequence[Reply] = case.replies
+        if model == EVIDENCE_MODEL:
+            replies = inspector.backend.generate(prepared.request)
+        opinion: Verdict | ParseError
+        try:
+            opinion = parse_verdict(replies, self._book, prepared.views, question=case.question)
+        except ParseError as failure:
+            opinion = failure
+        told = case.inspection
+        record = Record(
+            self._book, prepared.views, model, told.localizer, told.usage, prepared.provenance, case.question
+        )
+        return fuse(opinion, prepared.evidence, case.thresholds, record)
+
+    def _inspector(self, case: Case) -> Any:
+        from vlm_inspect.inspector import Inspector
+        from vlm_inspect.localization import LocalizerOptions, load_localizer
+        from vlm_inspect.rules import resolve_references
+
+        settings = case.settings
+        name = str(settings.get("localizer") or "auto")
+        if name == "auto":
+            name = "none" if case.inspection.localizer == "none" else "memory"
+        if name not in self._inspectors:
+            checkpoint = settings.get("checkpoint")
+            options = LocalizerOptions(
+                backbone=str(settings.get("backbone") or LocalizerOptions.backbone),
+                clip=settings.get("clip"),
+                checkpoint=None if checkpoint is None else Path(str(settings.get("folder", "."))) / checkpoint,
+            )
+            self._inspectors[name] = Inspector(
+                rules=self._book,
+                references=tuple(resolve_references(self._book)),
+                localizer=load_localizer(name, options),
+            )
+        return self._inspectors[name]

@@ -1,0 +1,134 @@
+"""`vlm-inspect chat`: inspect a part, or take up a kept case, and talk it over."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vlm_inspect.commands.inspecting import inspector_options, make_inspector
+from vlm_inspect.commands.options import PATH, common, progress
+from vlm_inspect.commands.storing import open_store, store_option
+
+if TYPE_CHECKING:
+    from vlm_inspect.backends.backend import Backend
+    from vlm_inspect.chat.screen import Screen
+    from vlm_inspect.store import Case, CaseStore
+
+_CASE_ID = re.compile(r"[0-9]{8}(-[0-9a-f-]*)?")
+_NOT_KEPT = ("target", "store", "keep_input", "pictures", "quiet", "debug")
+"""Options that say nothing of how a part is inspected; a store's URL may hold a password."""
+NO_ANSWER = 2
+"""Exit code where a script's question got no answer."""
+
+
+@click.command()
+@click.argument("target", metavar="[SOURCE | CASE_ID]", required=False)
+@inspector_options
+@click.option("--question", help="A question about the part, answered with the inspection.")
+@click.option(
+    "--as",
+    "as_kind",
+    type=click.Choice(["image", "point_cloud", "video", "series"]),
+    help="What SOURCE is, where its content does not tell.",
+)
+@click.option("--keep-input", is_flag=True, help="Keep the bytes of SOURCE with the case.")
+@click.option("--pictures", type=PATH, metavar="FOLDER", help="Where pictures go; default: the user's cache folder.")
+@store_option
+@common
+def chat(target: str | None, **options: Any) -> int:
+    """Inspect SOURCE and talk about it, or take up the case CASE_ID; without either, the newest case.
+
+    Questions may be piped in, one a line; /help lists the commands that correct an inspection.
+
+    \b
+    Example:
+      vlm-inspect chat part.ply --rules rules/screw.yaml
+      echo "where, and how big?" | vlm-inspect chat 20260314-092600-1a2b
+    """
+    from vlm_inspect.chat.dialogue import Dialogue
+    from vlm_inspect.chat.screen import open_screen
+    from vlm_inspect.chat.session import Session
+
+    with open_store(options["store"], create=target is not None and Path(target).exists()) as store:
+        screen = open_screen(_history_file(), quiet=options["quiet"])
+        case, backend = _open_case(store, target, options)
+        dialogue = Dialogue(
+            case, store, backend=backend, rules_path=_rules_path(case, options), timeout_s=options["timeout_s"]
+        )
+        session = Session(dialogue, screen, options["pictures"] or _pictures_folder(case.id))
+        _greet(session.dialogue, screen)
+        session.run()
+    return NO_ANSWER if session.failures and not screen.interactive else 0
+
+
+def _open_case(store: "CaseStore", target: str | None, options: dict[str, Any]) -> "tuple[Case, Backend]":
+    from vlm_inspect.backends import load_backend
+    from vlm_inspect.errors import StoreError
+    from vlm_inspect.store import Filters
+
+    is_id = target is not None and not Path(target).exists() and _CASE_ID.fullmatch(target)
+    if target is not None and not is_id:
+        return _inspect(store, Path(target), options)
+    if target is None:
+        newest = store.list(Filters(limit=1))
+        if not newest:
+            raise StoreError("the store holds no case yet; name a part: vlm-inspect chat PART --rules RULES.yaml")
+        target = newest[0].id
+    backend = load_backend(options["model"], base_url=options["base_url"], timeout_s=options["timeout_s"])
+    return store.load(target), backend
+
+
+def _inspect(store: "CaseStore", source: Path, options: dict[str, Any]) -> "tuple[Case, Backend]":
+    with progress(quiet=options["quiet"]) as say:
+        say("starting")
+        inspector = make_inspector(options)
+        examination = inspector.examine(source, options["question"], as_kind=options["as_kind"], progress=say)
+        say("keeping the case")
+        case_id = store.save(examination, source, keep_input=options["keep_input"], settings=_settings(options))
+    return store.load(case_id), inspector.backend
+
+
+def _settings(options: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+    for name in _NOT_KEPT:
+        kept.pop(name, None)
+    if "@" in (kept["base_url"] or ""):
+        del kept["base_url"]  # it names a user, and a password
+    return {**kept, "references": list(options["references"]), "folder": str(Path.cwd())}
+
+
+def _rules_path(case: "Case", options: dict[str, Any]) -> Path | None:
+    """Return the rule book that corrections change: the named one, else that of the inspection, where it is there."""
+    if options["rules_path"]:
+        return Path(options["rules_path"])
+    named = case.settings.get("rules_path")
+    if not named:
+        return None
+    path = Path(str(case.settings.get("folder", "."))) / str(named)
+    return path if path.is_file() else None
+
+
+def _greet(dialogue: Any, screen: "Screen") -> None:
+    from vlm_inspect.report.wording import OUTCOME_MEANING, plain_line, score_words
+
+    case = dialogue.case
+    told = case.inspection
+    screen.aside(f"case {case.id}: {plain_line(case.source.name)}, {plain_line(case.rules.class_name)}")
+    screen.aside(f"{told.outcome}  {score_words(told)}: {OUTCOME_MEANING[told.outcome]}")
+    screen.aside(f"talking with {dialogue.model}; /help lists the commands")
+
+
+def _history_file() -> Path | None:
+    from platformdirs import user_data_path
+
+    try:
+        return user_data_path("vlm-inspect", appauthor=False, ensure_exists=True) / "chat_history"
+    except OSError:
+        return None  # a home that cannot be written: lines are not remembered
+
+
+def _pictures_folder(case_id: str) -> Path:
+    from platformdirs import user_cache_path
+
+    return user_cache_path("vlm-inspect", appauthor=False) / "pictures" / case_id
