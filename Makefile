@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test demo test lint bench clean
+.PHONY: help install install-test demo test lint bench dapo-mini clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -43,6 +43,16 @@ bench: install-test  ## the measurements behind docs/results.md (slow; needs ../
 	$(BIN)/python -m benchmarks.projection
 	$(BIN)/python -m benchmarks.video_memory
 	$(BIN)/python -m benchmarks.reference_memory
+	$(BIN)/python -m benchmarks.zero_shot dapo-mini rarity
+	$(BIN)/python -m benchmarks.localizers
+	$(BIN)/python -m benchmarks.dapo_memory
+	$(BIN)/python -m benchmarks.pixel_metrics
+	$(BIN)/python -m benchmarks.bench_concurrency
+
+dapo-mini: install-test  ## train dapo-mini again (an hour; needs DeepPCB in ../shared/data/deeppcb)
+	$(PIP) -e '.[surfaces]'
+	$(BIN)/python -m vlm_inspect.training.dapo_mini --boards $${VLM_INSPECT_DATA:-../shared/data}/deeppcb \
+	    --out dapo_mini.safetensors --processes 2
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache

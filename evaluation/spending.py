@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from evaluation.plan import Task
 from evaluation.record import ItemRecord
 from evaluation.settings import Limits, Price
 from vlm_inspect.backends.backend import Reply, Request
@@ -90,3 +91,11 @@ def estimate_tokens(request: Request) -> int:
             is_picture = not isinstance(block, str) and block.get("type") == "image_url"
             total += _TOKENS_A_PICTURE if is_picture else len(text) // _CHARACTERS_A_TOKEN
     return total
+
+
+def estimate_tokens_of_task(task: Task) -> int:
+    """Return about how many tokens a task takes whose request is made elsewhere: a picture each for it and a reference.
+
+    Views and words that the prompt adds are not known here; the first reply tells.
+    """
+    return _TOKENS_OF_ANSWER + _TOKENS_A_PICTURE * (1 + len(task.references))

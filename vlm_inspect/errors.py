@@ -8,6 +8,8 @@ InspectError
 ├── TrainingError          training data, or a training run, cannot be used
 ├── PromptError            a template is wrong, or a variable of it is missing
 ├── BackendError           a model cannot be reached, or rejects the request
+│   └── ToolsRefusedError  it takes no tools
+├── ToolError              the model called a tool wrongly (tools/result.py); CommandError: a person a command of the chat
 ├── ParseError             a reply carries no verdict; `reply_text` holds it
 ├── CalibrationError       a calibration file does not fit, or too few samples
 ├── StoreError             the store of cases cannot be used, or a case is not in it
