@@ -106,7 +106,7 @@ def _model_lines(report: "ModelReport") -> Iterator[tuple[str, str]]:
     yield "reachable", "yes"
     yield "sees pictures", f"{_word(report.sees_pictures)} ({report.discs_read} test pictures read)"
     yield "pictures a request", f"{report.pictures} told apart" if report.sees_pictures else "not asked"
-    yield "JSON", _word(report.json) + (f", held to it by {report.form}" if report.form else "")
+    yield "JSON", _word(report.json) + (f", held to it by {report.form}" if report.form and report.json else "")
     yield "token probabilities", _word(report.token_probabilities) if report.sees_pictures else "not asked"
     yield "several answers a call", _word(report.several_answers)
     yield "tools", _word(report.tools)

@@ -1,7 +1,7 @@
 """Several answers to one request -> one verdict: the majority, its share, and what they disagree on."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from vlm_inspect.errors import ParseError
@@ -29,10 +29,19 @@ def combine(verdicts: Sequence[Verdict], failures: Sequence[ParseError] = (), od
         first,
         probability=sum(odds) / len(odds) if len(odds) == total else _probability(verdicts, share, total),
         rules=_majority_rules(verdicts, first),
-        warnings=tuple(dict.fromkeys(warning for verdict in verdicts for warning in verdict.warnings)),
+        warnings=tuple(dict.fromkeys([*(w for verdict in verdicts for w in verdict.warnings), *_sameness(verdicts)])),
         doubts=_doubts(verdicts, failures, len(side), total),
         samples=total,
     )
+
+
+def _sameness(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """Say where the answers are one answer, repeated: their agreement is then no evidence."""
+    if len(verdicts) > 1 and all(one == verdicts[0] for one in verdicts):
+        yield (
+            f"the model's {len(verdicts)} answers are the same word for word: it seems to answer without chance, so "
+            "their agreement says nothing"
+        )
 
 
 def _probability(verdicts: Sequence[Verdict], share: float, total: int) -> float | None:
