@@ -9,7 +9,8 @@ InspectError
 ├── PromptError            a template is wrong, or a variable of it is missing
 ├── BackendError           a model cannot be reached, or rejects the request
 │   └── ToolsRefusedError  it takes no tools
-├── ToolError              the model called a tool wrongly (tools/result.py); CommandError: a person a command of the chat
+├── ToolError              the model called a tool wrongly (tools/result.py)
+├── CommandError           a person called a command of the chat wrongly (chat/commands.py)
 ├── ParseError             a reply carries no verdict; `reply_text` holds it
 ├── CalibrationError       a calibration file does not fit, or too few samples
 ├── StoreError             the store of cases cannot be used, or a case is not in it

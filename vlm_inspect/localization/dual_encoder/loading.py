@@ -57,7 +57,8 @@ def find_folder(name: str) -> Path:
         example = example_id()
         raise LocalizerError(
             f"no CLIP weights at {name!r}: not a folder, and not in the hub's cache; on a machine with a network run "
-            f"'hf download {example} --local-dir FOLDER' once, then pass --clip FOLDER"
+            f"'hf download {example} --local-dir FOLDER' once, then pass --clip FOLDER; without --clip the memory, or "
+            "dapo-mini, makes the heatmaps"
         )
     return cached
 
