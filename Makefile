@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test demo test lint bench dapo-mini clean
+.PHONY: help install install-test demo test lint bench results dapo-mini clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ bench: install-test  ## the measurements behind docs/results.md (slow; needs ../
 	$(BIN)/python -m benchmarks.dapo_memory
 	$(BIN)/python -m benchmarks.pixel_metrics
 	$(BIN)/python -m benchmarks.bench_concurrency
+
+results: install-test  ## the offline default on real data with 0, 1, 4 and 16 references (an hour)
+	$(BIN)/python -m benchmarks.real_results
 
 dapo-mini: install-test  ## train dapo-mini again (an hour; needs DeepPCB in ../shared/data/deeppcb)
 	$(PIP) -e '.[surfaces]'

@@ -6,10 +6,11 @@ records  = Runner(plan, examiner, journal, ...).run()  runner.py
 results  = build_results(plan, records, ...)           results.py
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,6 +27,7 @@ from evaluation.journal import Journal, open_journal
 from evaluation.plan import Plan, check_checkpoint, check_leaks, load_rule_books, make_plan
 from evaluation.record import ItemRecord
 from evaluation.reply_cache import ReplyCache
+from evaluation.report import write_report
 from evaluation.results import build_results, write_results
 from evaluation.runner import Runner, is_local
 from evaluation.settings import Limits, Price, Settings
@@ -39,6 +41,9 @@ from vlm_inspect.inspector import ANY_PART, Inspector
 from vlm_inspect.localization.localizer import Localizer
 from vlm_inspect.prompting import PromptLimits
 from vlm_inspect.report.wording import plain_line
+
+if TYPE_CHECKING:
+    from evaluation.ray_engine import Workers
 
 _AT_ONCE = 8
 """Requests in flight over a network, where nobody says otherwise."""
@@ -59,6 +64,8 @@ class Bench:
     checks: Mapping[str, Any]
     prompt_limits: PromptLimits
     own_price: Price | None
+    inspector_options: Mapping[str, Any]
+    """What model and localizer were made of."""
 
     @property
     def examiner(self) -> Examiner:
@@ -126,6 +133,9 @@ def prepare_bench(dataset: Dataset, options: Mapping[str, Any]) -> Bench:
     Raises:
         InspectError: see `run_bench`.
     """
+    from vlm_inspect.commands.inspecting import make_inspector
+
+    _check_engine(options)
     names = [category.name for category in dataset.categories]
     books = load_rule_books(options["rules_dir"], names) if options["rules_dir"] else {}
     if options["retry_failed"] and not options["resume"]:
@@ -141,13 +151,14 @@ def prepare_bench(dataset: Dataset, options: Mapping[str, Any]) -> Bench:
     checks: dict[str, Any] = {"references_compared_with_scored_files": check_leaks(plan), "leaks": 0}
     if options["checkpoint"]:
         checks["scored_pictures_trained_on"] = check_checkpoint(plan, options["checkpoint"], force=options["force"])
-    inspector = _prototype(plan, options)
+    given = _inspector_options(plan, options)
+    inspector = make_inspector(given)
     limits = _limits(options, inspector.backend)
     eyes = inspector.eyes
     thresholds = _thresholds(plan, options["calibration_path"], "none" if eyes is None else eyes.name)
     settings = _settings(plan, options, inspector)
     return Bench(
-        plan, settings, limits, inspector.backend, eyes, thresholds, checks, inspector.limits, options["price"]
+        plan, settings, limits, inspector.backend, eyes, thresholds, checks, inspector.limits, options["price"], given
     )
 
 
@@ -180,10 +191,11 @@ def carry_out(
     cache = ReplyCache(_cache_folder(options["cache"]))
     board = Board(bench.plan, Spending(limits, known.values()), quiet=options["quiet"])
     board.recall(known.values())
-    runner = Runner(bench.plan, bench.examiner, journal, files, cache, limits, board.add)
     try:
-        with board:
-            records = runner.run()
+        with _engine(bench, options, len(bench.plan.tasks) - len(known)) as workers, board:
+            if workers is not None:
+                limits = replace(limits, concurrency=workers.at_once)
+            records = Runner(bench.plan, bench.examiner, journal, files, cache, limits, board.add, workers).run()
     finally:
         cache.close()
     worst: list[ItemRecord] = []
@@ -201,6 +213,7 @@ def carry_out(
         worst=[one for one in worst if (out / "previews" / f"{one.preview}.jpg").is_file()],
     )
     write_results(out, document, bench.plan, records)
+    write_report(out)
     return document
 
 
@@ -209,9 +222,8 @@ def _asks(dataset: Dataset, model: str) -> bool:
     return bool(dataset.questions) and model.strip() != "evidence"
 
 
-def _prototype(plan: Plan, options: Mapping[str, Any]) -> Inspector:
-    """Return an inspector with the model and the localizer of all classes."""
-    from vlm_inspect.commands.inspecting import make_inspector
+def _inspector_options(plan: Plan, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of an inspector with the model and the localizer of all classes."""
     from vlm_inspect.localization import AUTO, default_localizer
 
     name = options["localizer"]
@@ -220,7 +232,41 @@ def _prototype(plan: Plan, options: Mapping[str, Any]) -> Inspector:
     if plan.asks_questions:
         name = "none"  # the question is asked as it stands, without evidence
     alone = {"rules_path": None, "references": (), "calibration_path": None, "localizer": name}
-    return make_inspector({**options, **alone})
+    return {**options, **alone}
+
+
+def _check_engine(options: Mapping[str, Any]) -> None:
+    """Refuse an engine that is not installed, and an address that nothing reads."""
+    from evaluation.ray_engine import check_installed
+
+    if options.get("engine") == "ray":
+        check_installed()
+    elif options.get("ray_address"):
+        raise RunError("--ray-address belongs to --engine ray")
+
+
+@contextmanager
+def _engine(bench: Bench, options: Mapping[str, Any], items: int) -> "Iterator[Workers | None]":
+    """Give the workers that examine so many items; None where this process does."""
+    from evaluation.ray_engine import Recipe, open_workers
+
+    if bench.limits.engine == "local" or not items:
+        yield None
+        return
+    recipe = Recipe(
+        options=bench.inspector_options,
+        rules=bench.plan.rules,
+        thresholds=bench.thresholds,
+        template=bench.settings.template,
+        samples=bench.settings.samples,
+        price=bench.own_price,
+        server=bench.settings.server,
+        folder=Path.cwd(),
+    )
+    with open_workers(
+        recipe, address=options["ray_address"], concurrency=options["concurrency"], items=items
+    ) as workers:
+        yield workers
 
 
 def _limits(options: Mapping[str, Any], backend: Backend) -> Limits:
@@ -235,6 +281,7 @@ def _limits(options: Mapping[str, Any], backend: Backend) -> Limits:
         budget_usd=options["budget_usd"],
         price=price,
         keep_maps=options["keep_maps"],
+        engine=options.get("engine") or "local",
     )
 
 

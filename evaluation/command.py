@@ -97,6 +97,22 @@ def _price(context: click.Context, parameter: click.Parameter, value: str | None
     metavar="DIR|off",
     help="Where replies are kept for later runs. Default: the user's cache folder.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where items are examined: in this process, or one by one by the workers of a Ray cluster, one a core, or a "
+    "GPU where --device asks for it. The machines need the same vlm-inspect, the files at the same paths and the keys "
+    "in their environment. With ray, hf: models answer without batches, --cache is not used, and --concurrency is "
+    "that of items, by default one a worker.",
+)
+@click.option(
+    "--ray-address",
+    metavar="HOST:PORT",
+    help="Ray cluster of --engine ray; one that asks for a token takes it from RAY_AUTH_TOKEN, with "
+    "RAY_AUTH_MODE=token. Default: one that is started on this machine, and ends with the run.",
+)
 @click.option("--force", is_flag=True, help="Score pictures that --checkpoint was trained on, too.")
 @model_options
 @common

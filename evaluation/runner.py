@@ -6,7 +6,8 @@ conclude  in the same few threads: parse, fuse
 keep      map and preview to disk, then one transaction     item_files.py, journal.py
 
 A model that takes several requests at once (`generate_batch`) is asked in batches. What is prepared and waits is
-bounded, so that a slow server does not fill the memory with maps.
+bounded, so that a slow server does not fill the memory with maps. With an `elsewhere`, an item is prepared, asked and
+concluded there, as a whole, and kept here.
 """
 
 import asyncio
@@ -28,8 +29,8 @@ from evaluation.previews import worst_of
 from evaluation.record import ItemRecord
 from evaluation.reply_cache import ReplyCache, key_of_request
 from evaluation.settings import Limits
-from evaluation.spending import Spending, cost_of, estimate_tokens
-from evaluation.token_rate import TokenRate
+from evaluation.spending import Spending, cost_of, estimate_tokens, estimate_tokens_of_task
+from evaluation.token_rate import Reservation, TokenRate
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.errors import BackendError, InspectWarning
 
@@ -48,6 +49,19 @@ class BatchBackend(Protocol):
         ...
 
 
+class Elsewhere(Protocol):
+    """Examines whole tasks in other processes, or on other machines."""
+
+    @property
+    def at_once(self) -> int:
+        """Most tasks in flight."""
+        ...
+
+    async def examine(self, task: Task) -> Result:
+        """Return the result of a task; raises BackendError for this one alone, another InspectError for all."""
+        ...
+
+
 @dataclass
 class Runner:
     """Carries out the tasks of a plan that the journal does not have yet.
@@ -60,6 +74,7 @@ class Runner:
         cache: where replies are looked up first.
         limits: how fast and how dear.
         watch: told every record as it is journalled.
+        elsewhere: where tasks are examined; None: here. The cache is of no use to it.
     """
 
     plan: Plan
@@ -69,6 +84,7 @@ class Runner:
     cache: ReplyCache
     limits: Limits = field(default_factory=Limits)
     watch: Watch = lambda record: None
+    elsewhere: Elsewhere | None = None
 
     def run(self) -> dict[str, ItemRecord]:
         """Return the records of all tasks, those of earlier sessions included.
@@ -107,8 +123,11 @@ class _Session:
         self._fatal: BaseException | None = None
         self._stopped: str | None = None
         limits, backend = runner.limits, runner.examiner.backend
-        self._batch = limits.concurrency if isinstance(backend, BatchBackend) else 1
-        asked_at_once = 1 if isinstance(backend, BatchBackend) else limits.concurrency
+        in_batches = isinstance(backend, BatchBackend) and runner.elsewhere is None
+        self._batch = limits.concurrency if in_batches else 1
+        asked_at_once = 1 if in_batches else limits.concurrency
+        if runner.elsewhere is not None:
+            asked_at_once = runner.elsewhere.at_once
         self._model = backend.name
         hands = _hand_count(self.pending, local=is_local(self._model))
         self._hands = ThreadPoolExecutor(hands, "prepare")
@@ -155,15 +174,11 @@ class _Session:
 
     async def _do(self, group: Sequence[Task], prepared: asyncio.Event) -> None:
         try:
-            first = await self._prepare(group[0])
-            prepared.set()
-            ready = [first, *[await self._prepare(task) for task in group[1:]]]
-            asked = [one for one in ready if isinstance(one, Ready)]
-            for one in ready:
-                if isinstance(one, Result):
-                    self._keep(one)
-            for one, answered in zip(asked, await self._ask(asked) if asked else (), strict=True):
-                await self._conclude(one, answered)
+            if self.runner.elsewhere is None:
+                await self._do_here(group, prepared)
+            else:
+                prepared.set()
+                await self._do_there(group[0], self.runner.elsewhere)
             category = group[0].category
             if not self._left[category] and category not in self._closed:
                 self._closed.add(category)
@@ -177,6 +192,41 @@ class _Session:
         finally:
             prepared.set()
             self._room.release()
+
+    async def _do_here(self, group: Sequence[Task], prepared: asyncio.Event) -> None:
+        first = await self._prepare(group[0])
+        prepared.set()
+        ready = [first, *[await self._prepare(task) for task in group[1:]]]
+        asked = [one for one in ready if isinstance(one, Ready)]
+        for one in ready:
+            if isinstance(one, Result):
+                self._keep(one)
+        for one, answered in zip(asked, await self._ask(asked) if asked else (), strict=True):
+            await self._conclude(one, answered)
+
+    async def _do_there(self, task: Task, elsewhere: Elsewhere) -> None:
+        async with self._may_ask:
+            taken = await self._reserve([estimate_tokens_of_task(task)])
+            try:
+                result = await elsewhere.examine(task)
+            except BackendError as error:
+                result = failed(task, "backend", error)
+            finally:
+                self._spending.end(1)
+            usage = result.record.usage
+            told = (usage.prompt_tokens, usage.completion_tokens, usage.cost_usd)
+            self._rate.settle(taken, (self._count_tokens(*told) if usage.calls else 0) or taken.tokens)
+        await self._in_hands(lambda: self.runner.files.save_map(result))
+        self._keep(result)
+
+    async def _reserve(self, estimates: Sequence[int]) -> Reservation:
+        """Wait until requests of about so many tokens may be sent, and note them as sent."""
+        estimate = sum(self._spending.tokens_of_next(one) for one in estimates)
+        if self._fatal is not None or self._may_not_go_on(estimate):
+            raise _NotAskedError
+        taken = await self._rate.reserve(estimate)
+        self._spending.begin(len(estimates))
+        return taken
 
     async def _prepare(self, task: Task) -> Ready | Result:
         return await self._in_hands(lambda: self.runner.examiner.prepare(task))
@@ -239,24 +289,21 @@ class _Session:
 
     async def _ask_model(self, group: Sequence[Ready]) -> "list[Answered | BackendError]":
         async with self._may_ask:
-            estimate = sum(self._spending.tokens_of_next(estimate_tokens(one.request)) for one in group)
-            if self._fatal is not None or self._may_not_go_on(estimate):
-                raise _NotAskedError
-            taken = await self._rate.reserve(estimate)
-            self._spending.begin(len(group))
+            taken = await self._reserve([estimate_tokens(one.request) for one in group])
             try:
                 loop = asyncio.get_running_loop()
                 answers = await loop.run_in_executor(self._mouths, self._generate, group)
             finally:
                 self._spending.end(len(group))
             total = sum(self._count(one.replies) for one in answers if isinstance(one, Answered))
-            self._rate.settle(taken, total or estimate)
+            self._rate.settle(taken, total or taken.tokens)
             return answers
 
     def _count(self, replies: Sequence[Reply]) -> int:
         """Count what replies cost, and return their tokens; a budget that cannot be watched stops the run."""
-        prompt_tokens, completion_tokens = _tokens(replies)
-        usd = cost_of(replies, self.runner.examiner.price)
+        return self._count_tokens(*_tokens(replies), cost_of(replies, self.runner.examiner.price))
+
+    def _count_tokens(self, prompt_tokens: int, completion_tokens: int, usd: float | None) -> int:
         self._spending.count(prompt_tokens, completion_tokens, usd)
         total = prompt_tokens + completion_tokens
         if self.runner.limits.budget_usd is not None and (usd is None or not total) and not is_local(self._model):

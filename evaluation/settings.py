@@ -6,7 +6,7 @@ under its own. `Limits` is the rest: how fast, how dear, how patient. They may d
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -99,6 +99,8 @@ class Limits:
     price: Price | None = None
     """The user's own, else that of the price tables; None: not known."""
     keep_maps: bool = False
+    engine: Literal["local", "ray"] = "local"
+    """Where items are examined: in this process, or by the workers of a Ray cluster."""
 
     def as_facts(self) -> dict[str, Any]:
         """Return them for the record."""
