@@ -2,8 +2,9 @@
 
     python -m benchmarks.real_results [--data DIR] [--out DIR] [--limit N] [--shots 0 1 4 16]
 
-Every row is a `vlm-inspect bench` run of the model `evidence`; its folder keeps report.html. Runs that are there are gone
-on with. Heatmap AUROC ranks by the heatmap alone: with fewer than two references the inspection itself says REVIEW, 0.5.
+Every row is a `vlm-inspect bench` run of the model `evidence`; its folder keeps report.html. Runs that are there are
+gone on with. Heatmap AUROC ranks by the heatmap alone: with fewer than two references the inspection itself says
+REVIEW, 0.5.
 """
 
 import argparse
