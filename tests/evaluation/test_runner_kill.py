@@ -88,7 +88,7 @@ def _run(
     """Run the command in a process; with `kill_after` it gets the signal once so many more requests came in."""
     context = multiprocessing.get_context("forkserver")  # imports once, and its children are free of our threads
     context.set_forkserver_preload(LIBRARIES)
-    process = context.Process(target=cli.main, args=(arguments,))
+    process = context.Process(target=_heed_interrupts_and_run, args=(arguments,))
     start = sum(model.asked.values()) if model is not None else 0
     process.start()
     if kill_after is not None and model is not None:
@@ -100,6 +100,11 @@ def _run(
     process.join(60)
     assert process.exitcode is not None
     return process.exitcode
+
+
+def _heed_interrupts_and_run(arguments: list[str]) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background of a shell ignores them
+    cli.main(arguments)
 
 
 def _done(out: Path) -> set[int]:
