@@ -7,7 +7,7 @@ import click
 
 from vlm_inspect.commands.inspecting import inspector_options, make_inspector
 from vlm_inspect.commands.options import PATH, GivenPath, common, progress
-from vlm_inspect.commands.storing import open_store, store_option
+from vlm_inspect.commands.storing import open_store, settings_of, store_option
 
 if TYPE_CHECKING:
     from vlm_inspect.inspector import Examination, Inspector
@@ -79,12 +79,7 @@ def ask(source: Path, **options: Any) -> int:
 
 
 def _save(examination: "Examination", source: Path, options: dict[str, Any]) -> None:
-    settings = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
-    for name in _NOT_KEPT:
-        settings.pop(name, None)
-    if "@" in (settings["base_url"] or ""):
-        del settings["base_url"]  # it names a user, and a password
-    settings["folder"] = str(Path.cwd())  # what relative paths are relative to
+    settings = settings_of(options, _NOT_KEPT)
     with open_store(options["store"], create=True) as store:
         case_id = store.save(examination, source, keep_input=options["keep_input"], settings=settings)
     click.echo(f"saved as case {case_id}", err=True)

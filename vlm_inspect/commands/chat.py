@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vlm_inspect.commands.inspecting import inspector_options, make_inspector
+from vlm_inspect.commands.inspecting import inspector_options, make_backend, make_inspector
 from vlm_inspect.commands.options import PATH, common, progress
-from vlm_inspect.commands.storing import open_store, store_option
+from vlm_inspect.commands.storing import open_store, settings_of, store_option
 
 if TYPE_CHECKING:
     from vlm_inspect.backends.backend import Backend
@@ -63,7 +63,6 @@ def chat(target: str | None, **options: Any) -> int:
 
 
 def _open_case(store: "CaseStore", target: str | None, options: dict[str, Any]) -> "tuple[Case, Backend]":
-    from vlm_inspect.backends import load_backend
     from vlm_inspect.errors import StoreError
     from vlm_inspect.store import Filters
 
@@ -75,7 +74,7 @@ def _open_case(store: "CaseStore", target: str | None, options: dict[str, Any]) 
         if not newest:
             raise StoreError("the store holds no case yet; name a part: vlm-inspect chat PART --rules RULES.yaml")
         target = newest[0].id
-    backend = load_backend(options["model"], base_url=options["base_url"], timeout_s=options["timeout_s"])
+    backend = make_backend(options)
     return store.load(target), backend
 
 
@@ -85,17 +84,10 @@ def _inspect(store: "CaseStore", source: Path, options: dict[str, Any]) -> "tupl
         inspector = make_inspector(options)
         examination = inspector.examine(source, options["question"], as_kind=options["as_kind"], progress=say)
         say("keeping the case")
-        case_id = store.save(examination, source, keep_input=options["keep_input"], settings=_settings(options))
+        case_id = store.save(
+            examination, source, keep_input=options["keep_input"], settings=settings_of(options, _NOT_KEPT)
+        )
     return store.load(case_id), inspector.backend
-
-
-def _settings(options: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
-    for name in _NOT_KEPT:
-        kept.pop(name, None)
-    if "@" in (kept["base_url"] or ""):
-        del kept["base_url"]  # it names a user, and a password
-    return {**kept, "references": list(options["references"]), "folder": str(Path.cwd())}
 
 
 def _rules_path(case: "Case", options: dict[str, Any]) -> Path | None:

@@ -10,6 +10,7 @@ from vlm_inspect.commands.options import PATH
 
 if TYPE_CHECKING:
     from vlm_inspect.backends import Placement
+    from vlm_inspect.backends.backend import Backend
     from vlm_inspect.inspector import Inspector
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -137,7 +138,6 @@ def _with(command: Command, options: Sequence[Callable[[Any], Any]]) -> Command:
 
 def make_inspector(options: dict[str, Any]) -> "Inspector":
     """Put the inspector together; every option that can be wrong is checked before the part is read."""
-    from vlm_inspect.backends import load_backend
     from vlm_inspect.inspector import ANY_PART, Inspector
     from vlm_inspect.localization import AUTO, LocalizerOptions, default_localizer, load_localizer
     from vlm_inspect.prompting import PromptLimits
@@ -146,12 +146,7 @@ def make_inspector(options: dict[str, Any]) -> "Inspector":
 
     rules = load_rules(options["rules_path"]) if options["rules_path"] else ANY_PART
     references = [*resolve_references(rules), *expand_references(options["references"])]
-    backend = load_backend(
-        options["model"],
-        base_url=options["base_url"],
-        timeout_s=options["timeout_s"],
-        placement=_placement(options),
-    )
+    backend = make_backend(options)
     name = options["localizer"]
     if name == AUTO:
         name = default_localizer(has_references=bool(references))
@@ -174,6 +169,18 @@ def make_inspector(options: dict[str, Any]) -> "Inspector":
     if options["calibration_path"]:
         inspector.thresholds = _thresholds(options["calibration_path"], inspector)
     return inspector
+
+
+def make_backend(options: dict[str, Any]) -> "Backend":
+    """Return the model that is asked for, loaded as the options say."""
+    from vlm_inspect.backends import load_backend
+
+    return load_backend(
+        options["model"],
+        base_url=options["base_url"],
+        timeout_s=options["timeout_s"],
+        placement=_placement(options),
+    )
 
 
 def _placement(options: dict[str, Any]) -> "Placement | None":
