@@ -16,7 +16,7 @@ import time
 import numpy as np
 
 from evaluation.metrics import PixelMetrics
-from tests.evaluation.plain_pixel_metrics import plain_aupro, synthetic
+from tests.evaluation.metrics.plain_pixel_metrics import plain_aupro, synthetic
 
 _BATCH = 5
 

@@ -40,11 +40,11 @@ class _Commands(click.Group):
 
 
 _ABOVE = {
-    "ablate": "evaluation.ablate_command",
-    "bench": "evaluation.command",
-    "compare": "evaluation.compare_command",
-    "option-order": "evaluation.option_order_command",
-    "rule-test": "evaluation.rule_test_command",
+    "ablate": "evaluation.ablation.command",
+    "bench": "evaluation.bench.command",
+    "compare": "evaluation.comparison.command",
+    "option-order": "evaluation.listening.option_order_command",
+    "rule-test": "evaluation.listening.rule_test_command",
 }
 
 

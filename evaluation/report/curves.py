@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.bench.record import ItemRecord
 from evaluation.metrics import fill_failures
 from evaluation.metrics.image import last_of_ties
-from evaluation.record import ItemRecord
-from evaluation.results import counted_scores
+from evaluation.scoring.results import counted_scores
 
 Point = tuple[float, float]
 BINS = 20

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from evaluation.calibration_error import ReliabilityBin, reliability_curve
-from evaluation.record import ItemRecord
+from evaluation.bench.record import ItemRecord
+from evaluation.metrics.calibration_error import ReliabilityBin, reliability_curve
 from evaluation.report.charts import Plot, round_ticks
 from evaluation.report.curves import BINS, curves_of, histogram, outline, probabilities
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from evaluation.bench.finished_run import FinishedRun, read_run
+from evaluation.bench.record import ItemRecord
 from evaluation.errors import RunError
-from evaluation.finished_run import FinishedRun, read_run
-from evaluation.record import ItemRecord
 from evaluation.report.charts import interval_bar
 from evaluation.report.figures import class_figures, latency_figure, reliability_figure
 from evaluation.report.mistakes import FIRST, defect_table, find_cases, rule_table

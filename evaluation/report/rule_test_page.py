@@ -7,7 +7,7 @@ from typing import Any
 
 from evaluation.errors import RunError
 from evaluation.report.page import RULE_TEST, fill_page, write_report
-from evaluation.results import RESULTS
+from evaluation.scoring.results import RESULTS
 from vlm_inspect.report.files import write_atomically
 
 PAGE = "rule_test.html"

@@ -1,0 +1,74 @@
+"""What `bench --dry-run` says: what was found, what would be asked and go wrong, before a token is spent."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from evaluation.bench.plan import Plan
+from evaluation.bench.settings import Limits, Settings
+from evaluation.datasets.summary import CategorySummary, DatasetSummary
+
+MOST_PROBLEMS = 20
+
+
+def describe_run(summary: DatasetSummary, plan: Plan, settings: Settings, limits: Limits) -> str:
+    """Return it as lines of text."""
+    return "\n".join([*_found(summary, plan), *_asked(plan, settings, limits), *_wrong(summary)])
+
+
+def describe_data(summary: DatasetSummary) -> str:
+    """Return what was found, as lines of text, for a run that cannot be planned."""
+    return "\n".join([*_found(summary, None), *_wrong(summary)])
+
+
+def _found(summary: DatasetSummary, plan: Plan | None) -> Iterator[str]:
+    yield f"{summary.name}: format {summary.format}, {len(summary.categories)} classes, {summary.root}"
+    if summary.note:
+        yield summary.note
+    for one in summary.categories:
+        yield f"  {one.name}: {', '.join(_counts(one, plan))}"
+
+
+def _counts(one: CategorySummary, plan: Plan | None) -> Iterator[str]:
+    yield f"{one.train} train"
+    if one.validation:
+        yield f"{one.validation} validation"
+    yield f"{one.test_normal} normal and {one.test_anomalous} anomalous to score"
+    if one.unlabelled:
+        yield f"{one.unlabelled} without label (not scored)"
+    if one.questions:
+        yield f"{one.questions} questions"
+    yield f"{one.masks} masks" if one.masks else "no masks"
+    if one.defects:
+        yield "defects " + " ".join(f"{name} ({count})" for name, count in one.defects)
+    chosen = () if plan is None else plan.references.get(one.name, ())
+    if chosen:
+        yield "references " + " ".join(item.id for item in chosen)
+    elif one.own_references:
+        yield f"{one.own_references} items bring their own references"
+    elif plan is not None:
+        yield "no references"
+    if plan is not None:
+        yield "with a rule book" if one.name in plan.with_rules else "no rule book"
+
+
+def _asked(plan: Plan, settings: Settings, limits: Limits) -> Iterator[str]:
+    what = "questions" if plan.asks_questions else "items"
+    at_most = f", at most {settings.limit} items a class" if settings.limit is not None else ""
+    yield f"would ask {settings.model} about {len(plan.tasks)} {what}{at_most}"
+    yield (
+        f"localizer {settings.localizer}, {settings.shots} references, seed {settings.seed}, "
+        f"template {settings.template}, {settings.samples} answers each, {limits.concurrency} at once"
+    )
+    yield "leak check: no reference is scored"
+
+
+def _wrong(summary: DatasetSummary) -> Iterator[str]:
+    if not summary.problems:
+        yield "no problems"
+        return
+    counted = Counter(problem.kind for problem in summary.problems)
+    yield "problems: " + ", ".join(f"{count} x {kind}" for kind, count in sorted(counted.items()))
+    for problem in summary.problems[:MOST_PROBLEMS]:
+        yield f"  {problem.message}"
+    if len(summary.problems) > MOST_PROBLEMS:
+        yield f"  and {len(summary.problems) - MOST_PROBLEMS} more"

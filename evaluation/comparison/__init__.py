@@ -1,0 +1,1 @@
+"""`vlm-inspect compare`: whether one run beats another on the same items."""

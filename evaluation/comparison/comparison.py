@@ -1,0 +1,267 @@
+"""Whether one run beats another on the same items: paired bootstrap, per class and on the mean, and what flipped.
+
+comparison = compare_runs(read_run(a), read_run(b))
+
+Both runs are resampled by the same counts, so what is hard for both cancels out. An item flips where one run puts it on
+the right side of its own threshold and the other does not.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from evaluation.bench.finished_run import FinishedRun
+from evaluation.bench.record import ItemRecord
+from evaluation.errors import RunError
+from evaluation.metrics import bootstrap, fill_failures
+from evaluation.metrics.bootstrap import Difference, Outcomes
+from evaluation.scoring.results import counted_scores
+
+_SHOWN = 3
+_ERRORS = frozenset({"miss_rate", "overkill_rate", "brier"})
+"""Metrics of which less is better."""
+
+
+@dataclass(frozen=True)
+class Flip:
+    """An item that one run judges right and the other wrong."""
+
+    id: str
+    category: str
+    label: str
+    better: str
+    """"a" or "b": the run that is right."""
+    scores: tuple[float | None, float | None]
+    outcomes: tuple[str | None, str | None]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One metric in both runs: of a class, or of the mean of classes."""
+
+    a: float
+    b: float
+    difference: Difference
+    """B minus A."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs, side by side."""
+
+    a: FinishedRun
+    b: FinishedRun
+    items: int
+    left_out: int
+    """Items that only one of the runs has; 0 unless common items were asked for."""
+    metrics: Mapping[str, Mapping[str, Compared | None]]
+    """metric -> class or "mean" -> values; None is n/a."""
+    flips: tuple[Flip, ...]
+
+    def as_document(self) -> dict[str, Any]:
+        """Return it as what `--json` writes."""
+        metrics = {
+            metric: {name: None if one is None else _told(one) for name, one in told.items()}
+            for metric, told in self.metrics.items()
+        }
+        return {
+            "a": {"folder": str(self.a.folder), "model": self.a.results["settings"].get("model")},
+            "b": {"folder": str(self.b.folder), "model": self.b.results["settings"].get("model")},
+            "items": self.items,
+            "left_out": self.left_out,
+            "differences": metrics,
+            "flips": [vars(one) for one in self.flips],
+        }
+
+
+def compare_runs(a: FinishedRun, b: FinishedRun, *, common: bool = False) -> Comparison:
+    """Compare two finished runs.
+
+    Args:
+        a: the run that the other is held against.
+        b: the other one.
+        common: compare the items that both have; else runs over different items are refused.
+
+    Raises:
+        RunError: the runs are over different items, or label them differently, or one asks questions and the other
+            does not.
+    """
+    if a.asks_questions != b.asks_questions:
+        raise RunError("one run scores images and the other answers questions; compare runs of one kind")
+    ours, theirs = ({record.id: record for record in run.records} for run in (a, b))
+    left_out = _check_items(a, b, ours, theirs, common=common)
+    ids = [name for name in ours if name in theirs]
+    pairs = [(ours[name], theirs[name]) for name in ids]
+    metrics = _answers(pairs) if a.asks_questions else _images(a, b, pairs)
+    flips = tuple(flip for pair in pairs if (flip := _flip(a, b, *pair)) is not None)
+    return Comparison(a, b, len(pairs), left_out, metrics, flips)
+
+
+def _check_items(
+    a: FinishedRun,
+    b: FinishedRun,
+    ours: Mapping[str, ItemRecord],
+    theirs: Mapping[str, ItemRecord],
+    *,
+    common: bool,
+) -> int:
+    """Return how many items only one of the runs has."""
+    odd = [name for name in (*ours, *theirs) if not (name in ours and name in theirs)]
+    both = [name for name in ours if name in theirs]
+    if not both:
+        raise RunError(f"{a.folder} and {b.folder} share no item; compare runs over the same data set")
+    if odd and not common:
+        examples = ", ".join(odd[:_SHOWN])
+        raise RunError(
+            f"{a.folder} and {b.folder} are over different items: {len(odd)} are in one alone, such as {examples}; "
+            f"--common compares the {len(both)} that both have"
+        )
+    for name in both:
+        one, other = ours[name], theirs[name]
+        if (one.label, one.category) != (other.label, other.category) or _answer(one) != _answer(other):
+            raise RunError(
+                f"{name} is labelled differently in the two runs; they are over different versions of the data"
+            )
+    return len(odd)
+
+
+def _answer(record: ItemRecord) -> str | None:
+    return None if record.question is None else record.question.answer
+
+
+def _images(
+    a: FinishedRun, b: FinishedRun, pairs: Sequence[tuple[ItemRecord, ItemRecord]]
+) -> dict[str, dict[str, Compared | None]]:
+    ranked, cut, likely = ([_outcomes(run, pairs, at, how) for at, run in enumerate((a, b))] for how in _VALUES)
+    wanted: dict[str, tuple[Callable[..., Any], list[dict[str, Outcomes]]]] = {
+        "image_auroc": (bootstrap.auroc, ranked),
+        "image_ap": (bootstrap.average_precision, ranked),
+        "image_f1_max": (bootstrap.f1_max, ranked),
+        "accuracy": (bootstrap.at_threshold("accuracy", 0.5), cut),
+        "balanced_accuracy": (bootstrap.at_threshold("balanced_accuracy", 0.5), cut),
+        "miss_rate": (bootstrap.at_threshold("miss", 0.5), cut),
+        "overkill_rate": (bootstrap.at_threshold("overkill", 0.5), cut),
+        "brier": (bootstrap.brier, likely),
+    }
+    found: dict[str, dict[str, Compared | None]] = {}
+    for metric, (function, (one, other)) in wanted.items():
+        told = bootstrap.compare(function, one, other, lower_is_better=metric in _ERRORS)
+        differences = {**told.classes, "mean": told.mean}
+        values = [_values(function, outcomes) for outcomes in (one, other)]
+        found[metric] = {
+            name: None if difference is None else Compared(values[0][name], values[1][name], difference)
+            for name, difference in differences.items()
+        }
+    return found
+
+
+def _outcomes(
+    run: FinishedRun,
+    pairs: Sequence[tuple[ItemRecord, ItemRecord]],
+    at: int,
+    how: Callable[[Sequence[ItemRecord], float], Any],
+) -> dict[str, Outcomes]:
+    """Return what the bootstrap resamples, by class; `how` turns the records of a class into numbers."""
+    by_class: dict[str, list[ItemRecord]] = {}
+    for pair in pairs:
+        by_class.setdefault(pair[at].category, []).append(pair[at])
+    return {
+        name: Outcomes.of([one.id for one in own], [one.anomalous for one in own], how(own, run.threshold(name)))
+        for name, own in by_class.items()
+    }
+
+
+def _likely(records: Sequence[ItemRecord], threshold: float) -> Any:
+    labels = [one.anomalous for one in records]
+    return fill_failures(labels, [one.counted_score for one in records], low=0.0, high=1.0)
+
+
+_VALUES: tuple[Callable[[Sequence[ItemRecord], float], Any], ...] = (
+    lambda records, threshold: counted_scores(records),
+    lambda records, threshold: np.where(counted_scores(records) >= threshold, 1.0, 0.0),
+    _likely,
+)
+"""For ranks, for a threshold (each class has its own, so scores become 0 and 1), and for probabilities."""
+
+
+def _values(function: Callable[..., Any], outcomes: Mapping[str, Outcomes]) -> dict[str, float]:
+    """Return a metric of every class that has both labels, and the mean of those."""
+    found = {
+        name: float(function(one.labels, one.scores, np.ones((1, one.labels.size)))[0])
+        for name, one in outcomes.items()
+        if one.has_both_labels
+    }
+    return {**found, "mean": float(np.mean(list(found.values())))} if found else found
+
+
+def _answers(pairs: Sequence[tuple[ItemRecord, ItemRecord]]) -> dict[str, dict[str, Compared | None]]:
+    """Return the share of right answers by subtask; the questions on one image are drawn together."""
+    groups: dict[str, list[tuple[ItemRecord, ItemRecord]]] = {}
+    for pair in pairs:
+        assert pair[0].question is not None
+        for name in (pair[0].question.subtask, "mean"):
+            groups.setdefault(name, []).append(pair)
+    return {"share_right": {name: _compare_answers(group) for name, group in groups.items()}}
+
+
+def _compare_answers(pairs: Sequence[tuple[ItemRecord, ItemRecord]]) -> Compared:
+    images = sorted({_image_of(one) for one, _ in pairs})
+    place = {image: at for at, image in enumerate(images)}
+    right, asked = np.zeros((2, len(images))), np.zeros(len(images))
+    for pair in pairs:
+        at = place[_image_of(pair[0])]
+        asked[at] += 1
+        for run, record in enumerate(pair):
+            right[run, at] += _is_right(record)
+    a, b = right.sum(axis=1) / asked.sum()
+    share = np.full(len(images), 1 / len(images))
+    counts = np.random.default_rng(0).multinomial(len(images), share, size=bootstrap.DRAWS)
+    drawn = (counts @ (right[1] - right[0])) / (counts @ asked)
+    low, high = np.quantile(drawn, [(1 - bootstrap.LEVEL) / 2, (1 + bootstrap.LEVEL) / 2])
+    better = float(np.mean(drawn > 0) + np.mean(drawn == 0) / 2)
+    return Compared(float(a), float(b), Difference(float(b - a), float(low), float(high), better))
+
+
+def _image_of(record: ItemRecord) -> str:
+    """Return the image that a question is about: its id is the image's, "#" and a number."""
+    return record.id.rpartition("#")[0] or record.id
+
+
+def _is_right(record: ItemRecord) -> bool:
+    return record.question is not None and record.question.chosen == record.question.answer
+
+
+def _flip(a: FinishedRun, b: FinishedRun, one: ItemRecord, other: ItemRecord) -> Flip | None:
+    right = [
+        _is_right(record) if record.question is not None else _is_caught(record, run.threshold(record.category))
+        for run, record in ((a, one), (b, other))
+    ]
+    if right[0] == right[1]:
+        return None
+    scores, outcomes = (one.counted_score, other.counted_score), (_outcome(one), _outcome(other))
+    return Flip(one.id, one.category, one.label, "a" if right[0] else "b", scores, outcomes)
+
+
+def _is_caught(record: ItemRecord, threshold: float) -> bool:
+    score = record.counted_score
+    return score is not None and (score >= threshold) == record.anomalous
+
+
+def _outcome(record: ItemRecord) -> str | None:
+    if record.failure is not None:
+        return "failed"
+    return record.outcome if record.question is None else record.question.chosen
+
+
+def _told(one: Compared) -> dict[str, float]:
+    difference = one.difference
+    return {
+        "a": one.a,
+        "b": one.b,
+        "difference": difference.value,
+        "low": difference.low,
+        "high": difference.high,
+        "share_b_better": difference.share,
+    }

@@ -1,0 +1,1 @@
+"""From the records and maps of a run to `results.json`: images, pixels, defect types."""

@@ -1,0 +1,161 @@
+"""`vlm-inspect ablate` against a scripted model on a real server: what each rung adds, and what it is worth."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from evaluation.ablation.rungs import RUNGS, make_rungs, write_rung
+from evaluation.errors import RunError
+from tests.backends.openai_server import Body, OpenAIServer, Response, answer
+from tests.evaluation.coloured_parts import coloured_parts, number_of
+from vlm_inspect import cli
+from vlm_inspect.prompting import load_template
+from vlm_inspect.rules import load_rules
+
+PARTS = 8
+BOOK = """
+class_name: coloured plate
+description: A plate of one colour.
+rules:
+  - {id: colour, text: The plate has an even number of red.}
+  - {id: bright, text: It is not black., severity: minor, check: {measure: brightness, min: 1}}
+defects: [odd colour]
+ignore: [[0.0, 0.0, 0.1, 0.1]]
+"""
+Ablate = Callable[..., tuple[int, str, str]]
+
+
+def words_of(body: Body) -> str:
+    return json.dumps([block.get("text", "picture") for message in body["messages"] for block in _blocks(message)])
+
+
+def _blocks(message: dict[str, Any]) -> list[dict[str, Any]]:
+    content = message["content"]
+    return [{"text": content}] if isinstance(content, str) else content
+
+
+def reads_rules(body: Body) -> Response:
+    """Finds the odd parts where it is told the rule, and calls everything normal where it is not."""
+    told = "even number of red" in words_of(body)
+    odd = told and bool(number_of(body) % 2)
+    return answer({"reasoning": "Seen.", "anomalous": odd, "probability": 0.9 if odd else 0.1})(body)
+
+
+@pytest.fixture
+def ablate(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ablate:
+    monkeypatch.setenv("VLM_INSPECT_CACHE", str(tmp_path / "cache"))
+    for name in ("VLM_INSPECT_MODEL", "OPENAI_BASE_URL", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    coloured_parts(tmp_path / "parts", PARTS)
+    (tmp_path / "books").mkdir()
+    (tmp_path / "books" / "parts.yaml").write_text(BOOK)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            cli.main(["ablate", str(tmp_path / "parts"), *map(str, arguments)])
+        out, err = capfd.readouterr()
+        return int(left.value.code or 0), out, err
+
+    return call
+
+
+def options(server: OpenAIServer, tmp_path: Path, *others: object) -> list[object]:
+    named = ["--base-url", server.base_url, "--shots", 1, "--localizer", "none", "--cache", "off"]
+    return ["--out", tmp_path / "ladder", "--rules-dir", tmp_path / "books", *named, *others]
+
+
+def test_the_rung_that_helps_is_told_from_those_that_do_not(ablate: Ablate, tmp_path: Path) -> None:
+    out = tmp_path / "ladder"
+    with OpenAIServer([reads_rules]) as server:
+        models = ["--model", "openai:one", "--model", "openai:two"]
+        code, told, err = ablate(*options(server, tmp_path, *models))
+        assert code == 0, err
+        assert len(server.requests) == 2 * 4 * PARTS
+    document = json.loads((out / "ablation.json").read_text())
+    assert list(document["left_out"]) == ["evidence"]
+    rows = {(row["model"], row["rung"]): row for row in document["rows"]}
+    assert list(rows) == [(m, r) for m in ("openai:one", "openai:two") for r in RUNGS[:-1]]
+    for model in ("openai:one", "openai:two"):
+        assert [rows[model, rung]["image_auroc"] for rung in RUNGS[:-1]] == [0.5, 0.5, 1.0, 1.0]
+        assert rows[model, "task"]["gain"] is None
+        assert rows[model, "class"]["gain"]["value"] == 0.0
+        assert rows[model, "rules"]["gain"]["low"] > 0.0
+        assert rows[model, "references"]["gain"]["share"] == 0.5
+        assert all(rows[model, rung]["tokens_an_item"] == 1007 for rung in RUNGS[:-1])
+    assert told.count("image_auroc") == 8
+    assert "image_auroc 1.0000" in told
+    page = (out / "ablation.html").read_text()
+    assert "more than chance" in page
+    assert f'<td class="number">{PARTS}</td></tr>' in page
+    assert "built-in" not in page
+    for row in document["rows"]:
+        assert (out / row["folder"] / "report.html").is_file()
+        assert json.loads((out / row["folder"] / "results.json").read_text())["categories"]["parts"]["n"] == PARTS
+
+
+def test_each_rung_asks_with_what_it_has_and_nothing_more(ablate: Ablate, tmp_path: Path) -> None:
+    with OpenAIServer([reads_rules]) as server:
+        code, _, err = ablate(*options(server, tmp_path, "--model", "openai:tiny", "--limit", 2, "--quiet"))
+        assert (code, err) == (0, "")
+        asked = [words_of(request.body) for request in server.requests]
+    rungs = [asked[at : at + 2] for at in range(0, 8, 2)]
+    marks = ("coloured plate", "even number of red", "Reference 1, normal", "What was measured", "brightness")
+    seen = [[all(mark in words for words in rung) for mark in marks] for rung in rungs]
+    none = [[all(mark not in words for words in rung) for mark in marks] for rung in rungs]
+    assert seen == [
+        [False, False, False, False, False],
+        [True, False, False, False, False],
+        [True, True, False, False, False],
+        [True, True, True, False, False],
+    ]
+    assert none == [[not one for one in rung] for rung in seen]
+
+
+def test_it_goes_on_where_it_stopped_and_refuses_what_it_cannot_do(ablate: Ablate, tmp_path: Path) -> None:
+    with OpenAIServer([reads_rules]) as server:
+        tight = ["--model", "openai:tiny", "--price", "1000/0", "--concurrency", 1]  # a dollar a request
+        code, out, err = ablate(*options(server, tmp_path, *tight, "--budget-usd", PARTS + 2.5))
+        assert (code, out) == (2, "")
+        assert "budget" in err
+        asked = len(server.requests)
+        assert asked == PARTS + 2
+        assert "is not empty" in ablate(*options(server, tmp_path, *tight))[2]
+        code, out, err = ablate(*options(server, tmp_path, *tight, "--resume", "--budget-usd", 1000))
+        assert code == 0, err
+        assert len(server.requests) == 4 * PARTS, "nothing was asked twice"
+        assert "1000.00 USD per 1000 items" in out
+        other = options(server, tmp_path / "new", "--model", "a:b", "--model", "c:d", "--price", "1/1")
+        assert "--price holds for one model" in ablate(*other)[2]
+    assert "evidence reads no prompt" in ablate("--out", tmp_path / "x", "--model", "evidence")[2]
+
+
+def test_the_ladder_of_a_template_is_written_down(tmp_path: Path) -> None:
+    (tmp_path / "book.yaml").write_text(BOOK)
+    book = load_rules(tmp_path / "book.yaml")
+    template = load_template("inspect")
+    rungs, left_out = make_rungs(template, {})
+    assert [rung.name for rung in rungs] == list(RUNGS)
+    assert left_out == {}
+    told = [write_rung(tmp_path / "out", rung, template, {"a/b": book}) for rung in rungs]
+    assert [one.get("shots") for one in told] == [0, 0, 0, None, None]
+    assert [one.get("localizer") for one in told] == ["none"] * 4 + [None]
+    assert told[0]["rules_dir"] is None
+    for one in told[1:]:
+        load_rules(one["rules_dir"] / "a_b.yaml")
+    assert load_template(told[4]["template"]).blocks == template.blocks
+    books = [yaml.safe_load((one["rules_dir"] / "a_b.yaml").read_text()) for one in told[1:]]
+    assert "rules" not in books[0]
+    assert [rule.get("check") for rule in books[1]["rules"]] == [None, None]
+    assert books[3]["rules"][1]["check"] == {"measure": "brightness", "min": 1.0}
+    assert books[3]["ignore"] == [[0.0, 0.0, 0.1, 0.1]]
+    rungs, left_out = make_rungs(load_template("benchmark"), {"references": "none given"})
+    assert [rung.name for rung in rungs] == ["task", "class", "rules"]
+    assert set(left_out) == {"references", "evidence"}
+    assert not rungs[-1].has("references")
+    with pytest.raises(RunError, match="two rungs"):
+        make_rungs(load_template("benchmark"), dict.fromkeys(RUNGS[1:], "no"))

@@ -1,0 +1,64 @@
+"""The page of a run in a real browser: no error on its console, every picture decodes, a phone need not scroll."""
+
+from pathlib import Path
+
+import pytest
+
+from evaluation.bench.plan import Task
+from evaluation.datasets.registry import read_dataset
+from evaluation.report import write_report
+from tests.evaluation.chromium import console_of, find_chromium, measure
+from tests.evaluation.datasets.data_folders import mvtec
+from tests.evaluation.finished_runs import failed, shade, write_run
+
+LONG = "x" * 400 + "/" + "Donaudampfschifffahrtsgesellschaft" * 12
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page with everything that could be too wide for a phone."""
+    find_chromium()
+    root = tmp_path_factory.mktemp("seen")
+
+    def said(task: Task) -> dict[str, object]:
+        if task.id.endswith("000.png") and task.item.anomalous:
+            return failed("backend", LONG)
+        words = {"reasoning": LONG, "defects": (LONG,), "reasons": (LONG,), "rules": {"a" * 64: "fail"}}
+        return {"score": shade(task), "preview_rgb": (200, 120, 40), **words}
+
+    write_run(root / "out", read_dataset(mvtec(root / "data", ["bottle", "c" * 60])), said, model=f"openai:{LONG}")
+    return write_report(root / "out")
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_pictures_decode_and_nothing_sticks_out(report: Path, tmp_path: Path, width: int) -> None:
+    told = measure(report, tmp_path, width)
+    assert told["inner"] == width
+    assert told["images"] == 8
+    assert told["undecoded"] == []
+    assert told["charts"] == 10
+    assert told["wide"] == []
+    assert told["scroll"] <= width
+
+
+def test_the_console_stays_empty(report: Path, tmp_path: Path) -> None:
+    assert console_of(report, tmp_path) == []
+
+
+def test_the_checks_can_fail(tmp_path: Path) -> None:
+    find_chromium()
+    broken = tmp_path / "broken.html"
+    policy = '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'">'
+    broken.write_text(
+        f"<!doctype html><head>{policy}</head><body><img src='data:image/png;base64,AAAA' alt='dead'>"
+        "<p class='long' style='width:900px'>too wide</p><script>no()</script></body>"
+    )
+    assert console_of(broken, tmp_path), "a script that the policy forbids is an error"
+    wide = tmp_path / "wide.html"
+    wide.write_text(
+        "<!doctype html><body><img src='data:image/png;base64,AAAA' alt='dead'><p style='width:900px'>wide</p></body>"
+    )
+    told = measure(wide, tmp_path, 390)
+    assert told["undecoded"] == ["dead"]
+    assert told["scroll"] > 390
+    assert "P" in told["wide"]
