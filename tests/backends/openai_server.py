@@ -12,6 +12,7 @@ the option, and takes no behaviour.
 import json
 import math
 import re
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -151,7 +152,12 @@ class OpenAIServer:
             def log_message(self, *args: object) -> None:
                 pass
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Http(ThreadingHTTPServer):
+            def handle_error(self, request: object, client_address: object) -> None:
+                if not isinstance(sys.exception(), ConnectionError):  # a client that was killed is no fault of ours
+                    super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+        self._http = Http(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
@@ -173,7 +179,11 @@ class OpenAIServer:
         self._http.server_close()
 
     def _serve(self, handler: BaseHTTPRequestHandler) -> None:
-        body = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
+        sent = handler.rfile.read(size := int(handler.headers["content-length"]))
+        if len(sent) < size:
+            handler.close_connection = True  # the client was killed while it asked
+            return
+        body = json.loads(sent)
         headers = {name.lower(): value for name, value in handler.headers.items()}
         with self._lock:
             self.requests.append(Recorded(handler.path, headers, body))

@@ -110,7 +110,7 @@ class Engine:
         if any(begun.cache.is_sliding) or not begun.cache.is_croppable:
             return None
         done = self._run([head], begun, length, whole=prompt, max_new_tokens=1)
-        return Prefix(head.ids, pictures, done.past_key_values)
+        return Prefix(head.ids, pictures, done.cache)
 
     def _decode(
         self, rows: Sequence[Prompt], prefix: Prefix | None, allowances: Sequence[Allowance], sampled: bool
@@ -164,7 +164,7 @@ class Engine:
             **self._pictures_after(rows, prefix, whole),
         }
         if prefix is not None:
-            inputs["past_key_values"] = share(prefix.cache, len(rows))
+            inputs["cache"] = share(prefix.cache, len(rows))
         if hasattr(self.model.base_model, "rope_deltas"):
             self.model.base_model.rope_deltas = None  # positions of another prompt's pictures
         with torch.inference_mode(), quiet():
