@@ -225,36 +225,70 @@ class Inspector:
             limits=self.limits,
         )
 
-    def _look_again(self, prepared: Prepared, first: Examination, progress: Progress) -> Examination:
-        """Ask again with enlargements; the second answer counts, and where there is none, there is no verdict."""
+    def second_look(self, prepared: Prepared, first: Examination) -> "Prepared | Examination":
+        """Return what is asked the second time, with enlargements.
+
+        Where nothing is, it is the first examination, with a note that says why.
+
+        Args:
+            prepared: from `prepare`, of an inspector that looks again.
+            first: what came of it.
+        """
         if self.backend.name == EVIDENCE_MODEL:
             return self._noted(first, "A second look changes nothing for the evidence model: it reads no picture.")
         began = time.perf_counter()
-        progress("looking closer")
         part, references = prepared.samples or (None, None)
         request = None
         if part is not None and references is not None:
             request = second_request(first.request, first.opinion, part, references, self.limits)
         if request is None:
             return self._noted(first, "There was no second look: nothing was found or named that could be enlarged.")
-        replies: tuple[Reply, ...] = ()
-        notes: tuple[str, ...] = ()
-        progress(f"asking {self.backend.name} again")
-        try:
-            replies = tuple(self.backend.generate(request, samples=self.samples))
-        except BackendError as error:  # the first answer is no longer good enough, and there is no other
-            notes = (f"The second look failed: {error}",)
-        again = replace(
-            prepared,
-            request=request,
-            provenance=prepared.provenance.model_copy(update={"prompt_sha256": request.prompt_sha256}),
-        )
-        elapsed_s = first.inspection.usage.latency_s - prepared.elapsed_s + time.perf_counter() - began
-        opinion = _read_opinion(replies, request)
+        provenance = prepared.provenance.model_copy(update={"prompt_sha256": request.prompt_sha256})
+        elapsed_s = first.inspection.usage.latency_s + time.perf_counter() - began
+        return replace(prepared, request=request, provenance=provenance, elapsed_s=elapsed_s, samples=None)
+
+    def conclude_again(
+        self,
+        again: Prepared,
+        first: Examination,
+        replies: Sequence[Reply],
+        asked_s: float,
+        *,
+        notes: tuple[str, ...] = (),
+    ) -> Examination:
+        """Turn the replies to a second look into the examination; without any there is no verdict.
+
+        Args:
+            again: from `second_look`.
+            first: what came of the first look; its answer is no longer good enough.
+            replies: what the model answered.
+            asked_s: how long that took in seconds.
+            notes: what else there is to say of how the replies came about.
+        """
+        opinion = _read_opinion(replies, again.request)
         notes += _change_of_mind(first.opinion, opinion)
-        second = self.conclude(again, replies, elapsed_s, earlier=first.replies, notes=notes)
-        passes = (Pass(first.request, first.replies, first.opinion), Pass(request, replies, second.opinion))
+        second = self.conclude(again, replies, asked_s, earlier=first.replies, notes=notes)
+        passes = (
+            Pass(first.request, first.replies, first.opinion),
+            Pass(again.request, tuple(replies), second.opinion),
+        )
         return replace(second, passes=passes)
+
+    def _look_again(self, prepared: Prepared, first: Examination, progress: Progress) -> Examination:
+        """Ask again with enlargements; the second answer counts."""
+        progress("looking closer")
+        again = self.second_look(prepared, first)
+        if isinstance(again, Examination):
+            return again
+        progress(f"asking {self.backend.name} again")
+        began = time.perf_counter()
+        replies: Sequence[Reply] = ()
+        notes: tuple[str, ...] = ()
+        try:
+            replies = self.backend.generate(again.request, samples=self.samples)
+        except BackendError as error:
+            notes = (f"The second look failed: {error}",)
+        return self.conclude_again(again, first, replies, time.perf_counter() - began, notes=notes)
 
     def _noted(self, first: Examination, note: str) -> Examination:
         record = replace(first.record, notes=(*first.record.notes, note))

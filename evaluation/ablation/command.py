@@ -9,8 +9,9 @@ import click
 from evaluation.bench.command import bench
 from vlm_inspect.commands.options import PATH
 
-_OWN = frozenset({"dataset", "out", "model", "dry_run", "calibration_path"})
-"""Parameters of `bench` that are other ones here; a calibration holds for one rule book, and each rung has its own."""
+_OWN = frozenset({"dataset", "out", "model", "dry_run", "calibration_path", "look_again"})
+"""Parameters of `bench` that are other ones here: a calibration holds for one rule book, and each rung has its own; to
+look again is a rung."""
 
 
 @click.command()
@@ -25,7 +26,7 @@ _OWN = frozenset({"dataset", "out", "model", "dry_run", "calibration_path"})
     help="A language model, as for bench; repeatable.",
 )
 def ablate(dataset: Path, out: Path, models: tuple[str, ...], **options: Any) -> int:
-    """Climb the prompt ladder on DATASET_DIR: task, + class, + rules, + references, + evidence.
+    """Climb the prompt ladder on DATASET_DIR: task, + class, + rules, + references, + evidence, + look again.
 
     Each rung is a bench run over the same items. Writes OUT/ablation.json and OUT/ablation.html, and the runs with
     their reports below OUT. The other options are those of bench; --budget-usd is for all rungs together.

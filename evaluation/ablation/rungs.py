@@ -5,6 +5,7 @@ class        + name, description and defect words of the class
 rules        + what normal means, as words
 references   + pictures of normal parts
 evidence     + the heatmap with its marks, words and enlargements, and measured checks
+look again   + a second request, with the most suspicious places enlarged
 
 A rung is a template without the blocks of what it lacks, rule books without what it lacks, and a number of references.
 All of it is written down, so that every rung can be run again by `bench` alone.
@@ -29,8 +30,11 @@ _ADDS: Mapping[str, frozenset[Ingredient]] = {
     "rules": frozenset({Ingredient.RULES}),
     "references": frozenset({Ingredient.REFERENCES}),
     "evidence": EVIDENCE_INGREDIENTS,
+    "look again": frozenset(),
 }
 RUNGS = tuple(_ADDS)
+_WITHOUT_BLOCKS = frozenset({"task", "look again"})
+"""Rungs that need no block of the template: a second look is a request of its own."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +43,22 @@ class Rung:
 
     name: str
     number: int
-    ingredients: frozenset[Ingredient]
+    steps: tuple[str, ...]
+    """Names of the rungs up to this one, without those that were left out."""
 
     @property
     def folder_name(self) -> str:
         """Name of the folder of its run."""
-        return f"{self.number}-{self.name}"
+        return f"{self.number}-{self.name.replace(' ', '-')}"
+
+    @property
+    def ingredients(self) -> frozenset[Ingredient]:
+        """What its prompt may hold."""
+        return frozenset().union(*(_ADDS[name] for name in self.steps))
 
     def has(self, name: str) -> bool:
         """Whether it holds what another rung adds."""
-        return _ADDS[name] <= self.ingredients
+        return name in self.steps
 
 
 def make_rungs(template: Template, missing: Mapping[str, str]) -> tuple[list[Rung], dict[str, str]]:
@@ -64,17 +74,13 @@ def make_rungs(template: Template, missing: Mapping[str, str]) -> tuple[list[Run
     used = {block.ingredient for block in template.blocks}
     rungs: list[Rung] = []
     left_out = {}
-    have: frozenset[Ingredient] = frozenset()
     for name, adds in _ADDS.items():
-        have |= adds
         if name in missing:
             left_out[name] = missing[name]
-        elif name != "task" and not adds & used:
+        elif name not in _WITHOUT_BLOCKS and not adds & used:
             left_out[name] = f"template {template.task} has no block of it"
         else:
-            rungs.append(Rung(name, len(rungs) + 1, have))
-            continue
-        have -= adds
+            rungs.append(Rung(name, len(rungs) + 1, (*(rungs[-1].steps if rungs else ()), name)))
     if len(rungs) < 2:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise RunError(f"a ladder needs at least two rungs, and there is one ({reasons})")
@@ -110,7 +116,7 @@ def write_rung(folder: Path, rung: Rung, template: Template, books: Mapping[str,
         options["shots"] = 0
     if not rung.has("evidence"):
         options |= {"localizer": "none", "checkpoint": None}
-    return options
+    return options | {"look_again": rung.has("look again")}
 
 
 def _cut(template: Template, rung: Rung) -> Template:

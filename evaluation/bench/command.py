@@ -61,6 +61,12 @@ def _price(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--rules-dir", type=PATH, metavar="DIR", help="Rule books by class: DIR/CLASS.yaml.")
 @click.option("--template", default="inspect", show_default=True, metavar="NAME|FILE", help="Prompt template.")
 @click.option(
+    "--look-again",
+    is_flag=True,
+    help="Ask about each part twice, then with the most suspicious places enlarged; the second answer counts. Costs "
+    "about twice as much.",
+)
+@click.option(
     "--concurrency",
     type=click.IntRange(1, 512),
     metavar="N",

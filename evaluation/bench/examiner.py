@@ -4,14 +4,17 @@ ready   = examiner.prepare(task)                    read, localize, measure, bui
 replies = backend.generate(ready.request)           waiting for a server, or work for a GPU
 result  = examiner.conclude(ready, answered)        parse, fuse, put the record together
 
-A `Result` holds plain data alone, so that a task may run in another process or on another machine.
+Where a second look is asked for, `conclude` may return a `SecondLook` in place of a result: its request is asked, too,
+and `conclude_again` ends the task. A `Result` holds plain data alone, so that a task may run in another process or on
+another machine.
 """
 
 import hashlib
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +22,16 @@ from numpy.typing import NDArray
 
 from converters.errors import ConversionError
 from converters.view import View
+from evaluation.bench.asking import Answered
 from evaluation.bench.choices import question_template, question_text, read_choice
 from evaluation.bench.plan import Task
 from evaluation.bench.previews import draw_preview
 from evaluation.bench.record import Choice, Failure, FailureKind, ItemRecord, Spent
 from evaluation.bench.settings import Price
-from evaluation.bench.spending import cost_of
 from evaluation.datasets.masks import read_at_size
 from evaluation.errors import DatasetError
 from evaluation.scoring.item_map import StoredMap, heatmap_score, join_maps
-from vlm_inspect.backends.backend import Backend, Reply, Request
+from vlm_inspect.backends.backend import Backend, Request
 from vlm_inspect.calibration import Thresholds
 from vlm_inspect.errors import BackendError, ParseError
 from vlm_inspect.evidence import AnomalyMap
@@ -57,13 +60,20 @@ class Ready:
 
 
 @dataclass(frozen=True, eq=False)
-class Answered:
-    """What came back for one task."""
+class SecondLook:
+    """A task whose first answer is there, and whose second request can be sent."""
 
-    replies: tuple[Reply, ...]
-    elapsed_s: float
-    cached: bool = False
-    """True where another run paid for them."""
+    task: Task
+    prepared: Prepared
+    inspector: Inspector = field(repr=False)
+    first: Examination
+    answered: Answered
+    """To the first request."""
+
+    @property
+    def request(self) -> Request:
+        """What the model is asked the second time."""
+        return self.prepared.request
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +84,11 @@ class Result:
     replies: tuple[str, ...] = ()
     map: StoredMap | None = None
     preview: bytes | None = None
-    """JPEG."""
+    """JPEG; None where nobody wants it."""
+
+
+Wanted = Callable[[ItemRecord], bool]
+"""Whether the preview of an item is worth drawing."""
 
 
 class OneAtATime:
@@ -108,6 +122,7 @@ class Examiner:
         thresholds: by class; the defaults where it is absent.
         template: name of a prompt.
         samples: how often the model is asked.
+        look_again: whether the model is asked a second time, with the most suspicious places enlarged.
         limits: sizes and numbers of the pictures in a prompt.
         price: the user's own; None: what the model's usage says.
     """
@@ -118,6 +133,7 @@ class Examiner:
     thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
     template: str = "inspect"
     samples: int = 1
+    look_again: bool = False
     limits: PromptLimits = field(default_factory=PromptLimits)
     price: Price | None = None
     _inspectors: OrderedDict[tuple[str, tuple[Path, ...], bool], Inspector] = field(
@@ -142,19 +158,34 @@ class Examiner:
         except ConversionError as error:
             return failed(task, "unreadable", error)
 
-    def conclude(self, ready: Ready, answered: Answered) -> Result:
-        """Return the result of an answered task."""
+    def conclude(self, ready: Ready, answered: Answered, wanted: Wanted = lambda record: True) -> "Result | SecondLook":
+        """Return the result of an answered task, or what is to be asked before there is one.
+
+        Args:
+            ready: from `prepare`.
+            answered: what came back.
+            wanted: whether the preview of a record is drawn.
+        """
         if ready.task.question is not None:
             return self._choice(ready, answered)
-        examination = ready.inspector.conclude(ready.prepared, answered.replies, answered.elapsed_s)
-        joined = join_maps(examination.views, examination.evidence.maps)
-        flags = None if joined is None else _mask_at(ready.task, (joined.shape[0], joined.shape[1]))
-        return Result(
-            _record(ready, answered, examination, self.price),
-            tuple(reply.text for reply in answered.replies),
-            None if joined is None else StoredMap.of(joined),
-            draw_preview(examination.views, examination.evidence, flags),
-        )
+        first = ready.inspector.conclude(ready.prepared, answered.replies, answered.elapsed_s)
+        if self.look_again:
+            again = ready.inspector.second_look(ready.prepared, first)
+            if isinstance(again, Prepared):
+                return SecondLook(ready.task, again, ready.inspector, first, answered)
+            first = again
+        return self._result(ready, first, (answered,), wanted)
+
+    def conclude_again(self, look: SecondLook, answered: Answered, wanted: Wanted = lambda record: True) -> Result:
+        """Return the result of a task that was looked at twice; see `conclude`."""
+        examination = look.inspector.conclude_again(look.prepared, look.first, answered.replies, answered.elapsed_s)
+        return self._result(look, examination, (look.answered, answered), wanted)
+
+    def failed_answer(self, one: "Ready | SecondLook", error: BackendError) -> Result:
+        """Return the result of a task whose request got no reply; what an earlier look cost is kept."""
+        looks = (one.answered,) if isinstance(one, SecondLook) else ()
+        result = failed(one.task, "backend", error)
+        return replace(result, record=result.record.model_copy(update=_spending(looks, self.price)))
 
     def examine(self, task: Task) -> Result:
         """Do all steps at once, for engines that hand whole tasks out.
@@ -162,17 +193,39 @@ class Examiner:
         Raises:
             InspectError: see `prepare`.
         """
-        import time
-
         ready = self.prepare(task)
         if isinstance(ready, Result):
             return ready
+        answered = self._ask(ready)
+        if isinstance(answered, BackendError):
+            return self.failed_answer(ready, answered)
+        found = self.conclude(ready, answered)
+        if isinstance(found, Result):
+            return found
+        answered = self._ask(found)
+        if isinstance(answered, BackendError):
+            return self.failed_answer(found, answered)
+        return self.conclude_again(found, answered)
+
+    def _ask(self, one: "Ready | SecondLook") -> Answered | BackendError:
         began = time.perf_counter()
         try:
-            replies = tuple(self.backend.generate(ready.request, samples=self.samples))
+            replies = tuple(self.backend.generate(one.request, samples=self.samples))
         except BackendError as error:
-            return failed(task, "backend", error)
-        return self.conclude(ready, Answered(replies, time.perf_counter() - began))
+            return error
+        return Answered(replies, time.perf_counter() - began)
+
+    def _result(
+        self, one: "Ready | SecondLook", examination: Examination, looks: Sequence[Answered], wanted: Wanted
+    ) -> Result:
+        record = _record(one, examination, looks, self.price)
+        joined = join_maps(examination.views, examination.evidence.maps)
+        preview = None
+        if wanted(record):
+            flags = None if joined is None else _mask_at(one.task, (joined.shape[0], joined.shape[1]))
+            preview = draw_preview(examination.views, examination.evidence, flags)
+        replies = tuple(reply.text for look in looks for reply in look.replies)
+        return Result(record, replies, None if joined is None else StoredMap.of(joined), preview)
 
     def _choice(self, ready: Ready, answered: Answered) -> Result:
         question, failure, chosen = ready.task.question, None, None
@@ -182,9 +235,8 @@ class Examiner:
         except ParseError as error:
             failure = Failure(kind="parse", message=str(error))
         told = Choice(dataset=question.dataset, subtask=question.subtask, answer=question.answer, chosen=chosen)
-        record = _facts(ready.task).model_copy(
-            update={**_cost(ready, answered, self.price), "question": told, "failure": failure}
-        )
+        cost = _cost(ready, (answered,), self.price, ready.prepared.elapsed_s + answered.elapsed_s)
+        record = _facts(ready.task).model_copy(update={**cost, "question": told, "failure": failure})
         return Result(record, tuple(reply.text for reply in answered.replies))
 
     def _inspector(self, task: Task) -> Inspector:
@@ -203,6 +255,7 @@ class Examiner:
                     thresholds=self.thresholds.get(task.category, Thresholds()),
                     samples=self.samples,
                     limits=self.limits,
+                    look_again=self.look_again and not asks,
                 )
             self._inspectors[key] = found
             while len(self._inspectors) > _KEPT_INSPECTORS:
@@ -231,34 +284,41 @@ def _facts(task: Task) -> ItemRecord:
     )
 
 
-def _cost(ready: Ready, answered: Answered, price: Price | None) -> dict[str, object]:
-    usages = [reply.usage for reply in answered.replies]
-    spent = Spent(
-        prompt_tokens=sum(one.prompt_tokens for one in usages),
-        completion_tokens=sum(one.completion_tokens for one in usages),
-        calls=sum(one.calls for one in usages),
-        cost_usd=cost_of(answered.replies, price),
-        cached=answered.cached,
-    )
-    told = "\0".join(reply.text for reply in answered.replies)
+def _spending(looks: Sequence[Answered], price: Price | None) -> dict[str, object]:
+    """Return what this run paid for, and what an earlier one had."""
+    paid, spared = Spent(), Spent()
+    for look in looks:
+        if look.cached:
+            spared += look.spent(price)
+        else:
+            paid += look.spent(price)
+    return {"usage": paid, "spared": spared}
+
+
+def _cost(
+    one: "Ready | SecondLook", looks: Sequence[Answered], price: Price | None, latency_s: float
+) -> dict[str, object]:
+    told = "\0".join(reply.text for look in looks for reply in look.replies)
     return {
-        "usage": spent,
-        "latency_s": round(ready.prepared.elapsed_s + answered.elapsed_s, 3),
+        **_spending(looks, price),
+        "latency_s": round(latency_s, 3),
         "reply_sha256": hashlib.sha256(told.encode()).hexdigest(),
-        "prompt_sha256": ready.request.prompt_sha256,
-        "input_sha256": ready.prepared.provenance.input_sha256,
+        "prompt_sha256": one.request.prompt_sha256,
+        "input_sha256": one.prepared.provenance.input_sha256,
     }
 
 
-def _record(ready: Ready, answered: Answered, examination: Examination, price: Price | None) -> ItemRecord:
+def _record(
+    one: "Ready | SecondLook", examination: Examination, looks: Sequence[Answered], price: Price | None
+) -> ItemRecord:
     inspection, opinion = examination.inspection, examination.opinion
     failure = Failure(kind="parse", message=str(opinion)) if isinstance(opinion, ParseError) else None
     scores: dict[str, float] = {}
     for defect in inspection.defects:
         scores[defect.type] = max(defect.score, scores.get(defect.type, 0.0))
-    return _facts(ready.task).model_copy(
+    return _facts(one.task).model_copy(
         update={
-            **_cost(ready, answered, price),
+            **_cost(one, looks, price, inspection.usage.latency_s),
             "score": inspection.score,
             "outcome": inspection.outcome,
             "heatmap_score": heatmap_score(examination.evidence.maps),

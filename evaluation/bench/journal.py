@@ -21,7 +21,7 @@ from evaluation.bench.settings import Settings
 from evaluation.errors import RunError
 
 NAME = "journal.sqlite"
-FORMAT = "1"
+FORMAT = "2"
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS items (

@@ -84,6 +84,7 @@ class Recipe:
             thresholds=self.thresholds,
             template=self.template,
             samples=self.samples,
+            look_again=inspector.look_again,
             limits=inspector.limits,
             price=self.price,
         )

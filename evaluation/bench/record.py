@@ -22,15 +22,24 @@ class Failure(_Line):
 
 
 class Spent(_Line):
-    """What one item cost."""
+    """What replies cost."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     calls: int = 0
     cost_usd: float | None = None
     """None where the price is not known."""
-    cached: bool = False
-    """True where the replies came from the cache of another run: the tokens were not spent again."""
+
+    def __add__(self, other: "Spent") -> "Spent":
+        """Return both together; the cost is not known where that of a call is not."""
+        costs = [one.cost_usd for one in (self, other) if one.calls]
+        known = [cost for cost in costs if cost is not None]
+        return Spent(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            calls=self.calls + other.calls,
+            cost_usd=sum(known) if known and len(known) == len(costs) else None,
+        )
 
 
 class Choice(_Line):
@@ -69,6 +78,9 @@ class ItemRecord(_Line):
     latency_s: float = 0.0
     """From the file to the result."""
     usage: Spent = Spent()
+    """What this run spent on it."""
+    spared: Spent = Spent()
+    """What the replies would have cost that came from the cache of another run."""
     reply_sha256: str | None = None
     """Digest of the raw replies, which the journal keeps."""
     prompt_sha256: str | None = None

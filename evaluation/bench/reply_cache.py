@@ -84,12 +84,12 @@ class ReplyCache:
             self._database = None
 
 
-def key_of_request(backend: Backend, request: Request, samples: int) -> str:
-    """Return the hash of all that a reply depends on."""
+def key_of_request(backend: Backend, request: Request, samples: int, salt: str = "") -> str:
+    """Return the hash of all that a reply depends on; another salt makes another question of it."""
     endpoint = getattr(backend, "endpoint", None)
     server = None if endpoint is None else endpoint.shown_url
     schema = json.dumps(request.answer_schema, sort_keys=True)
-    told = json.dumps([backend.name, server, request.prompt_sha256, schema, samples])
+    told = json.dumps([backend.name, server, request.prompt_sha256, schema, samples, *([salt] if salt else [])])
     return hashlib.sha256(told.encode()).hexdigest()
 
 

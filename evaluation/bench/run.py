@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from evaluation.bench.asking import is_local
 from evaluation.bench.board import Board
 from evaluation.bench.dry_run import describe_data, describe_run
 from evaluation.bench.examiner import Examiner
@@ -22,7 +23,7 @@ from evaluation.bench.journal import Journal, open_journal
 from evaluation.bench.plan import Plan, check_checkpoint, check_leaks, load_rule_books, make_plan
 from evaluation.bench.record import ItemRecord
 from evaluation.bench.reply_cache import ReplyCache
-from evaluation.bench.runner import Runner, is_local
+from evaluation.bench.runner import Runner
 from evaluation.bench.settings import Limits, Price, Settings
 from evaluation.bench.spending import Spending
 from evaluation.datasets.item import Dataset
@@ -77,6 +78,7 @@ class Bench:
             thresholds=self.thresholds,
             template=self.settings.template,
             samples=self.settings.samples,
+            look_again=self.settings.look_again,
             limits=self.prompt_limits,
             price=self.own_price,
         )
@@ -148,6 +150,8 @@ def prepare_bench(dataset: Dataset, options: Mapping[str, Any]) -> Bench:
         rules=books,
         ask_questions=_asks(dataset, options["model"]),
     )
+    if options.get("look_again"):
+        _check_second_look(plan, options["model"])
     checks: dict[str, Any] = {"references_compared_with_scored_files": check_leaks(plan), "leaks": 0}
     if options["checkpoint"]:
         checks["scored_pictures_trained_on"] = check_checkpoint(plan, options["checkpoint"], force=options["force"])
@@ -235,6 +239,14 @@ def _inspector_options(plan: Plan, options: Mapping[str, Any]) -> dict[str, Any]
     return {**options, **alone}
 
 
+def _check_second_look(plan: Plan, model: str) -> None:
+    """Refuse a second look where nobody looks."""
+    if plan.asks_questions:
+        raise RunError("--look-again is for judging parts, and this data set asks questions; leave it out")
+    if model.strip() == "evidence":
+        raise RunError("--look-again changes nothing for the model evidence, which reads no picture; leave it out")
+
+
 def _check_engine(options: Mapping[str, Any]) -> None:
     """Refuse an engine that is not installed, and an address that nothing reads."""
     from evaluation.bench.ray_engine import check_installed
@@ -310,6 +322,7 @@ def _settings(plan: Plan, options: Mapping[str, Any], inspector: Inspector) -> S
         model=inspector.backend.name,
         server=None if endpoint is None else endpoint.shown_url,
         samples=options["samples"],
+        look_again=inspector.look_again,
         template="multiple_choice" if plan.asks_questions else options["template"],
         detail=inspector.limits.detail,
         dtype=options.get("dtype") or "auto",

@@ -30,6 +30,8 @@ class Settings(BaseModel):
     server: str | None = None
     """URL of an `openai:` model, without secrets."""
     samples: int = 1
+    look_again: bool = False
+    """Whether the model is asked twice, then with enlargements."""
     template: str = "inspect"
     detail: str = "high"
     """How closely an `openai:` model looks at a picture."""

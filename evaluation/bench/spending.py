@@ -45,7 +45,7 @@ class Spending:
     def add(self, record: ItemRecord) -> None:
         """Count what a finished item cost."""
         usage = record.usage
-        if usage.calls and not usage.cached:
+        if usage.calls:
             self.count(usage.prompt_tokens, usage.completion_tokens, usage.cost_usd)
 
     def count(self, prompt_tokens: int, completion_tokens: int, usd: float | None) -> None:

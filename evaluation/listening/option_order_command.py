@@ -34,8 +34,8 @@ def option_order(dataset: Path, *, as_json: bool, **options: Any) -> int:
     Example:
       vlm-inspect option-order MMAD --model openai:gpt-4o --limit 20
     """
+    from evaluation.bench.asking import is_local
     from evaluation.bench.plan import make_plan
-    from evaluation.bench.runner import is_local
     from evaluation.datasets.registry import read_dataset
     from evaluation.errors import RunError
     from evaluation.listening.option_order import run_option_order

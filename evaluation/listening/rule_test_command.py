@@ -45,7 +45,7 @@ def rule_test(sources: Sequence[Path], **options: Any) -> int:
     Example:
       vlm-inspect rule-test parts/ --rules screw.yaml --model openai:gpt-4o --limit 20 --out rule-test
     """
-    from evaluation.bench.runner import is_local
+    from evaluation.bench.asking import is_local
     from evaluation.listening.rule_test import run_rule_test
     from evaluation.report.rule_test_page import write_rule_test
 

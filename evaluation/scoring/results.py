@@ -282,17 +282,16 @@ def _question_intervals(answers: Sequence[Answer]) -> dict[str, Any]:
 
 
 def _usage(records: Sequence[ItemRecord]) -> dict[str, Any]:
-    own = [one for one in records if not one.usage.cached]
-    prompt = sum(one.usage.prompt_tokens for one in own)
-    completion = sum(one.usage.completion_tokens for one in own)
-    asked = [one.usage.cost_usd for one in own if one.usage.calls]
+    prompt = sum(one.usage.prompt_tokens for one in records)
+    completion = sum(one.usage.completion_tokens for one in records)
+    asked = [one.usage.cost_usd for one in records if one.usage.calls]
     known = [cost for cost in asked if cost is not None]
     latencies = [one.latency_s for one in records if one.failure is None] or [0.0]
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
-        "calls": sum(one.usage.calls for one in own),
-        "from_cache": len(records) - len(own),
+        "calls": sum(one.usage.calls for one in records),
+        "from_cache": sum(bool(one.spared.calls and not one.usage.calls) for one in records),
         "cost_usd": round(sum(known), 6) if len(known) == len(asked) else None,
         "latency_s": {
             "mean": round(float(np.mean(latencies)), 3),

@@ -11,12 +11,15 @@ import yaml
 from evaluation.ablation.rungs import RUNGS, make_rungs, write_rung
 from evaluation.errors import RunError
 from tests.backends.openai_server import Body, OpenAIServer, Response, answer
+from tests.evaluation.bench.test_second_looks import sees_it_when_enlarged
 from tests.evaluation.coloured_parts import coloured_parts, number_of
 from vlm_inspect import cli
 from vlm_inspect.prompting import load_template
 from vlm_inspect.rules import load_rules
 
 PARTS = 8
+PLAIN = [name for name in RUNGS if name != "evidence"]
+"""The rungs where no localizer is."""
 BOOK = """
 class_name: coloured plate
 description: A plate of one colour.
@@ -75,19 +78,19 @@ def test_the_rung_that_helps_is_told_from_those_that_do_not(ablate: Ablate, tmp_
         models = ["--model", "openai:one", "--model", "openai:two"]
         code, told, err = ablate(*options(server, tmp_path, *models))
         assert code == 0, err
-        assert len(server.requests) == 2 * 4 * PARTS
+        assert len(server.requests) == 2 * 5 * PARTS
     document = json.loads((out / "ablation.json").read_text())
     assert list(document["left_out"]) == ["evidence"]
     rows = {(row["model"], row["rung"]): row for row in document["rows"]}
-    assert list(rows) == [(m, r) for m in ("openai:one", "openai:two") for r in RUNGS[:-1]]
+    assert list(rows) == [(m, r) for m in ("openai:one", "openai:two") for r in PLAIN]
     for model in ("openai:one", "openai:two"):
-        assert [rows[model, rung]["image_auroc"] for rung in RUNGS[:-1]] == [0.5, 0.5, 1.0, 1.0]
+        assert [rows[model, rung]["image_auroc"] for rung in PLAIN] == [0.5, 0.5, 1.0, 1.0, 1.0]
         assert rows[model, "task"]["gain"] is None
         assert rows[model, "class"]["gain"]["value"] == 0.0
         assert rows[model, "rules"]["gain"]["low"] > 0.0
         assert rows[model, "references"]["gain"]["share"] == 0.5
-        assert all(rows[model, rung]["tokens_an_item"] == 1007 for rung in RUNGS[:-1])
-    assert told.count("image_auroc") == 8
+        assert all(rows[model, rung]["tokens_an_item"] == 1007 for rung in PLAIN)
+    assert told.count("image_auroc") == 10
     assert "image_auroc 1.0000" in told
     page = (out / "ablation.html").read_text()
     assert "more than chance" in page
@@ -98,12 +101,26 @@ def test_the_rung_that_helps_is_told_from_those_that_do_not(ablate: Ablate, tmp_
         assert json.loads((out / row["folder"] / "results.json").read_text())["categories"]["parts"]["n"] == PARTS
 
 
+def test_a_second_look_is_the_last_rung_and_is_paid_for(ablate: Ablate, tmp_path: Path) -> None:
+    with OpenAIServer([sees_it_when_enlarged]) as server:
+        code, _, err = ablate(*options(server, tmp_path, "--model", "openai:tiny", "--quiet", "--shots", 0))
+    assert code == 0, err
+    rows = {row["rung"]: row for row in json.loads((tmp_path / "ladder" / "ablation.json").read_text())["rows"]}
+    assert {name: row["image_auroc"] for name, row in rows.items()} == {
+        "task": 0.5, "class": 0.5, "rules": 0.5, "look again": 1.0,
+    }  # fmt: skip
+    assert rows["look again"]["gain"]["low"] > 0.0
+    assert rows["look again"]["tokens_an_item"] == 2 * rows["rules"]["tokens_an_item"]
+    assert rows["look again"]["folder"].endswith("4-look-again")
+    assert "look again" in (tmp_path / "ladder" / "ablation.html").read_text()
+
+
 def test_each_rung_asks_with_what_it_has_and_nothing_more(ablate: Ablate, tmp_path: Path) -> None:
     with OpenAIServer([reads_rules]) as server:
         code, _, err = ablate(*options(server, tmp_path, "--model", "openai:tiny", "--limit", 2, "--quiet"))
         assert (code, err) == (0, "")
         asked = [words_of(request.body) for request in server.requests]
-    rungs = [asked[at : at + 2] for at in range(0, 8, 2)]
+    rungs = [asked[at : at + 2] for at in range(0, 10, 2)]
     marks = ("coloured plate", "even number of red", "Reference 1, normal", "What was measured", "brightness")
     seen = [[all(mark in words for words in rung) for mark in marks] for rung in rungs]
     none = [[all(mark not in words for words in rung) for mark in marks] for rung in rungs]
@@ -111,6 +128,7 @@ def test_each_rung_asks_with_what_it_has_and_nothing_more(ablate: Ablate, tmp_pa
         [False, False, False, False, False],
         [True, False, False, False, False],
         [True, True, False, False, False],
+        [True, True, True, False, False],
         [True, True, True, False, False],
     ]
     assert none == [[not one for one in rung] for rung in seen]
@@ -127,7 +145,7 @@ def test_it_goes_on_where_it_stopped_and_refuses_what_it_cannot_do(ablate: Ablat
         assert "is not empty" in ablate(*options(server, tmp_path, *tight))[2]
         code, out, err = ablate(*options(server, tmp_path, *tight, "--resume", "--budget-usd", 1000))
         assert code == 0, err
-        assert len(server.requests) == 4 * PARTS, "nothing was asked twice"
+        assert len(server.requests) == 5 * PARTS, "nothing was asked twice"
         assert "1000.00 USD per 1000 items" in out
         other = options(server, tmp_path / "new", "--model", "a:b", "--model", "c:d", "--price", "1/1")
         assert "--price holds for one model" in ablate(*other)[2]
@@ -142,8 +160,9 @@ def test_the_ladder_of_a_template_is_written_down(tmp_path: Path) -> None:
     assert [rung.name for rung in rungs] == list(RUNGS)
     assert left_out == {}
     told = [write_rung(tmp_path / "out", rung, template, {"a/b": book}) for rung in rungs]
-    assert [one.get("shots") for one in told] == [0, 0, 0, None, None]
-    assert [one.get("localizer") for one in told] == ["none"] * 4 + [None]
+    assert [one.get("shots") for one in told] == [0, 0, 0, None, None, None]
+    assert [one.get("localizer") for one in told] == ["none"] * 4 + [None, None]
+    assert [one["look_again"] for one in told] == [False] * 5 + [True]
     assert told[0]["rules_dir"] is None
     for one in told[1:]:
         load_rules(one["rules_dir"] / "a_b.yaml")
@@ -154,7 +173,7 @@ def test_the_ladder_of_a_template_is_written_down(tmp_path: Path) -> None:
     assert books[3]["rules"][1]["check"] == {"measure": "brightness", "min": 1.0}
     assert books[3]["ignore"] == [[0.0, 0.0, 0.1, 0.1]]
     rungs, left_out = make_rungs(load_template("benchmark"), {"references": "none given"})
-    assert [rung.name for rung in rungs] == ["task", "class", "rules"]
+    assert [rung.name for rung in rungs] == ["task", "class", "rules", "look again"]
     assert set(left_out) == {"references", "evidence"}
     assert not rungs[-1].has("references")
     with pytest.raises(RunError, match="two rungs"):

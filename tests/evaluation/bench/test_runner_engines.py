@@ -82,7 +82,9 @@ def plan(tmp_path: Path) -> Plan:
     return make_plan(read_dataset(coloured_parts(tmp_path / "parts", 10)), shots=0)
 
 
-def run(plan: Plan, model: Batches | Slow | Broken, folder: Path, limits: Limits) -> dict[str, ItemRecord]:
+def run(
+    plan: Plan, model: Batches | Slow | Broken, folder: Path, limits: Limits, *, look_again: bool = False
+) -> dict[str, ItemRecord]:
     settings = Settings(
         dataset="d", format="folder", items_sha256="", categories=("parts",), shots=0, seed=0, limit=None,
         model=model.name, localizer="none",
@@ -90,7 +92,7 @@ def run(plan: Plan, model: Batches | Slow | Broken, folder: Path, limits: Limits
     folder.mkdir(exist_ok=True)
     with Journal(folder / "journal.sqlite") as journal:
         journal.begin(settings)
-        examiner = Examiner(model, None, plan.rules)
+        examiner = Examiner(model, None, plan.rules, look_again=look_again)
         files = ItemFiles(folder, plan.categories)
         return Runner(plan, examiner, journal, files, ReplyCache(None), limits).run()
 

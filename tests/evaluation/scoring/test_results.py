@@ -102,7 +102,7 @@ def test_what_was_spent_is_added_up() -> None:
     plan = plan_of(("a", "na"))
     records = told(plan, [0.1, 0.9], usage=Spent(prompt_tokens=1000, completion_tokens=10, calls=1, cost_usd=0.0021))
     second = list(records.values())[1]
-    records[second.id] = second.model_copy(update={"usage": second.usage.model_copy(update={"cached": True})})
+    records[second.id] = second.model_copy(update={"usage": Spent(), "spared": second.usage})
     usage = results(plan, records)["usage"]
     assert usage["prompt_tokens"] == 1000
     assert usage["calls"] == usage["from_cache"] == 1
