@@ -9,7 +9,9 @@ import click
 from evaluation.bench.command import bench
 from vlm_inspect.commands.options import PATH
 
-_OWN = frozenset({"dataset", "out", "model", "dry_run", "calibration_path", "look_again"})
+_OWN = frozenset(
+    {"dataset", "out", "model", "dry_run", "calibration_path", "look_again", "rule_test", "rule_test_parts"}
+)
 """Parameters of `bench` that are other ones here: a calibration holds for one rule book, and each rung has its own; to
 look again is a rung."""
 

@@ -24,12 +24,12 @@ from evaluation.datasets.item import Dataset
 from evaluation.datasets.registry import read_dataset
 from evaluation.errors import RunError, RunStoppedError
 from evaluation.report.ablation_page import render_ablation
-from evaluation.report.page import write_report
+from evaluation.report.page import ABLATION, write_report
 from vlm_inspect.prompting import Template, load_template
 from vlm_inspect.report.files import write_atomically
 from vlm_inspect.rules import RuleBook
 
-ABLATION, PAGE = "ablation.json", "ablation.html"
+PAGE = "ablation.html"
 _SHOWN = ("image_auroc", "image_ap", "accuracy", "balanced_accuracy", "miss_rate", "overkill_rate")
 Watch = Callable[[str, Rung], None]
 """(model, rung at work)."""
@@ -77,6 +77,8 @@ def run_ablation(
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     write_atomically(out / ABLATION, (text + "\n").encode())
     write_atomically(out / PAGE, render_ablation(document).encode())
+    for row in rows:  # now that there is a ladder, each report shows it
+        write_report(out / row["folder"])
     return document
 
 
@@ -140,7 +142,7 @@ def _run(
     template: Template,
     books: Mapping[str, RuleBook],
 ) -> FinishedRun:
-    """Run one rung in its own folder, its summary going to stderr, and write its report."""
+    """Run one rung in its own folder, its summary going to stderr."""
     folder = folder_of(out, model) / rung.folder_name
     folder.parent.mkdir(exist_ok=True)
     own = {
@@ -155,7 +157,6 @@ def _run(
     own["retry_failed"] = bool(options["retry_failed"] and own["resume"])
     with contextlib.redirect_stdout(io.StringIO() if options["quiet"] else sys.stderr):
         run_bench(dataset, own)
-    write_report(folder)
     return read_run(folder)
 
 

@@ -75,7 +75,7 @@ class Asker:
         run_id: name of the run, so that the cache tells what it paid for itself.
         spending: what earlier sessions spent, and will this one.
         elsewhere: most tasks in flight in other processes, which ask there; None: requests are sent from here.
-        standing: says how far the run is, where the budget stops it.
+        standing: says how far the run is, and how it goes on, where the budget stops it.
         stopped: why nothing more may be asked.
     """
 
@@ -87,7 +87,7 @@ class Asker:
     run_id: str = ""
     spending: Spending = field(default_factory=lambda: Spending(Limits()))
     elsewhere: int | None = None
-    standing: Callable[[], str] = lambda: "something left to ask"
+    standing: Callable[[], str] = lambda: "more to ask; a higher --budget-usd goes on"
     stopped: str | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -109,17 +109,19 @@ class Asker:
     def _takes_batches(self) -> bool:
         return isinstance(self.backend, BatchBackend) and self.elsewhere is None
 
-    async def ask(self, requests: Sequence[Request], *, salt: str = "") -> "list[Answered | BackendError]":
+    async def ask(
+        self, requests: Sequence[Request], *, salts: Sequence[str] | None = None
+    ) -> "list[Answered | BackendError]":
         """Return what came back for each request, from the cache where it is known.
 
         Args:
             requests: at most `batch` of them.
-            salt: requests of another salt are other questions to the cache, however equal they are.
+            salts: one a request; of another salt it is another question to the cache, however equal it is.
 
         Raises:
             NotAskedError: a limit forbids it.
         """
-        keys = [self._key(request, salt) for request in requests]
+        keys = [self._key(*pair) for pair in zip(requests, salts or [""] * len(requests), strict=True)]
         found = [self._cached(key) for key in keys]
         missing = [request for request, known in zip(requests, found, strict=True) if known is None]
         for known in found:
@@ -161,7 +163,7 @@ class Asker:
         if self.stopped is None and self.spending.exceeds(tokens):
             self.stop(
                 f"the budget of {self.limits.budget_usd:g} USD is used up ({self.spending.usd:.4f}) with "
-                f"{self.standing()}; --resume with a higher --budget-usd goes on"
+                f"{self.standing()}"
             )
         return self.stopped is None
 

@@ -1,15 +1,13 @@
 """`vlm-inspect bench`: accuracy of a model, a prompt and a localizer on a labelled data set."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from evaluation.bench.options import limit_options
 from vlm_inspect.commands.inspecting import model_options
-from vlm_inspect.commands.options import PATH, GivenPath, common
-
-if TYPE_CHECKING:
-    from evaluation.bench.settings import Price
+from vlm_inspect.commands.options import PATH, common
 
 
 def _known_format(context: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -19,21 +17,6 @@ def _known_format(context: click.Context, parameter: click.Parameter, value: str
     if value not in (AUTO, *FORMATS):
         raise click.BadParameter(f"{value!r} is none of {AUTO}, {', '.join(FORMATS)}.")
     return value
-
-
-def _price(context: click.Context, parameter: click.Parameter, value: str | None) -> "Price | None":
-    """Return the two prices, or say what is wrong."""
-    from evaluation.bench.settings import Price
-
-    if value is None:
-        return None
-    try:
-        prompt, completion = (float(part) for part in value.split("/"))
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r} is not IN/OUT in USD per million tokens, such as 2.50/10.") from error
-    if not (0 <= prompt < 1e6 and 0 <= completion < 1e6):
-        raise click.BadParameter(f"{value!r}: a price lies between 0 and a million.")
-    return Price(prompt, completion)
 
 
 @click.command()
@@ -66,28 +49,9 @@ def _price(context: click.Context, parameter: click.Parameter, value: str | None
     help="Ask about each part twice, then with the most suspicious places enlarged; the second answer counts. Costs "
     "about twice as much.",
 )
-@click.option(
-    "--concurrency",
-    type=click.IntRange(1, 512),
-    metavar="N",
-    help="Requests in flight, or the batch of an hf: model. Default: 8 over a network, else 1.",
-)
-@click.option("--tokens-per-minute", type=click.IntRange(1), metavar="N", help="Limit of tokens in any minute.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out; nothing that is done is asked again.")
 @click.option("--retry-failed", is_flag=True, help="With --resume: try items again that could not be read or asked.")
 @click.option("--dry-run", is_flag=True, help="Say what was found and what would be asked; asks nothing.")
-@click.option(
-    "--price",
-    callback=_price,
-    metavar="IN/OUT",
-    help="USD per million prompt and completion tokens. Default: the price tables.",
-)
-@click.option(
-    "--budget-usd",
-    type=click.FloatRange(min=0.0, min_open=True),
-    metavar="X",
-    help="Stop before more is spent; needs a known price.",
-)
 @click.option(
     "--max-failures",
     type=click.IntRange(1),
@@ -97,12 +61,6 @@ def _price(context: click.Context, parameter: click.Parameter, value: str | None
     help="Stop after so many items that could not be read or asked.",
 )
 @click.option("--keep-maps", is_flag=True, help="Keep the anomaly maps (OUT/maps, compressed, 16 bits).")
-@click.option(
-    "--cache",
-    type=GivenPath(),
-    metavar="DIR|off",
-    help="Where replies are kept for later runs. Default: the user's cache folder.",
-)
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
@@ -119,7 +77,22 @@ def _price(context: click.Context, parameter: click.Parameter, value: str | None
     help="Ray cluster of --engine ray; one that asks for a token takes it from RAY_AUTH_TOKEN, with "
     "RAY_AUTH_MODE=token. Default: one that is started on this machine, and ends with the run.",
 )
+@click.option(
+    "--rule-test",
+    is_flag=True,
+    help="Afterwards, ask about some parts of each class again with rules left out and turned round, another class "
+    "name and pictures in other orders, and say whether the model listens (questions: options in other orders).",
+)
+@click.option(
+    "--rule-test-parts",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="Most parts, or questions, a class of --rule-test.",
+)
 @click.option("--force", is_flag=True, help="Score pictures that --checkpoint was trained on, too.")
+@limit_options
 @model_options
 @common
 def bench(dataset: Path, **options: Any) -> int:

@@ -151,7 +151,7 @@ class Examiner:
         Raises:
             InspectError: the references, the localizer or the prompt cannot be used: no item could be.
         """
-        inspector = self._inspector(task)
+        inspector = self.inspector_of(task)
         question = None if task.question is None else question_text(task.question)
         try:
             return Ready(task, inspector.prepare(task.item.path, question), inspector)
@@ -239,7 +239,7 @@ class Examiner:
         record = _facts(ready.task).model_copy(update={**cost, "question": told, "failure": failure})
         return Result(record, tuple(reply.text for reply in answered.replies))
 
-    def _inspector(self, task: Task) -> Inspector:
+    def inspector_of(self, task: Task) -> Inspector:
         """Return the inspector of a task's class and references; they are read once."""
         key = (task.category, task.references, task.question is not None)
         with self._lock:

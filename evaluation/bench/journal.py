@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS items (
     id TEXT PRIMARY KEY, category TEXT NOT NULL, record TEXT NOT NULL, replies TEXT NOT NULL, session INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS pixels (category TEXT PRIMARY KEY, metrics TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS probes (key TEXT PRIMARY KEY, answer TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sessions (number INTEGER PRIMARY KEY, began REAL NOT NULL, last REAL NOT NULL);
 """
 
@@ -133,6 +134,20 @@ class Journal:
         """Write the pixel metrics of a class; its maps are not needed any more. Raises as `add`."""
         with self._writing():
             self._database.execute("INSERT OR REPLACE INTO pixels VALUES (?, ?)", (category, json.dumps(metrics)))
+
+    def probe(self, key: str) -> str | None:
+        """Return the answer to a probe of the model; None where it was not asked yet."""
+        row = self._database.execute("SELECT answer FROM probes WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def probes(self) -> list[str]:
+        """Return the answers to all probes."""
+        return [row[0] for row in self._database.execute("SELECT answer FROM probes ORDER BY key")]
+
+    def add_probe(self, key: str, answer: str) -> None:
+        """Write the answer to a probe, at once or not at all. Raises as `add`."""
+        with self._writing():
+            self._database.execute("INSERT OR REPLACE INTO probes VALUES (?, ?)", (key, answer))
 
     def wall_s(self) -> float:
         """Return how long all sessions took together in seconds, each up to its last finished item."""

@@ -114,6 +114,14 @@ def make_plan(
     return Plan(dataset, tuple(tasks), {**bare, **given}, frozenset(given), chosen)
 
 
+def sample_tasks(tasks: Sequence[Task], limit: int, seed: int = 0) -> list[Task]:
+    """Return at most `limit` tasks at random, both labels in proportion, in the order of the tasks."""
+    chosen = {
+        item.id for item in _limited(list({task.item.id: task.item for task in tasks}.values()), limit, f"{seed}")
+    }
+    return [task for task in tasks if task.item.id in chosen][:limit]
+
+
 def class_name(category: str) -> str:
     """Return a class as words: "metal_nut" is a metal nut, and "MVTec-AD/bottle" a bottle."""
     return category.rsplit("/", 1)[-1].replace("_", " ").strip() or "part"

@@ -114,7 +114,7 @@ class _Session:
             run_id=runner.journal.run_id,
             spending=Spending(runner.limits, done.values()),
             elsewhere=None if elsewhere is None else elsewhere.at_once,
-            standing=self._standing,
+            standing=lambda: f"{self._standing()}; --resume with a higher --budget-usd goes on",
         )
         hands = _hand_count(self.pending, local=is_local(examiner.backend.name))
         self._hands = ThreadPoolExecutor(hands, "prepare")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from evaluation.bench.plan import Task
-from evaluation.bench.record import ItemRecord
+from evaluation.bench.record import ItemRecord, Spent
 from evaluation.bench.settings import Limits, Price
 from vlm_inspect.backends.backend import Reply, Request
 
@@ -44,9 +44,12 @@ class Spending:
 
     def add(self, record: ItemRecord) -> None:
         """Count what a finished item cost."""
-        usage = record.usage
-        if usage.calls:
-            self.count(usage.prompt_tokens, usage.completion_tokens, usage.cost_usd)
+        self.add_spent(record.usage)
+
+    def add_spent(self, spent: Spent) -> None:
+        """Count what requests cost."""
+        if spent.calls:
+            self.count(spent.prompt_tokens, spent.completion_tokens, spent.cost_usd)
 
     def count(self, prompt_tokens: int, completion_tokens: int, usd: float | None) -> None:
         """Count what one request cost, as soon as its reply is there; None: its price is not known."""

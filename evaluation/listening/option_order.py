@@ -8,23 +8,23 @@ What counts is the option's text, not its letter. A model that likes a letter mo
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from evaluation.bench.choices import read_choice
 from evaluation.bench.examiner import Examiner, Ready
 from evaluation.bench.plan import Task
+from evaluation.bench.record import Spent
 from evaluation.datasets.question import Question
 from evaluation.errors import RunError
-from vlm_inspect.backends.backend import Backend
+from evaluation.listening.probing import Answer, Probe, Prober, Watch, put, total_spent
+from vlm_inspect.backends.backend import Reply
 from vlm_inspect.calibration import overkill_interval
-from vlm_inspect.errors import BackendError, ParseError
+from vlm_inspect.errors import ParseError
 
 ORDERS = ("as is", "again", "moved on", "reversed")
-Watch = Callable[[int, int], None]
-"""(questions done, questions in all)."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ class OptionOrder:
     right_letters: dict[str, int]
     """How often each letter was right, over the same."""
     requests: int
+    spent: Spent
+    """By whoever paid for it."""
 
     def warnings(self) -> list[str]:
         """Return what a reader must know, one sentence each."""
@@ -78,7 +80,7 @@ class OptionOrder:
     def as_document(self) -> dict[str, Any]:
         """Return it as what `--json` writes."""
         rows = [{**vars(one), "interval": one.interval} for one in self.moves]
-        return {**vars(self), "moves": rows, "warnings": self.warnings()}
+        return {**vars(self), "moves": rows, "spent": self.spent.model_dump(), "warnings": self.warnings()}
 
 
 def reordered(question: Question, order: str) -> Question:
@@ -94,40 +96,38 @@ def reordered(question: Question, order: str) -> Question:
     return replace(question, options=options, answer=letters[places.index(old)])
 
 
-def run_option_order(
-    tasks: Sequence[Task], backend: Backend, *, concurrency: int = 8, watch: Watch = lambda done, of: None
+async def run_option_order(
+    tasks: Sequence[Task], examiner: Examiner, prober: Prober, *, watch: Watch = lambda done, of: None
 ) -> OptionOrder:
     """Ask every question in every order.
 
     Args:
         tasks: of a plan that asks questions.
-        backend: the model.
-        concurrency: requests in flight.
+        examiner: makes the requests.
+        prober: asks, within its limits.
         watch: told after each question.
 
     Raises:
         RunError: no task asks a question, or none was answered.
+        RunStoppedError: a limit was reached.
         InspectError: references or prompt cannot be used.
     """
     asked = [task for task in tasks if task.question is not None]
     if not asked:
         raise RunError("the data set asks no questions; option-order is for multiple choice, such as MMAD")
-    examiner = Examiner(backend=backend, localizer=None, rules={})
-    told = []
-    with ThreadPoolExecutor(concurrency, "ask") as pool:
-        for done, answers in enumerate(pool.map(lambda task: _ask_all(examiner, task), asked), start=1):
-            told.append(answers)
-            watch(done, len(asked))
-    if not any(answers["as is"][1] for answers in told):
+    answers = await put(prober, asked, lambda task: _probes_of(examiner, task), watch)
+    told = [_by_order(task, given) for task, given in zip(asked, answers, strict=True)]
+    if not any(one["as is"][1] for one in told):
         raise RunError("no question was answered, so that nothing can be told; ask one with bench to see why")
-    both = [pair for answers in told for pair in answers.values() if pair[1] is not None]
+    both = [pair for one in told for pair in one.values() if pair[1] is not None]
     return OptionOrder(
-        model=backend.name,
+        model=examiner.backend.name,
         questions=len(asked),
         moves=tuple(_count(order, told) for order in ORDERS[1:]),
         chosen_letters=_sorted(Counter(str(letter) for _, letter in both)),
         right_letters=_sorted(Counter(question.answer for question, _ in both)),
-        requests=len(asked) * len(ORDERS),
+        requests=sum(map(len, answers)),
+        spent=total_spent([answer for given in answers for answer in given]),
     )
 
 
@@ -135,23 +135,31 @@ _Answers = dict[str, tuple[Question, str | None]]
 """Question as asked, and the letter that was chosen, by order."""
 
 
-def _ask_all(examiner: Examiner, task: Task) -> _Answers:
+def _probes_of(examiner: Examiner, task: Task) -> list[Probe]:
+    """Return the question in every order; none where its picture cannot be read."""
     assert task.question is not None
-    answers: _Answers = {}
+    probes = []
     for order in ORDERS:
         question = reordered(task.question, order)
-        answers[order] = (question, _ask(examiner, replace(task, question=question)))
-    return answers
+        ready = examiner.prepare(replace(task, question=question))
+        if not isinstance(ready, Ready):
+            return []
+        read, salt = partial(_read, question), order if order == "again" else ""
+        probes.append(Probe(f"{task.id}: {order}", ready.request, read, salt))
+    return probes
 
 
-def _ask(examiner: Examiner, task: Task) -> str | None:
-    ready = examiner.prepare(task)
-    if not isinstance(ready, Ready) or task.question is None:
-        return None
+def _read(question: Question, replies: Sequence[Reply]) -> Answer:
     try:
-        return read_choice(examiner.backend.generate(ready.request), task.question)
-    except (BackendError, ParseError):
-        return None
+        return Answer(choice=read_choice(replies, question))
+    except ParseError as error:
+        return Answer(failure=str(error))
+
+
+def _by_order(task: Task, given: Sequence[Answer]) -> _Answers:
+    assert task.question is not None
+    choices = [one.choice for one in given] or [None] * len(ORDERS)
+    return {order: (reordered(task.question, order), choice) for order, choice in zip(ORDERS, choices, strict=True)}
 
 
 def _count(order: str, told: Sequence[_Answers]) -> OptionMoves:

@@ -1,5 +1,6 @@
 """`vlm-inspect rule-test`: whether a model's answer depends on the rules that it is given."""
 
+import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from evaluation.bench.options import limit_options
 from vlm_inspect.commands.inspecting import inspector_options, make_inspector
 from vlm_inspect.commands.options import PATH, common, progress
 
 if TYPE_CHECKING:
-    from evaluation.listening.rule_test import RuleTest
+    from evaluation.listening.moves import RuleTest
+    from evaluation.listening.probing import Watch
+    from vlm_inspect.inspector import Inspector
 
 
 @click.command("rule-test")
@@ -25,12 +29,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Write everything as JSON to stdout.")
 @click.option("--template", default="inspect", show_default=True, metavar="NAME|FILE", help="Prompt template.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Most parts, spread evenly over those given.")
-@click.option(
-    "--concurrency",
-    type=click.IntRange(1, 512),
-    metavar="N",
-    help="Requests in flight. Default: 8 over a network, else 1.",
-)
+@limit_options
 @inspector_options
 @common
 def rule_test(sources: Sequence[Path], **options: Any) -> int:
@@ -45,20 +44,14 @@ def rule_test(sources: Sequence[Path], **options: Any) -> int:
     Example:
       vlm-inspect rule-test parts/ --rules screw.yaml --model openai:gpt-4o --limit 20 --out rule-test
     """
-    from evaluation.bench.asking import is_local
-    from evaluation.listening.rule_test import run_rule_test
     from evaluation.report.rule_test_page import write_rule_test
 
     parts = _spread(_files(sources), options["limit"])
     with progress(quiet=options["quiet"]) as say:
         inspector = make_inspector({**options, "calibration_path": None})
         inspector.template = options["template"]
-        test = run_rule_test(
-            inspector,
-            parts,
-            concurrency=options["concurrency"] or (1 if is_local(options["model"].strip()) else 8),
-            watch=lambda done, of, part: say(f"{done} of {of} parts; now {part.name}"),
-        )
+        _check(inspector)
+        test = _test(inspector, parts, options, lambda done, of: say(f"{done} of {of} parts"))
     if options["out"] is not None:
         write_rule_test(options["out"], test.as_document())
     if options["as_json"]:
@@ -66,6 +59,41 @@ def rule_test(sources: Sequence[Path], **options: Any) -> int:
     else:
         click.echo("\n".join(_lines(test)))
     return 0
+
+
+def _check(inspector: "Inspector") -> None:
+    """Refuse a test with nothing to test."""
+    from evaluation.errors import RunError
+    from evaluation.listening.rule_changes import free_rules
+
+    if inspector.backend.name == "evidence":
+        raise RunError("the model evidence reads no rules, so that there is nothing to test; give a --model")
+    if not free_rules(inspector.rules):
+        raise RunError("the rule book has no rule that the model judges (all carry a check, or there is none)")
+
+
+def _test(inspector: "Inspector", parts: Sequence[Path], options: dict[str, Any], watch: "Watch") -> "RuleTest":
+    from evaluation.bench.asking import Asker
+    from evaluation.bench.options import cache_of, limits_of
+    from evaluation.bench.spending import Spending
+    from evaluation.listening.probing import Prober
+    from evaluation.listening.rule_test import run_rule_test
+
+    limits, cache = limits_of(options, inspector.backend), cache_of(options)
+    asker = Asker(
+        backend=inspector.backend,
+        limits=limits,
+        cache=cache,
+        samples=inspector.samples,
+        price=options["price"],
+        spending=Spending(limits),
+        standing=lambda: "parts left to ask; a higher --budget-usd goes on, and asks nothing twice that --cache keeps",
+    )
+    try:
+        return asyncio.run(run_rule_test(inspector, {str(part): part for part in parts}, Prober(asker), watch=watch))
+    finally:
+        asker.close()
+        cache.close()
 
 
 # No outcome is reported, so thresholds would change nothing.
@@ -105,7 +133,8 @@ def _spread(parts: list[Path], limit: int | None) -> list[Path]:
 def _lines(test: "RuleTest") -> Iterator[str]:
     from vlm_inspect.report.wording import plain_line
 
-    yield f"{test.model}: {len(test.parts)} parts, {test.requests} requests, {sum(test.tokens)} tokens"
+    tokens = test.spent.prompt_tokens + test.spent.completion_tokens
+    yield f"{test.model}: {len(test.parts)} parts, {test.requests} requests, {tokens} tokens"
     for path, reason in test.left_out:
         yield plain_line(f"left out: {path}: {reason}")
     for row in test.as_document()["rows"]:

@@ -4,10 +4,12 @@
 
 page.py     what stands on the page, in words and numbers ready to print
 curves.py   the points of the curves, from the records
+listening.py  whether the model listens
 charts.py   points to inline SVG
 templates/  the page itself and its style sheet
 """
 
+from evaluation.report.listening import warnings_of
 from evaluation.report.page import REPORT, render_report, write_report
 
-__all__ = ["REPORT", "render_report", "write_report"]
+__all__ = ["REPORT", "render_report", "warnings_of", "write_report"]

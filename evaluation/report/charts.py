@@ -29,10 +29,14 @@ class Plot:
     y_range: tuple[float, float] = (0.0, 1.0)
     x_ticks: Sequence[tuple[float, str]] = ()
     """Value and word; by default five round numbers."""
+    y_ticks: Sequence[tuple[float, str]] = ()
+    """Likewise."""
     counts: bool = False
     """Whether y counts things, so that there is nothing between whole numbers."""
     width: float = WIDTH
     height: float = HEIGHT
+    left: float = _LEFT
+    """Room for the words of the y axis."""
     _parts: list[str] = field(default_factory=list)
 
     def line(self, points: Iterable[Point], kind: str) -> None:
@@ -77,6 +81,15 @@ class Plot:
             f'M{x - 4:.1f} {top:.1f}h8M{x - 4:.1f} {bottom:.1f}h8"/>'
         )
 
+    def reach(self, at: float, low: float, high: float, kind: str) -> None:
+        """Draw an interval at one place of the y axis."""
+        left, y = self._place((low, at))
+        right = self._place((high, at))[0]
+        self._parts.append(
+            f'<path class="{kind}" d="M{left:.1f} {y:.1f}H{right:.1f}'
+            f'M{left:.1f} {y - 4:.1f}v8M{right:.1f} {y - 4:.1f}v8"/>'
+        )
+
     def render(self) -> Markup:
         """Return the drawing as an SVG element."""
         body = "".join([*self._axes(), *self._parts])
@@ -91,22 +104,22 @@ class Plot:
         across = (min(max(point[0], x0), x1) - x0) / ((x1 - x0) or 1.0)
         up = (min(max(point[1], y0), y1) - y0) / ((y1 - y0) or 1.0)
         return (
-            _LEFT + across * (self.width - _LEFT - _RIGHT),
+            self.left + across * (self.width - self.left - _RIGHT),
             self.height - _BOTTOM - up * (self.height - _TOP - _BOTTOM),
         )
 
     def _axes(self) -> Iterable[str]:
         bottom = self.height - _BOTTOM
         y_ticks = [value for value in round_ticks(*self.y_range) if not self.counts or float(value).is_integer()]
-        for value, word in [(value, _short(value)) for value in y_ticks]:
+        for value, word in self.y_ticks or [(value, _short(value)) for value in y_ticks]:
             y = self._place((self.x_range[0], value))[1]
-            yield f'<line class="grid" x1="{_LEFT}" x2="{self.width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            yield f'<text class="tick" x="{_LEFT - 5}" y="{y + 3.5:.1f}" text-anchor="end">{word}</text>'
+            yield f'<line class="grid" x1="{self.left}" x2="{self.width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            yield f'<text class="tick" x="{self.left - 5}" y="{y + 3.5:.1f}" text-anchor="end">{escape(word)}</text>'
         for value, word in self.x_ticks or [(value, _short(value)) for value in round_ticks(*self.x_range)]:
             x = self._place((value, self.y_range[0]))[0]
             yield f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 4}"/>'
             yield f'<text class="tick" x="{x:.1f}" y="{bottom + 15}" text-anchor="middle">{escape(word)}</text>'
-        middle = (_LEFT + self.width - _RIGHT) / 2
+        middle = (self.left + self.width - _RIGHT) / 2
         low = self.height - 5
         yield f'<text class="axis" x="{middle}" y="{low}" text-anchor="middle">{escape(self.x_label)}</text>'
         high = (_TOP + bottom) / 2

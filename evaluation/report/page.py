@@ -19,13 +19,16 @@ from evaluation.bench.finished_run import FinishedRun, read_run
 from evaluation.bench.record import ItemRecord
 from evaluation.errors import RunError
 from evaluation.report.charts import interval_bar
-from evaluation.report.figures import class_figures, latency_figure, reliability_figure
+from evaluation.report.figures import class_figures, ladder_figure, latency_figure, reliability_figure
+from evaluation.report.listening import listenings, warnings_of
 from evaluation.report.mistakes import FIRST, defect_table, find_cases, rule_table
 from vlm_inspect.report.files import write_atomically
 from vlm_inspect.report.wording import plain
 
 REPORT = "report.html"
 RULE_TEST = "rule_test.json"
+ABLATION = "ablation.json"
+"""Two folders above each of its runs."""
 _OPEN_CLASSES = 4
 """With more classes than that, their curves fold."""
 _FAILURES = 20
@@ -59,17 +62,23 @@ def write_report(folder: Path) -> Path:
         OutputError: the page cannot be written.
     """
     run = read_run(folder)
-    write_atomically(folder / REPORT, render_report(run, rule_test=_rule_test(folder)).encode())
+    ablation = _document(folder.absolute().parent.parent / ABLATION, "ablation", "ablate --resume")
+    page = render_report(run, rule_test=_document(folder / RULE_TEST, "rule test", "rule-test"), ablation=ablation)
+    write_atomically(folder / REPORT, page.encode())
     return folder / REPORT
 
 
-def render_report(run: FinishedRun, *, rule_test: Mapping[str, Any] | None = None) -> str:
+def render_report(
+    run: FinishedRun, *, rule_test: Mapping[str, Any] | None = None, ablation: Mapping[str, Any] | None = None
+) -> str:
     """Return the page.
 
     Args:
         run: what to report.
-        rule_test: the document of a rule test of the same model, where one was made.
+        rule_test: the document of a rule test of the same model, where `rule-test` made one; else the run's own.
+        ablation: the document of the ablation that the run is a rung of.
     """
+    rule_test = rule_test or run.results.get("rule_test")
     values = _questions(run) if run.asks_questions else _images(run)
     return fill_page(
         "run.html.j2",
@@ -84,7 +93,9 @@ def render_report(run: FinishedRun, *, rule_test: Mapping[str, Any] | None = Non
         failures=run.results.get("failures", ()),
         first_failures=_FAILURES,
         latency=latency_figure(run.records),
-        rule_test=rule_test,
+        ladder=None if ablation is None else ladder_figure(ablation),
+        listenings=listenings(rule_test),
+        option_order=(rule_test or {}).get("option_order"),
         **values,
     )
 
@@ -245,6 +256,7 @@ def _notices(run: FinishedRun, rule_test: Mapping[str, Any] | None) -> Iterator[
     if failures:
         wrong = "They count as wrong in every metric of images." if not run.asks_questions else "They count as wrong."
         yield f"{len(failures)} of {len(run.records)} items failed. {wrong}"
+    yield from warnings_of(rule_test)
     if run.asks_questions:
         return
     one_label = [name for name, told in results["categories"].items() if told.get("image_auroc") is None]
@@ -266,7 +278,6 @@ def _notices(run: FinishedRun, rule_test: Mapping[str, Any] | None) -> Iterator[
         )
     if results["settings"].get("limit"):
         yield f"Only part of the data set: at most {results['settings']['limit']} items a class."
-    yield from (rule_test or {}).get("warnings", ())
 
 
 def _has_one_score(records: Sequence[ItemRecord]) -> bool:
@@ -293,19 +304,18 @@ def _told(value: Any) -> str:
     return str(value)
 
 
-def _rule_test(folder: Path) -> dict[str, Any] | None:
-    """Return the rule test beside a run; None where there is none.
+def _document(path: Path, what: str, command: str) -> dict[str, Any] | None:
+    """Return what another command left beside a run; None where there is nothing.
 
     Raises:
         RunError: it is damaged.
     """
-    path = folder / RULE_TEST
     if not path.is_file():
         return None
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(told, dict) or not isinstance(told.get("rows"), list):
-            raise RunError(f"{path} is no rule test; remove it, or make it again with vlm-inspect rule-test")
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({error}); make it again with vlm-inspect rule-test") from error
+        raise RunError(f"{path} cannot be read ({error}); make it again with vlm-inspect {command}") from error
+    if not isinstance(told, dict) or not isinstance(told.get("rows"), list):
+        raise RunError(f"{path} is no {what}; remove it, or make it again with vlm-inspect {command}")
     return told

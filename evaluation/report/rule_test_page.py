@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.errors import RunError
+from evaluation.report.listening import moves_figure
 from evaluation.report.page import RULE_TEST, fill_page, write_report
 from evaluation.scoring.results import RESULTS
 from vlm_inspect.report.files import write_atomically
@@ -37,4 +38,9 @@ def write_rule_test(folder: Path, document: Mapping[str, Any]) -> None:
 
 def render_rule_test(document: Mapping[str, Any]) -> str:
     """Return the page of a rule test."""
-    return fill_page("rule_test.html.j2", title=f"rule test of {document['model']}", test=document)
+    return fill_page(
+        "rule_test.html.j2",
+        title=f"rule test of {document['model']}",
+        test=document,
+        figure=moves_figure(document["rows"]),
+    )

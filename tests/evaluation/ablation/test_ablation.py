@@ -97,7 +97,7 @@ def test_the_rung_that_helps_is_told_from_those_that_do_not(ablate: Ablate, tmp_
     assert f'<td class="number">{PARTS}</td></tr>' in page
     assert "built-in" not in page
     for row in document["rows"]:
-        assert (out / row["folder"] / "report.html").is_file()
+        assert "The prompt ladder that this run is a rung of" in (out / row["folder"] / "report.html").read_text()
         assert json.loads((out / row["folder"] / "results.json").read_text())["categories"]["parts"]["n"] == PARTS
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from evaluation.bench.record import Spent
 from evaluation.datasets.registry import read_dataset
 from evaluation.errors import RunError
 from evaluation.listening.rule_changes import Change, changed_request, list_changes
@@ -252,9 +253,7 @@ def test_each_change_changes_one_thing(tmp_path: Path) -> None:
 def test_the_report_of_a_run_shows_the_rule_test_beside_it(tmp_path: Path) -> None:
     turned, out = Change("negated", "edge"), tmp_path / "out"
     told = [{AS_IS: Answer(True, 0.9, {"edge": "pass"}), turned: Answer(True, 0.9, {"edge": "pass"})}]
-    test = RuleTest(
-        "openai:tiny", {"edge": "<b>Straight</b>."}, (tmp_path,), (), (count_moves(turned, told),), 2, (1, 2)
-    )
+    test = RuleTest("openai:tiny", {"edge": "<b>Straight</b>."}, ("a",), (), (count_moves(turned, told),), 2, Spent())
     write_run(out, read_dataset(mvtec(tmp_path / "data")), lambda task: {"score": shade(task)})
     write_rule_test(out, test.as_document())
     page = (out / "report.html").read_text()
