@@ -108,13 +108,49 @@ def intervals(
         level: share of resamples inside the interval, in (0, 1).
         seed: equal seeds give equal intervals.
     """
-    usable = {name: one for name, one in sorted(classes.items()) if one.has_both_labels}
-    drawn = {name: _draw([one], metric, draws, seed, name)[0] for name, one in usable.items()}
-    whole = {name: _whole(one, metric) for name, one in usable.items()}
-    found = {name: _interval(whole[name], drawn[name], level) for name in usable}
-    mean = _interval(_mean(whole.values()), _mean(drawn.values()), level) if usable else None
-    left_out = tuple(sorted(set(classes) - set(usable)))
-    return ClassIntervals({name: found.get(name) for name in sorted(classes)}, mean, left_out)
+    return intervals_of_all({"": (metric, classes)}, draws=draws, level=level, seed=seed)[""]
+
+
+def intervals_of_all(
+    wanted: Mapping[str, tuple[WeightedMetric, Mapping[str, Outcomes]]],
+    *,
+    draws: int = DRAWS,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> dict[str, ClassIntervals]:
+    """Return what `intervals` returns for each of several metrics, with the resamples drawn once for all of them.
+
+    Args:
+        wanted: metric and outcomes by class, by the name of the metric; the images and labels are the same in all.
+        draws: resamples.
+        level: share of resamples inside the interval, in (0, 1).
+        seed: equal seeds give equal intervals.
+
+    Raises:
+        ValueError: the outcomes of two metrics have other classes, images or labels.
+    """
+    _, first = next(iter(wanted.values()))
+    for _, other in wanted.values():
+        _check_pairs(first, other)
+    usable = sorted(name for name, one in first.items() if one.has_both_labels)
+    drawn: dict[str, list[Floats]] = {}
+    for name in usable:
+        drawn[name] = _draw([(metric, classes[name]) for metric, classes in wanted.values()], draws, seed, name)
+    found = {}
+    for at, (key, (metric, classes)) in enumerate(wanted.items()):
+        own = {name: (_whole(classes[name], metric), drawn[name][at]) for name in usable}
+        found[key] = _class_intervals(own, sorted(first), level)
+    return found
+
+
+def _class_intervals(own: Mapping[str, tuple[float, Floats]], names: Sequence[str], level: float) -> ClassIntervals:
+    """Return intervals from the value of each usable class, and its values over the resamples."""
+    found = {name: _interval(value, drawn, level) for name, (value, drawn) in own.items()}
+    mean = None
+    if own:
+        mean = _interval(_mean(value for value, _ in own.values()), _mean(drawn for _, drawn in own.values()), level)
+    left_out = tuple(name for name in names if name not in own)
+    return ClassIntervals({name: found.get(name) for name in names}, mean, left_out)
 
 
 def compare(
@@ -143,7 +179,7 @@ def compare(
     """
     _check_pairs(a, b)
     usable = sorted(name for name, one in a.items() if one.has_both_labels)
-    pairs = {name: _draw([a[name], b[name]], metric, draws, seed, name) for name in usable}
+    pairs = {name: _draw([(metric, a[name]), (metric, b[name])], draws, seed, name) for name in usable}
     drawn = {name: pair[1] - pair[0] for name, pair in pairs.items()}
     whole = {name: _whole(b[name], metric) - _whole(a[name], metric) for name in usable}
     sign = -1.0 if lower_is_better else 1.0
@@ -210,15 +246,15 @@ def _reached(labels: Flags, scores: Floats, counts: Floats) -> tuple[Floats, Flo
     return np.cumsum(ordered * labels[order], axis=1)[:, ends], np.cumsum(ordered, axis=1)[:, ends]
 
 
-def _draw(runs: Sequence[Outcomes], metric: WeightedMetric, draws: int, seed: int, name: str) -> list[Floats]:
-    """Return the metric of each run over the same resamples of one class, drawn apart from other classes' ones."""
-    labels = runs[0].labels
+def _draw(asked: Sequence[tuple[WeightedMetric, Outcomes]], draws: int, seed: int, name: str) -> list[Floats]:
+    """Return each metric over the same resamples of one class, which are drawn apart from those of other classes."""
+    labels = asked[0][1].labels
     generator = np.random.default_rng([seed, *name.encode()])
     step = max(1, _CELLS // labels.size)
-    parts: list[list[Floats]] = [[] for _ in runs]
+    parts: list[list[Floats]] = [[] for _ in asked]
     for start in range(0, draws, step):
         counts = _counts(labels, min(step, draws - start), generator)
-        for part, run in zip(parts, runs, strict=True):
+        for part, (metric, run) in zip(parts, asked, strict=True):
             part.append(metric(labels, run.scores, counts))
     return [np.concatenate(part) for part in parts]
 

@@ -8,7 +8,7 @@ out of the mean, which then says so.
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -214,7 +214,7 @@ def _intervals(by_class: Mapping[str, Sequence[ItemRecord]], cuts: Mapping[str, 
         name: Outcomes.of([one.id for one in group], [one.anomalous for one in group], _probabilities(group))
         for name, group in by_class.items()
     }
-    wanted: dict[str, tuple[Callable[..., Any], Mapping[str, Outcomes]]] = {
+    wanted: dict[str, tuple[bootstrap.WeightedMetric, Mapping[str, Outcomes]]] = {
         "image_auroc": (bootstrap.auroc, ranked),
         "image_ap": (bootstrap.average_precision, ranked),
         "image_f1_max": (bootstrap.f1_max, ranked),
@@ -225,8 +225,7 @@ def _intervals(by_class: Mapping[str, Sequence[ItemRecord]], cuts: Mapping[str, 
         "brier": (bootstrap.brier, likely),
     }
     found: dict[str, dict[str, list[float]]] = {"mean": {}, **{name: {} for name in by_class}}
-    for metric, (function, outcomes) in wanted.items():
-        drawn = bootstrap.intervals(function, outcomes)
+    for metric, drawn in bootstrap.intervals_of_all(wanted).items():
         for name, interval in {"mean": drawn.mean, **drawn.classes}.items():
             if interval is not None:
                 found[name][metric] = [interval.low, interval.high]
