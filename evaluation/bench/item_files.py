@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from evaluation.bench.examiner import Result
 from evaluation.bench.plan import Task
@@ -10,7 +9,7 @@ from evaluation.bench.previews import prune_previews, worst_of
 from evaluation.bench.record import ItemRecord
 from evaluation.datasets.item import Category
 from evaluation.errors import DatasetError
-from evaluation.scoring.pixel_scores import map_name, score_pixels
+from evaluation.scoring.pixel_scores import PixelScores, map_name, score_pixels
 from vlm_inspect.report.files import write_atomically
 
 MAPS = "maps"
@@ -20,8 +19,11 @@ PREVIEWS = "previews"
 class ItemFiles:
     """The files of one output folder."""
 
-    def __init__(self, folder: Path, categories: Sequence[Category], *, keep_maps: bool = False) -> None:
+    def __init__(
+        self, folder: Path, categories: Sequence[Category], *, keep_maps: bool = False, aupro_200: bool = False
+    ) -> None:
         """Use a folder that exists; maps are written of classes whose pixels can be scored, or of all."""
+        self._aupro_200 = aupro_200
         self._maps, self._previews = folder / MAPS, folder / PREVIEWS
         for rest in (*self._maps.glob(".*"), *self._previews.glob(".*")):
             rest.unlink(missing_ok=True)  # half a file, of a run that was killed
@@ -62,16 +64,16 @@ class ItemFiles:
         prune_previews(self._previews, worst)
         return worst
 
-    def score_pixels(self, tasks: Sequence[Task], records: Mapping[str, ItemRecord]) -> dict[str, Any]:
+    def score_pixels(self, tasks: Sequence[Task], records: Mapping[str, ItemRecord]) -> PixelScores:
         """Return the pixel metrics of one class; where a mask cannot be read, a note that says so.
 
         Raises:
             RunError: a map is damaged.
         """
         try:
-            return score_pixels(tasks, records, self._maps)
+            return score_pixels(tasks, records, self._maps, aupro_200=self._aupro_200)
         except DatasetError as error:
-            return {"pixel_note": str(error)}
+            return PixelScores({"pixel_note": str(error)}, {})
 
     def drop_maps(self, tasks: Sequence[Task], records: Mapping[str, ItemRecord]) -> None:
         """Remove the maps of one class, and the folder when it is empty."""

@@ -29,6 +29,7 @@ from evaluation.datasets.item import Dataset
 from evaluation.datasets.registry import read_dataset
 from evaluation.datasets.summary import summarise
 from evaluation.report import warnings_of, write_report
+from evaluation.scoring.pixel_draws import write_draws
 from evaluation.scoring.results import RESULTS, build_results, write_results
 from vlm_inspect.commands.options import progress
 from vlm_inspect.errors import InspectError
@@ -113,7 +114,7 @@ def carry_out(
     """
     out, limits = journal.path.parent, bench.limits
     known = journal.records()
-    files = ItemFiles(out, bench.plan.categories, keep_maps=limits.keep_maps)
+    files = ItemFiles(out, bench.plan.categories, keep_maps=limits.keep_maps, aupro_200=bench.settings.aupro_200)
     cache = cache_of(options)
     board = Board(bench.plan, Spending(limits, known.values()), quiet=options["quiet"])
     board.recall(known.values())
@@ -141,7 +142,7 @@ def _conclude(
     problems: Sequence[str],
 ) -> dict[str, Any]:
     """Write what the records amount to, and return it."""
-    out = journal.path.parent
+    out, draws = journal.path.parent, journal.pixel_draws()
     worst: list[ItemRecord] = []
     if not bench.plan.asks_questions:
         worst = files.prune(records, [category.name for category in bench.plan.categories])
@@ -149,6 +150,7 @@ def _conclude(
         bench.plan,
         records,
         pixels=journal.pixels(),
+        pixel_draws=draws,
         settings=bench.settings,
         limits=limits,
         thresholds=bench.thresholds,
@@ -159,6 +161,7 @@ def _conclude(
     if (tested := _earlier_rule_test(out)) is not None:
         document["rule_test"] = tested
     write_results(out, document, bench.plan, records)
+    write_draws(out, draws)
     write_report(out)
     return document
 

@@ -6,13 +6,14 @@ anomalous images of a class are resampled each on their own (a test set fixes ho
 loses a label. The mean of classes resamples within every class and averages.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evaluation.metrics.calibration_error import BINS
 from evaluation.metrics.image import Flags, Floats, flags, last_of_ties
 
 DRAWS = 2000
@@ -233,6 +234,17 @@ def at_threshold(kind: str, threshold: float) -> WeightedMetric:
     return metric
 
 
+def expected_calibration_error(labels: Flags, scores: Floats, counts: Floats) -> Floats:
+    """Return `calibration_error.expected_calibration_error` of every resample; scores are probabilities."""
+    order = np.argsort(scores, kind="stable")
+    first = _first_of_ties(scores[order])
+    drawn, odd = (np.add.reduceat(counts[:, order] * part, first, axis=1) for part in (1.0, labels[order]))
+    total = counts.sum(axis=1, keepdims=True)
+    bins = (np.cumsum(drawn, axis=1) - drawn) * BINS // total  # by the first rank of each group of equals
+    gap = odd - drawn * scores[order][first]
+    return np.asarray(sum(np.abs((gap * (bins == one)).sum(axis=1)) for one in range(BINS)) / total[:, 0])
+
+
 def brier(labels: Flags, scores: Floats, counts: Floats) -> Floats:
     """Return `calibration_error.brier_score` of every resample; scores are probabilities."""
     return np.asarray(counts @ (scores - labels) ** 2 / counts.sum(axis=1))
@@ -249,21 +261,38 @@ def _reached(labels: Flags, scores: Floats, counts: Floats) -> tuple[Floats, Flo
 def _draw(asked: Sequence[tuple[WeightedMetric, Outcomes]], draws: int, seed: int, name: str) -> list[Floats]:
     """Return each metric over the same resamples of one class, which are drawn apart from those of other classes."""
     labels = asked[0][1].labels
-    generator = np.random.default_rng([seed, *name.encode()])
-    step = max(1, _CELLS // labels.size)
     parts: list[list[Floats]] = [[] for _ in asked]
-    for start in range(0, draws, step):
-        counts = _counts(labels, min(step, draws - start), generator)
+    for counts in draw_counts(labels, name, draws=draws, seed=seed, step=_CELLS // labels.size):
         for part, (metric, run) in zip(parts, asked, strict=True):
             part.append(metric(labels, run.scores, counts))
     return [np.concatenate(part) for part in parts]
 
 
-def _counts(labels: Flags, draws: int, generator: np.random.Generator) -> Floats:
-    counts = np.zeros((draws, labels.size))
-    for places in (np.flatnonzero(labels), np.flatnonzero(~labels)):
-        counts[:, places] = generator.multinomial(places.size, np.full(places.size, 1 / places.size), size=draws)
-    return counts
+def draw_counts(labels: Flags, name: str, *, draws: int = DRAWS, seed: int = 0, step: int = DRAWS) -> Iterator[Floats]:
+    """Yield how often each image is in each resample, (at most `step`, images), in all `draws` rows.
+
+    Equal labels, names and seeds give equal counts, whatever the step: two runs over the same images are resampled
+    alike.
+
+    Args:
+        labels: of the images, in the order of their ids.
+        name: of their class.
+        draws: resamples.
+        seed: of all of them.
+        step: most rows at once.
+    """
+    # A stream of random numbers for each label, so that rows come out alike however many are drawn at once.
+    streams = [
+        (np.flatnonzero(labels == label), np.random.default_rng([seed, int(label), *name.encode()]))
+        for label in (True, False)
+    ]
+    for start in range(0, draws, max(1, step)):
+        counts = np.zeros((min(max(1, step), draws - start), labels.size))
+        for places, generator in streams:
+            if places.size:
+                share = np.full(places.size, 1 / places.size)
+                counts[:, places] = generator.multinomial(places.size, share, size=len(counts))
+        yield counts
 
 
 def _whole(one: Outcomes, metric: WeightedMetric) -> float:
@@ -277,6 +306,11 @@ def _mean(values: Any) -> Any:
 def _interval(value: float, drawn: Floats, level: float) -> Interval:
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(value), float(low), float(high))
+
+
+def difference_of(value: float, drawn: Floats, *, level: float = LEVEL) -> Difference:
+    """Return a difference of which more is better, from its value and its values over paired resamples."""
+    return _difference(value, drawn, level, 1.0)
 
 
 def _difference(value: float, drawn: Floats, level: float, sign: float) -> Difference:

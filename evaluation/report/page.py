@@ -48,6 +48,7 @@ COLUMNS = (
     ("pixel_ap", "pixel AP"),
     ("pixel_f1_max", "pixel F1-max"),
     ("aupro", "AUPRO"),
+    ("aupro_200_thresholds", "AUPRO by 200 thresholds (for papers only)"),
     ("spro_at_0.05", "sPRO, FPR ≤ 0.05"),
 )
 """Metrics in the order of the table; those that no class has are left out."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from evaluation.metrics import fill_failures, image_auroc
-from evaluation.scoring.results import HIGH, LOW
+from evaluation.scoring.outcomes import HIGH, LOW
 from tests.backends.openai_server import OpenAIServer, answer, cut, hang, status
 from tests.evaluation.bench_runs import Bench, items_of, results_of
 from tests.evaluation.bench_runs import bench as bench  # noqa: PLC0414 (a fixture)

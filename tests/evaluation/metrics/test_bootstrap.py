@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation import metrics
+from evaluation.metrics import calibration_error
 from evaluation.metrics.bootstrap import (
     Outcomes,
     at_threshold,
@@ -13,6 +14,7 @@ from evaluation.metrics.bootstrap import (
     average_precision,
     brier,
     compare,
+    expected_calibration_error,
     f1_max,
     intervals,
 )
@@ -50,6 +52,17 @@ def test_counting_an_image_twice_is_having_it_twice(items: list[tuple[bool, int,
 def test_brier_of_resamples_is_that_of_the_items() -> None:
     labels, p, counts = np.array([True, False]), np.array([0.7, 0.4]), np.array([[2.0, 1.0]])
     assert float(brier(labels, p, counts)[0]) == pytest.approx(brier_score([1, 1, 0], [0.7, 0.7, 0.4]))
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 20), st.integers(0, 3)), min_size=1, max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_calibration_error_of_resamples_is_that_of_the_items(items: list[tuple[bool, int, int]]) -> None:
+    labels, p, counts = (np.array(part) for part in zip(*items, strict=True))
+    if not counts.sum():
+        return
+    expected = calibration_error.expected_calibration_error(np.repeat(labels, counts), np.repeat(p / 20, counts))
+    found = float(expected_calibration_error(labels, p / 20, counts[None].astype(float))[0])
+    assert found == pytest.approx(expected)
 
 
 def test_an_interval_holds_its_value_and_repeats() -> None:

@@ -10,7 +10,8 @@ from evaluation.bench.plan import Plan, make_plan
 from evaluation.bench.record import Failure, ItemRecord, Spent
 from evaluation.bench.settings import Limits, Settings
 from evaluation.datasets.item import Dataset, Item
-from evaluation.scoring.results import build_results, outcomes_of, threshold_of, write_results
+from evaluation.scoring.outcomes import counted_scores, outcomes_of
+from evaluation.scoring.results import build_results, threshold_of, write_results
 from vlm_inspect.calibration import Thresholds
 
 FAILED = Failure(kind="backend", message="gone")
@@ -118,4 +119,9 @@ def test_both_files_are_json(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "results.json").read_text())["categories"]["a"]["n"] == 3
     lines = [json.loads(line) for line in (tmp_path / "items.jsonl").read_text().splitlines()]
     assert [line["id"] for line in lines] == ["a/0.png", "a/1.png", "a/2.png"]
-    assert outcomes_of(list(records.values())).ids == ("a/0.png", "a/1.png", "a/2.png")
+    every = list(records.values())
+    assert outcomes_of(every, counted_scores(every)).ids == (
+        "a/0.png",
+        "a/1.png",
+        "a/2.png",
+    )
