@@ -27,7 +27,8 @@ from evaluation.bench.settings import Price
 from evaluation.bench.spending import cost_of
 from evaluation.datasets.masks import read_at_size
 from evaluation.errors import DatasetError
-from evaluation.scoring.item_map import StoredMap, heatmap_score, join_maps
+from evaluation.scoring.item_map import heatmap_score
+from evaluation.scoring.item_places import ItemPlaces, find_places
 from vlm_inspect.backends.backend import Backend, Reply, Request
 from vlm_inspect.calibration import Thresholds
 from vlm_inspect.errors import BackendError, ParseError
@@ -72,7 +73,8 @@ class Result:
 
     record: ItemRecord
     replies: tuple[str, ...] = ()
-    map: StoredMap | None = None
+    places: ItemPlaces = field(default_factory=ItemPlaces)
+    """Where it looks anomalous."""
     preview: bytes | None = None
     """JPEG."""
 
@@ -147,12 +149,12 @@ class Examiner:
         if ready.task.question is not None:
             return self._choice(ready, answered)
         examination = ready.inspector.conclude(ready.prepared, answered.replies, answered.elapsed_s)
-        joined = join_maps(examination.views, examination.evidence.maps)
-        flags = None if joined is None else _mask_at(ready.task, (joined.shape[0], joined.shape[1]))
+        places = find_places(ready.task.item, examination.views, examination.evidence.maps)
+        flags = None if places.picture is None else _mask_at(ready.task, places.picture.steps.shape[:2])
         return Result(
             _record(ready, answered, examination, self.price),
             tuple(reply.text for reply in answered.replies),
-            None if joined is None else StoredMap.of(joined),
+            places,
             draw_preview(examination.views, examination.evidence, flags),
         )
 
