@@ -227,6 +227,9 @@ def _summary(document: Mapping[str, Any], out: Path) -> str:
 
 
 def _line(name: str, told: Mapping[str, Any]) -> str:
-    shown = ("image_auroc", "image_ap", "image_f1_max", "heatmap_auroc", "pixel_auroc", "aupro", "accuracy")
+    shown = (
+        *("image_auroc", "image_ap", "image_f1_max", "heatmap_auroc", "pixel_auroc", "aupro"),
+        *("point_auroc", "frame_auroc", "pixel_type_auroc", "accuracy"),
+    )
     values = [f"{key} {'n/a' if told[key] is None else f'{told[key]:.4f}'}" for key in shown if key in told]
     return f"{name}: {', '.join(values)}"

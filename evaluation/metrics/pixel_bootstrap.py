@@ -158,6 +158,10 @@ _METRICS: dict[str, Callable[[_Curves], Floats]] = {
     "pixel_f1_max": _f1_max,
     "aupro": _aupro(FPR_LIMIT),
     "spro_at_0.05": _aupro(LOCO_FPR_LIMIT),
+    "point_auroc": _auroc,
+    "point_ap": _ap,
+    "frame_auroc": _auroc,
+    "frame_ap": _ap,
 }
 
 
@@ -175,8 +179,8 @@ def _overlap(
     values: NDArray[np.floating], anomalous: NDArray[np.bool_], regions: Sequence[Region] | None
 ) -> tuple[NDArray[np.floating], Floats, int]:
     """Return the scores that count for regions, what each adds to its region's share, and the number of regions."""
-    if not anomalous.any():
-        return values[anomalous], np.zeros(0), 0
+    if not anomalous.any() or (regions is not None and not regions):
+        return values[:0].ravel(), np.zeros(0), 0
     if regions is None:
         shares = 1.0 / region_areas(anomalous)
         return values[anomalous], shares, round(float(shares.sum()))

@@ -50,6 +50,13 @@ COLUMNS = (
     ("aupro", "AUPRO"),
     ("aupro_200_thresholds", "AUPRO by 200 thresholds (for papers only)"),
     ("spro_at_0.05", "sPRO, FPR ≤ 0.05"),
+    ("point_auroc", "point AUROC"),
+    ("point_ap", "point AP"),
+    ("frame_auroc", "frame AUROC"),
+    ("frame_ap", "frame AP"),
+    ("pixel_type_auroc", "types by pixel, AUROC"),
+    ("pixel_type_ap", "types by pixel, AP"),
+    ("pixel_type_f1", "types by pixel, F1"),
 )
 """Metrics in the order of the table; those that no class has are left out."""
 _SHARES = frozenset({"accuracy", "balanced_accuracy", "miss_rate", "overkill_rate"})

@@ -1,9 +1,7 @@
 """The pixel metrics of one class, from its kept maps and its masks, one image after the other."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,26 +9,15 @@ from numpy.typing import NDArray
 from evaluation.bench.plan import Task
 from evaluation.bench.record import ItemRecord
 from evaluation.datasets.masks import RegionMask, read_at_size
-from evaluation.metrics.pixel import LOCO_FPR_LIMIT, PixelMetrics, Region
-from evaluation.metrics.pixel_bootstrap import PixelTally, choose_levels
+from evaluation.metrics.pixel import LOCO_FPR_LIMIT, PixelMetrics
+from evaluation.metrics.pixel_bootstrap import choose_levels
 from evaluation.scoring.item_map import read_map
-
-
-@dataclass(frozen=True, eq=False)
-class PixelScores:
-    """The pixel metrics of a class."""
-
-    metrics: Mapping[str, Any]
-    draws: Mapping[str, NDArray[np.float64]]
-    """Metrics over resamples of the images, (`bootstrap.DRAWS`,) each."""
-
-
-NO_SCORES = PixelScores({}, {})
+from evaluation.scoring.resampling import NO_SCORES, PlaceScores, Scored, resample
 
 
 def score_pixels(
     tasks: Sequence[Task], records: Mapping[str, ItemRecord], folder: Path, *, aupro_200: bool = False
-) -> PixelScores:
+) -> PlaceScores:
     """Return the pixel metrics of a class; none where no item has a map, or an anomalous one has no mask.
 
     An item without a map (unreadable, no map of its whole image) is as wrong as can be: its anomalous pixels score
@@ -65,12 +52,7 @@ def score_pixels(
     }
     levels = choose_levels(found)
     del found  # as large as all maps
-    tally = PixelTally(levels)
-    for one in _scored(tasks, records, folder):
-        tally.add(one.image, one.values, one.mask, one.regions)
-    whole = {name: value for name, value in metrics.items() if value is not None}
-    labels = {task.id: bool(task.item.anomalous) for task in tasks}
-    return PixelScores(metrics, tally.draws(labels, name=tasks[0].category, whole=whole))
+    return resample(levels, _scored(tasks, records, folder), tasks, metrics)
 
 
 def map_name(record: ItemRecord) -> str:
@@ -78,17 +60,7 @@ def map_name(record: ItemRecord) -> str:
     return f"{record.preview}.npz"
 
 
-@dataclass(frozen=True, eq=False)
-class _Scored:
-    """The map of one image, as it counts."""
-
-    image: str
-    values: NDArray[np.float32]
-    mask: NDArray[np.bool_]
-    regions: tuple[Region, ...] | None
-
-
-def _scored(tasks: Sequence[Task], records: Mapping[str, ItemRecord], folder: Path) -> Iterator[_Scored]:
+def _scored(tasks: Sequence[Task], records: Mapping[str, ItemRecord], folder: Path) -> Iterator[Scored]:
     """Yield every image of a class; none where its pixels cannot be scored."""
     with_map = _with_map(tasks, records, folder)
     odd = [task for task in tasks if task.item.anomalous]
@@ -111,13 +83,13 @@ def _with_map(tasks: Sequence[Task], records: Mapping[str, ItemRecord], folder: 
     return [task for task in tasks if (folder / map_name(records[task.id])).is_file()]
 
 
-def _masked(task: Task, values: NDArray[np.float32]) -> _Scored:
+def _masked(task: Task, values: NDArray[np.float32]) -> Scored:
     mask = task.item.mask
     flags = read_at_size(mask, (values.shape[0], values.shape[1]))
     regions = mask.regions() if isinstance(mask, RegionMask) else None
     if regions is not None and any(region.mask.shape != values.shape for region in regions):
         regions = None
-    return _Scored(task.id, values, flags, regions)
+    return Scored(task.id, values, flags, regions)
 
 
 def _wrong_map(task: Task, size_hw: tuple[int, int], low: float, high: float) -> NDArray[np.float32]:

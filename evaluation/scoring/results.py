@@ -43,7 +43,8 @@ IMAGE_METRICS = (
     *("image_auroc", "image_ap", "image_f1_max", "accuracy", "balanced_accuracy", "miss_rate", "overkill_rate"),
     *("ece", "brier", "heatmap_auroc"),
 )
-TYPE_METRICS = ("type_auroc", "type_ap", "type_f1")
+LIST_METRICS = ("point_auroc", "point_ap", "frame_auroc", "frame_ap")
+TYPE_METRICS = ("type_auroc", "type_ap", "type_f1", "pixel_type_auroc", "pixel_type_ap", "pixel_type_f1")
 
 
 def threshold_of(thresholds: Thresholds | None) -> float:
@@ -167,7 +168,7 @@ def _by_type(records: Sequence[ItemRecord], threshold: float) -> dict[str, dict[
 def _mean(categories: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     mean: dict[str, Any] = {}
     left_out: dict[str, list[str]] = {}
-    for metric in (*IMAGE_METRICS, *PIXEL_METRICS, *TYPE_METRICS):
+    for metric in (*IMAGE_METRICS, *PIXEL_METRICS, *LIST_METRICS, *TYPE_METRICS):
         one = mean_of_classes({name: found.get(metric) for name, found in categories.items()})
         if one.counted or metric in IMAGE_METRICS:
             mean[metric] = one.value

@@ -57,6 +57,10 @@ def test_a_class_of_one_label_is_not_in_the_mean() -> None:
     assert document["mean"]["image_auroc"] == document["categories"]["both"]["image_auroc"] == 0.75
     assert document["left_out_of_mean"]["image_auroc"] == ["normal"]
     assert "image_auroc" not in document["ci95"]["normal"]
+    pixels = {"both": {"point_auroc": 0.5, "pixel_type_f1": 0.25, "frame_auroc": None}, "normal": {"point_auroc": 0.75}}
+    mean = results(plan, told(plan, [0.5] * 6), pixels=pixels)["mean"]
+    assert (mean["point_auroc"], mean["pixel_type_f1"]) == (0.625, 0.25)
+    assert "frame_auroc" not in mean
     low, high = document["ci95"]["mean"]["image_auroc"]
     assert 0.0 <= low <= 0.75 <= high <= 1.0
     assert document["categories"]["both"]["accuracy"] == 0.5
