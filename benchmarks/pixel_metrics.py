@@ -3,8 +3,8 @@
     python -m benchmarks.pixel_metrics [--images 100] [--side 1024] [--skip-plain]
 
 Both sides get the same maps, made in memory. "Plain" pools all pixels, sorts them once and sums along
-(tests/evaluation/metrics/plain_pixel_metrics.py): AUPRO alone, while ours also returns AUROC, AP and F1-max. Peak memory
-is that of a process of its own which makes one map at a time, as a run would, and resamples them, too.
+(tests/evaluation/metrics/plain_pixel_metrics.py): AUPRO alone, while ours also returns AUROC, AP and F1-max. Peak
+memory is that of a process of its own which makes one map at a time, as a run would, and resamples them, too.
 """
 
 import argparse
