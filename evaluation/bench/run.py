@@ -85,7 +85,8 @@ def _dry_run(dataset: Dataset, options: Mapping[str, Any], say: Callable[[str], 
     except InspectError:
         click.echo(describe_data(summary))
         raise
-    click.echo(describe_run(summary, bench.plan, bench.settings, bench.limits))
+    tested = options["rule_test_parts"] if options["rule_test"] else None
+    click.echo(describe_run(summary, bench.plan, bench.settings, bench.limits, rule_test_parts=tested))
     return 0
 
 
