@@ -30,7 +30,7 @@ from evaluation.datasets.references import content_sha256
 from evaluation.datasets.registry import read_dataset
 from evaluation.datasets.summary import summarise
 from evaluation.errors import RunError
-from evaluation.report import write_report
+from evaluation.report import compile_page, write_report
 from evaluation.scoring.results import build_results, write_results
 from vlm_inspect.array_cache import cache_folder
 from vlm_inspect.backends.backend import Backend
@@ -191,6 +191,7 @@ def carry_out(
     cache = ReplyCache(_cache_folder(options["cache"]))
     board = Board(bench.plan, Spending(limits, known.values()), quiet=options["quiet"])
     board.recall(known.values())
+    compile_page()
     try:
         with _engine(bench, options, len(bench.plan.tasks) - len(known)) as workers, board:
             if workers is not None:

@@ -8,6 +8,6 @@ charts.py   points to inline SVG
 templates/  the page itself and its style sheet
 """
 
-from evaluation.report.page import REPORT, render_report, write_report
+from evaluation.report.page import REPORT, compile_page, render_report, write_report
 
-__all__ = ["REPORT", "render_report", "write_report"]
+__all__ = ["REPORT", "compile_page", "render_report", "write_report"]

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.backends.openai_server import Behaviour, Body, Response, answer
 
 STEPS = (8, 60, 40)
-"""Of red from part to part, green from one 32 parts to the next, blue from one 160 to the next: more than JPEG blurs."""
+"""Of red from part to part, green from 32 parts to the next, blue from 160 to the next: more than JPEG blurs."""
 MOST = 640
 """Parts that can be told apart."""
 _BLUE = 100
