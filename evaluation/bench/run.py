@@ -28,7 +28,7 @@ from evaluation.bench.spending import Spending
 from evaluation.datasets.item import Dataset
 from evaluation.datasets.registry import read_dataset
 from evaluation.datasets.summary import summarise
-from evaluation.report import warnings_of, write_report
+from evaluation.report import compile_page, warnings_of, write_report
 from evaluation.scoring.pixel_draws import write_draws
 from evaluation.scoring.results import RESULTS, build_results, write_results
 from vlm_inspect.commands.options import progress
@@ -119,6 +119,7 @@ def carry_out(
     cache = cache_of(options)
     board = Board(bench.plan, Spending(limits, known.values()), quiet=options["quiet"])
     board.recall(known.values())
+    compile_page()
     try:
         with _engine(bench, options, len(bench.plan.tasks) - len(known)) as workers, board:
             if workers is not None:

@@ -17,6 +17,7 @@ from evaluation.metrics.bootstrap import (
     expected_calibration_error,
     f1_max,
     intervals,
+    intervals_of_all,
 )
 from evaluation.metrics.calibration_error import brier_score
 
@@ -80,6 +81,16 @@ def test_an_interval_holds_its_value_and_repeats() -> None:
     assert found.mean.high - found.mean.low < max(i.high - i.low for i in found.classes.values() if i)
     assert intervals(auroc, classes, draws=500) == found
     assert intervals(auroc, dict(reversed(classes.items())), draws=500) == found
+
+
+def test_metrics_that_share_resamples_have_the_intervals_of_each_alone() -> None:
+    classes = {"a": outcomes(1), "b": outcomes(2, shift=2.0), "lone": Outcomes.of(["x", "y"], [0, 0], [0.1, 0.2])}
+    cut = {name: Outcomes(one.ids, one.labels, (one.scores > 0.5) * 1.0) for name, one in classes.items()}
+    wanted = {"auroc": (auroc, classes), "ap": (average_precision, classes), "miss": (at_threshold("miss", 0.5), cut)}
+    found = intervals_of_all(wanted, draws=300)
+    assert found == {name: intervals(metric, one, draws=300) for name, (metric, one) in wanted.items()}
+    with pytest.raises(ValueError, match="different classes: lone"):
+        intervals_of_all({"auroc": (auroc, classes), "ap": (average_precision, {"a": classes["a"], "b": classes["b"]})})
 
 
 def test_a_class_with_one_label_is_not_available() -> None:
