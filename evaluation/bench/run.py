@@ -43,7 +43,7 @@ from vlm_inspect.prompting import PromptLimits
 from vlm_inspect.report.wording import plain_line
 
 if TYPE_CHECKING:
-    from evaluation.bench.ray_engine import Workers
+    from evaluation.bench.cluster.engine import Workers
 
 _AT_ONCE = 8
 """Requests in flight over a network, where nobody says otherwise."""
@@ -237,7 +237,7 @@ def _inspector_options(plan: Plan, options: Mapping[str, Any]) -> dict[str, Any]
 
 def _check_engine(options: Mapping[str, Any]) -> None:
     """Refuse an engine that is not installed, and an address that nothing reads."""
-    from evaluation.bench.ray_engine import check_installed
+    from evaluation.bench.cluster.connection import check_installed
 
     if options.get("engine") == "ray":
         check_installed()
@@ -248,7 +248,8 @@ def _check_engine(options: Mapping[str, Any]) -> None:
 @contextmanager
 def _engine(bench: Bench, options: Mapping[str, Any], items: int) -> "Iterator[Workers | None]":
     """Give the workers that examine so many items; None where this process does."""
-    from evaluation.bench.ray_engine import Recipe, open_workers
+    from evaluation.bench.cluster.engine import open_workers
+    from evaluation.bench.cluster.recipe import Recipe
 
     if bench.limits.engine == "local" or not items:
         yield None
@@ -260,6 +261,8 @@ def _engine(bench: Bench, options: Mapping[str, Any], items: int) -> "Iterator[W
         template=bench.settings.template,
         samples=bench.settings.samples,
         price=bench.own_price,
+        model_name=bench.settings.model,
+        localizer_name=bench.settings.localizer,
         server=bench.settings.server,
         folder=Path.cwd(),
     )
