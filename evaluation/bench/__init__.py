@@ -7,6 +7,6 @@ settings.py   what a run is, and how it is carried out
 asking.py     the model, asked within the limits of the run
 runner.py     tasks to journalled records: threads, limits, retries of nothing that is done
 examiner.py   one task from a file to its record
-ray_engine.py the same on a Ray cluster
+cluster/      the same on a Ray cluster
 journal.py    what is done (SQLite); reply_cache.py: what was paid for; item_files.py: maps and previews beside them
 """

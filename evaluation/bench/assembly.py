@@ -118,7 +118,7 @@ def _check_second_look(plan: Plan, model: str) -> None:
 
 def _check_engine(options: Mapping[str, Any]) -> None:
     """Refuse an engine that is not installed, and an address that nothing reads."""
-    from evaluation.bench.ray_engine import check_installed
+    from evaluation.bench.cluster.connection import check_installed
 
     if options.get("engine") == "ray":
         check_installed()

@@ -71,10 +71,10 @@ def _known_format(context: click.Context, parameter: click.Parameter, value: str
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="Where items are examined: in this process, or one by one by the workers of a Ray cluster, one a core, or a "
-    "GPU where --device asks for it. The machines need the same vlm-inspect, the files at the same paths and the keys "
-    "in their environment. With ray, hf: models answer without batches, --cache is not used, and --concurrency is "
-    "that of items, by default one a worker.",
+    help="Where items are examined: in this process, or by the workers of a Ray cluster, one a core. There hf: models, "
+    "and with GPUs winclip, alfa, dapo and promptad, have processes of their own, one a GPU, unless --device is cpu. "
+    "The machines need the same vlm-inspect, the files at the same paths and the keys in their environment. With ray, "
+    "--cache is not used, and --concurrency is the batch of an hf: model, else that of items, by default one a worker.",
 )
 @click.option(
     "--ray-address",

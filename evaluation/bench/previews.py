@@ -79,7 +79,7 @@ def _outlined(picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np
     size = picture.shape[1], picture.shape[0]
     small = cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 0
     edges, _ = cv2.findContours(small.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    drawn = np.ascontiguousarray(picture)
+    drawn = np.array(picture)  # one that may be drawn on
     cv2.drawContours(drawn, edges, -1, _OUTLINE_RGB, 1)
     return drawn
 

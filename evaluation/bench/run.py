@@ -36,7 +36,7 @@ from vlm_inspect.errors import InspectError
 from vlm_inspect.report.wording import plain_line
 
 if TYPE_CHECKING:
-    from evaluation.bench.ray_engine import Workers
+    from evaluation.bench.cluster.engine import Workers
 
 _SHOWN = 5
 """Problems that are told before a run."""
@@ -195,7 +195,8 @@ def _listen(bench: Bench, journal: Journal, cache: ReplyCache, options: Mapping[
 @contextmanager
 def _engine(bench: Bench, options: Mapping[str, Any], items: int) -> "Iterator[Workers | None]":
     """Give the workers that examine so many items; None where this process does."""
-    from evaluation.bench.ray_engine import Recipe, open_workers
+    from evaluation.bench.cluster.engine import open_workers
+    from evaluation.bench.cluster.recipe import Recipe
 
     if bench.limits.engine == "local" or not items:
         yield None
@@ -207,6 +208,8 @@ def _engine(bench: Bench, options: Mapping[str, Any], items: int) -> "Iterator[W
         template=bench.settings.template,
         samples=bench.settings.samples,
         price=bench.own_price,
+        model_name=bench.settings.model,
+        localizer_name=bench.settings.localizer,
         server=bench.settings.server,
         folder=Path.cwd(),
     )

@@ -136,8 +136,13 @@ def _with(command: Command, options: Sequence[Callable[[Any], Any]]) -> Command:
     return command
 
 
-def make_inspector(options: dict[str, Any]) -> "Inspector":
-    """Put the inspector together; every option that can be wrong is checked before the part is read."""
+def make_inspector(options: dict[str, Any], *, backend: "Backend | None" = None) -> "Inspector":
+    """Put the inspector together; every option that can be wrong is checked before the part is read.
+
+    Args:
+        options: those of the command.
+        backend: in place of the model that the options name.
+    """
     from vlm_inspect.inspector import ANY_PART, Inspector
     from vlm_inspect.localization import AUTO, LocalizerOptions, default_localizer, load_localizer
     from vlm_inspect.prompting import PromptLimits
@@ -146,7 +151,7 @@ def make_inspector(options: dict[str, Any]) -> "Inspector":
 
     rules = load_rules(options["rules_path"]) if options["rules_path"] else ANY_PART
     references = [*resolve_references(rules), *expand_references(options["references"])]
-    backend = make_backend(options)
+    backend = backend or make_backend(options)
     name = options["localizer"]
     if name == AUTO:
         name = default_localizer(has_references=bool(references))
