@@ -45,13 +45,13 @@ class ItemFiles:
                 self._maps.mkdir(exist_ok=True)
                 write_atomically(self._maps / name, one.pack())
 
-    def save_preview(self, result: Result, worst: Sequence[ItemRecord]) -> None:
-        """Write the preview of an item, before it is journalled, if it is among the worst mistakes of its class so far.
+    def save_preview(self, result: Result) -> None:
+        """Write the preview of an item, if it has one, before the item is journalled.
 
         Raises:
             OutputError: the disk is full, or writing is not allowed.
         """
-        if result.preview is None or all(one.id != result.record.id for one in worst):
+        if result.preview is None:
             return
         self._previews.mkdir(exist_ok=True)
         write_atomically(self._previews / f"{result.record.preview}.jpg", result.preview)

@@ -203,7 +203,7 @@ class _Session:
                 return failed(task, "backend", error)
 
         result = await self._asker.hand_out(estimate_tokens_of_task(task), examine, lambda one: one.record.usage)
-        await self._in_hands(lambda: self.runner.files.save_map(result))
+        await self._in_hands(lambda: self._save(result))
         self._keep(result)
 
     async def _prepare(self, task: Task) -> Ready | Result:
@@ -222,7 +222,7 @@ class _Session:
             else:
                 found = examiner.conclude(one, answered, self._is_among_worst)
             if isinstance(found, Result):
-                self.runner.files.save_map(found)
+                self._save(found)
             return found
 
         found = await self._in_hands(conclude)
@@ -235,14 +235,20 @@ class _Session:
         """Return whether a mistake may be shown; one that is not among the worst so far never will be."""
         return any(one is record for one in worst_of([*self._worst[record.category], record]))
 
+    def _save(self, result: Result) -> None:
+        """Write map and preview; runs in the hands, for the loop, and with it all requests, would wait for the disk."""
+        self.runner.files.save_map(result)
+        if result.preview is not None and self._is_among_worst(result.record):
+            self.runner.files.save_preview(result)
+
     def _keep(self, result: Result) -> None:
         """Journal a finished item, and what follows from it; runs in the one thread of the loop."""
         category = result.record.category
         before = self._worst[category]
         worst = worst_of([*before, result.record])
-        self.runner.files.save_preview(result, worst)
         self.runner.journal.add(result.record, result.replies)
-        self.runner.files.drop_previews(before, worst)
+        drawn = [] if result.preview is None else [result.record]  # others may have turned out worse meanwhile
+        self.runner.files.drop_previews([*before, *drawn], worst)
         self.done[result.record.id] = result.record
         self._worst[category] = worst
         if result.record.failure is not None and result.record.failure.kind != "parse":
