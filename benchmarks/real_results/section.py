@@ -64,8 +64,9 @@ def _setting(runs: Runs) -> Iterator[str]:
     yield from _wrapped(
         f"Model `{model}`, version {version}, seed {seed}, "
         f"{'all test items' if limit == 'None' else f'at most {limit} test items a class'}: {len(runs)} runs over "
-        f"{items:,} items, {failed} of them failed, {wall_s / 60:.0f} minutes in all. Localizer by number of references: {_localizers(runs)}. "
-        f"Leak check: {compared} references compared by content with the scored files, {leaks} among them."
+        f"{items:,} items, {failed} of them failed, {wall_s / 60:.0f} minutes in all. Localizer by number of "
+        f"references: {_localizers(runs)}. Leak check: {compared} references compared by content with the "
+        f"scored files, {leaks} among them."
     )
 
 
