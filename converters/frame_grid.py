@@ -36,6 +36,8 @@ class FramesOrigin:
     size_hw: tuple[int, int]
     frame_size_hw: tuple[int, int]
     cells: tuple[FrameCell, ...]
+    frame_count: int | None = None
+    """Frames of the whole clip; None in a record that does not tell."""
 
     def locate(self, box_xyxyn: BoxXyxyn) -> Place:
         """Return the place in the cell that holds the box's centre, or in the nearest cell."""
@@ -165,7 +167,7 @@ def _draw(batch: Sequence[_Picture], layout: GridLayout, clip: VideoClip) -> Vie
         image=np.array(canvas),
         kind="frames",
         label=_label(cells, clip),
-        origin=FramesOrigin(size_hw, clip.size_hw, cells),
+        origin=FramesOrigin(size_hw, clip.size_hw, cells, clip.frame_count),
         key="frames",
         mask=mask,
         panes=tuple(Pane(cell.box_xyxy, _captions(cell.frame, cell.time_s)[0]) for cell in cells),

@@ -14,7 +14,7 @@ from converters.errors import ConversionError
 from converters.mesh_sampling import sample_surface, surface_area, weld
 from converters.projection import DepthMap, Direction, ScanFrame, ScanOrigin, canonical_frame, project
 from converters.raw_scan import RawScan
-from converters.sample import Mesh, PointCloud
+from converters.sample import Mesh, PointCloud, ScanGrid
 from converters.scan_files import read_raw
 from converters.shading import depth_image, normals_image, shaded_image, surface_normals
 from converters.view import View, ViewBudget, ViewKind
@@ -38,8 +38,8 @@ def read_point_cloud(path: Path) -> PointCloud:
     """Read a scan of any known format; the format is told from the content.
 
     Points that are NaN or infinite are left out and counted in `dropped`; the (0, 0, 0) pixels of an organised scan
-    are left out too, they mean that the sensor saw nothing. A mesh is sampled to points (see `sample_surface`) and kept
-    as `mesh`, with equal vertices made one.
+    are left out too, they mean that the sensor saw nothing; `grid` keeps the pixels of the others. A mesh is sampled to
+    points (see `sample_surface`) and kept as `mesh`, with equal vertices made one.
 
     Raises:
         ConversionError: the file is missing, broken, empty, declares more than `raw_scan.MAX_POINTS` points, has fewer
@@ -55,13 +55,16 @@ def read_point_cloud(path: Path) -> PointCloud:
     faces = _usable_faces(path, raw, known)
     if faces is not None:
         return _from_mesh(path, weld(raw, faces), dropped)
-    if raw.organised:
+    grid = None
+    if raw.size_hw is not None:
         known &= raw.points.any(axis=1)
+        grid = ScanGrid(raw.size_hw, np.flatnonzero(known))
     points = np.ascontiguousarray(raw.points[known])
     _check(path, points)
     colors = None if raw.colors is None else raw.colors[known]
     normals = None if raw.normals is None else _unit(raw.normals[known])
-    return PointCloud(path, points, colors, normals, None, dropped, (0.0, 0.0, 0.0) if raw.organised else None)
+    sensor = None if grid is None else (0.0, 0.0, 0.0)
+    return PointCloud(path, points, colors, normals, None, dropped, sensor, grid)
 
 
 def _from_mesh(path: Path, welded: RawScan, dropped: int) -> PointCloud:
@@ -203,5 +206,5 @@ def _view(
     label = f"{name}, {side}"
     if seen.outside:
         label += f" ({seen.outside} of {len(cloud.points)} points outside the picture)"
-    origin = ScanOrigin(seen.index_hw, cloud.points, seen.camera, frame.pose)
+    origin = ScanOrigin(seen.index_hw, cloud.points, seen.camera, frame.pose, cloud.grid)
     return View(image, kind, label, origin, key=f"{name}/{side}", mask=seen.mask)

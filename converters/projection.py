@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.pose import ScanFrame, canonical_frame, rotate
-from converters.sample import PointCloud
+from converters.sample import PointCloud, ScanGrid
 from converters.surface import close_surface, surface_density
 from converters.view import BoxXyxyn, Place
 
@@ -204,6 +204,8 @@ class ScanOrigin:
     camera: Camera
     pose: NDArray[np.float64]
     """(4, 4), rigid: scan coordinates to posed coordinates."""
+    grid: ScanGrid | None = None
+    """Pixels of `points` in an organised scan."""
 
     @property
     def mm_per_px(self) -> float:

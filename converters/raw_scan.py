@@ -26,8 +26,9 @@ class RawScan:
     """(N, 3), of any length."""
     faces: NDArray[np.int64] | None = None
     """(F, 3) rows of `points`."""
-    organised: bool = False
-    """True for a grid of pixels, where (0, 0, 0) means that the sensor saw nothing and the sensor is the origin."""
+    size_hw: tuple[int, int] | None = None
+    """Rows and columns of an organised scan, a grid of pixels whose points lie in raster order: there (0, 0, 0) means
+    that the sensor saw nothing, and the sensor is the origin. None: a cloud in no order."""
 
 
 def refuse_too_many(path: Path, count: int, what: str = "points") -> None:

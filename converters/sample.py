@@ -34,6 +34,16 @@ class Mesh:
 
 
 @dataclass(frozen=True, eq=False)
+class ScanGrid:
+    """The pixels of an organised scan that its points are."""
+
+    size_hw: tuple[int, int]
+    """Rows and columns of the file."""
+    pixels: NDArray[np.int64]
+    """(N,), rising: row times columns plus column of each point. Pixels that saw nothing are none of them."""
+
+
+@dataclass(frozen=True, eq=False)
 class PointCloud:
     """One scan. Every row is finite; a mesh is sampled to points (same file, same points) and kept beside them."""
 
@@ -49,6 +59,8 @@ class PointCloud:
     """Points of the file left out because a coordinate was NaN or infinite."""
     viewpoint: tuple[float, float, float] | None = None
     """Place of the sensor in the scan's coordinates, where the format has one (organised scans: the origin)."""
+    grid: ScanGrid | None = None
+    """Where each point lies in an organised scan; None: a cloud in no order."""
     kind: Literal["point_cloud"] = "point_cloud"
 
 

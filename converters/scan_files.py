@@ -223,7 +223,7 @@ def _load_array(path: Path, handle: BinaryIO) -> NDArray[np.generic]:
 
 def _from_array(path: Path, array: NDArray[np.generic]) -> RawScan:
     if array.ndim == 3 and array.shape[2] == 3:
-        return RawScan(array.reshape(-1, 3).astype(np.float64), organised=True)
+        return RawScan(array.reshape(-1, 3).astype(np.float64), size_hw=(array.shape[0], array.shape[1]))
     if array.ndim == 2 and array.shape[1] >= 3:
         return scan_from_columns(array.astype(np.float64))
     raise ConversionError(f"{path}: an array of shape {array.shape} is no scan: save (N, 3), (N, 6) or (H, W, 3)")
@@ -253,7 +253,7 @@ def _read_npz(path: Path) -> RawScan:
             raise ConversionError(f"{path}: {name} of shape {parts[name].shape} do not fit {len(raw.points)} points")
     colors = colors_from(np.ascontiguousarray(rows["colors"][:, :3])) if "colors" in rows else raw.colors
     normals = rows["normals"][:, :3].astype(np.float32) if "normals" in rows else raw.normals
-    return RawScan(raw.points, colors, normals, organised=raw.organised)
+    return RawScan(raw.points, colors, normals, size_hw=raw.size_hw)
 
 
 def _read_tiff(path: Path) -> RawScan:
@@ -269,7 +269,7 @@ def _read_tiff(path: Path) -> RawScan:
     if array is None or array.shape[2] != 3 or array.dtype.kind != "f":
         has = "an unknown compression" if array is None else f"{array.dtype} {array.shape}"
         raise ConversionError(f"{path}: a TIFF of {has} is no scan (three float channels x, y, z): use --as image")
-    return RawScan(array.reshape(-1, 3).astype(np.float64), organised=True)
+    return RawScan(array.reshape(-1, 3).astype(np.float64), size_hw=(array.shape[0], array.shape[1]))
 
 
 def _read_mesh(path: Path) -> RawScan:

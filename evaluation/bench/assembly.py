@@ -148,6 +148,7 @@ def _settings(plan: Plan, options: Mapping[str, Any], inspector: Inspector) -> S
         localizer="none" if eyes is None else eyes.name,
         backbone=options["backbone"],
         clip=options["clip"],
+        aupro_200=bool(options.get("aupro_200")),
         checkpoint_sha256=content_sha256(options["checkpoint"]) if options["checkpoint"] else None,
         rules_sha256={name: plan.rules[name].sha256 for name in sorted(plan.with_rules)},
         calibration_sha256={name: content_sha256(path) for name, path in _calibration_files(plan, calibration).items()},

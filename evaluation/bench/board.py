@@ -10,7 +10,7 @@ from evaluation.bench.plan import Plan
 from evaluation.bench.record import ItemRecord
 from evaluation.bench.spending import Spending
 from evaluation.metrics import image_auroc, mean_of_classes
-from evaluation.scoring.results import counted_scores
+from evaluation.scoring.outcomes import counted_scores
 
 if TYPE_CHECKING:
     from rich.live import Live

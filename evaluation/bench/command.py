@@ -62,6 +62,11 @@ def _known_format(context: click.Context, parameter: click.Parameter, value: str
 )
 @click.option("--keep-maps", is_flag=True, help="Keep the anomaly maps (OUT/maps, compressed, 16 bits).")
 @click.option(
+    "--aupro-200",
+    is_flag=True,
+    help="Also compute AUPRO by 200 thresholds, as the code of several papers does: to compare with their tables only.",
+)
+@click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
     default="local",

@@ -10,9 +10,22 @@ from evaluation.datasets.summary import CategorySummary, DatasetSummary
 MOST_PROBLEMS = 20
 
 
-def describe_run(summary: DatasetSummary, plan: Plan, settings: Settings, limits: Limits) -> str:
-    """Return it as lines of text."""
-    return "\n".join([*_found(summary, plan), *_asked(plan, settings, limits), *_wrong(summary)])
+def describe_run(
+    summary: DatasetSummary, plan: Plan, settings: Settings, limits: Limits, *, rule_test_parts: int | None = None
+) -> str:
+    """Return it as lines of text.
+
+    Args:
+        summary: what was found.
+        plan: what would be asked.
+        settings: what the results would rest on.
+        limits: how it would be carried out.
+        rule_test_parts: most parts a class that are asked about again afterwards; None: no rule test.
+    """
+    asked = [*_asked(plan, settings, limits)]
+    if rule_test_parts is not None:
+        asked.append(f"rule test afterwards, on at most {rule_test_parts} {_what(plan)} a class, several requests each")
+    return "\n".join([*_found(summary, plan), *asked, *_wrong(summary)])
 
 
 def describe_data(summary: DatasetSummary) -> str:
@@ -52,14 +65,18 @@ def _counts(one: CategorySummary, plan: Plan | None) -> Iterator[str]:
 
 
 def _asked(plan: Plan, settings: Settings, limits: Limits) -> Iterator[str]:
-    what = "questions" if plan.asks_questions else "items"
     at_most = f", at most {settings.limit} items a class" if settings.limit is not None else ""
-    yield f"would ask {settings.model} about {len(plan.tasks)} {what}{at_most}"
+    twice = ", twice each" if settings.look_again else ""
+    yield f"would ask {settings.model} about {len(plan.tasks)} {_what(plan)}{at_most}{twice}"
     yield (
         f"localizer {settings.localizer}, {settings.shots} references, seed {settings.seed}, "
         f"template {settings.template}, {settings.samples} answers each, {limits.concurrency} at once"
     )
     yield "leak check: no reference is scored"
+
+
+def _what(plan: Plan) -> str:
+    return "questions" if plan.asks_questions else "items"
 
 
 def _wrong(summary: DatasetSummary) -> Iterator[str]:

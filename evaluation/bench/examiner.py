@@ -30,7 +30,8 @@ from evaluation.bench.record import Choice, Failure, FailureKind, ItemRecord, Sp
 from evaluation.bench.settings import Price
 from evaluation.datasets.masks import read_at_size
 from evaluation.errors import DatasetError
-from evaluation.scoring.item_map import StoredMap, heatmap_score, join_maps
+from evaluation.scoring.item_map import heatmap_score
+from evaluation.scoring.item_places import ItemPlaces, find_places
 from vlm_inspect.backends.backend import Backend, Request
 from vlm_inspect.calibration import Thresholds
 from vlm_inspect.errors import BackendError, ParseError
@@ -82,7 +83,8 @@ class Result:
 
     record: ItemRecord
     replies: tuple[str, ...] = ()
-    map: StoredMap | None = None
+    places: ItemPlaces = field(default_factory=ItemPlaces)
+    """Where it looks anomalous."""
     preview: bytes | None = None
     """JPEG; None where nobody wants it."""
 
@@ -219,13 +221,13 @@ class Examiner:
         self, one: "Ready | SecondLook", examination: Examination, looks: Sequence[Answered], wanted: Wanted
     ) -> Result:
         record = _record(one, examination, looks, self.price)
-        joined = join_maps(examination.views, examination.evidence.maps)
+        places = find_places(one.task.item, examination.views, examination.evidence.maps)
         preview = None
         if wanted(record):
-            flags = None if joined is None else _mask_at(one.task, (joined.shape[0], joined.shape[1]))
+            flags = None if places.picture is None else _mask_at(one.task, places.picture.steps.shape[:2])
             preview = draw_preview(examination.views, examination.evidence, flags)
         replies = tuple(reply.text for look in looks for reply in look.replies)
-        return Result(record, replies, None if joined is None else StoredMap.of(joined), preview)
+        return Result(record, replies, places, preview)
 
     def _choice(self, ready: Ready, answered: Answered) -> Result:
         question, failure, chosen = ready.task.question, None, None

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from evaluation.bench.examiner import Result
 from evaluation.bench.plan import Task
@@ -10,7 +9,8 @@ from evaluation.bench.previews import prune_previews, worst_of
 from evaluation.bench.record import ItemRecord
 from evaluation.datasets.item import Category
 from evaluation.errors import DatasetError
-from evaluation.scoring.pixel_scores import map_name, score_pixels
+from evaluation.scoring.place_scores import place_names, score_places
+from evaluation.scoring.resampling import PlaceScores
 from vlm_inspect.report.files import write_atomically
 
 MAPS = "maps"
@@ -20,23 +20,30 @@ PREVIEWS = "previews"
 class ItemFiles:
     """The files of one output folder."""
 
-    def __init__(self, folder: Path, categories: Sequence[Category], *, keep_maps: bool = False) -> None:
+    def __init__(
+        self, folder: Path, categories: Sequence[Category], *, keep_maps: bool = False, aupro_200: bool = False
+    ) -> None:
         """Use a folder that exists; maps are written of classes whose pixels can be scored, or of all."""
+        self._aupro_200 = aupro_200
         self._maps, self._previews = folder / MAPS, folder / PREVIEWS
         for rest in (*self._maps.glob(".*"), *self._previews.glob(".*")):
             rest.unlink(missing_ok=True)  # half a file, of a run that was killed
         self._with_maps = {one.name for one in categories if keep_maps or one.has_masks}
 
     def save_map(self, result: Result) -> None:
-        """Write the map of an item, before it is journalled: a journalled item has its map.
+        """Write the maps of an item, before it is journalled: a journalled item has its map.
 
         Raises:
             OutputError: the disk is full, or writing is not allowed.
         """
-        if result.map is None or result.record.category not in self._with_maps:
+        places, record = result.places, result.record
+        if record.category not in self._with_maps:
             return
-        self._maps.mkdir(exist_ok=True)
-        write_atomically(self._maps / map_name(result.record), result.map.pack())
+        kept = zip(place_names(record), (places.picture, places.listed, places.types), strict=True)
+        for name, one in kept:
+            if one is not None:
+                self._maps.mkdir(exist_ok=True)
+                write_atomically(self._maps / name, one.pack())
 
     def save_preview(self, result: Result, worst: Sequence[ItemRecord]) -> None:
         """Write the preview of an item, before it is journalled, if it is among the worst mistakes of its class so far.
@@ -62,20 +69,21 @@ class ItemFiles:
         prune_previews(self._previews, worst)
         return worst
 
-    def score_pixels(self, tasks: Sequence[Task], records: Mapping[str, ItemRecord]) -> dict[str, Any]:
-        """Return the pixel metrics of one class; where a mask cannot be read, a note that says so.
+    def score_pixels(self, tasks: Sequence[Task], records: Mapping[str, ItemRecord]) -> PlaceScores:
+        """Return the metrics by place of one class; where a mask cannot be read, a note that says so.
 
         Raises:
             RunError: a map is damaged.
         """
         try:
-            return score_pixels(tasks, records, self._maps)
+            return score_places(tasks, records, self._maps, aupro_200=self._aupro_200)
         except DatasetError as error:
-            return {"pixel_note": str(error)}
+            return PlaceScores({"pixel_note": str(error)}, {})
 
     def drop_maps(self, tasks: Sequence[Task], records: Mapping[str, ItemRecord]) -> None:
         """Remove the maps of one class, and the folder when it is empty."""
         for task in tasks:
-            (self._maps / map_name(records[task.id])).unlink(missing_ok=True)
+            for name in place_names(records[task.id]):
+                (self._maps / name).unlink(missing_ok=True)
         if self._maps.is_dir() and not any(self._maps.iterdir()):
             self._maps.rmdir()

@@ -8,12 +8,14 @@ import json
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from evaluation.bench.record import ItemRecord
@@ -27,6 +29,8 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS items (
     id TEXT PRIMARY KEY, category TEXT NOT NULL, record TEXT NOT NULL, replies TEXT NOT NULL, session INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS pixels (category TEXT PRIMARY KEY, metrics TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS pixel_draws (
+    category TEXT NOT NULL, metric TEXT NOT NULL, draws BLOB NOT NULL, PRIMARY KEY (category, metric));
 CREATE TABLE IF NOT EXISTS probes (key TEXT PRIMARY KEY, answer TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sessions (number INTEGER PRIMARY KEY, began REAL NOT NULL, last REAL NOT NULL);
 """
@@ -123,17 +127,33 @@ class Journal:
         with self._writing():
             for one in failed:
                 self._database.execute("DELETE FROM items WHERE id = ?", (one.id,))
-                self._database.execute("DELETE FROM pixels WHERE category = ?", (one.category,))
+                for table in ("pixels", "pixel_draws"):
+                    self._database.execute(f"DELETE FROM {table} WHERE category = ?", (one.category,))
         return len(failed)
 
     def pixels(self) -> dict[str, dict[str, Any]]:
         """Return the pixel metrics of the classes that are complete."""
         return {name: json.loads(text) for name, text in self._database.execute("SELECT * FROM pixels")}
 
-    def add_pixels(self, category: str, metrics: dict[str, Any]) -> None:
+    def pixel_draws(self) -> dict[str, dict[str, NDArray[np.float32]]]:
+        """Return the pixel metrics over resamples, by class and metric."""
+        found: dict[str, dict[str, NDArray[np.float32]]] = {}
+        for category, metric, packed in self._database.execute("SELECT * FROM pixel_draws ORDER BY category, metric"):
+            found.setdefault(category, {})[metric] = np.frombuffer(packed, np.float32)
+        return found
+
+    def add_pixels(
+        self,
+        category: str,
+        metrics: Mapping[str, Any],
+        draws: Mapping[str, NDArray[np.floating]] | None = None,
+    ) -> None:
         """Write the pixel metrics of a class; its maps are not needed any more. Raises as `add`."""
+        rows = [(category, name, values.astype(np.float32).tobytes()) for name, values in (draws or {}).items()]
         with self._writing():
-            self._database.execute("INSERT OR REPLACE INTO pixels VALUES (?, ?)", (category, json.dumps(metrics)))
+            self._database.execute("INSERT OR REPLACE INTO pixels VALUES (?, ?)", (category, json.dumps(dict(metrics))))
+            self._database.execute("DELETE FROM pixel_draws WHERE category = ?", (category,))
+            self._database.executemany("INSERT INTO pixel_draws VALUES (?, ?, ?)", rows)
 
     def probe(self, key: str) -> str | None:
         """Return the answer to a probe of the model; None where it was not asked yet."""

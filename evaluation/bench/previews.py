@@ -64,11 +64,13 @@ def _rank(record: ItemRecord, failed: float) -> float:
 
 
 def _fit(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    import cv2
+    from PIL import Image
 
-    scale = min(1.0, _SIDE / max(image.shape[:2]))
+    scale = _SIDE / max(image.shape[:2])
+    if scale >= 1.0:
+        return image
     size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX), np.uint8)
 
 
 def _outlined(picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -28,7 +28,8 @@ from evaluation.bench.spending import Spending
 from evaluation.datasets.item import Dataset
 from evaluation.datasets.registry import read_dataset
 from evaluation.datasets.summary import summarise
-from evaluation.report import warnings_of, write_report
+from evaluation.report import compile_page, warnings_of, write_report
+from evaluation.scoring.pixel_draws import write_draws
 from evaluation.scoring.results import RESULTS, build_results, write_results
 from vlm_inspect.commands.options import progress
 from vlm_inspect.errors import InspectError
@@ -84,7 +85,8 @@ def _dry_run(dataset: Dataset, options: Mapping[str, Any], say: Callable[[str], 
     except InspectError:
         click.echo(describe_data(summary))
         raise
-    click.echo(describe_run(summary, bench.plan, bench.settings, bench.limits))
+    tested = options["rule_test_parts"] if options["rule_test"] else None
+    click.echo(describe_run(summary, bench.plan, bench.settings, bench.limits, rule_test_parts=tested))
     return 0
 
 
@@ -113,10 +115,11 @@ def carry_out(
     """
     out, limits = journal.path.parent, bench.limits
     known = journal.records()
-    files = ItemFiles(out, bench.plan.categories, keep_maps=limits.keep_maps)
+    files = ItemFiles(out, bench.plan.categories, keep_maps=limits.keep_maps, aupro_200=bench.settings.aupro_200)
     cache = cache_of(options)
     board = Board(bench.plan, Spending(limits, known.values()), quiet=options["quiet"])
     board.recall(known.values())
+    compile_page()
     try:
         with _engine(bench, options, len(bench.plan.tasks) - len(known)) as workers, board:
             if workers is not None:
@@ -141,7 +144,7 @@ def _conclude(
     problems: Sequence[str],
 ) -> dict[str, Any]:
     """Write what the records amount to, and return it."""
-    out = journal.path.parent
+    out, draws = journal.path.parent, journal.pixel_draws()
     worst: list[ItemRecord] = []
     if not bench.plan.asks_questions:
         worst = files.prune(records, [category.name for category in bench.plan.categories])
@@ -149,6 +152,7 @@ def _conclude(
         bench.plan,
         records,
         pixels=journal.pixels(),
+        pixel_draws=draws,
         settings=bench.settings,
         limits=limits,
         thresholds=bench.thresholds,
@@ -159,6 +163,7 @@ def _conclude(
     if (tested := _earlier_rule_test(out)) is not None:
         document["rule_test"] = tested
     write_results(out, document, bench.plan, records)
+    write_draws(out, draws)
     write_report(out)
     return document
 
@@ -224,6 +229,9 @@ def _summary(document: Mapping[str, Any], out: Path) -> str:
 
 
 def _line(name: str, told: Mapping[str, Any]) -> str:
-    shown = ("image_auroc", "image_ap", "image_f1_max", "heatmap_auroc", "pixel_auroc", "aupro", "accuracy")
+    shown = (
+        *("image_auroc", "image_ap", "image_f1_max", "heatmap_auroc", "pixel_auroc", "aupro"),
+        *("point_auroc", "frame_auroc", "pixel_type_auroc", "accuracy"),
+    )
     values = [f"{key} {'n/a' if told[key] is None else f'{told[key]:.4f}'}" for key in shown if key in told]
     return f"{name}: {', '.join(values)}"

@@ -29,6 +29,7 @@ from evaluation.bench.settings import Limits
 from evaluation.bench.spending import Spending, estimate_tokens_of_task
 from evaluation.datasets.listing import PICTURES
 from evaluation.errors import RunStoppedError
+from evaluation.scoring.resampling import PlaceScores
 from vlm_inspect.errors import BackendError, InspectWarning
 
 MOST_HANDS = 4
@@ -250,16 +251,16 @@ class _Session:
         self._left[category] -= 1
         self.runner.watch(result.record)
 
-    def pixels_of(self, category: str) -> dict[str, Any] | None:
+    def pixels_of(self, category: str) -> PlaceScores | None:
         """Return the pixel metrics of a class that is complete; None where the journal has them."""
         if category in self.runner.journal.pixels():
             return None
         return self.runner.files.score_pixels(self.runner.plan.of_category(category), self.done)
 
-    def journal_pixels(self, category: str, metrics: dict[str, Any] | None) -> None:
+    def journal_pixels(self, category: str, scores: PlaceScores | None) -> None:
         """Keep the pixel metrics of a class; its maps go, unless items failed that may be tried again."""
-        if metrics is not None:
-            self.runner.journal.add_pixels(category, metrics)
+        if scores is not None:
+            self.runner.journal.add_pixels(category, scores.metrics, scores.draws)
         failures = [one.failure for one in self.done.values() if one.category == category]
         if not self.runner.limits.keep_maps and all(one is None or one.kind == "parse" for one in failures):
             self.runner.files.drop_maps(self.runner.plan.of_category(category), self.done)

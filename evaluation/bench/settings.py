@@ -42,6 +42,8 @@ class Settings(BaseModel):
     localizer: str
     backbone: str = ""
     clip: str | None = None
+    aupro_200: bool = False
+    """Whether AUPRO by 200 thresholds is computed, too."""
     checkpoint_sha256: str | None = None
     rules_sha256: dict[str, str] = {}
     """By class; classes without a rule book are absent."""

@@ -58,6 +58,7 @@ def _lines(comparison: "Comparison") -> Iterator[str]:
             rows["mean"] = told["mean"]
         for name, one in rows.items():
             yield plain_line(f"{metric}, {name}: {_words(one)}")
+    yield from comparison.notes
     for run in ("a", "b"):
         yield from _flipped(comparison, run)
 

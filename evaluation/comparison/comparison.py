@@ -15,12 +15,13 @@ import numpy as np
 from evaluation.bench.finished_run import FinishedRun
 from evaluation.bench.record import ItemRecord
 from evaluation.errors import RunError
-from evaluation.metrics import bootstrap, fill_failures
+from evaluation.metrics import bootstrap
 from evaluation.metrics.bootstrap import Difference, Outcomes
-from evaluation.scoring.results import counted_scores
+from evaluation.scoring.outcomes import IMAGE_METRICS, Numbers, outcomes_of
+from evaluation.scoring.pixel_draws import read_draws
 
 _SHOWN = 3
-_ERRORS = frozenset({"miss_rate", "overkill_rate", "brier"})
+_ERRORS = frozenset({"miss_rate", "overkill_rate", "ece", "brier"})
 """Metrics of which less is better."""
 
 
@@ -59,6 +60,8 @@ class Comparison:
     metrics: Mapping[str, Mapping[str, Compared | None]]
     """metric -> class or "mean" -> values; None is n/a."""
     flips: tuple[Flip, ...]
+    notes: tuple[str, ...] = ()
+    """What could not be compared, and why."""
 
     def as_document(self) -> dict[str, Any]:
         """Return it as what `--json` writes."""
@@ -73,6 +76,7 @@ class Comparison:
             "left_out": self.left_out,
             "differences": metrics,
             "flips": [vars(one) for one in self.flips],
+            "notes": list(self.notes),
         }
 
 
@@ -95,8 +99,14 @@ def compare_runs(a: FinishedRun, b: FinishedRun, *, common: bool = False) -> Com
     ids = [name for name in ours if name in theirs]
     pairs = [(ours[name], theirs[name]) for name in ids]
     metrics = _answers(pairs) if a.asks_questions else _images(a, b, pairs)
+    notes: list[str] = []
+    if not a.asks_questions:
+        if left_out:
+            notes.append("pixel metrics are not compared: they are of all items, and only common ones were asked for")
+        else:
+            metrics |= _pixels(a, b)
     flips = tuple(flip for pair in pairs if (flip := _flip(a, b, *pair)) is not None)
-    return Comparison(a, b, len(pairs), left_out, metrics, flips)
+    return Comparison(a, b, len(pairs), left_out, metrics, flips, tuple(notes))
 
 
 def _check_items(
@@ -134,19 +144,9 @@ def _answer(record: ItemRecord) -> str | None:
 def _images(
     a: FinishedRun, b: FinishedRun, pairs: Sequence[tuple[ItemRecord, ItemRecord]]
 ) -> dict[str, dict[str, Compared | None]]:
-    ranked, cut, likely = ([_outcomes(run, pairs, at, how) for at, run in enumerate((a, b))] for how in _VALUES)
-    wanted: dict[str, tuple[Callable[..., Any], list[dict[str, Outcomes]]]] = {
-        "image_auroc": (bootstrap.auroc, ranked),
-        "image_ap": (bootstrap.average_precision, ranked),
-        "image_f1_max": (bootstrap.f1_max, ranked),
-        "accuracy": (bootstrap.at_threshold("accuracy", 0.5), cut),
-        "balanced_accuracy": (bootstrap.at_threshold("balanced_accuracy", 0.5), cut),
-        "miss_rate": (bootstrap.at_threshold("miss", 0.5), cut),
-        "overkill_rate": (bootstrap.at_threshold("overkill", 0.5), cut),
-        "brier": (bootstrap.brier, likely),
-    }
     found: dict[str, dict[str, Compared | None]] = {}
-    for metric, (function, (one, other)) in wanted.items():
+    for metric, (function, numbers) in IMAGE_METRICS.items():
+        one, other = (_outcomes(run, pairs, at, numbers) for at, run in enumerate((a, b)))
         told = bootstrap.compare(function, one, other, lower_is_better=metric in _ERRORS)
         differences = {**told.classes, "mean": told.mean}
         values = [_values(function, outcomes) for outcomes in (one, other)]
@@ -161,29 +161,37 @@ def _outcomes(
     run: FinishedRun,
     pairs: Sequence[tuple[ItemRecord, ItemRecord]],
     at: int,
-    how: Callable[[Sequence[ItemRecord], float], Any],
+    numbers: Callable[[Sequence[ItemRecord], float], Numbers],
 ) -> dict[str, Outcomes]:
-    """Return what the bootstrap resamples, by class; `how` turns the records of a class into numbers."""
+    """Return what the bootstrap resamples, by class."""
     by_class: dict[str, list[ItemRecord]] = {}
     for pair in pairs:
         by_class.setdefault(pair[at].category, []).append(pair[at])
-    return {
-        name: Outcomes.of([one.id for one in own], [one.anomalous for one in own], how(own, run.threshold(name)))
-        for name, own in by_class.items()
-    }
+    return {name: outcomes_of(own, numbers(own, run.threshold(name))) for name, own in by_class.items()}
 
 
-def _likely(records: Sequence[ItemRecord], threshold: float) -> Any:
-    labels = [one.anomalous for one in records]
-    return fill_failures(labels, [one.counted_score for one in records], low=0.0, high=1.0)
-
-
-_VALUES: tuple[Callable[[Sequence[ItemRecord], float], Any], ...] = (
-    lambda records, threshold: counted_scores(records),
-    lambda records, threshold: np.where(counted_scores(records) >= threshold, 1.0, 0.0),
-    _likely,
-)
-"""For ranks, for a threshold (each class has its own, so scores become 0 and 1), and for probabilities."""
+def _pixels(a: FinishedRun, b: FinishedRun) -> dict[str, dict[str, Compared | None]]:
+    """Return the metrics of pixels that both runs have draws of; both resampled their images by the same counts."""
+    runs = (a, b)
+    draws = [read_draws(run.folder) for run in runs]
+    found: dict[str, dict[str, Compared | None]] = {}
+    for metric in dict.fromkeys(metric for told in draws[0].values() for metric in told):
+        own = [name for name in a.categories if all(metric in one.get(name, {}) for one in draws)]
+        if not own:
+            continue
+        values = [{name: run.results["categories"][name][metric] for name in own} for run in runs]
+        drawn = [{name: one[name][metric].astype(np.float64) for name in own} for one in draws]
+        for told in (*values, *drawn):
+            told["mean"] = np.mean(list(told.values()), axis=0)
+        found[metric] = {
+            name: Compared(
+                float(values[0][name]),
+                float(values[1][name]),
+                bootstrap.difference_of(values[1][name] - values[0][name], drawn[1][name] - drawn[0][name]),
+            )
+            for name in (*own, "mean")
+        }
+    return found
 
 
 def _values(function: Callable[..., Any], outcomes: Mapping[str, Outcomes]) -> dict[str, float]:

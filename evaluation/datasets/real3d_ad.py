@@ -26,7 +26,7 @@ class Real3dAd:
         return any(files_in(folder / "test", _CLOUDS) for folder in classes_in(root, "test"))
 
     def read(self, root: Path) -> Dataset:
-        """Return the items; masks are `PointMask`, so pixel metrics do not apply.
+        """Return the items; masks are `PointMask`, so points are scored, not pixels.
 
         Raises:
             DatasetError: there is no cloud.

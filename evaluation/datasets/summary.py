@@ -48,7 +48,7 @@ class DatasetSummary:
     note: str
     categories: tuple[CategorySummary, ...]
     problems: tuple[Problem, ...]
-    """By class and kind."""
+    """By class and kind; duplicates, which are the least of them and may be many, last."""
 
     @property
     def unreadable(self) -> frozenset[Path]:
@@ -90,7 +90,7 @@ def summarise(dataset: Dataset, *, decode: bool = True, on_progress: Progress | 
     problems += _check_content(dataset, present)
     if decode:
         problems += _check_pictures(dataset.items, present, on_progress)
-    ordered = sorted(problems, key=lambda problem: (problem.category, problem.kind, problem.message))
+    ordered = sorted(problems, key=lambda one: (one.kind is ProblemKind.DUPLICATE, one.category, one.kind, one.message))
     return DatasetSummary(dataset.name, dataset.format, dataset.root, dataset.note, categories, tuple(ordered))
 
 

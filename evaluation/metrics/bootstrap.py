@@ -6,13 +6,14 @@ anomalous images of a class are resampled each on their own (a test set fixes ho
 loses a label. The mean of classes resamples within every class and averages.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from evaluation.metrics.calibration_error import BINS
 from evaluation.metrics.image import Flags, Floats, flags, last_of_ties
 
 DRAWS = 2000
@@ -108,13 +109,49 @@ def intervals(
         level: share of resamples inside the interval, in (0, 1).
         seed: equal seeds give equal intervals.
     """
-    usable = {name: one for name, one in sorted(classes.items()) if one.has_both_labels}
-    drawn = {name: _draw([one], metric, draws, seed, name)[0] for name, one in usable.items()}
-    whole = {name: _whole(one, metric) for name, one in usable.items()}
-    found = {name: _interval(whole[name], drawn[name], level) for name in usable}
-    mean = _interval(_mean(whole.values()), _mean(drawn.values()), level) if usable else None
-    left_out = tuple(sorted(set(classes) - set(usable)))
-    return ClassIntervals({name: found.get(name) for name in sorted(classes)}, mean, left_out)
+    return intervals_of_all({"": (metric, classes)}, draws=draws, level=level, seed=seed)[""]
+
+
+def intervals_of_all(
+    wanted: Mapping[str, tuple[WeightedMetric, Mapping[str, Outcomes]]],
+    *,
+    draws: int = DRAWS,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> dict[str, ClassIntervals]:
+    """Return what `intervals` returns for each of several metrics, with the resamples drawn once for all of them.
+
+    Args:
+        wanted: metric and outcomes by class, by the name of the metric; the images and labels are the same in all.
+        draws: resamples.
+        level: share of resamples inside the interval, in (0, 1).
+        seed: equal seeds give equal intervals.
+
+    Raises:
+        ValueError: the outcomes of two metrics have other classes, images or labels.
+    """
+    _, first = next(iter(wanted.values()))
+    for _, other in wanted.values():
+        _check_pairs(first, other)
+    usable = sorted(name for name, one in first.items() if one.has_both_labels)
+    drawn: dict[str, list[Floats]] = {}
+    for name in usable:
+        drawn[name] = _draw([(metric, classes[name]) for metric, classes in wanted.values()], draws, seed, name)
+    found = {}
+    for at, (key, (metric, classes)) in enumerate(wanted.items()):
+        own = {name: (_whole(classes[name], metric), drawn[name][at]) for name in usable}
+        found[key] = _class_intervals(own, sorted(first), level)
+    return found
+
+
+def _class_intervals(own: Mapping[str, tuple[float, Floats]], names: Sequence[str], level: float) -> ClassIntervals:
+    """Return intervals from the value of each usable class, and its values over the resamples."""
+    found = {name: _interval(value, drawn, level) for name, (value, drawn) in own.items()}
+    mean = None
+    if own:
+        mean = _interval(_mean(value for value, _ in own.values()), _mean(drawn for _, drawn in own.values()), level)
+    left_out = tuple(name for name in names if name not in own)
+    return ClassIntervals({name: found.get(name) for name in names}, mean, left_out)
 
 
 def compare(
@@ -143,7 +180,7 @@ def compare(
     """
     _check_pairs(a, b)
     usable = sorted(name for name, one in a.items() if one.has_both_labels)
-    pairs = {name: _draw([a[name], b[name]], metric, draws, seed, name) for name in usable}
+    pairs = {name: _draw([(metric, a[name]), (metric, b[name])], draws, seed, name) for name in usable}
     drawn = {name: pair[1] - pair[0] for name, pair in pairs.items()}
     whole = {name: _whole(b[name], metric) - _whole(a[name], metric) for name in usable}
     sign = -1.0 if lower_is_better else 1.0
@@ -197,6 +234,17 @@ def at_threshold(kind: str, threshold: float) -> WeightedMetric:
     return metric
 
 
+def expected_calibration_error(labels: Flags, scores: Floats, counts: Floats) -> Floats:
+    """Return `calibration_error.expected_calibration_error` of every resample; scores are probabilities."""
+    order = np.argsort(scores, kind="stable")
+    first = _first_of_ties(scores[order])
+    drawn, odd = (np.add.reduceat(counts[:, order] * part, first, axis=1) for part in (1.0, labels[order]))
+    total = counts.sum(axis=1, keepdims=True)
+    bins = (np.cumsum(drawn, axis=1) - drawn) * BINS // total  # by the first rank of each group of equals
+    gap = odd - drawn * scores[order][first]
+    return np.asarray(sum(np.abs((gap * (bins == one)).sum(axis=1)) for one in range(BINS)) / total[:, 0])
+
+
 def brier(labels: Flags, scores: Floats, counts: Floats) -> Floats:
     """Return `calibration_error.brier_score` of every resample; scores are probabilities."""
     return np.asarray(counts @ (scores - labels) ** 2 / counts.sum(axis=1))
@@ -210,24 +258,41 @@ def _reached(labels: Flags, scores: Floats, counts: Floats) -> tuple[Floats, Flo
     return np.cumsum(ordered * labels[order], axis=1)[:, ends], np.cumsum(ordered, axis=1)[:, ends]
 
 
-def _draw(runs: Sequence[Outcomes], metric: WeightedMetric, draws: int, seed: int, name: str) -> list[Floats]:
-    """Return the metric of each run over the same resamples of one class, drawn apart from other classes' ones."""
-    labels = runs[0].labels
-    generator = np.random.default_rng([seed, *name.encode()])
-    step = max(1, _CELLS // labels.size)
-    parts: list[list[Floats]] = [[] for _ in runs]
-    for start in range(0, draws, step):
-        counts = _counts(labels, min(step, draws - start), generator)
-        for part, run in zip(parts, runs, strict=True):
+def _draw(asked: Sequence[tuple[WeightedMetric, Outcomes]], draws: int, seed: int, name: str) -> list[Floats]:
+    """Return each metric over the same resamples of one class, which are drawn apart from those of other classes."""
+    labels = asked[0][1].labels
+    parts: list[list[Floats]] = [[] for _ in asked]
+    for counts in draw_counts(labels, name, draws=draws, seed=seed, step=_CELLS // labels.size):
+        for part, (metric, run) in zip(parts, asked, strict=True):
             part.append(metric(labels, run.scores, counts))
     return [np.concatenate(part) for part in parts]
 
 
-def _counts(labels: Flags, draws: int, generator: np.random.Generator) -> Floats:
-    counts = np.zeros((draws, labels.size))
-    for places in (np.flatnonzero(labels), np.flatnonzero(~labels)):
-        counts[:, places] = generator.multinomial(places.size, np.full(places.size, 1 / places.size), size=draws)
-    return counts
+def draw_counts(labels: Flags, name: str, *, draws: int = DRAWS, seed: int = 0, step: int = DRAWS) -> Iterator[Floats]:
+    """Yield how often each image is in each resample, (at most `step`, images), in all `draws` rows.
+
+    Equal labels, names and seeds give equal counts, whatever the step: two runs over the same images are resampled
+    alike.
+
+    Args:
+        labels: of the images, in the order of their ids.
+        name: of their class.
+        draws: resamples.
+        seed: of all of them.
+        step: most rows at once.
+    """
+    # A stream of random numbers for each label, so that rows come out alike however many are drawn at once.
+    streams = [
+        (np.flatnonzero(labels == label), np.random.default_rng([seed, int(label), *name.encode()]))
+        for label in (True, False)
+    ]
+    for start in range(0, draws, max(1, step)):
+        counts = np.zeros((min(max(1, step), draws - start), labels.size))
+        for places, generator in streams:
+            if places.size:
+                share = np.full(places.size, 1 / places.size)
+                counts[:, places] = generator.multinomial(places.size, share, size=len(counts))
+        yield counts
 
 
 def _whole(one: Outcomes, metric: WeightedMetric) -> float:
@@ -241,6 +306,11 @@ def _mean(values: Any) -> Any:
 def _interval(value: float, drawn: Floats, level: float) -> Interval:
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(value), float(low), float(high))
+
+
+def difference_of(value: float, drawn: Floats, *, level: float = LEVEL) -> Difference:
+    """Return a difference of which more is better, from its value and its values over paired resamples."""
+    return _difference(value, drawn, level, 1.0)
 
 
 def _difference(value: float, drawn: Floats, level: float, sign: float) -> Difference:

@@ -18,6 +18,8 @@ from evaluation.metrics.image import Floats, last_of_ties
 
 FPR_LIMIT = 0.3
 """Largest false-positive rate that counts for AUPRO (Bergmann et al., IJCV 129, 2021, section 4.3)."""
+LOCO_FPR_LIMIT = 0.05
+"""Where MVTec LOCO's sPRO ends (IJCV 130, 2022, section 5.2)."""
 _BLOCK = 1 << 24
 """Normal pixels that are sorted together."""
 _SORTERS = 4
@@ -184,10 +186,26 @@ class PixelMetrics:
         aupro = self.aupro(fpr_limit=fpr_limit)
         return PixelSummary(self.auroc(), self.ap(), self.f1_max(), aupro, self.images, self.regions)
 
+    def anomalous_quantiles(self, shares: Floats) -> Floats:
+        """Return scores of anomalous pixels that these shares of them do not exceed; empty where there is none."""
+        if not self._anomalous:
+            return np.zeros(0)
+        scores = np.concatenate([part[0] for part in self._anomalous])
+        return np.asarray(np.quantile(scores, shares, method="lower"), np.float64)
+
+    def normal_quantiles(self, shares: Floats) -> Floats:
+        """Return about the scores of normal pixels that these shares of them do not exceed; empty where there is none.
+
+        They are exact where the pixels fit one block, else means over blocks.
+        """
+        self._sort_blocks()
+        found = [block[np.minimum((shares * block.size).astype(np.int64), block.size - 1)] for block in self._blocks]
+        return np.asarray(np.mean(found, axis=0), np.float64) if found else np.zeros(0)
+
     def _weigh(self, values: _Scores, anomalous: NDArray[np.bool_], regions: Sequence[Region] | None) -> None:
         """Keep each anomalous pixel's score with what it adds to its region's overlap."""
         if regions is None:
-            shares = 1.0 / _areas(anomalous)
+            shares = 1.0 / region_areas(anomalous)
             self._anomalous.append((values[anomalous], np.ones(shares.size, bool), shares))
             self.regions += round(float(np.sum(shares)))
             return
@@ -280,7 +298,7 @@ def _narrow(scores: NDArray[Any]) -> _Scores:
     return small if np.array_equal(small, wide) else wide
 
 
-def _areas(anomalous: NDArray[np.bool_]) -> Floats:
+def region_areas(anomalous: NDArray[np.bool_]) -> Floats:
     """Return the area of its region for every anomalous pixel, in raster order; regions connect by 8 neighbours."""
     from scipy import ndimage
 

@@ -10,6 +10,6 @@ templates/  the page itself and its style sheet
 """
 
 from evaluation.report.listening import warnings_of
-from evaluation.report.page import REPORT, render_report, write_report
+from evaluation.report.page import REPORT, compile_page, render_report, write_report
 
-__all__ = ["REPORT", "render_report", "warnings_of", "write_report"]
+__all__ = ["REPORT", "compile_page", "render_report", "warnings_of", "write_report"]

@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.bench.record import ItemRecord
-from evaluation.metrics import fill_failures
 from evaluation.metrics.image import last_of_ties
-from evaluation.scoring.results import counted_scores
+from evaluation.scoring.outcomes import counted_scores
 
 Point = tuple[float, float]
 BINS = 20
@@ -64,12 +63,6 @@ def outline(counts: Sequence[float], low: float = 0.0, high: float = 1.0) -> lis
     for at, count in enumerate(counts):
         points += [(low + at * width, float(count)), (low + (at + 1) * width, float(count))]
     return points
-
-
-def probabilities(records: Sequence[ItemRecord]) -> NDArray[np.float64]:
-    """Return P(anomalous) of each item; of failed ones the wrong certainty."""
-    labels = [one.anomalous for one in records]
-    return fill_failures(labels, [one.counted_score for one in records], low=0.0, high=1.0)
 
 
 def _pairs(x: NDArray[np.floating], y: NDArray[np.floating]) -> tuple[Point, ...]:

@@ -9,7 +9,8 @@ from markupsafe import Markup
 from evaluation.bench.record import ItemRecord
 from evaluation.metrics.calibration_error import ReliabilityBin, reliability_curve
 from evaluation.report.charts import Plot, round_ticks
-from evaluation.report.curves import BINS, curves_of, histogram, outline, probabilities
+from evaluation.report.curves import BINS, curves_of, histogram, outline
+from evaluation.scoring.outcomes import probabilities
 
 _COLOURS = 4
 """Of series in the style sheet; further ones repeat them."""

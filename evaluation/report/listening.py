@@ -8,10 +8,18 @@ from evaluation.report.charts import Plot
 from evaluation.report.figures import Figure
 
 _ROW = 19.0
-_LABELS = 196.0
-_WIDTH = 420.0
-_LONGEST = 34
+_LABELS = 150.0
+_WIDTH = 470.0
+_LONGEST = 24
 """Characters of a label; the table beside it has the whole one."""
+_LABEL = {
+    "again": "the same again",
+    "removed": "without {rule}",
+    "negated": "{rule} turned round",
+    "class": "another class",
+    "references": "references reversed",
+    "part first": "part first",
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,7 @@ def moves_figure(rows: list[Mapping[str, Any]]) -> Figure:
         "share of parts whose answer moved",
         "",
         y_range=(-0.5, count - 0.5),
-        y_ticks=[(count - 1 - at, _short(row["words"])) for at, row in enumerate(known)],
+        y_ticks=[(count - 1 - at, _label(row)) for at, row in enumerate(known)],
         width=_WIDTH,
         height=60.0 + _ROW * count,
         left=_LABELS,
@@ -70,5 +78,6 @@ def moves_figure(rows: list[Mapping[str, Any]]) -> Figure:
     return Figure(title, plot.render(), caption, legend)
 
 
-def _short(words: str) -> str:
+def _label(row: Mapping[str, Any]) -> str:
+    words = _LABEL[row["change"]].format(rule=row["rule"])
     return words if len(words) <= _LONGEST else f"{words[: _LONGEST - 1]}…"

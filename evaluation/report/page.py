@@ -9,9 +9,11 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -25,7 +27,12 @@ from evaluation.report.mistakes import FIRST, defect_table, find_cases, rule_tab
 from vlm_inspect.report.files import write_atomically
 from vlm_inspect.report.wording import plain
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 REPORT = "report.html"
+_TEMPLATES = ("run.html.j2", "base.html.j2", "parts.html.j2")
+"""The page of a run, and what it is made of."""
 RULE_TEST = "rule_test.json"
 ABLATION = "ablation.json"
 """Two folders above each of its runs."""
@@ -48,7 +55,18 @@ COLUMNS = (
     ("pixel_ap", "pixel AP"),
     ("pixel_f1_max", "pixel F1-max"),
     ("aupro", "AUPRO"),
+    ("aupro_200_thresholds", "AUPRO by 200 thresholds (for papers only)"),
     ("spro_at_0.05", "sPRO, FPR ≤ 0.05"),
+    ("point_auroc", "point AUROC"),
+    ("point_ap", "point AP"),
+    ("frame_auroc", "frame AUROC"),
+    ("frame_ap", "frame AP"),
+    ("type_auroc", "types, AUROC"),
+    ("type_ap", "types, AP"),
+    ("type_f1", "types, F1"),
+    ("pixel_type_auroc", "types by pixel, AUROC"),
+    ("pixel_type_ap", "types by pixel, AP"),
+    ("pixel_type_f1", "types by pixel, F1"),
 )
 """Metrics in the order of the table; those that no class has are left out."""
 _SHARES = frozenset({"accuracy", "balanced_accuracy", "miss_rate", "overkill_rate"})
@@ -81,7 +99,7 @@ def render_report(
     rule_test = rule_test or run.results.get("rule_test")
     values = _questions(run) if run.asks_questions else _images(run)
     return fill_page(
-        "run.html.j2",
+        _TEMPLATES[0],
         run=run,
         results=run.results,
         title=f"{run.results['dataset']}: {run.title}",
@@ -107,23 +125,42 @@ def fill_page(template: str, **values: Any) -> str:
         template: its file name.
         values: what it names.
     """
+    style = (_folder() / "page.css").read_text(encoding="utf-8")
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            style=Markup(style),  # our own file, whose digest the policy names
+            style_sha256=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+            **values,
+        )
+    )
+
+
+def compile_page() -> None:
+    """Compile the templates of `render_report`, so that nobody waits for it at the end of a run."""
+    for name in _TEMPLATES:
+        _environment().get_template(name)
+
+
+@cache
+def _environment() -> "Environment":
+    """Return what holds the compiled templates: compiling them takes longer than filling them."""
     import jinja2
 
-    folder = resources.files("evaluation.report") / "templates"
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+        loader=jinja2.FunctionLoader(lambda name: (_folder() / name).read_text(encoding="utf-8")),
     )
     environment.filters |= {"plain": plain, "number": number, "share": share, "breakable": breakable}
-    style = (folder / "page.css").read_text(encoding="utf-8")
-    return environment.get_template(template).render(
-        style=Markup(style),  # our own file, whose digest the policy names
-        style_sha256=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-        **values,
-    )
+    return environment
+
+
+def _folder() -> Traversable:
+    return resources.files("evaluation.report") / "templates"
 
 
 def number(value: float | None) -> str:

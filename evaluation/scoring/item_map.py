@@ -64,7 +64,7 @@ def join_maps(views: Sequence[View], maps: Sequence[AnomalyMap]) -> NDArray[np.f
 
     A map with a tolerance is told in limits, so that the whole view's and those of the tiles, which show the same
     places enlarged, compare: the higher one counts. Without tolerances the whole view's map stands alone. Only the
-    first page of an image has one; a scan, a clip or a curve has none that lies on the pixels of a mask.
+    first page of an image has one; for scans see `scan_map.py`, for clips `clip_scores.py`; a curve has none.
     """
     import cv2
 
@@ -87,6 +87,17 @@ def join_maps(views: Sequence[View], maps: Sequence[AnomalyMap]) -> NDArray[np.f
         np.maximum(place, fine[: place.shape[0], : place.shape[1]], out=place)
     found: NDArray[np.float32] = np.nan_to_num(np.maximum(joined, 0.0)).astype(np.float32)
     return found
+
+
+def comparable(maps: Sequence[AnomalyMap]) -> list[tuple[AnomalyMap, NDArray[np.float32]]]:
+    """Return the maps whose values compare across views, each with those values, (H, W), float32 >= 0.
+
+    They are the maps with a tolerance, told in limits. Where none has one, units differ from method to method (mm,
+    distances of features), so only the maps of the first source count: the measured deviation, where there is one.
+    """
+    known = [one for one in maps if _known(one)]
+    chosen = known or [one for one in maps if one.source == maps[0].source]
+    return [(one, np.nan_to_num(np.maximum(_told(one), 0.0)).astype(np.float32)) for one in chosen]
 
 
 def heatmap_score(maps: Sequence[AnomalyMap]) -> float | None:

@@ -1,8 +1,7 @@
 """The pixel metrics of one class, from its kept maps and its masks, one image after the other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,15 +9,16 @@ from numpy.typing import NDArray
 from evaluation.bench.plan import Task
 from evaluation.bench.record import ItemRecord
 from evaluation.datasets.masks import RegionMask, read_at_size
-from evaluation.metrics.pixel import PixelMetrics
+from evaluation.metrics.pixel import LOCO_FPR_LIMIT, PixelMetrics
+from evaluation.metrics.pixel_bootstrap import choose_levels
 from evaluation.scoring.item_map import read_map
-
-LOCO_FPR_LIMIT = 0.05
-"""Where MVTec LOCO's sPRO ends (IJCV 130, 2022, section 5.2)."""
+from evaluation.scoring.resampling import NO_SCORES, PlaceScores, Scored, resample
 
 
-def score_pixels(tasks: Sequence[Task], records: Mapping[str, ItemRecord], folder: Path) -> dict[str, Any]:
-    """Return the pixel metrics of a class; empty where no item has a map, or an anomalous one has no mask.
+def score_pixels(
+    tasks: Sequence[Task], records: Mapping[str, ItemRecord], folder: Path, *, aupro_200: bool = False
+) -> PlaceScores:
+    """Return the pixel metrics of a class; none where no item has a map, or an anomalous one has no mask.
 
     An item without a map (unreadable, no map of its whole image) is as wrong as can be: its anomalous pixels score
     below all others, its normal ones above all. An unreadable normal item counts at the size of the class's first map.
@@ -28,37 +28,31 @@ def score_pixels(tasks: Sequence[Task], records: Mapping[str, ItemRecord], folde
         tasks: the tasks of one class.
         records: what became of them, by id.
         folder: where the maps are.
+        aupro_200: whether AUPRO by 200 thresholds is computed, too.
 
     Raises:
         RunError: a map is damaged.
         DatasetError: a mask cannot be read.
     """
-    with_map = [task for task in tasks if (folder / map_name(records[task.id])).is_file()]
-    odd = [task for task in tasks if task.item.anomalous]
-    if not with_map or not odd or any(task.item.mask is None for task in odd):
-        return {}
     found = PixelMetrics()
-    low, high = np.inf, -np.inf
-    first_hw: tuple[int, int] | None = None
-    saturated = any(isinstance(task.item.mask, RegionMask) for task in odd)
-    for task in with_map:
-        values = read_map(folder / map_name(records[task.id])).values()
-        low, high = min(low, float(values.min())), max(high, float(values.max()))
-        first_hw = first_hw or (values.shape[0], values.shape[1])
-        _add(found, task, values)
-    for task in tasks:
-        if task not in with_map and first_hw is not None:
-            _add(found, task, _wrong_map(task, first_hw, low, high))
-    summary = found.summary()
+    for one in _scored(tasks, records, folder):
+        found.add(one.values, one.mask, one.regions)
+    if not found.images:
+        return NO_SCORES
+    saturated = any(isinstance(task.item.mask, RegionMask) for task in tasks)
     metrics = {
-        "pixel_auroc": summary.auroc,
-        "pixel_ap": summary.ap,
-        "pixel_f1_max": summary.f1_max,
-        "aupro": summary.aupro,
-        "pixel_images": summary.images,
-        "pixel_images_without_map": len(tasks) - len(with_map),
+        "pixel_auroc": found.auroc(),
+        "pixel_ap": found.ap(),
+        "pixel_f1_max": found.f1_max(),
+        "aupro": found.aupro(),
+        **({"spro_at_0.05": found.aupro(fpr_limit=LOCO_FPR_LIMIT)} if saturated else {}),
+        **({"aupro_200_thresholds": found.aupro_of_200_thresholds()} if aupro_200 else {}),
+        "pixel_images": found.images,
+        "pixel_images_without_map": len(tasks) - len(_with_map(tasks, records, folder)),
     }
-    return metrics | ({"spro_at_0.05": found.aupro(fpr_limit=LOCO_FPR_LIMIT)} if saturated else {})
+    levels = choose_levels(found)
+    del found  # as large as all maps
+    return resample(levels, _scored(tasks, records, folder), tasks, metrics)
 
 
 def map_name(record: ItemRecord) -> str:
@@ -66,15 +60,36 @@ def map_name(record: ItemRecord) -> str:
     return f"{record.preview}.npz"
 
 
-def _add(found: PixelMetrics, task: Task, values: NDArray[np.float32]) -> None:
+def _scored(tasks: Sequence[Task], records: Mapping[str, ItemRecord], folder: Path) -> Iterator[Scored]:
+    """Yield every image of a class; none where its pixels cannot be scored."""
+    with_map = _with_map(tasks, records, folder)
+    odd = [task for task in tasks if task.item.anomalous]
+    if not with_map or not odd or any(task.item.mask is None for task in odd):
+        return
+    low, high = np.inf, -np.inf
+    first_hw: tuple[int, int] | None = None
+    for task in with_map:
+        values = read_map(folder / map_name(records[task.id])).values()
+        low, high = min(low, float(values.min())), max(high, float(values.max()))
+        first_hw = first_hw or (values.shape[0], values.shape[1])
+        yield _masked(task, values)
+    there = {task.id for task in with_map}
+    for task in tasks:
+        if task.id not in there and first_hw is not None:
+            yield _masked(task, _wrong_map(task, first_hw, low, high))
+
+
+def _with_map(tasks: Sequence[Task], records: Mapping[str, ItemRecord], folder: Path) -> list[Task]:
+    return [task for task in tasks if (folder / map_name(records[task.id])).is_file()]
+
+
+def _masked(task: Task, values: NDArray[np.float32]) -> Scored:
     mask = task.item.mask
     flags = read_at_size(mask, (values.shape[0], values.shape[1]))
-    if isinstance(mask, RegionMask):
-        regions = mask.regions()
-        if all(region.mask.shape == values.shape for region in regions):
-            found.add(values, flags, regions)
-            return
-    found.add(values, flags)
+    regions = mask.regions() if isinstance(mask, RegionMask) else None
+    if regions is not None and any(region.mask.shape != values.shape for region in regions):
+        regions = None
+    return Scored(task.id, values, flags, regions)
 
 
 def _wrong_map(task: Task, size_hw: tuple[int, int], low: float, high: float) -> NDArray[np.float32]:

@@ -8,8 +8,9 @@ out of the mean, which then says so.
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from evaluation.bench.settings import Limits, Settings
 from evaluation.metrics import (
     Answer,
     bootstrap,
-    fill_failures,
     image_ap,
     image_auroc,
     image_f1_max,
@@ -28,23 +28,23 @@ from evaluation.metrics import (
     rates_at,
     score_answers,
 )
-from evaluation.metrics.bootstrap import Outcomes
 from evaluation.metrics.calibration_error import brier_score, expected_calibration_error
+from evaluation.scoring.outcomes import counted_scores, heatmap_auroc, image_intervals, probabilities
+from evaluation.scoring.pixel_draws import Draws, pixel_intervals
 from evaluation.scoring.type_scores import score_types
 from vlm_inspect.calibration import Thresholds
 from vlm_inspect.report.files import write_atomically
 
-LOW, HIGH = -1.0, 2.0
-"""Scores of failed items, anomalous and normal: on the far sides of any probability and of any threshold."""
 UNCALIBRATED = 0.5
 """Threshold of accuracy, misses and overkills without a calibration file."""
 RESULTS, ITEMS = "results.json", "items.jsonl"
-PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro", "spro_at_0.05")
+PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro", "spro_at_0.05", "aupro_200_thresholds")
 IMAGE_METRICS = (
     *("image_auroc", "image_ap", "image_f1_max", "accuracy", "balanced_accuracy", "miss_rate", "overkill_rate"),
     *("ece", "brier", "heatmap_auroc"),
 )
-TYPE_METRICS = ("type_auroc", "type_ap", "type_f1")
+LIST_METRICS = ("point_auroc", "point_ap", "frame_auroc", "frame_ap")
+TYPE_METRICS = ("type_auroc", "type_ap", "type_f1", "pixel_type_auroc", "pixel_type_ap", "pixel_type_f1")
 
 
 def threshold_of(thresholds: Thresholds | None) -> float:
@@ -59,6 +59,7 @@ def build_results(  # noqa: PLR0913 (each is another source of the one document)
     records: Mapping[str, ItemRecord],
     *,
     pixels: Mapping[str, dict[str, Any]],
+    pixel_draws: Draws = MappingProxyType({}),
     settings: Settings,
     limits: Limits,
     thresholds: Mapping[str, Thresholds],
@@ -72,6 +73,7 @@ def build_results(  # noqa: PLR0913 (each is another source of the one document)
         plan: what was asked.
         records: what became of every task, by id.
         pixels: pixel metrics by class, where there are any.
+        pixel_draws: the same over resamples.
         settings: what the results rest on.
         limits: how the run was carried out.
         thresholds: by class, where a calibration was given.
@@ -92,7 +94,7 @@ def build_results(  # noqa: PLR0913 (each is another source of the one document)
     else:
         cuts = {name: threshold_of(thresholds.get(name)) for name in by_class}
         categories = {name: _metrics(group, cuts[name]) | pixels.get(name, {}) for name, group in by_class.items()}
-        document |= {"categories": categories, **_mean(categories), "ci95": _intervals(by_class, cuts)}
+        document |= {"categories": categories, **_mean(categories), "ci95": _intervals(by_class, cuts, pixel_draws)}
     document |= {
         "coverage": 1.0 - sum(one.failure is not None for one in every) / len(every),
         "parse_failures": sum(one.failure is not None and one.failure.kind == "parse" for one in every),
@@ -117,17 +119,6 @@ def write_results(folder: Path, document: Mapping[str, Any], plan: Plan, records
     write_atomically(folder / RESULTS, (text + "\n").encode())
 
 
-def counted_scores(records: Sequence[ItemRecord]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return the scores as metrics of ranks and thresholds take them, failed items as wrong as can be."""
-    labels = [one.anomalous for one in records]
-    return fill_failures(labels, [one.counted_score for one in records], low=LOW, high=HIGH)
-
-
-def outcomes_of(records: Sequence[ItemRecord]) -> Outcomes:
-    """Return what the bootstrap resamples."""
-    return Outcomes.of([one.id for one in records], [one.anomalous for one in records], counted_scores(records))
-
-
 def _metrics(records: Sequence[ItemRecord], threshold: float) -> dict[str, Any]:
     """Return the metrics of one class; None is n/a."""
     labels = [one.anomalous for one in records]
@@ -145,28 +136,14 @@ def _metrics(records: Sequence[ItemRecord], threshold: float) -> dict[str, Any]:
         "balanced_accuracy": rates.balanced_accuracy,
         "miss_rate": rates.miss,
         "overkill_rate": rates.overkill,
-        "ece": expected_calibration_error(labels, _probabilities(records)),
-        "brier": brier_score(labels, _probabilities(records)),
-        "heatmap_auroc": _heatmap_auroc(records),
+        "ece": expected_calibration_error(labels, probabilities(records)),
+        "brier": brier_score(labels, probabilities(records)),
+        "heatmap_auroc": heatmap_auroc(records),
         "outcomes": {label: _outcome_counts(records, label) for label in ("normal", "anomalous")},
         "review_rate": sum(one.outcome == "REVIEW" for one in records) / len(records),
         "defect_types": _by_type(records, threshold),
         **score_types(records),
     }
-
-
-def _probabilities(records: Sequence[ItemRecord]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    labels = [one.anomalous for one in records]
-    return fill_failures(labels, [one.counted_score for one in records], low=0.0, high=1.0)
-
-
-def _heatmap_auroc(records: Sequence[ItemRecord]) -> float | None:
-    """Return the AUROC of the raw heatmap alone; items without a heatmap count as wrong, as failed ones do."""
-    raw = [one.heatmap_score for one in records]
-    if all(one is None for one in raw):
-        return None
-    labels = [one.anomalous for one in records]
-    return image_auroc(labels, fill_failures(labels, raw))
 
 
 def _outcome_counts(records: Sequence[ItemRecord], label: str) -> dict[str, int]:
@@ -191,7 +168,7 @@ def _by_type(records: Sequence[ItemRecord], threshold: float) -> dict[str, dict[
 def _mean(categories: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     mean: dict[str, Any] = {}
     left_out: dict[str, list[str]] = {}
-    for metric in (*IMAGE_METRICS, *PIXEL_METRICS, *TYPE_METRICS):
+    for metric in (*IMAGE_METRICS, *PIXEL_METRICS, *LIST_METRICS, *TYPE_METRICS):
         one = mean_of_classes({name: found.get(metric) for name, found in categories.items()})
         if one.counted or metric in IMAGE_METRICS:
             mean[metric] = one.value
@@ -200,36 +177,13 @@ def _mean(categories: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     return {"mean": mean, "left_out_of_mean": left_out}
 
 
-def _intervals(by_class: Mapping[str, Sequence[ItemRecord]], cuts: Mapping[str, float]) -> dict[str, Any]:
-    """Return 95 % intervals by image: {"mean": {metric: [low, high]}, class: {...}}; n/a is absent.
-
-    Classes may have different thresholds; their scores are shifted so that one threshold serves all.
-    """
-    ranked = {name: outcomes_of(group) for name, group in by_class.items()}
-    cut = {
-        name: Outcomes(one.ids, one.labels, np.where(one.scores >= cuts[name], 1.0, 0.0))
-        for name, one in ranked.items()
-    }
-    likely = {
-        name: Outcomes.of([one.id for one in group], [one.anomalous for one in group], _probabilities(group))
-        for name, group in by_class.items()
-    }
-    wanted: dict[str, tuple[Callable[..., Any], Mapping[str, Outcomes]]] = {
-        "image_auroc": (bootstrap.auroc, ranked),
-        "image_ap": (bootstrap.average_precision, ranked),
-        "image_f1_max": (bootstrap.f1_max, ranked),
-        "accuracy": (bootstrap.at_threshold("accuracy", 0.5), cut),
-        "balanced_accuracy": (bootstrap.at_threshold("balanced_accuracy", 0.5), cut),
-        "miss_rate": (bootstrap.at_threshold("miss", 0.5), cut),
-        "overkill_rate": (bootstrap.at_threshold("overkill", 0.5), cut),
-        "brier": (bootstrap.brier, likely),
-    }
-    found: dict[str, dict[str, list[float]]] = {"mean": {}, **{name: {} for name in by_class}}
-    for metric, (function, outcomes) in wanted.items():
-        drawn = bootstrap.intervals(function, outcomes)
-        for name, interval in {"mean": drawn.mean, **drawn.classes}.items():
-            if interval is not None:
-                found[name][metric] = [interval.low, interval.high]
+def _intervals(
+    by_class: Mapping[str, Sequence[ItemRecord]], cuts: Mapping[str, float], pixel_draws: Draws
+) -> dict[str, Any]:
+    """Return 95 % intervals by image: {"mean": {metric: [low, high]}, class: {...}}; n/a is absent."""
+    found = image_intervals(by_class, cuts)
+    for name, told in pixel_intervals(pixel_draws).items():
+        found.setdefault(name, {}).update(told)
     return found
 
 

@@ -26,10 +26,9 @@ def score_types(records: Sequence[ItemRecord]) -> dict[str, Any]:
     named = {plain_name(word) for one in single for word in one.defect_scores}
     if not named & {plain_name(name) for name in types}:
         return {}
-    columns = [_NORMAL if _NORMAL not in types else "(normal)", *types]
     scores = np.array([_scores(one, types) for one in single]).T
     truth = np.array([types.index(one.defect_types[0]) + 1 if one.anomalous else 0 for one in single])
-    found = DefectTypeMetrics(columns)
+    found = DefectTypeMetrics(columns_of(types))
     found.add(scores, truth)
     summary = found.summary()
     return {
@@ -38,6 +37,11 @@ def score_types(records: Sequence[ItemRecord]) -> dict[str, Any]:
         "type_f1": summary.f1,
         "types": [vars(one) for one in summary.types],
     }
+
+
+def columns_of(types: Sequence[str]) -> list[str]:
+    """Return the names of the columns of scores: normal, then the types."""
+    return [_NORMAL if _NORMAL not in types else f"({_NORMAL})", *types]
 
 
 def plain_name(word: str) -> str:

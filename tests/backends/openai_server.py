@@ -153,6 +153,8 @@ class OpenAIServer:
                 pass
 
         class Http(ThreadingHTTPServer):
+            request_queue_size = 512  # of 5, the default, more clients at once wait a second for their next try
+
             def handle_error(self, request: object, client_address: object) -> None:
                 if not isinstance(sys.exception(), ConnectionError):  # a client that was killed is no fault of ours
                     super().handle_error(request, client_address)  # type: ignore[arg-type]

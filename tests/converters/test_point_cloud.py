@@ -162,6 +162,12 @@ def test_organised_scan_drops_what_the_sensor_did_not_see(tmp_path: Path, suffix
     assert len(cloud.points) == 40 * 50 - 6 * 8 - 1
     assert cloud.dropped == 1
     assert cloud.viewpoint == (0.0, 0.0, 0.0)
+    assert cloud.grid is not None
+    assert cloud.grid.size_hw == (40, 50)
+    np.testing.assert_array_equal(cloud.points, grid.reshape(-1, 3)[cloud.grid.pixels])
+    origin = render_point_cloud(cloud, SMALL)[0].origin
+    assert isinstance(origin, ScanOrigin)
+    assert origin.grid is cloud.grid
 
 
 # --- meshes ----------------------------------------------------------------------------------------------------------

@@ -13,12 +13,15 @@ from PIL import Image
 
 from tests.backends.openai_server import Behaviour, Body, Response, answer
 
-STEPS = (8, 60)
-"""Of red from part to part, and of green from one 32 parts to the next: more than JPEG blurs."""
+STEPS = (8, 60, 40)
+"""Of red from part to part, green from 32 parts to the next, blue from 160 to the next: more than JPEG blurs."""
+MOST = 640
+"""Parts that can be told apart."""
+_BLUE = 100
 
 
 def coloured_parts(root: Path, count: int) -> Path:
-    """Write `count` parts, the odd ones anomalous, and two references."""
+    """Write `count` parts, the odd ones anomalous, and two references: at most `MOST` in all."""
     for number in range(count):
         folder = root / ("anomalous" if number % 2 else "normal")
         _write(folder / f"{number:03}.png", number)
@@ -32,8 +35,8 @@ def number_of(body: Body) -> int:
     content = body["messages"][-1]["content"]
     urls = [block["image_url"]["url"] for block in content if block["type"] == "image_url"]
     picture = Image.open(io.BytesIO(base64.b64decode(urls[-1].partition(",")[2])))
-    red, green, _ = np.asarray(picture.convert("RGB")).mean(axis=(0, 1))
-    return round(float(red) / STEPS[0]) + 32 * round(float(green) / STEPS[1])
+    red, green, blue = (float(mean) for mean in np.asarray(picture.convert("RGB")).mean(axis=(0, 1)))
+    return round(red / STEPS[0]) + 32 * round(green / STEPS[1]) + 160 * round((blue - _BLUE) / STEPS[2])
 
 
 def verdict_on(number: int) -> dict[str, Any]:
@@ -66,5 +69,6 @@ class Model:
 
 def _write(path: Path, number: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    colour = np.array([number % 32 * STEPS[0], number // 32 * STEPS[1], 100], np.uint8)
+    red, green, blue = number % 32 * STEPS[0], number // 32 % 5 * STEPS[1], _BLUE + number // 160 * STEPS[2]
+    colour = np.array([red, green, blue], np.uint8)
     Image.fromarray(np.tile(colour, (24, 24, 1))).save(path)

@@ -73,6 +73,7 @@ _PLACEHOLDER = re.compile(r"\{\s*[A-Za-z_]\w*\s*\}|\$\{?[A-Za-z_]\w*|%\([A-Za-z_
 """What other template languages write; Jinja2 would send it to the model as it stands."""
 
 
+@cache
 def prompt_folder() -> Path:
     """Return the folder of the templates: inside the installed package, else at the top of the source tree.
 

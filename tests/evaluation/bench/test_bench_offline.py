@@ -70,6 +70,13 @@ def test_the_offline_model_end_to_end(bench: Bench, plates: Path, tmp_path: Path
     assert plate["pixel_auroc"] == pytest.approx(expected.auroc(), abs=1e-4)
     assert plate["aupro"] == pytest.approx(expected.aupro(), abs=1e-4)
     assert plate["pixel_f1_max"] == pytest.approx(expected.f1_max(), abs=1e-3)
+    for metric in ("pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro"):
+        low, high = document["ci95"]["plate"][metric]
+        assert low - 1e-6 <= plate[metric] <= high + 1e-6
+        assert document["ci95"]["mean"][metric] == [low, high]
+    assert document["ci95"]["plate"]["heatmap_auroc"] == [1.0, 1.0]
+    assert "ece" in document["ci95"]["plate"]
+    assert "aupro_200_thresholds" not in plate
     items = items_of(out)
     assert [item["outcome"] for item in items.values()].count("NG") == 2
     for item in items.values():
@@ -83,11 +90,13 @@ def test_a_finished_run_is_told_again_and_its_maps_are_gone(bench: Bench, plates
     out = tmp_path / "out"
     assert bench(plates, "--out", out, "--shots", SHOTS, "--limit", 2, "--quiet").code == 0
     first = (out / "items.jsonl").read_bytes(), results_of(out)
+    draws = (out / "pixel_draws.npz").read_bytes()
     assert not (out / "maps").exists()
     ran = bench(plates, "--out", out, "--shots", SHOTS, "--limit", 2, "--resume", "--quiet")
     assert ran.code == 0
     assert ran.err == ""
     assert ((out / "items.jsonl").read_bytes(), results_of(out)) == first
+    assert len((out / "pixel_draws.npz").read_bytes()) == len(draws)
     assert first[1]["categories"]["plate"]["aupro"] is not None
 
 
@@ -139,6 +148,16 @@ def test_a_picture_that_was_mended_is_tried_again(bench: Bench, plates: Path, tm
     assert results_of(out)["categories"] == results_of(tmp_path / "fresh")["categories"]
     assert results_of(out)["categories"]["plate"]["pixel_auroc"] > without["pixel_auroc"]
     assert not (out / "maps").exists()
+
+
+def test_aupro_as_papers_compute_it_is_there_on_request(bench: Bench, plates: Path, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    out, options = tmp_path / "out", ["--shots", SHOTS, "--quiet"]
+    assert bench(plates, "--out", out, *options, "--aupro-200", "--keep-maps").code == 0
+    plate = results_of(out)["categories"]["plate"]
+    assert plate["aupro_200_thresholds"] == pytest.approx(_pixels_by_hand(plates).aupro_of_200_thresholds(), abs=1e-3)
+    assert "AUPRO by 200 thresholds" in (out / "report.html").read_text()
+    assert "aupro_200 True, not False" in bench(plates, "--out", out, *options, "--resume").err
 
 
 def test_weights_that_saw_the_pictures_are_refused(bench: Bench, plates: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from evaluation.metrics import fill_failures, image_auroc
-from evaluation.scoring.results import HIGH, LOW
+from evaluation.scoring.outcomes import HIGH, LOW
 from tests.backends.openai_server import OpenAIServer, answer, cut, hang, status
 from tests.evaluation.bench_runs import Bench, items_of, results_of
 from tests.evaluation.bench_runs import bench as bench  # noqa: PLC0414 (a fixture)
@@ -222,14 +222,15 @@ def test_a_dry_run_says_what_it_found_and_asks_nothing(bench: Bench, parts: Path
     (parts / "normal" / "000.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     model = Model()
     with OpenAIServer([model]) as server:
-        ran = bench(parts, "--dry-run", *remote(server, "--shots", 2))
+        ran = bench(parts, "--dry-run", *remote(server, "--shots", 2, "--look-again", "--rule-test"))
     assert ran.code == 0, ran.err
     assert not model.asked
     assert f"{PARTS // 2} normal and {PARTS // 2} anomalous to score" in ran.out
     assert "references/016.png" in ran.out
     assert "1 x unreadable file" in ran.out
     assert "no mask" in ran.out
-    assert f"openai:tiny about {PARTS} items" in ran.out
+    assert f"openai:tiny about {PARTS} items, twice each" in ran.out
+    assert "rule test afterwards, on at most 20 items a class" in ran.out
 
 
 def test_questions_are_asked_as_published_and_scored_by_subtask(bench: Bench, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Two runs held against each other: differences per class and on the mean, flips, and what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from evaluation.datasets.registry import read_dataset
 from evaluation.errors import RunError
 from evaluation.metrics import image_auroc
 from evaluation.report import write_report
+from evaluation.scoring.pixel_draws import write_draws
 from tests.evaluation.datasets.data_folders import mmad, mvtec
 from tests.evaluation.finished_runs import failed, shade, write_run
 from vlm_inspect import cli
@@ -26,6 +28,37 @@ def right(task: Task) -> dict[str, Any]:
 
 def guess(task: Task) -> dict[str, Any]:
     return {"score": shade(task)}
+
+
+def test_pixels_are_compared_over_the_same_resamples(runs: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    hard = rng.normal(size=2000) * 0.05  # what both runs find hard or easy
+    folders = []
+    for name, value in (("guess", 0.80), ("right", 0.82)):
+        folders.append(tmp_path / name)
+        shutil.copytree(runs / name, folders[-1])
+        told = json.loads((folders[-1] / "results.json").read_text())
+        for category in ("bottle", "screw"):
+            told["categories"][category]["pixel_auroc"] = value
+        (folders[-1] / "results.json").write_text(json.dumps(told))
+        own = value + hard + rng.normal(size=2000) * 0.002
+        write_draws(folders[-1], {"bottle": {"pixel_auroc": own}, "screw": {"pixel_auroc": own}})
+    told = compare_runs(read_run(folders[0]), read_run(folders[1]))
+    one = told.metrics["pixel_auroc"]["mean"]
+    assert one is not None
+    assert one.difference.value == pytest.approx(0.02)
+    assert one.difference.low > 0.0, "though each interval is some 0.2 wide"
+    assert one.difference.share == 1.0
+    alone = compare_runs(read_run(folders[0]), read_run(runs / "right"))
+    assert "pixel_auroc" not in alone.metrics
+    (folders[1] / "pixel_draws.npz").write_bytes(b"no")
+    with pytest.raises(RunError, match="pixel_draws"):
+        compare_runs(read_run(folders[0]), read_run(folders[1]))
+
+
+def test_metrics_of_places_need_all_items(runs: Path, tmp_path: Path) -> None:
+    told = compare_runs(read_run(runs / "guess"), read_run(runs / "bottle"), common=True)
+    assert any("pixel metrics are not compared" in note for note in told.notes)
 
 
 @pytest.fixture(scope="module")

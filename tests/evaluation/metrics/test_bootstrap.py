@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation import metrics
+from evaluation.metrics import calibration_error
 from evaluation.metrics.bootstrap import (
     Outcomes,
     at_threshold,
@@ -13,8 +14,10 @@ from evaluation.metrics.bootstrap import (
     average_precision,
     brier,
     compare,
+    expected_calibration_error,
     f1_max,
     intervals,
+    intervals_of_all,
 )
 from evaluation.metrics.calibration_error import brier_score
 
@@ -52,6 +55,17 @@ def test_brier_of_resamples_is_that_of_the_items() -> None:
     assert float(brier(labels, p, counts)[0]) == pytest.approx(brier_score([1, 1, 0], [0.7, 0.7, 0.4]))
 
 
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 20), st.integers(0, 3)), min_size=1, max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_calibration_error_of_resamples_is_that_of_the_items(items: list[tuple[bool, int, int]]) -> None:
+    labels, p, counts = (np.array(part) for part in zip(*items, strict=True))
+    if not counts.sum():
+        return
+    expected = calibration_error.expected_calibration_error(np.repeat(labels, counts), np.repeat(p / 20, counts))
+    found = float(expected_calibration_error(labels, p / 20, counts[None].astype(float))[0])
+    assert found == pytest.approx(expected)
+
+
 def test_an_interval_holds_its_value_and_repeats() -> None:
     classes = {"a": outcomes(1), "b": outcomes(2, shift=2.0)}
     found = intervals(auroc, classes, draws=500)
@@ -67,6 +81,16 @@ def test_an_interval_holds_its_value_and_repeats() -> None:
     assert found.mean.high - found.mean.low < max(i.high - i.low for i in found.classes.values() if i)
     assert intervals(auroc, classes, draws=500) == found
     assert intervals(auroc, dict(reversed(classes.items())), draws=500) == found
+
+
+def test_metrics_that_share_resamples_have_the_intervals_of_each_alone() -> None:
+    classes = {"a": outcomes(1), "b": outcomes(2, shift=2.0), "lone": Outcomes.of(["x", "y"], [0, 0], [0.1, 0.2])}
+    cut = {name: Outcomes(one.ids, one.labels, (one.scores > 0.5) * 1.0) for name, one in classes.items()}
+    wanted = {"auroc": (auroc, classes), "ap": (average_precision, classes), "miss": (at_threshold("miss", 0.5), cut)}
+    found = intervals_of_all(wanted, draws=300)
+    assert found == {name: intervals(metric, one, draws=300) for name, (metric, one) in wanted.items()}
+    with pytest.raises(ValueError, match="different classes: lone"):
+        intervals_of_all({"auroc": (auroc, classes), "ap": (average_precision, {"a": classes["a"], "b": classes["b"]})})
 
 
 def test_a_class_with_one_label_is_not_available() -> None:

@@ -14,7 +14,7 @@ from evaluation.errors import RunError
 from evaluation.report import write_report
 from evaluation.report.charts import Plot, round_ticks
 from evaluation.report.curves import curves_of, histogram
-from evaluation.scoring.results import counted_scores
+from evaluation.scoring.outcomes import counted_scores
 from tests.evaluation.datasets.data_folders import mvtec
 from tests.evaluation.finished_runs import failed, shade, write_run
 from tests.report.test_html import ATTACKS, Page

@@ -1,11 +1,16 @@
 """The page of a run in a real browser: no error on its console, every picture decodes, a phone need not scroll."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from evaluation.bench.plan import Task
+from evaluation.bench.record import Spent
 from evaluation.datasets.registry import read_dataset
+from evaluation.listening.moves import RuleTest, count_moves
+from evaluation.listening.probing import Answer
+from evaluation.listening.rule_changes import AS_IS, Change
 from evaluation.report import write_report
 from tests.evaluation.chromium import console_of, find_chromium, measure
 from tests.evaluation.datasets.data_folders import mvtec
@@ -26,8 +31,19 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         words = {"reasoning": LONG, "defects": (LONG,), "reasons": (LONG,), "rules": {"a" * 64: "fail"}}
         return {"score": shade(task), "preview_rgb": (200, 120, 40), **words}
 
-    write_run(root / "out", read_dataset(mvtec(root / "data", ["bottle", "c" * 60])), said, model=f"openai:{LONG}")
-    return write_report(root / "out")
+    out = root / "ladder" / "model" / "1-task"
+    write_run(out, read_dataset(mvtec(root / "data", ["bottle", "c" * 60])), said, model=f"openai:{LONG}")
+    row = {"model": LONG, "rung": "task", "image_auroc": 0.6, "interval": [0.4, 0.8]}
+    (root / "ladder" / "ablation.json").write_text(json.dumps({"rows": [row, {**row, "rung": "class"}]}))
+    (out / "rule_test.json").write_text(json.dumps(listens_to(LONG).as_document()))
+    return write_report(out)
+
+
+def listens_to(rule: str) -> RuleTest:
+    """Return a rule test of one rule, that moved the answer on one part of two."""
+    turned = Change("negated", rule)
+    told = [{AS_IS: Answer(True, 0.9), turned: Answer(moved, 0.2)} for moved in (True, False)]
+    return RuleTest(LONG, {rule: LONG}, (LONG,), ((LONG, LONG),), (count_moves(turned, told),), 4, Spent())
 
 
 @pytest.mark.parametrize("width", [390, 1200])
@@ -36,7 +52,7 @@ def test_pictures_decode_and_nothing_sticks_out(report: Path, tmp_path: Path, wi
     assert told["inner"] == width
     assert told["images"] == 8
     assert told["undecoded"] == []
-    assert told["charts"] == 10
+    assert told["charts"] == 12, "those of two classes, the ladder and the rule test among them"
     assert told["wide"] == []
     assert told["scroll"] <= width
 

@@ -44,11 +44,11 @@ def test_they_are_those_of_the_maps(tmp_path: Path) -> None:
     plan = make_plan(read_dataset(mvtec(tmp_path / "data", classes=("bottle",))), shots=0)
     records = records_of(plan)
     expected = write_maps(plan, records, tmp_path).summary()
-    found = score_pixels(plan.tasks, records, tmp_path)
+    found = score_pixels(plan.tasks, records, tmp_path).metrics
     assert found["pixel_auroc"] == expected.auroc
     assert found["aupro"] == expected.aupro
     assert found["pixel_images"] == len(plan.tasks)
-    assert score_pixels(plan.tasks, records, tmp_path / "nowhere") == {}
+    assert score_pixels(plan.tasks, records, tmp_path / "nowhere").metrics == {}
 
 
 @pytest.mark.parametrize("lost", ["crack/000.png", "good/001.png"])
@@ -57,7 +57,7 @@ def test_a_missing_map_is_as_wrong_as_can_be(tmp_path: Path, lost: str) -> None:
     records = records_of(plan)
     whole = write_maps(plan, records, tmp_path).summary()
     (tmp_path / map_name(next(one for name, one in records.items() if name.endswith(lost)))).unlink()
-    found = score_pixels(plan.tasks, records, tmp_path)
+    found = score_pixels(plan.tasks, records, tmp_path).metrics
     assert found["pixel_images_without_map"] == 1
     assert found["pixel_images"] == len(plan.tasks)
     assert found["pixel_auroc"] < (whole.auroc or 0.0)
@@ -69,5 +69,5 @@ def test_saturated_regions_count_for_loco(tmp_path: Path) -> None:
     plan = make_plan(dataset, shots=0)
     records = records_of(plan)
     write_maps(plan, records, tmp_path)
-    found = score_pixels(plan.of_category(plan.categories[0].name), records, tmp_path)
+    found = score_pixels(plan.of_category(plan.categories[0].name), records, tmp_path).metrics
     assert found["spro_at_0.05"] == pytest.approx(1.0), "every defect is hotter than every normal place"

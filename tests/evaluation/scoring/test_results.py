@@ -10,7 +10,8 @@ from evaluation.bench.plan import Plan, make_plan
 from evaluation.bench.record import Failure, ItemRecord, Spent
 from evaluation.bench.settings import Limits, Settings
 from evaluation.datasets.item import Dataset, Item
-from evaluation.scoring.results import build_results, outcomes_of, threshold_of, write_results
+from evaluation.scoring.outcomes import counted_scores, outcomes_of
+from evaluation.scoring.results import build_results, threshold_of, write_results
 from vlm_inspect.calibration import Thresholds
 
 FAILED = Failure(kind="backend", message="gone")
@@ -56,6 +57,10 @@ def test_a_class_of_one_label_is_not_in_the_mean() -> None:
     assert document["mean"]["image_auroc"] == document["categories"]["both"]["image_auroc"] == 0.75
     assert document["left_out_of_mean"]["image_auroc"] == ["normal"]
     assert "image_auroc" not in document["ci95"]["normal"]
+    pixels = {"both": {"point_auroc": 0.5, "pixel_type_f1": 0.25, "frame_auroc": None}, "normal": {"point_auroc": 0.75}}
+    mean = results(plan, told(plan, [0.5] * 6), pixels=pixels)["mean"]
+    assert (mean["point_auroc"], mean["pixel_type_f1"]) == (0.625, 0.25)
+    assert "frame_auroc" not in mean
     low, high = document["ci95"]["mean"]["image_auroc"]
     assert 0.0 <= low <= 0.75 <= high <= 1.0
     assert document["categories"]["both"]["accuracy"] == 0.5
@@ -118,4 +123,9 @@ def test_both_files_are_json(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "results.json").read_text())["categories"]["a"]["n"] == 3
     lines = [json.loads(line) for line in (tmp_path / "items.jsonl").read_text().splitlines()]
     assert [line["id"] for line in lines] == ["a/0.png", "a/1.png", "a/2.png"]
-    assert outcomes_of(list(records.values())).ids == ("a/0.png", "a/1.png", "a/2.png")
+    every = list(records.values())
+    assert outcomes_of(every, counted_scores(every)).ids == (
+        "a/0.png",
+        "a/1.png",
+        "a/2.png",
+    )

@@ -1,0 +1,98 @@
+"""How well the kinds of defects are told apart pixel by pixel, where the heatmap's words are the data set's.
+
+Per class, all pixels pooled: one-vs-rest macro AUROC and AP, and F1 of the argmax, as DAPO's evaluation has it
+(arXiv 2512.09446). The score of a type is that of the word of its name, 0 where none has it; that of normal is what
+all words leave over, 1 - their sum, for they compete. An image without types (unreadable, no map) is wrong everywhere.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.bench.plan import Task
+from evaluation.bench.record import ItemRecord
+from evaluation.datasets.masks import read_at_size
+from evaluation.metrics import DefectTypeMetrics
+from evaluation.scoring.type_map import StoredTypes, read_types
+from evaluation.scoring.type_scores import columns_of, plain_name
+
+_MOST_SCORES = 1 << 26
+"""About so many scores, of pixels times types, are held of one class; of more, every k-th pixel counts."""
+
+
+def types_name(record: ItemRecord) -> str:
+    """Return the name of the file of an item's types by place."""
+    return f"{record.preview}.types.npz"
+
+
+def score_pixel_types(tasks: Sequence[Task], records: Mapping[str, ItemRecord], folder: Path) -> dict[str, Any]:
+    """Return the metrics of defect types by pixel of one class.
+
+    Empty where an anomalous item has no mask or not exactly one type, and where no word is a type of the class.
+
+    Args:
+        tasks: the tasks of one class.
+        records: what became of them, by id.
+        folder: where the types are.
+
+    Raises:
+        RunError: a file of types is damaged.
+        DatasetError: a mask cannot be read.
+    """
+    odd = [task for task in tasks if task.item.anomalous]
+    if not odd or any(task.item.mask is None or len(task.item.defects) != 1 for task in odd):
+        return {}
+    paths = {task.id: folder / types_name(records[task.id]) for task in tasks}
+    stored = {name: read_types(path) for name, path in paths.items() if path.is_file()}
+    types = sorted({task.item.defect for task in odd})
+    words = {plain_name(word) for one in stored.values() for word in one.words}
+    if not words & {plain_name(name) for name in types}:
+        return {}
+    every = _stride([one.size_hw for one in stored.values()], len(types) + 1)
+    found = DefectTypeMetrics(columns_of(types), every=every)
+    usual = next(iter(stored.values())).size_hw
+    for task in tasks:
+        truth = _truth(task, types, stored[task.id].size_hw if task.id in stored else usual)
+        found.add(_columns(stored[task.id], types) if task.id in stored else _all_wrong(truth, len(types)), truth)
+    summary = found.summary()
+    return {
+        "pixel_type_auroc": summary.auroc,
+        "pixel_type_ap": summary.ap,
+        "pixel_type_f1": summary.f1,
+        "pixel_types": [vars(one) for one in summary.types],
+        "pixel_types_skipped": list(summary.skipped),
+        "pixel_types_every": every,
+        "pixel_types_images_without": len(tasks) - len(stored),
+    }
+
+
+def _stride(sizes_hw: Sequence[tuple[int, int]], columns: int) -> int:
+    """Return k such that every k-th pixel fits the memory, and runs through all columns of every picture."""
+    every = max(1, math.ceil(sum(height * width for height, width in sizes_hw) * columns / _MOST_SCORES))
+    while any(math.gcd(every, width) > 1 for _, width in sizes_hw):
+        every += 1
+    return every
+
+
+def _truth(task: Task, types: Sequence[str], size_hw: tuple[int, int]) -> NDArray[np.int64]:
+    """Return the type of each pixel, (H, W): 0 is normal, then those of the list."""
+    number = types.index(task.item.defect) + 1 if task.item.anomalous else 0
+    return np.where(read_at_size(task.item.mask, size_hw), number, 0).astype(np.int64)
+
+
+def _columns(stored: StoredTypes, types: Sequence[str]) -> NDArray[np.float32]:
+    """Return (1 + types, H, W): normal, then the score of each type."""
+    by_word = stored.at_size()
+    columns = [np.clip(1.0 - by_word.sum(axis=0), 0.0, 1.0)]
+    for name in types:
+        own = [one for word, one in zip(stored.words, by_word, strict=True) if plain_name(word) == plain_name(name)]
+        columns.append(np.max(own, axis=0) if own else np.zeros(stored.size_hw, np.float32))
+    return np.asarray(np.stack(columns), np.float32)
+
+
+def _all_wrong(truth: NDArray[np.int64], types: int) -> NDArray[np.float32]:
+    return np.asarray(truth[None] != np.arange(types + 1)[:, None, None], np.float32)
