@@ -16,11 +16,13 @@ from evaluation.bench.finished_run import FinishedRun
 from evaluation.bench.record import ItemRecord
 from evaluation.metrics import bootstrap, fill_failures
 from evaluation.metrics.bootstrap import Outcomes
+from evaluation.scoring.pixel_draws import pixel_intervals, read_draws
 from vlm_inspect.report.files import write_atomically
 
 BEGIN = "<!-- make results: from here to the end mark this text is written by the runs; change data_sets.yaml -->"
 END = "<!-- make results: end -->"
 _WIDTH = 120
+_PIXELS = {"pixel_auroc": "pixel AUROC", "aupro": "AUPRO"}
 
 
 def section_of(data_sets: Sequence[DataSet], runs: Runs) -> str:
@@ -96,7 +98,7 @@ def _means(data_sets: Sequence[DataSet], runs: Runs) -> Iterator[str]:
             rows.append([str(shots), "not all run"])
             continue
         rows.append([str(shots), *_mean_cells(own)])
-    heads = ("references", "classes", "image AUROC", "heatmap AUROC", "missed", "overkill", "REVIEW")
+    heads = ("references", "classes", "image AUROC", "heatmap AUROC", *_PIXELS.values(), "missed", "overkill", "REVIEW")
     yield from tables.table(heads, rows)
 
 
@@ -109,6 +111,7 @@ def _mean_cells(runs: Sequence[FinishedRun]) -> list[str]:
     return [
         str(len(by_class)),
         *(_mean_auroc(by_class, scores) for scores in (said, hot)),
+        *_mean_pixels(runs),
         *(tables.figure(rate) for rate in rates),
     ]
 
@@ -121,6 +124,19 @@ def _mean_auroc(by_class: Mapping[str, Sequence[ItemRecord]], scores: Sequence[S
         outcomes[name] = Outcomes.of([one.id for one in records], labels, fill_failures(labels, own))
     found = bootstrap.intervals(bootstrap.auroc, outcomes).mean
     return "n/a" if found is None else tables.figure(found.value, (found.low, found.high))
+
+
+def _mean_pixels(runs: Sequence[FinishedRun]) -> Iterator[str]:
+    """Yield the mean of each pixel metric over the classes with masks, with its interval and how many they are."""
+    draws = {name: told for run in runs for name, told in read_draws(run.folder).items()}
+    intervals = pixel_intervals(draws)["mean"]
+    for metric in _PIXELS:
+        told = [one.get(metric) for run in runs for one in run.results["categories"].values()]
+        known = [value for value in told if value is not None]
+        whole = sum(metric in one for one in draws.values()) == len(known)
+        mean = sum(known) / len(known) if known else None
+        without = f", {len(known)} of {len(told)} classes" if 0 < len(known) < len(told) else ""
+        yield tables.figure(mean, intervals.get(metric) if whole else None) + without
 
 
 def _chapter(one: DataSet, runs: tables.Told) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """`make results`: runs to a section of a page; clips laid out; figures that are not ours stand apart."""
 
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,6 +19,7 @@ from benchmarks.real_results.section import BEGIN, END, put_into, section_of
 from evaluation.bench.plan import Task, check_leaks, make_plan
 from evaluation.datasets.registry import read_dataset
 from evaluation.errors import DatasetError, RunError
+from evaluation.scoring.pixel_draws import write_draws
 from tests.evaluation.finished_runs import failed, write_run
 
 _THEIRS = Published(of="widgets", method="Other", references="1", image_auroc="0.123", source="X")
@@ -74,6 +77,22 @@ def test_a_section_tells_runs_with_intervals_and_others_figures_apart(parts: Pat
     assert heads.startswith("| published | method |")
     assert lines[theirs - 4].startswith("**Published by others, not measured here.** Not the same parts.")
     assert "- X: a paper, table 1" in lines
+
+
+def test_the_mean_of_pixel_metrics_leaves_out_classes_without_masks(parts: Path, tmp_path: Path) -> None:
+    dataset = read_dataset(parts)
+    shutil.copytree(parts, tmp_path / "others")
+    two = [_PARTS, _PARTS.model_copy(update={"name": "others", "title": "Others"})]
+    write_run(tmp_path / "parts-0", dataset, lambda task: {"score": 0.5})
+    write_run(tmp_path / "others-0", read_dataset(tmp_path / "others"), lambda task: {"score": 0.5})
+    path = tmp_path / "parts-0" / "results.json"
+    document = json.loads(path.read_text())
+    document["categories"]["parts"]["pixel_auroc"] = 0.75
+    path.write_text(json.dumps(document))
+    write_draws(tmp_path / "parts-0", {"parts": {"pixel_auroc": np.linspace(0.5, 0.9, 401)}})
+
+    (mean,) = [line for line in section_of(two, find_runs(two, tmp_path)).splitlines() if line.startswith("| 0 | 2 |")]
+    assert mean.split(" | ")[4:6] == ["0.750 (0.510 to 0.890), 1 of 2 classes", "n/a"]
 
 
 def test_what_was_not_run_is_said(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
