@@ -49,7 +49,7 @@ bench: install-test  ## the measurements behind docs/results.md (slow; needs ../
 	$(BIN)/python -m benchmarks.pixel_metrics
 	$(BIN)/python -m benchmarks.bench_concurrency
 
-results: install-test  ## the offline default on real data with 0, 1, 4 and 16 references (an hour)
+results: install-test  ## the offline default on real data, into docs/results.md (hours; needs ../shared/data)
 	$(BIN)/python -m benchmarks.real_results
 
 dapo-mini: install-test  ## train dapo-mini again (an hour; needs DeepPCB in ../shared/data/deeppcb)

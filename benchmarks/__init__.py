@@ -1,1 +1,1 @@
-"""Measurements of speed and memory; see `make bench`."""
+"""Measurements of speed and memory, see `make bench`; real_results: accuracy on real data, see `make results`."""
