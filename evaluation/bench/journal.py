@@ -138,7 +138,7 @@ class Journal:
     def pixel_draws(self) -> dict[str, dict[str, NDArray[np.float32]]]:
         """Return the pixel metrics over resamples, by class and metric."""
         found: dict[str, dict[str, NDArray[np.float32]]] = {}
-        for category, metric, packed in self._database.execute("SELECT * FROM pixel_draws ORDER BY category, metric"):
+        for category, metric, packed in self._database.execute("SELECT * FROM pixel_draws ORDER BY category, rowid"):
             found.setdefault(category, {})[metric] = np.frombuffer(packed, np.float32)
         return found
 
