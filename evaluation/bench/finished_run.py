@@ -65,10 +65,19 @@ def read_run(folder: Path) -> FinishedRun:
         if missing:
             raise RunError(f"{folder / RESULTS} lacks {', '.join(missing)}: it is no result of bench")
         lines = (folder / ITEMS).read_text(encoding="utf-8").splitlines()
-        records = tuple(ItemRecord.model_validate_json(line) for line in lines if line.strip())
-    except (OSError, ValueError, ValidationError) as error:
+        records = tuple(_record(folder / ITEMS, at, line) for at, line in enumerate(lines, start=1) if line.strip())
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise RunError(f"the run in {folder} cannot be read: {reason}; run bench again") from error
     if not records:
         raise RunError(f"{folder / ITEMS} holds no item; run bench again")
     return FinishedRun(folder, results, records)
+
+
+def _record(path: Path, line_number: int, line: str) -> ItemRecord:
+    try:
+        return ItemRecord.model_validate_json(line)
+    except ValidationError as error:
+        raise RunError(
+            f"{path}, line {line_number}, is no item of a run; run bench --resume to write it again"
+        ) from error

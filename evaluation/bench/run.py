@@ -28,6 +28,7 @@ from evaluation.bench.spending import Spending
 from evaluation.datasets.item import Dataset
 from evaluation.datasets.registry import read_dataset
 from evaluation.datasets.summary import summarise
+from evaluation.errors import RunError
 from evaluation.report import compile_page, warnings_of, write_report
 from evaluation.scoring.pixel_draws import write_draws
 from evaluation.scoring.results import RESULTS, build_results, write_results
@@ -69,6 +70,9 @@ def run_bench(folder: Path, options: Mapping[str, Any]) -> int:
     click.echo(_summary(document, options["out"]))
     for warning in warnings_of(document.get("rule_test")):
         click.echo(f"warning: {plain_line(warning)}")
+    if not document["coverage"]:
+        first = document["failures"][0]
+        raise RunError(f"no item was judged; {first['id']}: {first['message']}; mend it, then --resume --retry-failed")
     return 0
 
 

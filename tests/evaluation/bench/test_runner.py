@@ -145,6 +145,15 @@ def test_it_stops_after_so_many_failures_and_goes_on(bench: Bench, parts: Path, 
     assert results_of(out)["coverage"] == 1.0
 
 
+def test_a_run_in_which_nothing_was_judged_is_no_success(bench: Bench, parts: Path, tmp_path: Path) -> None:
+    with OpenAIServer([answer("I would rather not say.")]) as server:
+        ran = bench(parts, "--out", tmp_path / "out", *remote(server))
+    assert ran.code == 2
+    assert "coverage 0.0%" in ran.out
+    assert "no item was judged" in ran.err.splitlines()[-1]
+    assert results_of(tmp_path / "out")["parse_failures"] == PARTS
+
+
 def test_it_stops_before_the_budget_is_exceeded(bench: Bench, parts: Path, tmp_path: Path) -> None:
     model, out = Model(), tmp_path / "out"
     price = ["--price", "1000/0"]  # a dollar a request
