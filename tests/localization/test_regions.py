@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from converters.view import BoxXyxyn, Place, View
 from vlm_inspect.calibration import tolerance_from_normals
-from vlm_inspect.evidence import AnomalyMap
+from vlm_inspect.evidence import AnomalyMap, TypeMap
 from vlm_inspect.localization.regions import find_regions
 
 TOLERANCE = tolerance_from_normals([1.0, 1.05, 0.95, 1.02])
@@ -116,3 +116,20 @@ def test_one_wide_defect_is_one_region() -> None:
     values = normal_values()
     blob(values, (90, 50), 6.0, sigma=15.0)
     assert len(find_regions(anomaly_map(values), view())) == 1
+
+
+@pytest.mark.parametrize(
+    ("scratch", "word", "note"),
+    [
+        (0.60, "scratch", "of all words scratch 75 % and dent 25 %"),
+        (0.24, None, "no word stands out: of all words scratch 55 % and dent 45 %"),
+    ],
+)
+def test_an_area_is_named_only_where_one_word_stands_out(scratch: float, word: str | None, note: str) -> None:
+    values = normal_values()
+    blob(values, (60, 40), 3.0)
+    types = TypeMap(("dent", "scratch"), np.full((2, 5, 10), 0.2, np.float32))
+    types.values[1] = scratch
+    (region,) = find_regions(anomaly_map(values, types=types), view())
+    assert region.defect_type == word
+    assert region.note == note

@@ -19,6 +19,8 @@ _PEAK_REACH = 0.03
 """A peak is the highest point within this share of the view's longer side."""
 _GAP = 0.012
 """Hot specks closer than this share of the view's longer side are one region."""
+_WORD_STANDS_OUT = 1.25
+"""How much more than the next word the best one must have to name an area."""
 
 
 def find_regions(
@@ -148,7 +150,10 @@ def _region(
 
 
 def _looks_like(anomaly_map: AnomalyMap, area: NDArray[np.bool_]) -> tuple[str | None, str]:
-    """Return the defect word that the area looks most like, and that and the next one with their shares in words."""
+    """Return the defect word that the area looks most like, and that and the next one with their shares in words.
+
+    Where the next word fits nearly as well there is no word: an engineer would take a guess for a finding.
+    """
     import cv2
 
     types = anomaly_map.types
@@ -162,7 +167,11 @@ def _looks_like(anomaly_map: AnomalyMap, area: NDArray[np.bool_]) -> tuple[str |
         return None, ""
     order = np.argsort(-shares, kind="stable")
     told = [f"{types.words[k]} {100 * float(shares[k]) / total:.0f} %" for k in order[:2]]
-    return types.words[order[0]], f"of all words {' and '.join(told)}" if len(order) > 1 else ""
+    if len(order) == 1:
+        return types.words[0], ""
+    stands_out = shares[order[0]] >= _WORD_STANDS_OUT * shares[order[1]]
+    said = f"of all words {' and '.join(told)}"
+    return (types.words[order[0]], said) if stands_out else (None, f"no word stands out: {said}")
 
 
 def find_match(anomaly_map: AnomalyMap, box: BoxXyxyn, peak_yx: tuple[int, int]) -> ReferenceMatch | None:
