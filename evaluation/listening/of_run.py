@@ -17,6 +17,7 @@ from evaluation.bench.reply_cache import ReplyCache
 from evaluation.bench.settings import Limits
 from evaluation.bench.spending import Spending
 from evaluation.errors import RunError
+from evaluation.listening.moves import RuleTest
 from evaluation.listening.option_order import run_option_order
 from evaluation.listening.probing import Prober, Watch, kept_answers
 from evaluation.listening.rule_test import run_rule_test
@@ -78,12 +79,11 @@ async def _listen(
     classes: dict[str, Any] = {}
     untested: dict[str, str] = {}
     for name, tasks in chosen.items():
-        named = {task.id: task.item.path for task in tasks}
-        if not named:
+        if not tasks:
             untested[name] = "none of its parts could be read"
             continue
         try:
-            test = await run_rule_test(examiner.inspector_of(tasks[0]), named, prober, watch=watch)
+            test = await _test(tasks, examiner, prober, watch)
         except RunError as error:
             if prober.asker.stopped is not None:
                 raise
@@ -91,6 +91,16 @@ async def _listen(
             continue
         classes[name] = test.as_document()
     return {"classes": classes, "untested": untested}
+
+
+async def _test(tasks: Sequence[Task], examiner: Examiner, prober: Prober, watch: Watch) -> RuleTest:
+    """Test one class, each part with the references that it was judged with."""
+    by_id = {task.id: task for task in tasks}
+    paths = {task.id: task.item.path for task in tasks}
+    first = examiner.inspector_of(tasks[0])
+    return await run_rule_test(
+        first, paths, prober, inspector_of=lambda name: examiner.inspector_of(by_id[name]), watch=watch
+    )
 
 
 def _readable(tasks: Sequence[Task], records: Mapping[str, ItemRecord]) -> list[Task]:

@@ -6,7 +6,7 @@
 A model that reads its rules moves when one says the opposite; one that does not gives the same answer to anything.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +26,7 @@ async def run_rule_test(
     parts: Mapping[str, Path],
     prober: Prober,
     *,
-    prefix: str = "",
+    inspector_of: Callable[[str], Inspector] | None = None,
     watch: Watch = lambda done, of: None,
 ) -> RuleTest:
     """Ask about every part as it is and with each change.
@@ -35,7 +35,7 @@ async def run_rule_test(
         inspector: rules, references, model and template to test.
         parts: files of one class by name, best both normal and anomalous ones.
         prober: asks, within its limits.
-        prefix: of the keys of the answers that the prober keeps, where it serves several tests.
+        inspector_of: the inspector of a part, where parts bring their own references; None: `inspector` for all.
         watch: told how many parts are done.
 
     Raises:
@@ -48,10 +48,10 @@ async def run_rule_test(
     changes_of: dict[str, list[Change]] = {}
 
     def probes_of(name: str) -> list[Probe]:
-        prepared = inspector.prepare(parts[name])
-        changes_of[name] = changes = list_changes(inspector, prepared, template)
-        asked = [(change, changed_request(change, inspector, prepared, template)) for change in changes]
-        return [_probe(f"{prefix}{name}", change, request) for change, request in asked]
+        own = inspector if inspector_of is None else inspector_of(name)
+        prepared = own.prepare(parts[name])
+        changes_of[name] = changes = list_changes(own, prepared, template)
+        return [_probe(name, change, changed_request(change, own, prepared, template)) for change in changes]
 
     answers = await put(prober, list(parts), probes_of, watch)
     by_part = {

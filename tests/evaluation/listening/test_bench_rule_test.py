@@ -1,16 +1,18 @@
 """`bench --rule-test`: the model of a run is tested on what it has just scored, within the limits of the run."""
 
+import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from tests.backends.openai_server import Body, OpenAIServer, Response, status
+from tests.backends.openai_server import Body, OpenAIServer, Response, answer, status
 from tests.evaluation.bench_runs import Bench, results_of
 from tests.evaluation.bench_runs import bench as bench  # noqa: PLC0414 (a fixture)
 from tests.evaluation.coloured_parts import coloured_parts
 from tests.evaluation.datasets.data_folders import mmad
 from tests.evaluation.listening.test_option_order import by_text
-from tests.evaluation.listening.test_rule_test import RULES, TURNED, Ran, listens, text_of
+from tests.evaluation.listening.test_rule_test import RULES, TURNED, Ran, listens, says, text_of
 
 PARTS, TESTED = 8, 4
 CHANGED = 2 * 2 + 2
@@ -105,3 +107,28 @@ def test_a_model_without_words_is_refused(bench: Bench, parts: Path, tmp_path: P
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert "reads no rules" in ran.err
     assert not (tmp_path / "out").exists()
+
+
+def test_parts_with_their_own_references_are_tested_with_them(bench: Bench, tmp_path: Path) -> None:
+    """Every board has its own template: a rule test asks what the run asked, and so asks that only once."""
+    for number in range(3):
+        for kind, shade in (("test", 60 + 50 * number), ("temp", 80 + 50 * number)):
+            path = tmp_path / "pcb" / f"{number:08}_{kind}.jpg"
+            path.parent.mkdir(exist_ok=True)
+            Image.new("RGB", (64, 64), (shade, shade, shade)).save(path)
+        (tmp_path / "pcb" / f"{number:08}.txt").write_text("8 8 24 24 1\n")
+    told: list[str] = []
+
+    def notes(body: Body) -> Response:
+        told.append(json.dumps(body["messages"]))
+        return answer(says(True))(body)
+
+    with OpenAIServer([notes]) as server:
+        model = ["--model", "openai:tiny", "--base-url", server.base_url, "--localizer", "none", "--quiet"]
+        ran = bench(tmp_path / "pcb", "--out", tmp_path / "out", *model, "--shots", 1, "--rule-test")
+    assert ran.code == 0, ran.err
+    test = results_of(tmp_path / "out")["rule_test"]["classes"]["pcb"]
+    assert {row["change"] for row in test["rows"]} == {"again", "class", "part first"}
+    assert len(told) == 3 + 3 * 3, "as it is: asked by the run, and by nobody else"
+    twice = {one for one in told if told.count(one) == 2}
+    assert len(twice) == 3, "the very same again is the very same request of each board"
