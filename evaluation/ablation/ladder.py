@@ -25,8 +25,8 @@ from evaluation.datasets.registry import read_dataset
 from evaluation.errors import RunError, RunStoppedError
 from evaluation.report.ablation_page import render_ablation
 from evaluation.report.page import ABLATION, write_report
+from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.prompting import Template, load_template
-from vlm_inspect.report.files import write_atomically
 from vlm_inspect.rules import RuleBook
 
 PAGE = "ablation.html"

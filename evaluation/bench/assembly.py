@@ -13,7 +13,8 @@ from evaluation.datasets.item import Dataset
 from evaluation.datasets.references import content_sha256
 from evaluation.errors import RunError
 from vlm_inspect.backends.backend import Backend
-from vlm_inspect.calibration import Thresholds, load_calibration
+from vlm_inspect.calibration.file import load_calibration
+from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.inspector import ANY_PART, Inspector
 from vlm_inspect.localization.localizer import Localizer
 from vlm_inspect.prompting import PromptLimits

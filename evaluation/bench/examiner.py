@@ -33,7 +33,7 @@ from evaluation.errors import DatasetError
 from evaluation.scoring.item_map import heatmap_score
 from evaluation.scoring.item_places import ItemPlaces, find_places
 from vlm_inspect.backends.backend import Backend, Request
-from vlm_inspect.calibration import Thresholds
+from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import BackendError, ParseError
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.inspector import Examination, Inspector, Prepared

@@ -21,7 +21,7 @@ from evaluation.datasets.question import Question
 from evaluation.errors import RunError
 from evaluation.listening.probing import Answer, Probe, Prober, Watch, put, total_spent
 from vlm_inspect.backends.backend import Reply
-from vlm_inspect.calibration import overkill_interval
+from vlm_inspect.calibration.intervals import overkill_interval
 from vlm_inspect.errors import ParseError
 
 ORDERS = ("as is", "again", "moved on", "reversed")

@@ -24,7 +24,7 @@ from evaluation.report.charts import interval_bar
 from evaluation.report.figures import class_figures, ladder_figure, latency_figure, reliability_figure
 from evaluation.report.listening import listenings, warnings_of
 from evaluation.report.mistakes import FIRST, defect_table, find_cases, rule_table
-from vlm_inspect.report.files import write_atomically
+from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.report.wording import plain
 
 if TYPE_CHECKING:

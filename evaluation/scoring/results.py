@@ -32,8 +32,8 @@ from evaluation.metrics.calibration_error import brier_score, expected_calibrati
 from evaluation.scoring.outcomes import counted_scores, heatmap_auroc, image_intervals, probabilities
 from evaluation.scoring.pixel_draws import Draws, pixel_intervals
 from evaluation.scoring.type_scores import score_types
-from vlm_inspect.calibration import Thresholds
-from vlm_inspect.report.files import write_atomically
+from vlm_inspect.decision.thresholds import Thresholds
+from vlm_inspect.file_writing import write_atomically
 
 UNCALIBRATED = 0.5
 """Threshold of accuracy, misses and overkills without a calibration file."""

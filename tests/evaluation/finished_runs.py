@@ -13,7 +13,7 @@ from evaluation.bench.record import Failure, ItemRecord, Spent
 from evaluation.bench.settings import Limits, Settings
 from evaluation.datasets.item import Dataset
 from evaluation.scoring.results import build_results, write_results
-from vlm_inspect.calibration import Thresholds
+from vlm_inspect.decision.thresholds import Thresholds
 
 Said = Callable[[Task], Mapping[str, Any]]
 """What becomes of a task: fields of its record; `preview_rgb` paints a preview, `chosen` answers a question."""

@@ -12,7 +12,7 @@ from evaluation.bench.settings import Limits, Settings
 from evaluation.datasets.item import Dataset, Item
 from evaluation.scoring.outcomes import counted_scores, outcomes_of
 from evaluation.scoring.results import build_results, threshold_of, write_results
-from vlm_inspect.calibration import Thresholds
+from vlm_inspect.decision.thresholds import Thresholds
 
 FAILED = Failure(kind="backend", message="gone")
 
