@@ -25,8 +25,8 @@ from evaluation.runs.finished_run import FinishedRun, read_run
 from evaluation.runs.plan import load_rule_books
 from vlm_inspect.datasets.item import Dataset
 from vlm_inspect.datasets.registry import read_dataset
+from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.prompting import Template, load_template
-from vlm_inspect.report.files import write_atomically
 from vlm_inspect.rules import RuleBook
 
 PAGE = "ablation.html"

@@ -11,9 +11,10 @@ from evaluation.errors import RunError
 from evaluation.runs.plan import Plan, check_checkpoint, check_leaks, load_rule_books, make_plan
 from evaluation.runs.settings import Limits, Price, Settings
 from vlm_inspect.backends.backend import Backend
-from vlm_inspect.calibration import Thresholds, load_calibration
+from vlm_inspect.calibration.file import load_calibration
 from vlm_inspect.datasets.item import Dataset
 from vlm_inspect.datasets.references import content_sha256
+from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.inspector import ANY_PART, Inspector
 from vlm_inspect.localization.localizer import Localizer
 from vlm_inspect.prompting import PromptLimits

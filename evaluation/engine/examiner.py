@@ -31,8 +31,8 @@ from evaluation.runs.settings import Price
 from evaluation.scoring.item_map import heatmap_score
 from evaluation.scoring.item_places import ItemPlaces, find_places
 from vlm_inspect.backends.backend import Backend, Request
-from vlm_inspect.calibration import Thresholds
 from vlm_inspect.datasets.masks import read_at_size
+from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import BackendError, DatasetError, ParseError
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.inspector import Examination, Inspector, Prepared

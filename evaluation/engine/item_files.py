@@ -11,7 +11,7 @@ from evaluation.scoring.place_scores import place_names, score_places
 from evaluation.scoring.resampling import PlaceScores
 from vlm_inspect.datasets.item import Category
 from vlm_inspect.errors import DatasetError
-from vlm_inspect.report.files import write_atomically
+from vlm_inspect.file_writing import write_atomically
 
 MAPS = "maps"
 PREVIEWS = "previews"

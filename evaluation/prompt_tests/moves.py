@@ -8,7 +8,7 @@ from typing import Any
 from evaluation.prompt_tests.probing import Answer
 from evaluation.prompt_tests.rule_changes import AS_IS, Change
 from evaluation.runs.record import Spent
-from vlm_inspect.calibration import overkill_interval
+from vlm_inspect.calibration.intervals import overkill_interval
 
 MOVED = 0.05
 """Difference of P(anomalous) that counts as a move of the score."""

@@ -20,7 +20,7 @@ from evaluation.prompt_tests.probing import Answer, Probe, Prober, Watch, put, t
 from evaluation.runs.plan import Task
 from evaluation.runs.record import Spent
 from vlm_inspect.backends.backend import Reply
-from vlm_inspect.calibration import overkill_interval
+from vlm_inspect.calibration.intervals import overkill_interval
 from vlm_inspect.datasets.question import Question
 from vlm_inspect.errors import ParseError
 

@@ -24,7 +24,7 @@ from evaluation.report.mistakes import FIRST, defect_table, find_cases, rule_tab
 from evaluation.report.prompt_tests import listenings, warnings_of
 from evaluation.runs.finished_run import FinishedRun, read_run
 from evaluation.runs.record import ItemRecord
-from vlm_inspect.report.files import write_atomically
+from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.report.wording import plain
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from evaluation.errors import RunError
 from evaluation.report.page import RULE_TEST, fill_page, write_report
 from evaluation.report.prompt_tests import moves_figure
 from evaluation.runs.results import RESULTS
-from vlm_inspect.report.files import write_atomically
+from vlm_inspect.file_writing import write_atomically
 
 PAGE = "rule_test.html"
 

@@ -33,8 +33,8 @@ from evaluation.runs.settings import Limits, Settings
 from evaluation.scoring.outcomes import counted_scores, heatmap_auroc, image_intervals, probabilities
 from evaluation.scoring.pixel_draws import Draws, pixel_intervals
 from evaluation.scoring.type_scores import score_types
-from vlm_inspect.calibration import Thresholds
-from vlm_inspect.report.files import write_atomically
+from vlm_inspect.decision.thresholds import Thresholds
+from vlm_inspect.file_writing import write_atomically
 
 PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro", "spro_at_0.05", "aupro_200_thresholds")
 IMAGE_METRICS = (

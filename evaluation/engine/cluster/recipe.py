@@ -13,7 +13,7 @@ import vlm_inspect
 from evaluation.engine.examiner import Examiner, OneAtATime
 from evaluation.errors import RunError
 from evaluation.runs.settings import Price
-from vlm_inspect.calibration import Thresholds
+from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.rules import RuleBook
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """`calibrate`: inspect parts known to be normal, and set the thresholds at which they would hold up a stated share.
 
 scores     = the fused score of every normal part            inspector.py
-weights    = of model and heatmap, from labelled parts       pooling.py, only where anomalous parts are given
+weights    = of model and heatmap, from labelled parts       weights.py, only where anomalous parts are given
 ok_below   = the conformal bound of the normal scores        conformal.py
 ng_above   = above every normal score, 0.6 at least: between the two lies doubt
 """
@@ -12,13 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from converters.digest import sha256_of
-from vlm_inspect.calibration import Calibration, Thresholds, overkill_interval
-from vlm_inspect.conformal import Bound, conformal_bound, parts_needed
+from vlm_inspect.calibration.conformal import Bound, conformal_bound, parts_needed
+from vlm_inspect.calibration.file import Calibration
+from vlm_inspect.calibration.intervals import overkill_interval
+from vlm_inspect.calibration.weights import learn_weights
+from vlm_inspect.decision.fusion import EVIDENCE_MODEL, pooled_log_odds, probabilities
+from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import CalibrationError
-from vlm_inspect.fusion import EVIDENCE_MODEL, pooled_log_odds, probabilities
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.inspector import Examination, Inspector
-from vlm_inspect.pooling import learn_weights
 from vlm_inspect.verdict import Verdict
 
 ASKED = 0.05

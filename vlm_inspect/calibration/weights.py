@@ -1,8 +1,8 @@
 """How much model and heatmap count: the weights of the pool, learnt where labelled anomalous parts are given.
 
-The score is a weighted mean of two log-odds (`fusion.py`), so the weights are those of a logistic regression without
-intercept on them. They are kept from going below 0, since neither opinion shall count against itself, and held to the
-equal weights by a ridge that is worth a few samples: ten parts must not decide that a model is worthless.
+The score is a weighted mean of two log-odds (`decision/fusion.py`), so the weights are those of a logistic regression
+without intercept on them. They are kept from going below 0, since neither opinion shall count against itself, and held
+to the equal weights by a ridge that is worth a few samples: ten parts must not decide that a model is worthless.
 """
 
 from collections.abc import Sequence

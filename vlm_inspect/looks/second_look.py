@@ -18,12 +18,12 @@ from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import AnomalyMap, Evidence, ReferenceMatch
 from vlm_inspect.ignored import ignored_boxes
+from vlm_inspect.looks.zoom import cut_out
 from vlm_inspect.prompting.assembly import PromptLimits
 from vlm_inspect.prompting.second_request import Enlargement, build_second_request
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.verdict import Verdict
-from vlm_inspect.zoom import cut_out
 
 MOST_PLACES = 6
 """Most enlargements."""

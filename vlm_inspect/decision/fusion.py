@@ -22,8 +22,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from converters.view import View
-from vlm_inspect.calibration import Thresholds
-from vlm_inspect.defects import FAILED_CHECK_SCORE, DefectList, collect_defects
+from vlm_inspect.decision.defects import FAILED_CHECK_SCORE, DefectList, collect_defects
+from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import Evidence, Measurement
 from vlm_inspect.inspection import (

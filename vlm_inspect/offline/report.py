@@ -13,10 +13,10 @@ from typing import Any
 
 from converters.view import BoxXyxyn
 from vlm_inspect.backends.backend import Reply, Request
-from vlm_inspect.backends.wording import Wording, load_wording
-from vlm_inspect.defects import is_hot
+from vlm_inspect.decision.defects import is_hot
 from vlm_inspect.evidence import Evidence, Measurement, Region
 from vlm_inspect.inspection import Usage
+from vlm_inspect.offline.wording import Wording, load_wording
 from vlm_inspect.rules import Rule, RuleBook
 from vlm_inspect.vocabulary import bears_on, name_region, severity_of
 
