@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from vlm_inspect.datasets.question import ANOMALY_SUBTASK, Question
+from evaluation.datasets.question import ANOMALY_SUBTASK, Question
 
 
 @dataclass(frozen=True)
