@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlm_inspect.calibration import tolerance_from_normals
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.inspector import Inspector
 from vlm_inspect.localization.localizer import PICTURES, Localization
@@ -15,6 +14,7 @@ from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.rules import load_rules, resolve_references
 from vlm_inspect.store import CaseStore
+from vlm_inspect.tolerance import tolerance_from_normals
 
 RULES = """\
 class_name: plate

@@ -12,11 +12,11 @@ from dataclasses import replace
 import numpy as np
 
 from converters.sample import SampleKind
-from vlm_inspect.calibration import OVERKILL, Tolerance, tolerance_from_normals
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.localizer import FittedLocalizer, Localization, Localizer
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
+from vlm_inspect.tolerance import OVERKILL, Tolerance, tolerance_from_normals
 
 NORMAL_SPREAD = 0.12
 """Standard deviation of the log score of a sum among normal samples of one class, before any is seen."""
