@@ -25,6 +25,7 @@ from evaluation.datasets.registry import read_dataset
 from evaluation.errors import RunError, RunStoppedError
 from evaluation.report.ablation_page import render_ablation
 from evaluation.report.page import ABLATION, write_report
+from vlm_inspect.backends import is_offline
 from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.prompting import Template, load_template
 from vlm_inspect.rules import RuleBook
@@ -83,7 +84,7 @@ def run_ablation(
 
 
 def _check(out: Path, models: Sequence[str], options: Mapping[str, Any]) -> None:
-    if any(model.strip() == "evidence" for model in models):
+    if any(is_offline(model) for model in models):
         raise RunError("the model evidence reads no prompt, so that there is nothing to ablate; give a --model")
     if options["price"] is not None and len(set(models)) > 1:
         raise RunError("--price holds for one model, and several are given; run them one by one, each with its price")

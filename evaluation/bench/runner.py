@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from evaluation.bench.asking import Answered, Asker, NotAskedError, is_local
+from evaluation.bench.asking import Answered, Asker, NotAskedError
 from evaluation.bench.examiner import Examiner, Ready, Result, SecondLook, failed
 from evaluation.bench.item_files import ItemFiles
 from evaluation.bench.journal import Journal
@@ -30,6 +30,7 @@ from evaluation.bench.spending import Spending, estimate_tokens_of_task
 from evaluation.datasets.listing import PICTURES
 from evaluation.errors import RunStoppedError
 from evaluation.scoring.resampling import PlaceScores
+from vlm_inspect.backends import is_local
 from vlm_inspect.errors import BackendError, InspectWarning
 
 MOST_HANDS = 4

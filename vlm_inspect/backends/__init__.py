@@ -79,9 +79,14 @@ def is_offline(model: str) -> bool:
     return model.strip() == DEFAULT_MODEL
 
 
+def is_loaded_here(model: str) -> bool:
+    """Return whether a model's weights are loaded on this machine, so that it has a `Placement`."""
+    return model.strip().partition(":")[0] == "hf"
+
+
 def is_local(model: str) -> bool:
     """Return whether a model runs on this machine, so that it waits for no server and costs nothing."""
-    return is_offline(model) or model.strip().startswith("hf:")
+    return is_offline(model) or is_loaded_here(model)
 
 
 def _load_evidence(name: str, connection: Connection, placement: Placement) -> "Backend":

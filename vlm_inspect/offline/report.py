@@ -8,7 +8,7 @@ every model answers in, for the record.
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,7 +128,7 @@ class _Report:
         return " ".join([*dict.fromkeys(said), wording.identity])
 
     def _reply(self, intent: str, summary: Sequence[str]) -> str:
-        replies = {
+        replies: dict[str, Callable[[], str]] = {
             "where": self._where,
             "size": self._size,
             "count": self._count,
