@@ -25,7 +25,7 @@ from converters.sample import SampleKind
 from converters.view import View, ViewBudget
 from vlm_inspect.backends import load_backend
 from vlm_inspect.backends.backend import Backend, Reply, Request
-from vlm_inspect.decision.fusion import EVIDENCE_MODEL, Record, fuse
+from vlm_inspect.decision.fusion import Record, fuse, is_by_model
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import BackendError, ParseError
 from vlm_inspect.evidence import Evidence
@@ -253,7 +253,7 @@ class Inspector:
             prepared: from `prepare`, of an inspector that looks again.
             first: what came of it.
         """
-        if self.backend.name == EVIDENCE_MODEL:
+        if not is_by_model(first.opinion):
             return self._noted(first, "A second look changes nothing for the evidence model: it reads no picture.")
         began = time.perf_counter()
         part, references = prepared.samples or (None, None)
