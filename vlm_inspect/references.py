@@ -23,7 +23,7 @@ from converters.series_plot import Limits
 from converters.view import View, ViewBudget
 from vlm_inspect.array_cache import ArrayCache, content_of, key_of
 from vlm_inspect.errors import ReferenceSampleError
-from vlm_inspect.measurement.alignment import PosedCloud
+from vlm_inspect.registration.alignment import PosedCloud
 
 if TYPE_CHECKING:
     from vlm_inspect.localization.scan_deviation import ReferenceSurfaces
@@ -157,7 +157,7 @@ def present(sample: Sample, stage: Stage, budget: ViewBudget) -> Part:
 
 def _frame_on(stage: Stage, cloud: PointCloud) -> ScanFrame:
     from converters.pose import canonical_frame
-    from vlm_inspect.measurement.alignment import align
+    from vlm_inspect.registration.alignment import align
 
     if stage.anchor is None or stage.frame is None:
         return canonical_frame(cloud)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from converters.sample import PointCloud
 from vlm_inspect.errors import MeasurementError
-from vlm_inspect.measurement.alignment import PosedCloud
-from vlm_inspect.measurement.surface import Points, Surface, nearest, surface, thinned
+from vlm_inspect.registration.alignment import PosedCloud
+from vlm_inspect.registration.surface import Points, Surface, nearest, surface
+from vlm_inspect.registration.thinning import thinned
 
 _MOST_POINTS = 60_000
 _END_NEIGHBOURS = 9
