@@ -42,10 +42,9 @@ def test_a_chip_deeper_than_the_wall_leaves_a_hole() -> None:
     rng = np.random.default_rng(0)
     sheet = rng.uniform(-10, 10, (40_000, 3)) * [1, 1, 0]
     sheet[::2, 2] = 0.5
-    rim = rng.uniform(-10, 10, (4000, 3)) * [1, 0, 0] + np.column_stack(
-        [np.zeros((4000, 2)), rng.uniform(0, 0.5, 4000)]
-    )
-    walls = [rim + [0, y, 0] for y in (-10, 10)] + [rim[:, [1, 0, 2]] + [x, 0, 0] for x in (-10, 10)]
+    along, up = rng.uniform(-10, 10, 4000), rng.uniform(0, 0.5, 4000)
+    walls = [np.column_stack([along, np.full(4000, side), up]) for side in (-10.0, 10.0)]
+    walls += [wall[:, [1, 0, 2]] for wall in walls]
     plate = cloud(np.concatenate([sheet, *walls]))
     planted, truth = plant(plate, "missing", 3.0, np.random.default_rng(1))
     assert abs(truth.outward[2]) > 0.9

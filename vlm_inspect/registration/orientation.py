@@ -38,8 +38,8 @@ def outward_signs(one: "Surface") -> NDArray[np.float64]:
         order, before = breadth_first_order(tree, first, directed=False)
         _spread(signs, one.normals, order, before)
     outward = one.normals * signs[:, None]
-    middle = np.stack([np.bincount(piece, one.points[:, axis]) for axis in range(3)], axis=1)
-    middle /= np.bincount(piece)[:, None]
+    sums = np.stack([np.bincount(piece, one.points[:, axis]) for axis in range(3)], axis=1)
+    middle = sums / np.bincount(piece)[:, None]
     volume = np.bincount(piece, np.einsum("ij,ij->i", outward, one.points - middle[piece]), minlength=pieces)
     return np.asarray(signs * np.where(volume < 0.0, -1.0, 1.0)[piece])
 

@@ -1,0 +1,176 @@
+"""The sentences of the `evidence` model, from `prompts/words/evidence_report.yaml`, and what fills them."""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vlm_inspect.errors import PromptError
+from vlm_inspect.evidence import Evidence, Measurement, Region
+from vlm_inspect.rules import Rule
+
+
+class _Question(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    intent: str
+    words: tuple[str, ...]
+
+
+class Wording(BaseModel):
+    """All sentences by group and name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    identity: str
+    dialogue_identity: str
+    """What ends an answer in the dialogue over a case."""
+    verdicts: Mapping[str, str]
+    references: Mapping[str, str]
+    checks: Mapping[str, str]
+    text_rules: Mapping[str, str]
+    regions: Mapping[str, str]
+    places: Mapping[str, str]
+    answers: Mapping[str, str]
+    dialogue: Mapping[str, str]
+    """What is said over a case that is kept."""
+    questions: tuple[_Question, ...]
+
+    def say(self, group: str, name: str, **values: Any) -> str:
+        """Return one sentence, filled in.
+
+        Raises:
+            PromptError: there is no such sentence, or it names a value that it does not get.
+        """
+        try:
+            sentence: str = getattr(self, group)[name]
+            return sentence.format(**values)
+        except (KeyError, IndexError, ValueError) as error:
+            raise PromptError(f"evidence_report.yaml: {group}.{name}: missing or unknown name {error}") from error
+
+    def verdict(self, evidence: Evidence) -> str:
+        """Say how the maps stand to their tolerance."""
+        if evidence.status == "unknown":
+            return self.say("verdicts", "partial" if evidence.reference_count else "no_reference")
+        return self.say(
+            "verdicts",
+            evidence.status,
+            references=self.count_references(evidence),
+            probability=probability_words(evidence.probability),
+        )
+
+    def count_references(self, evidence: Evidence) -> str:
+        """Say how many references there are."""
+        count = evidence.reference_count
+        return self.say("references", "one" if count == 1 else "many", count=count)
+
+    def check(self, rule: Rule, measurement: Measurement | None) -> str:
+        """Say what was measured for a rule, and whether it is within its limits."""
+        if measurement is None:
+            return self.say("checks", "cannot_tell", id=rule.id, measured=self.say("checks", "not_measured"))
+        value = "" if measurement.value is None else f"{measurement.measure} {measurement.value:.4g} {measurement.unit}"
+        passed = measurement.passed
+        name = "cannot_tell" if passed is None else "pass" if passed else "fail"
+        measured = value.strip() if passed else measurement.reason.rstrip(".") or value.strip()
+        return self.say("checks", name, id=rule.id, measured=measured)
+
+    def text_rule(self, name: str, evidence: Evidence, **values: str) -> str:
+        """Say why a rule in words passes, fails or cannot be told."""
+        return self.say("text_rules", name, references=self.count_references(evidence), **values)
+
+    def place(self, region: Region, label: str, unit: str) -> str:
+        """Say where a region lies: on the view, and on the part as far as that is known."""
+        x0, y0, x1, y1 = region.box_xyxyn
+        percent_x, percent_y = round(50 * (x0 + x1)), round(50 * (y0 + y1))
+        said = self.say("places", "view", view=region.view, label=label, percent_x=percent_x, percent_y=percent_y)
+        place = region.place
+        if place.point_mm is not None:
+            x, y, z = (f"{value:.1f}" for value in place.point_mm)
+            said += self.say("places", "point", x=x, y=y, z=z, unit=unit)
+        if place.time_s is not None:
+            said += self.say("places", "time", time=f"{place.time_s:.2f}")
+        if place.frame is not None:
+            said += self.say("places", "frame", frame=place.frame)
+        return said + (self.say("places", "page", page=place.page + 1) if place.page else "")
+
+    def size(self, region: Region, unit: str) -> str:
+        """Say how large a region is on the part, or nothing where that is not known."""
+        size = region.place.size_mm
+        return "" if size is None else self.say("places", "size", size=f"{size:.2g}", unit=unit)
+
+    def region(self, region: Region, word: str, place: str, unit: str) -> str:
+        """Say what a region is, where, how large and how sure."""
+        note = self.say("places", "note", note=region.note.rstrip(".")) if region.note else ""
+        name = "hot" if region.calibrated else "suspicious" if region.defect_type else "unusual"
+        return self.say(
+            "regions",
+            name,
+            defect=word[:1].upper() + word[1:] if name == "hot" else word,
+            place=place,
+            size=self.size(region, unit),
+            score=probability_words(region.score),
+            note=note,
+        )
+
+    def sureness(self, evidence: Evidence) -> str:
+        """Say how far the probability goes."""
+        return self.say(
+            "answers",
+            "sure",
+            probability=probability_words(evidence.probability),
+            references=self.count_references(evidence),
+        )
+
+    def compared(self, evidence: Evidence) -> str:
+        """Say what the part was compared with."""
+        if not evidence.reference_count:
+            return self.say("dialogue", "compared_none")
+        return self.say("dialogue", "compared", count=evidence.reference_count, localizer=evidence.localizer)
+
+    def intents(self, question: str) -> list[str]:
+        """Return what a question asks for, by its words, in the order of the file."""
+        plain = " ".join(question.lower().replace("’", "'").split())
+        return [
+            entry.intent
+            for entry in self.questions
+            if any(re.search(rf"(?<!\w){re.escape(words)}(?!\w)", plain) for words in entry.words)
+        ]
+
+
+@cache
+def load_wording() -> Wording:
+    """Read the sentences that come with the program.
+
+    Raises:
+        PromptError: the file is missing or wrong.
+    """
+    from vlm_inspect.prompting import prompt_folder
+
+    return read_wording(prompt_folder() / "words" / "evidence_report.yaml")
+
+
+def read_wording(path: Path) -> Wording:
+    """Read the sentences of one file.
+
+    Raises:
+        PromptError: the file is missing or wrong.
+    """
+    try:
+        return Wording.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "top level"
+        raise PromptError(f"{path.name}: {place}: {first['msg']}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PromptError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+
+
+def probability_words(value: float | None) -> str:
+    """Return a probability in words that never claim certainty."""
+    if value is None:
+        return "unknown"
+    return "over 0.99" if value > 0.99 else "under 0.01" if value < 0.01 else f"{value:.2f}"
