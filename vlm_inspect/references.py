@@ -20,9 +20,9 @@ from converters.series_plot import Limits
 from converters.view import View, ViewBudget
 from vlm_inspect.array_cache import ArrayCache, content_of, key_of
 from vlm_inspect.errors import ReferenceSampleError
-from vlm_inspect.measurement.alignment import PosedCloud
+from vlm_inspect.registration.alignment import PosedCloud
 
-SCAN_VERSION = 1
+SCAN_VERSION = 2
 """Of the alignment and of the deviation's score: another one computes remembered poses and scores anew."""
 WINDOW_MARGIN = 1.1
 """The window of a class is this much larger than its first reference needs, so that foreign material stays in sight."""
@@ -141,7 +141,7 @@ def present(sample: Sample, stage: Stage, budget: ViewBudget) -> Part:
 
 def _frame_on(stage: Stage, cloud: PointCloud) -> ScanFrame:
     from converters.pose import canonical_frame
-    from vlm_inspect.measurement.alignment import align
+    from vlm_inspect.registration.alignment import align
 
     if stage.anchor is None or stage.frame is None:
         return canonical_frame(cloud)
