@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.sample import Frame, ImageSample, Sample, Series, VideoClip
+from converters.sample import Frame, ImageSample, PointCloud, Sample, Series, VideoClip
 from converters.view import BoxXyxyn
 from vlm_inspect.localization.foreground import find_foreground
 from vlm_inspect.planting.curves import CURVE_KINDS, plant_on_curve
 from vlm_inspect.planting.picture import COMPONENT_KINDS, SURFACE_KINDS, kinds_for, plant
+from vlm_inspect.planting.scans import SCAN_DEFECTS, ScanDefect
+from vlm_inspect.planting.scans import plant as plant_on_scan
 from vlm_inspect.planting.surface import Mask, Surface, see_surface
 
 _CLIP_KINDS = tuple(kind for kind in SURFACE_KINDS if kind not in COMPONENT_KINDS)
@@ -118,6 +120,24 @@ class CurveSpecimen:
         return PlantedSample(curve, kind, share, None if self.sample.time_is_index else share * length_s)
 
 
+@dataclass(frozen=True, eq=False)
+class ScanSpecimen:
+    """A scan; the contrast says how deep or high a defect is, up to half its diameter."""
+
+    sample: PointCloud
+    longer_side: float
+    """Of the scan's box, in its own unit."""
+    kinds: tuple[str, ...] = SCAN_DEFECTS
+
+    def plant(self, kind: str, size: float, contrast: float, generator: np.random.Generator) -> PlantedSample:
+        """See `Specimen.plant`."""
+        diameter = size * self.longer_side
+        depth = 0.5 * contrast * diameter
+        chosen = SCAN_DEFECTS[SCAN_DEFECTS.index(cast(ScanDefect, kind))]
+        cloud, _ = plant_on_scan(self.sample, chosen, diameter, generator, depth_mm=depth)
+        return PlantedSample(cloud, kind, size, diameter)
+
+
 def prepare_specimen(sample: Sample, ignore: Sequence[BoxXyxyn] = ()) -> Specimen | None:
     """Return the specimen of a normal sample; None where nothing can be planted on it.
 
@@ -132,7 +152,8 @@ def prepare_specimen(sample: Sample, ignore: Sequence[BoxXyxyn] = ()) -> Specime
         return ClipSpecimen(sample, counted) if counted is None or counted.any() else None
     if isinstance(sample, Series):
         return CurveSpecimen(sample)
-    return None
+    side = float(np.ptp(sample.points, axis=0).max())
+    return ScanSpecimen(sample, side) if side > 0 else None
 
 
 def _prepare_picture(sample: ImageSample, ignore: Sequence[BoxXyxyn]) -> PictureSpecimen | None:
