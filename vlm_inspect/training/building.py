@@ -3,12 +3,13 @@
 import dataclasses
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlm_inspect.errors import InspectWarning, TrainingError
+from vlm_inspect.localization.settings import LocalizerSettings
 from vlm_inspect.training.checkpoint import Header, encoder_facts, marks_of
 from vlm_inspect.training.data import TrainingData
 from vlm_inspect.training.layouts import Supervision, plain_word
@@ -38,6 +39,8 @@ class Wish:
     """DAPO only: compute the vision tower's blocks again instead of keeping what lies between them."""
     supervision: str = "synthetic"
     """PromptAD only."""
+    settings: LocalizerSettings = field(default_factory=LocalizerSettings)
+    """What the method is made of; the choices above come before its side, words, seed and supervision."""
 
 
 def build_dapo(encoder: "DualEncoder", data: TrainingData, wish: Wish) -> TrainableMethod:
@@ -49,13 +52,15 @@ def build_dapo(encoder: "DualEncoder", data: TrainingData, wish: Wish) -> Traina
     """
     from vlm_inspect.localization.dapo.method import DapoMethod
 
-    words = wish.words or data.words
+    choices = wish.settings.dapo
+    words = wish.words or choices.words or data.words
     if missing := [word for word in data.words if word not in words]:
         raise TrainingError(f"the data has {', '.join(map(repr, missing))}, which --word and --words leave out; add it")
     method = DapoMethod.over(
         encoder,
         words,
-        side=wish.side,
+        choices.numbers,
+        side=wish.side or choices.side,
         seed=wish.seed,
         checkpoint_blocks=wish.save_memory,
         micro_batch=wish.micro_batch,
@@ -76,7 +81,11 @@ def build_promptad(encoder: "DualEncoder", data: TrainingData, wish: Wish) -> Tr
     from vlm_inspect.localization.promptad.settings import read_settings
     from vlm_inspect.localization.subject import Subject
 
-    chosen: dict[str, object] = {"seed": wish.seed, "supervision": wish.supervision}
+    chosen: dict[str, object] = {
+        **wish.settings.promptad.model_dump(),
+        "seed": wish.seed,
+        "supervision": wish.supervision,
+    }
     if wish.side is not None:
         chosen["side"] = wish.side
     words = check_words(wish.words) if wish.words else ()
