@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from converters.view import BoxXyxyn
 from vlm_inspect.rules import RuleBook
+from vlm_inspect.sensitivity.smallest import SmallestDefect
 
 ANY_CLASS = "part"
 
@@ -17,6 +19,10 @@ class Subject:
     """The vocabulary of defect types; empty: the localizer uses its own."""
     unit: str = "mm"
     """Unit of the coordinates of a scan."""
+    ignore: tuple[BoxXyxyn, ...] = ()
+    """Boxes of the whole picture that never count."""
+    smallest_defect: SmallestDefect | None = None
+    """The smallest that matters; None: sizes as they usually are."""
 
 
 ANY_SUBJECT = Subject()
@@ -25,4 +31,10 @@ ANY_SUBJECT = Subject()
 
 def subject_of(rules: RuleBook) -> Subject:
     """Return what a rule book says of its class."""
-    return Subject(rules.class_name.replace("_", " ").strip() or ANY_CLASS, tuple(rules.defects), rules.unit)
+    return Subject(
+        class_name=rules.class_name.replace("_", " ").strip() or ANY_CLASS,
+        defects=tuple(rules.defects),
+        unit=rules.unit,
+        ignore=rules.ignore,
+        smallest_defect=rules.smallest_defect,
+    )
