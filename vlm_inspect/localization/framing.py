@@ -53,7 +53,7 @@ class Framed:
     @property
     def size_wh(self) -> tuple[int, int]:
         """Width and height in framed pixels."""
-        return self.image.shape[1], self.image.shape[0]
+        return self.mask.shape[1], self.mask.shape[0]
 
     def to_frame(self, points_xy: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map source points (N, 2) to framed points."""

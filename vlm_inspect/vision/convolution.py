@@ -61,7 +61,9 @@ class ConvolutionNetwork:
 
     def extract(self, pictures: Sequence[Rgb]) -> list[PatchFeatures]:
         """See `Network.extract`."""
-        return [PatchFeatures((one,)) for one in in_batches([_padded(p) for p in pictures], lambda x: list(self.run(x)))]
+        return [
+            PatchFeatures((one,)) for one in in_batches([_padded(p) for p in pictures], lambda x: list(self.run(x)))
+        ]
 
 
 def _padded(picture: Rgb) -> Rgb:

@@ -131,7 +131,10 @@ def _hub_cache(name: str) -> Path:
 
 
 def _checked(weights: Weights, place: str) -> Weights:
-    needed = {"embeddings.cls_token": (1, 1, 384), "embeddings.position_embeddings": (1, 1 + _GRID**2, 384)}
+    needed: dict[str, tuple[int, ...]] = {
+        "embeddings.cls_token": (1, 1, 384),
+        "embeddings.position_embeddings": (1, 1 + _GRID**2, 384),
+    }
     for layer in range(max(LAYERS)):
         needed[f"encoder.layer.{layer}.mlp.fc1.weight"] = (1536, 384)
         needed[f"encoder.layer.{layer}.attention.attention.query.weight"] = (384, 384)

@@ -25,7 +25,7 @@ def load_lite0(runtime: Runtime) -> ConvolutionNetwork:
     blocks = [_fold_block(block) for block in network._blocks]
     name = "-".join(map(str, TAPS))
     channels = tuple(len(blocks[tap].convolutions[-1].bias) for tap in TAPS)
-    how = f"openvino-f32" if runtime == "openvino" else "torch"
+    how = "openvino-f32" if runtime == "openvino" else "torch"
     return ConvolutionNetwork(
         name="lite0",
         identity=f"lite0/{name}/2/{how}",
