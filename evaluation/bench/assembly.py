@@ -1,7 +1,7 @@
 """`prepare_bench`: a run put together and checked, from the data set and the options; nothing is asked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from evaluation.engine.options import limits_of
 from evaluation.errors import RunError
 from evaluation.runs.plan import Plan, check_checkpoint, check_leaks, load_rule_books, make_plan
 from evaluation.runs.settings import Limits, Price, Settings
+from vlm_inspect.backends import is_offline
 from vlm_inspect.backends.backend import Backend
 from vlm_inspect.calibration.file import load_calibration
 from vlm_inspect.datasets.item import Dataset
@@ -75,11 +76,13 @@ def prepare_bench(dataset: Dataset, options: Mapping[str, Any]) -> Bench:
     )
     if options.get("look_again"):
         _check_second_look(plan, options["model"])
-    if options.get("rule_test") and options["model"].strip() == "evidence":
+    if options.get("rule_test") and is_offline(options["model"]):
         raise RunError("--rule-test: the model evidence reads no rules, so that there is nothing to test; leave it out")
     checks: dict[str, Any] = {"references_compared_with_scored_files": check_leaks(plan), "leaks": 0}
     if options["checkpoint"]:
-        checks["scored_pictures_trained_on"] = check_checkpoint(plan, options["checkpoint"], force=options["force"])
+        trained_on, words = check_checkpoint(plan, options["checkpoint"], force=options["force"])
+        checks["scored_pictures_trained_on"] = trained_on
+        plan = replace(plan, folder_words=words)
     given = _inspector_options(plan, options)
     inspector = make_inspector(given)
     limits = limits_of(options, inspector.backend)
@@ -93,7 +96,7 @@ def prepare_bench(dataset: Dataset, options: Mapping[str, Any]) -> Bench:
 
 def _asks(dataset: Dataset, model: str) -> bool:
     """Return whether the questions are asked: `evidence` has no language to answer them and judges the images."""
-    return bool(dataset.questions) and model.strip() != "evidence"
+    return bool(dataset.questions) and not is_offline(model)
 
 
 def _inspector_options(plan: Plan, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,7 +116,7 @@ def _check_second_look(plan: Plan, model: str) -> None:
     """Refuse a second look where nobody looks."""
     if plan.asks_questions:
         raise RunError("--look-again is for judging parts, and this data set asks questions; leave it out")
-    if model.strip() == "evidence":
+    if is_offline(model):
         raise RunError("--look-again changes nothing for the model evidence, which reads no picture; leave it out")
 
 

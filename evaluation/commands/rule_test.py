@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from converters.system_files import is_system_file
 from evaluation.engine.options import limit_options
 from vlm_inspect.commands.inspecting import inspector_options, make_inspector
 from vlm_inspect.commands.options import PATH, common, progress
@@ -65,8 +66,9 @@ def _check(inspector: "Inspector") -> None:
     """Refuse a test with nothing to test."""
     from evaluation.errors import RunError
     from evaluation.prompt_tests.rule_changes import free_rules
+    from vlm_inspect.backends import is_offline
 
-    if inspector.backend.name == "evidence":
+    if is_offline(inspector.backend.name):
         raise RunError("the model evidence reads no rules, so that there is nothing to test; give a --model")
     if not free_rules(inspector.rules):
         raise RunError("the rule book has no rule that the model judges (all carry a check, or there is none)")
@@ -116,7 +118,7 @@ def _files(sources: Sequence[Path]) -> list[Path]:
         if not source.exists():
             raise RunError(f"{source}: no such file or folder; name parts")
         inside = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
-        inside = [path for path in inside if not path.name.startswith(".")]
+        inside = [path for path in inside if path == source or not is_system_file(path)]
         if not inside:
             raise RunError(f"{source} is empty; put parts into it")
         found += inside

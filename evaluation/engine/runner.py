@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from evaluation.engine.asking import Answered, Asker, NotAskedError, is_local
+from evaluation.engine.asking import Answered, Asker, NotAskedError
 from evaluation.engine.examiner import Examiner, Ready, Result, SecondLook, failed
 from evaluation.engine.item_files import ItemFiles
 from evaluation.engine.journal import Journal
@@ -29,6 +29,7 @@ from evaluation.runs.plan import Plan, Task
 from evaluation.runs.record import Failure, ItemRecord
 from evaluation.runs.settings import Limits
 from evaluation.scoring.resampling import PlaceScores
+from vlm_inspect.backends import is_local
 from vlm_inspect.datasets.listing import PICTURES
 from vlm_inspect.errors import BackendError, InspectWarning
 
@@ -261,7 +262,8 @@ class _Session:
         """Return the pixel metrics of a class that is complete; None where the journal has them."""
         if category in self.runner.journal.pixels():
             return None
-        return self.runner.files.score_pixels(self.runner.plan.of_category(category), self.done)
+        plan = self.runner.plan
+        return self.runner.files.score_pixels(plan.of_category(category), self.done, plan.folder_words)
 
     def journal_pixels(self, category: str, scores: PlaceScores | None) -> None:
         """Keep the pixel metrics of a class; its maps go, unless items failed that may be tried again."""

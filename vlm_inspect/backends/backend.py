@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vlm_inspect.inspection import Usage
+from vlm_inspect.verdict import Verdict
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -55,6 +56,8 @@ class Reply:
     usage: Usage = field(default_factory=Usage)
     model: str = ""
     """The model's name as the server reports it."""
+    verdict: Verdict | None = None
+    """What the text says, of a backend that judges measurements and reads no prompt; None: the text is to be read."""
 
 
 class Backend(Protocol):

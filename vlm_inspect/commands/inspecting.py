@@ -143,8 +143,11 @@ def make_inspector(options: dict[str, Any], *, backend: "Backend | None" = None)
         options: those of the command.
         backend: in place of the model that the options name.
     """
+    from vlm_inspect.backends import is_offline
     from vlm_inspect.inspector import ANY_PART, Inspector
-    from vlm_inspect.localization import AUTO, LocalizerOptions, default_localizer, load_localizer
+    from vlm_inspect.localization import AUTO, default_localizer, load_localizer
+    from vlm_inspect.localization.memory_settings import MemorySettings
+    from vlm_inspect.localization.settings import LocalizerSettings
     from vlm_inspect.prompting import PromptLimits
     from vlm_inspect.references import expand_references
     from vlm_inspect.rules import load_rules, resolve_references
@@ -155,18 +158,15 @@ def make_inspector(options: dict[str, Any], *, backend: "Backend | None" = None)
     name = options["localizer"]
     if name == AUTO:
         name = default_localizer(has_references=bool(references))
-    asked = LocalizerOptions(
-        backbone=options["backbone"],
-        clip=options["clip"],
-        checkpoint=options["checkpoint"],
-        device=options["device"],
-        language=None if options["model"] == "evidence" else backend,
+    settings = LocalizerSettings(
+        memory=MemorySettings(backbone=options["backbone"]), clip=options["clip"], checkpoint=options["checkpoint"]
     )
+    language = None if is_offline(options["model"]) else backend
     inspector = Inspector(
         rules=rules,
         references=tuple(dict.fromkeys(references)),
         backend=backend,
-        localizer=load_localizer(name, asked),
+        localizer=load_localizer(name, settings, device=options["device"], language=language),
         samples=options["samples"],
         limits=PromptLimits(detail=options.get("detail") or PromptLimits.detail),
         look_again=bool(options.get("look_again")),
@@ -190,10 +190,10 @@ def make_backend(options: dict[str, Any]) -> "Backend":
 
 def _placement(options: dict[str, Any]) -> "Placement | None":
     """Return how a model that runs here is loaded; None for the others, unless what they cannot have is asked for."""
-    from vlm_inspect.backends import Placement
+    from vlm_inspect.backends import Placement, is_loaded_here
 
     chosen = options["dtype"] or options["quantize"] or options["trust_remote_code"]
-    if not (chosen or options["model"].startswith("hf:")):
+    if not (chosen or is_loaded_here(options["model"])):
         return None
     return Placement(
         device=options["device"],

@@ -35,7 +35,8 @@ def parse_verdict(
     """Return the opinion that one reply, or several answers to the same request, carry.
 
     Args:
-        replies: one reply, or one per sample. Several give the majority, with their share as probability.
+        replies: one reply, or one per sample. Several give the majority, with their share as probability. One that
+            brings its verdict along is not read again.
         rules: the book that rule ids are checked against.
         views: the pictures that view numbers and boxes refer to.
         question: the user's own question, if any. A bare "No." may answer that one and not "is it anomalous?",
@@ -45,6 +46,8 @@ def parse_verdict(
         ParseError: no reply carries a verdict; `cause` is "empty", "refusal", "truncated" or "unreadable".
     """
     several = [replies] if isinstance(replies, Reply) else list(replies)
+    if several and several[0].verdict is not None:
+        return several[0].verdict
     if not several:
         raise ParseError("The model returned no reply.", reply_text="", cause="empty")
     verdicts: list[Verdict] = []
