@@ -4,21 +4,27 @@ The localizers that were fitted to the class (`localization/composition.py`) com
 areas of their maps become regions. The checks of the rule book become measurements.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from converters.sample import PointCloud, Sample
 from converters.view import View
-from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region
+from vlm_inspect.evidence import Evidence, Measurement, Region
 from vlm_inspect.ignored import ignored_boxes, without_ignored
 from vlm_inspect.localization.composition import FittedClass
 from vlm_inspect.localization.localizer import Localization
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.rules import RuleBook
+from vlm_inspect.sensitivity.standing import Standing
 
 MAX_REGIONS = 8
 """Most regions over all views; the hottest are kept."""
 REGIONS_PER_VIEW = 4
+_LEAST_SHARE = 1e-6
+"""A score falls by no more than this where what is ignored held all of it."""
 
 
 def gather(
@@ -40,7 +46,7 @@ def gather(
     """
     found = [one.localize(part) for one in fitted.members]
     views = (*part.views, *(picture for one in found for picture in one.pictures))
-    found = [replace(one, maps=_counted(one.maps, views, rules)) for one in found]
+    found = [_counted(one, views, rules) for one in found]
     maps = tuple(made for one in found for made in one.maps)
     regions = [region for one in found for region in _regions(one, views)]
     notes = (note for one in found for note in one.notes)
@@ -50,14 +56,27 @@ def gather(
         measurements=_measurements(part, references, rules),
         reference_count=len(references),
         localizer=fitted.localizer,
+        standing=_standing(found, fitted),
         notes=(*_notes(part.sample), *notes, *dict.fromkeys(note for one in maps for note in one.notes)),
     )
     return views, evidence
 
 
-def _counted(maps: Sequence[AnomalyMap], views: Sequence[View], rules: RuleBook) -> tuple[AnomalyMap, ...]:
-    """The maps without what the rule book ignores: a hot spot there must not decide by the score either."""
-    return tuple(without_ignored(one, ignored_boxes(one.view, views, rules.ignore)) for one in maps)
+def _counted(found: Localization, views: Sequence[View], rules: RuleBook) -> Localization:
+    """The finding without what the rule book ignores: a hot spot there must not decide by the score either."""
+    maps = tuple(without_ignored(one, ignored_boxes(one.view, views, rules.ignore)) for one in found.maps)
+    before, after = (max((one.score for one in some), default=0.0) for some in (found.maps, maps))
+    if found.log_scores is None or not 0.0 <= after < before:
+        return replace(found, maps=maps)
+    return replace(found, maps=maps, log_scores=found.log_scores + math.log(max(after / before, _LEAST_SHARE)))
+
+
+def _standing(found: Sequence[Localization], fitted: FittedClass) -> Standing | None:
+    """Return where the part stands; None where a member could not compare every view, or nothing decides."""
+    scores = [one.log_scores for one in found if one.log_scores is not None]
+    if fitted.standing_of is None or len(scores) != len(found):
+        return None
+    return fitted.standing_of(np.concatenate(scores))
 
 
 def _regions(found: Localization, views: Sequence[View]) -> list[Region]:

@@ -10,10 +10,15 @@ A deviation needs no weights and no choice: `--localizer none` leaves it.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from converters.sample import SampleKind
-from vlm_inspect.localization.localizer import FittedLocalizer, Localizer
+from vlm_inspect.localization.localizer import FittedLocalizer, Localizer, ScoredLocalizer
+from vlm_inspect.localization.refitted import RefittedLocalizer
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import ReferenceSet
+from vlm_inspect.sensitivity.standing import Standing
 
 NO_LOCALIZER = "none"
 """Name in the record where the chosen localizer plays no part."""
@@ -27,6 +32,17 @@ class FittedClass:
     """In the order of their maps and pictures in the evidence."""
     localizer: str = NO_LOCALIZER
     """Name of the chosen localizer, where it is one of them."""
+    standing_of: Callable[[NDArray[np.float64]], Standing] | None = None
+    """From the log scores of a part, by all channels of all members, to where it stands between the bounds of the
+    class; None where the references cannot tell."""
+    advice: str = ""
+    """What is to be said before the first part: that no OK can be earned, and what would help."""
+
+    @property
+    def scored(self) -> tuple[ScoredLocalizer, ...] | None:
+        """The members, where every one of them tells how references score without themselves."""
+        known = tuple(one for one in self.members if isinstance(one, ScoredLocalizer))
+        return known if len(known) == len(self.members) else None
 
 
 def fit_class(
@@ -45,7 +61,15 @@ def fit_class(
     """
     used = localizers_for(kind, chosen)
     named = NO_LOCALIZER if chosen is None or chosen not in used else chosen.name
-    return FittedClass(tuple(one.fit(references, subject) for one in used), named)
+    return FittedClass(tuple(_fit_scored(one, references, subject) for one in used), named)
+
+
+def _fit_scored(localizer: Localizer, references: ReferenceSet, subject: Subject) -> FittedLocalizer:
+    """Fit one; what does not score its references itself is fitted anew without each, where that is asked for."""
+    fitted = localizer.fit(references, subject)
+    if isinstance(fitted, ScoredLocalizer) or len(references.sha256) < 2:
+        return fitted
+    return RefittedLocalizer(localizer, fitted, references, subject)
 
 
 def localizers_for(kind: SampleKind, chosen: Localizer | None) -> tuple[Localizer, ...]:

@@ -27,4 +27,4 @@ def changed_copy(picture: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn, size)
     matrix[:, 2] += right * width, down * height
     moved = cv2.warpAffine(picture, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
-    return np.clip(np.rint(moved.astype(np.float32) * light), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(moved.astype(np.float32) * light), 0, 255), np.uint8)

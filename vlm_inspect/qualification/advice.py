@@ -7,13 +7,11 @@ import numpy as np
 from vlm_inspect.qualification.qualify import Qualification
 from vlm_inspect.sensitivity.bounds import set_bounds
 from vlm_inspect.sensitivity.normal_scores import PRIOR_DOF, NormalScores
-from vlm_inspect.sensitivity.record import Detection, Sensitivity
 
 _NUMBERS = (2, 4, 8, 12, 16, 24, 32, 48)
 """Numbers of references that are looked at."""
 _ENOUGH = 0.7
 """Share of usual parts that shall come out OK before more references are no longer recommended."""
-_KINDS_SAID = 2
 
 
 def expected_ok(qualification: Qualification, references: int) -> float:
@@ -45,7 +43,7 @@ def project(normal: NormalScores, references: int) -> NormalScores:
 
 
 def recommended_references(qualification: Qualification) -> int | None:
-    """Return the least number of references with which most normal parts would come out OK; None: no number would do."""
+    """Return the least number of references with which most normal parts would come out OK; None: no number does."""
     return next((n for n in _NUMBERS if expected_ok(qualification, n) >= _ENOUGH), None)
 
 
@@ -63,32 +61,6 @@ def advise(qualification: Qualification) -> str | None:
         f"No part can come out OK: {_these(sensitivity.references)} would miss {missed} planted defects of "
         f"{_sizes(low, high)}. What helps: {more}take a closer picture, or ask a model with --model."
     )
-
-
-def tell_sensitivity(sensitivity: Sensitivity) -> str:
-    """Return one line that stands with an OK: which defects it would have held up."""
-    size = _size(sensitivity.size_pct, sensitivity.size_mm)
-    if size is None:
-        said = f"would have held up {sensitivity.found} of {sensitivity.planted} planted defects"
-        return f"{said}: {sensitivity.reason}" if sensitivity.reason else said
-    kinds = sorted(
-        ((kind, one) for kind, one in sensitivity.by_kind.items() if one.size_pct is not None),
-        key=lambda pair: pair[1].size_pct or 0.0,
-    )
-    told = [f"{kind} {_size(one.size_pct, one.size_mm)}" for kind, one in _ends(kinds)]
-    besides = f" ({', '.join(told)})" if told else ""
-    return f"would have held up 9 of 10 planted defects from {size} on{besides}"
-
-
-def _ends(kinds: list[tuple[str, Detection]]) -> list[tuple[str, Detection]]:
-    """Return the kinds seen best and worst."""
-    return kinds if len(kinds) <= _KINDS_SAID else [kinds[0], kinds[-1]]
-
-
-def _size(pct: float | None, absolute: float | None) -> str | None:
-    if pct is None:
-        return None
-    return f"{pct:.1f} %" if absolute is None else f"{absolute:.3g} ({pct:.1f} %)"
 
 
 def _sizes(low: float, high: float) -> str:

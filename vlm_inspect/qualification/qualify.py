@@ -10,12 +10,13 @@ from converters.view import ViewBudget
 from vlm_inspect.array_cache import ArrayCache, Arrays, key_of
 from vlm_inspect.localization.localizer import ScoredLocalizer
 from vlm_inspect.localization.subject import Subject
+from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.qualification.trial import Trial, run_trial
 from vlm_inspect.references import ReferenceSet
 from vlm_inspect.sensitivity.bounds import MISSED, OVERKILL
-from vlm_inspect.sensitivity.judgement import Judgement, judge
 from vlm_inspect.sensitivity.learning import ChannelPrior, Decision, PlantedScores, learn_decision
 from vlm_inspect.sensitivity.record import Sensitivity, record_sensitivity
+from vlm_inspect.sensitivity.standing import Standing, standing_of
 
 VERSION = 1
 """Changes whenever a remembered trial would no longer be what this code tries."""
@@ -31,9 +32,9 @@ class Qualification:
     responses: NDArray[np.float64]
     """(m,): log score that each planted defect gives a part that is otherwise usual."""
 
-    def judge(self, log_scores: NDArray[np.float64]) -> Judgement:
+    def standing_of(self, log_scores: NDArray[np.float64]) -> Standing:
         """Return where a part with these log scores (C,) stands."""
-        return judge(float(self.decision.combine(log_scores)), self.decision, self.sensitivity)
+        return standing_of(float(self.decision.combine(log_scores)), self.decision, self.sensitivity)
 
 
 def qualify(
@@ -41,11 +42,7 @@ def qualify(
     members: Sequence[ScoredLocalizer],
     subject: Subject,
     budget: ViewBudget,
-    *,
-    overkill: float = OVERKILL,
-    missed: float = MISSED,
-    count: int | None = None,
-    seed: int = 0,
+    settings: QualificationSettings,
 ) -> Qualification | None:
     """Try out what the references can decide; None where nothing can be planted on them.
 
@@ -56,16 +53,13 @@ def qualify(
         members: what judges the class, fitted to these references.
         subject: what never counts, and which size matters.
         budget: how many pictures a sample may become.
-        overkill: share of normal parts that may be called NG.
-        missed: share of planted defects that may be called OK.
-        count: how many defects are planted; None: what suits the kind.
-        seed: of the defects.
+        settings: which errors are allowed, and how many defects are planted.
     """
-    trial = _remembered(references, members, subject, budget, count, seed)
+    trial = _remembered(references, members, subject, budget, settings)
     if trial is None:
         return None
     priors = [prior for one in members for prior in one.priors]
-    return learn_qualification(trial, priors, len(references), overkill=overkill, missed=missed)
+    return learn_qualification(trial, priors, len(references), overkill=settings.overkill, missed=settings.missed)
 
 
 def learn_qualification(
@@ -96,17 +90,17 @@ def _remembered(
     members: Sequence[ScoredLocalizer],
     subject: Subject,
     budget: ViewBudget,
-    count: int | None,
-    seed: int,
+    settings: QualificationSettings,
 ) -> Trial | None:
     if not references.sha256:  # only views are at hand: nothing to plant on, nothing to remember it by
         return None
-    parts = [str(VERSION), repr(budget), repr(subject.ignore), repr(subject.smallest_defect), str(count), str(seed)]
+    planted = settings.planted, settings.seed
+    parts = [str(VERSION), *(repr(one) for one in (budget, subject.ignore, subject.smallest_defect, planted))]
     key = key_of("trial", parts, list(references.sha256), [one.identity for one in members])
     made: list[Trial | None] = []
 
     def compute() -> Arrays:
-        made.append(run_trial(references, members, subject, budget, count=count, seed=seed))
+        made.append(run_trial(references, members, subject, budget, count=settings.planted, seed=settings.seed))
         return pack_trial(made[0])
 
     arrays = ArrayCache("trials").get(key, compute)
@@ -115,7 +109,7 @@ def _remembered(
     try:
         return unpack_trial(arrays, sum(len(one.priors) for one in members), len(references))
     except (KeyError, ValueError, TypeError):  # whole arrays, but not those of a trial
-        return run_trial(references, members, subject, budget, count=count, seed=seed)
+        return run_trial(references, members, subject, budget, count=settings.planted, seed=settings.seed)
 
 
 def pack_trial(trial: Trial | None) -> Arrays:

@@ -1,4 +1,4 @@
-"""`Sensitivity`: what a class's references can tell, as it is said, drawn and written into the JSON of an inspection."""
+"""`Sensitivity`: what a class's references can tell, as it is said, drawn and put into the JSON of an inspection."""
 
 from collections.abc import Sequence
 from typing import Self

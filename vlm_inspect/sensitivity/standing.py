@@ -1,4 +1,4 @@
-"""`Judgement`: where the score of one part stands between the bounds of its class."""
+"""`Standing`: where the score of one part stands between the bounds of its class."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from vlm_inspect.sensitivity.probability import ScoreOdds
 from vlm_inspect.sensitivity.record import Sensitivity
 
 
-class Judgement(BaseModel):
+class Standing(BaseModel):
     """The log score of a part, 0 for the usual one, and what it is held against."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -50,10 +50,10 @@ class Judgement(BaseModel):
         return ScoreOdds(self.slope, self.even)
 
 
-def judge(log_score: float, decision: Decision, sensitivity: Sensitivity) -> Judgement:
-    """Return the judgement of a part with this combined log score."""
+def standing_of(log_score: float, decision: Decision, sensitivity: Sensitivity) -> Standing:
+    """Return the standing of a part with this combined log score."""
     bounds = decision.bounds
-    return Judgement(
+    return Standing(
         log_score=log_score,
         ok_below=bounds.ok_below if bounds.earns_ok else None,
         ng_above=bounds.ng_above,
