@@ -48,7 +48,10 @@ def gather(
     views = (*part.views, *(picture for one in found for picture in one.pictures))
     found = [_counted(one, views, rules) for one in found]
     maps = tuple(made for one in found for made in one.maps)
+    standing = _standing(found, fitted)
     regions = [region for one in found for region in _regions(one, views)]
+    if standing is not None and standing.outcome == "NG" and not regions:
+        regions = _hottest(found, views)
     notes = (note for one in found for note in one.notes)
     evidence = Evidence(
         maps=maps,
@@ -56,7 +59,7 @@ def gather(
         measurements=_measurements(part, references, rules),
         reference_count=len(references),
         localizer=fitted.localizer,
-        standing=_standing(found, fitted),
+        standing=standing,
         notes=(*_notes(part.sample), *notes, *dict.fromkeys(note for one in maps for note in one.notes)),
     )
     return views, evidence
@@ -84,6 +87,25 @@ def _regions(found: Localization, views: Sequence[View]) -> list[Region]:
 
     hot = (region for one in found.maps for region in find_regions(one, views[one.view], max_regions=REGIONS_PER_VIEW))
     return [replace(region, note=found.describe(region.view, region.box_xyxyn) or region.note) for region in hot]
+
+
+def _hottest(found: Sequence[Localization], views: Sequence[View]) -> list[Region]:
+    """Return the hottest place of all: what made a part NG is shown, also where no single place exceeds its bound."""
+    hot = [
+        (peak / one.tolerance_of_places.limit, finding, one, peak)
+        for finding in found
+        for one in finding.maps
+        if one.tolerance_of_places is not None and (peak := float(one.values.max(initial=0.0))) > 0
+    ]
+    if not hot:
+        return []
+    _, finding, hottest, peak = max(hot, key=lambda one: one[0])
+    tolerance = hottest.tolerance_of_places
+    assert tolerance is not None
+    limit = 0.98 * peak
+    lowered = replace(tolerance, limit=limit, centre=min(tolerance.centre, 0.9 * limit))
+    shown = replace(hottest, tolerance=lowered, peak_tolerance=None)
+    return _regions(replace(finding, maps=(shown,)), views)[:1]
 
 
 def _measurements(part: Part, references: ReferenceSet, rules: RuleBook) -> tuple[Measurement, ...]:

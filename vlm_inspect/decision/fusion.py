@@ -275,7 +275,8 @@ def _gaps(
         return gaps
     if evidence.status == "unknown":
         gaps.append(_uncompared(evidence))
-    if evidence.status == "exceeded" and not by_score:
+    hot_place = any(region.calibrated and region.score >= 0.5 for region in evidence.regions)
+    if (evidence.status == "exceeded" or hot_place) and not by_score:
         gaps.append("the heatmap exceeds its tolerance")
     return gaps
 

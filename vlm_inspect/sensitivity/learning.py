@@ -9,7 +9,7 @@ odds           P(anomalous)                                                     
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +97,7 @@ def learn_decision(
     normal = normal_scores(own.tolist(), prior_spread=prior_spread, level_spread=level_spread)
     responses = respond(own, planted.rises @ weights, planted.owners, normal)
     bounds = set_bounds(normal, responses[planted.matter], overkill=overkill, missed=missed)
-    odds = _odds(normal, responses[planted.matter])
+    odds = _odds(normal, responses[planted.matter], bounds.ng_above)
     return Decision(centre, weights, normal, bounds, odds), responses
 
 
@@ -120,10 +120,15 @@ def respond(
     return np.where(rises > _SEEN * normal.spread, responses, -np.inf)
 
 
-def _odds(normal: NormalScores, responses: NDArray[np.float64]) -> ScoreOdds:
-    """Return the odds between normal parts and normal parts with a defect of the sizes that matter."""
+def _odds(normal: NormalScores, responses: NDArray[np.float64], ng_above: float) -> ScoreOdds:
+    """Return the odds between normal parts and normal parts with a defect of the sizes that matter.
+
+    Beyond the bound of normal parts a part is at least as likely anomalous as not, also where what was planted lies
+    further out: real defects may be fainter.
+    """
     parts = normal.quantiles(_NORMAL_POINTS)
     if not len(responses):
-        return ScoreOdds(slope=1.0 / normal.spread, even=normal.upper_bound(OVERKILL))
+        return ScoreOdds(slope=1.0 / normal.spread, even=ng_above)
     with_defect = np.maximum(parts[:, None], responses[None, :]).ravel()
-    return learn_odds(parts, with_defect)
+    odds = learn_odds(parts, with_defect)
+    return replace(odds, even=min(odds.even, ng_above))
