@@ -18,7 +18,7 @@ SCALES = 2
 """Fine: the median of nine neighbouring points. Coarse: means of that over some forty: for what is wide and shallow."""
 _MEDIAN_OF = 9
 _UNSEEN = 4.0
-"""A place farther than this many spacings beside a scan's surface was not scanned, or is a hole."""
+"""A place farther than this many spacings from a scan's surface, and nearest to its rim, was not scanned or is a hole."""
 _LONELY = 5.0
 """A point this many times farther from its fourth neighbour than is usual belongs to no surface."""
 
@@ -38,6 +38,8 @@ class Comparison:
     has no surface it is how far the nearest lies."""
     unseen: NDArray[np.bool_]
     """(M,): the scan has no surface at that place of the reference."""
+    rim: NDArray[np.bool_]
+    """(M,): what the scan has nearest to that place is the rim of its surface, or lies beside it."""
 
     @property
     def deviations(self) -> tuple[Values, Values]:
@@ -68,8 +70,12 @@ def compare(scan: Surface, reference: Surface) -> Comparison:
     there, back = reference.gaps(scan.smoothed), scan.gaps(reference.smoothed)
     off = smoothed(scan, _signed(there))
     lacking = smoothed(reference, _signed(back))
-    unseen = (back.beside > _UNSEEN * max(scan.spacing, reference.spacing)) & (back.beside > np.abs(back.across))
-    return Comparison(off, there.plane, lacking, unseen)
+    far = back.distance > _UNSEEN * max(scan.spacing, reference.spacing)
+    unseen = far & (scan.rim[back.plane] | (back.beside > np.abs(back.across)))
+    rim = scan.rim[back.plane] | (back.beside > 0.0)
+    for _ in range(3):  # single planes of a rim are told wrongly: the places around decide
+        unseen = far & (unseen[reference.near].sum(axis=1) > 0.5 * far[reference.near].sum(axis=1))
+    return Comparison(off, there.plane, lacking, unseen, rim)
 
 
 def smoothed(one: Surface, values: Values) -> Values:

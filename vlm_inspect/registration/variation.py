@@ -24,36 +24,51 @@ _PRIOR_DOF = 4.0
 _WHOLE = 0.3
 """Share of the whole part's variance in that of a place's surroundings: two references may agree there by chance."""
 _NOISE_SHARE = 0.2
-"""What of a plane's squared roughness is left in a deviation after smoothing, at each scale."""
+"""What of a plane's squared roughness is left in a deviation after smoothing."""
 _TOP_SHARE, _LEAST_TOP, _MOST_TOP = 0.0003, 6, 24
 _SAME_NOISE = 1.1
+_APART = 4.0
+"""Deviations of a reference's own points that exceed so many roughnesses are more than noise."""
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """A scan's deviations in normal spreads (standard deviations of a new normal part at that place)."""
+    """A scan's deviations in normal spreads: standard deviations of a new normal part at that place, by scale."""
 
     comparison: Comparison
     off: Values
-    """(N,), >= 0, of the scan's points."""
+    """(SCALES, N), >= 0, of the scan's points."""
     lacking: Values
-    """(M,), >= 0, of the anchor's points; 0 where there is too much, which `off` tells."""
+    """(SCALES, M), >= 0, of the anchor's points; 0 where there is too much, which `off` tells."""
+    signed: Values
+    """(N,): deviation of the scan's points from a mean normal part, in its unit; positive: material too much."""
+    depth: Values
+    """(M,), >= 0: material lacking at the anchor's places, in the unit of the scans."""
 
     @property
-    def score(self) -> float:
-        """Mean of the highest values: one noisy point does not decide, a small dent does."""
-        return top_mean(np.concatenate([self.off, self.lacking]), top_count(len(self.off)))
+    def log_scores(self) -> NDArray[np.float64]:
+        """(SCALES,): logarithm of the mean of the highest values: one noisy point does not decide, a small dent does.
+
+        Places that the scan does not show count as lacking.
+        """
+        count = top_count(self.off.shape[1])
+        both = np.concatenate([self.off, self.lacking], axis=1)
+        return np.log([max(top_mean(scale, count), 1e-9) for scale in both])
 
 
 @dataclass(frozen=True, eq=False)
 class Variation:
-    """What is normal at every place of the anchor; `spread` needs two references, before that it is noise alone."""
+    """What is normal at every place of the anchor; a single reference knows noise alone."""
 
     anchor: Surface
     deviations: Values
     """(n, SCALES, M): of every reference at every place of the anchor; its own are 0. Positive: more material."""
-    others: tuple[tuple[Comparison, Surface], ...]
-    """The references that are not the anchor."""
+    comparisons: tuple[Comparison, ...]
+    """(n,): of every reference with the anchor."""
+    roughness: float
+    """Median roughness of the references, in the unit of the scans."""
+    pair: Values | None = None
+    """(2, SCALES, M): deviations that stand in for the spread of the one that is left."""
 
     @property
     def count(self) -> int:
@@ -63,77 +78,65 @@ class Variation:
     @cached_property
     def spread(self) -> Values:
         """(SCALES, M), > 0: standard deviation of a new normal part, in the unit of the scans."""
-        return self._spread(self.deviations)
+        floor = _NOISE_SHARE * (self._around(self.anchor.roughness**2) + self.roughness**2)
+        known = self.deviations if self.pair is None else self.pair
+        if len(known) < 2:
+            return np.sqrt(np.tile(2.0 * floor, (SCALES, 1)))
+        own = known.var(axis=0, ddof=1)
+        nearby = np.stack([self._around(scale) for scale in own])
+        around = np.stack([self._around(scale) for scale in nearby])
+        prior = (1.0 - _WHOLE) * around + _WHOLE * own.mean(axis=1, keepdims=True) + 0.1 * floor
+        dof = len(known) - 1
+        pooled = (_PRIOR_DOF * prior + dof * nearby) / (_PRIOR_DOF + dof)
+        return np.asarray(np.sqrt((1.0 + 1.0 / self.count) * pooled))
 
     @cached_property
     def typical(self) -> float:
         """Median of the fine spread, in the unit of the scans: turns normal spreads into lengths."""
         return float(np.median(self.spread[0]))
 
-    @cached_property
-    def roughness(self) -> float:
-        """Median roughness of the references."""
-        return float(np.median([np.median(one.roughness) for one in (self.anchor, *(s for _, s in self.others))]))
-
     def judge(self, scan: Surface) -> Judged:
         """Return the deviations of a scan that lies in the frame of the references."""
-        found = compare(scan, self.anchor)
-        return self._judged(found, self.deviations.mean(axis=0), self.spread, self._more_noise(scan, found))
+        return self.judged(compare(scan, self.anchor), self._more_noise(scan))
 
-    def normal_scores(self) -> list[float]:
-        """Return the score of every reference, each left out of what it is held against; none of a single one."""
+    def judged(self, found: Comparison, noise: Values | float = 0.0) -> Judged:
+        """Return what a comparison with the anchor means; `noise` adds to the spread, in the unit of the scans."""
+        mean, total = self.deviations.mean(axis=0), np.sqrt(self.spread**2 + np.square(noise))
+        signed, lacking = found.off - mean[:, found.plane], np.maximum(found.lacking + mean, 0.0)
+        off, less = np.abs(signed) / total[:, found.plane], lacking / total
+        return Judged(found, off, less, _at_worst(signed, off), _at_worst(lacking, less))
+
+    def without(self, index: int) -> "Variation":
+        """Return what the other references alone say; a single one stays."""
         if self.count < 2:
-            return []
-        scores = [self._left_out(i) for i in range(self.count)]
-        return scores
+            return self
+        kept = [i for i in range(self.count) if i != index]
+        pair = self.deviations if self.count == 2 else None
+        comparisons = tuple(self.comparisons[i] for i in kept)
+        return Variation(self.anchor, self.deviations[kept], comparisons, self.roughness, pair)
 
-    def _left_out(self, index: int) -> float:
-        kept = np.delete(self.deviations, index, axis=0)
-        # Of two, the one that is left has no spread of its own: that of both stands in for it.
-        spread = self._spread(kept if len(kept) > 1 else self.deviations) * (1.0 if len(kept) > 1 else np.sqrt(4 / 3))
-        mean = kept.mean(axis=0)
-        own = self.deviations[index]
-        lacking = _worst(mean - own, spread)
-        if index == self._anchor_row:
-            return top_mean(np.concatenate([np.abs(_worst(own - mean, spread, both=True)), lacking]), self._top)
-        found = self.others[index - (index > self._anchor_row)][0]
-        return self._judged(found, mean, spread, np.zeros((SCALES, 1))).score
+    def level(self) -> NDArray[np.float64]:
+        """Return the log scores (n, SCALES) of the references, each held against the others; (0, SCALES) of one.
 
-    @property
-    def _anchor_row(self) -> int:
-        return int(np.flatnonzero(~self.deviations.any(axis=(1, 2)))[0])
-
-    @property
-    def _top(self) -> int:
-        return top_count(len(self.anchor.points))
-
-    def _judged(self, found: Comparison, mean: Values, spread: Values, noise: Values) -> Judged:
-        total = np.sqrt(spread**2 + noise**2)
-        off = _worst(found.off - mean[:, found.plane], total[:, found.plane], both=True)
-        return Judged(found, off, _worst(found.lacking + mean, total))
-
-    def _spread(self, deviations: Values) -> Values:
-        count = len(deviations)
-        floor = _NOISE_SHARE * (self._around(self.anchor.roughness**2) + self.roughness**2)
-        if count < 2:
-            return np.sqrt(np.tile(2.0 * floor, (SCALES, 1)))
-        own = deviations.var(axis=0, ddof=1)
-        around = np.stack([self._around(self._around(scale)) for scale in own])
-        prior = (1.0 - _WHOLE) * around + _WHOLE * own.mean(axis=1, keepdims=True) + 0.1 * floor
-        nearby = np.stack([self._around(scale) for scale in own])
-        pooled = (_PRIOR_DOF * prior + (count - 1) * nearby) / (_PRIOR_DOF + count - 1)
-        return np.asarray(np.sqrt((1.0 + 1.0 / count) * pooled))
+        The anchor, to whose planes all others are measured, agrees better than a new part would: it gets the mean of
+        the others.
+        """
+        if self.count < 2:
+            return np.zeros((0, SCALES))
+        rows = np.array([self.without(i).judged(found).log_scores for i, found in enumerate(self.comparisons)])
+        anchor = self.deviations.any(axis=(1, 2)).argmin()
+        rows[anchor] = np.delete(rows, anchor, axis=0).mean(axis=0)
+        return rows
 
     def _around(self, values: Values) -> Values:
         return np.asarray(values[self.anchor.near].mean(axis=1))
 
-    def _more_noise(self, scan: Surface, found: Comparison) -> Values:
-        """Return what a scan that is noisier or coarser than the references adds to the spread, (SCALES, M)."""
+    def _more_noise(self, scan: Surface) -> Values | float:
+        """Return what a scan that is noisier or coarser than the references adds to the spread, (M,)."""
         ratio = float(np.median(scan.roughness) / max(self.roughness, 1e-300))
         if ratio <= _SAME_NOISE:
-            return np.zeros((SCALES, 1))
-        rough = np.sqrt(self._around(self.anchor.roughness**2))
-        return np.asarray(np.sqrt(_NOISE_SHARE * (ratio**2 - 1.0)) * np.tile(rough, (SCALES, 1)))
+            return 0.0
+        return np.asarray(np.sqrt(_NOISE_SHARE * (ratio**2 - 1.0) * self._around(self.anchor.roughness**2)))
 
 
 def learn(references: Sequence[Surface]) -> Variation:
@@ -142,18 +145,34 @@ def learn(references: Sequence[Surface]) -> Variation:
         raise ValueError("a deviation needs at least one reference")
     chosen = most_complete(references)
     anchor = references[chosen]
-    others = [(compare(one, anchor), one) for i, one in enumerate(references) if i != chosen]
-    deviations = [-found.lacking for found, _ in others]
-    deviations.insert(chosen, np.zeros((SCALES, len(anchor.points))))
-    return Variation(anchor, np.stack(deviations), tuple(others))
+    nothing = np.zeros((SCALES, len(anchor.points)))
+    every = np.arange(len(anchor.points))
+    nowhere = np.zeros(len(every), dtype=bool)
+    itself = Comparison(nothing, every, nothing, nowhere, nowhere)
+    found = [itself if i == chosen else compare(one, anchor) for i, one in enumerate(references)]
+    roughness = float(np.median([np.median(one.roughness) for one in references]))
+    return Variation(anchor, np.stack([_material(one, roughness) for one in found]), tuple(found), roughness)
+
+
+def _material(found: Comparison, roughness: float) -> Values:
+    """Return how much more material a reference has at each place of the anchor, (SCALES, M).
+
+    What the anchor does not have at all, such as a foreign body, hides no place of it: only the reference's own points
+    tell of it, at the places that they are held against.
+    """
+    more = -found.lacking
+    for scale, off in zip(more, found.off, strict=True):
+        apart = np.flatnonzero(np.abs(off) > 3.0 * np.abs(scale[found.plane]) + _APART * roughness)
+        order = apart[np.argsort(np.abs(off[apart]))]
+        scale[found.plane[order]] = off[order]  # of several the last, the largest
+    return more
 
 
 def most_complete(surfaces: Sequence[Surface]) -> int:
-    """Return the index of the surface that fills most cells of space: a scan with gaps is a poor anchor."""
+    """Return the index of the first surface that fills about as many cells of space as any: no gaps in the anchor."""
     cell = 4.0 * max(one.spacing for one in surfaces)
     filled = [len(thinned_by(one.points, cell)) for one in surfaces]
-    most = max(filled)
-    return next(i for i, count in enumerate(filled) if count >= 0.97 * most)
+    return next(i for i, count in enumerate(filled) if count >= 0.97 * max(filled))
 
 
 def top_count(points: int) -> int:
@@ -167,7 +186,6 @@ def top_mean(values: NDArray[np.float64], count: int) -> float:
     return float(np.partition(values, -count)[-count:].mean()) if count else 0.0
 
 
-def _worst(values: Values, spread: Values, *, both: bool = False) -> Values:
-    """Return the largest of the scales' values (SCALES, M) in their spreads, (M,), negative ones as 0 or their size."""
-    share = values / spread
-    return np.asarray((np.abs(share) if both else np.maximum(share, 0.0)).max(axis=0))
+def _at_worst(lengths: Values, shares: Values) -> Values:
+    """Return the lengths (SCALES, K) at the scale that stands out most at each place, (K,)."""
+    return np.asarray(np.take_along_axis(lengths, shares.argmax(axis=0)[None], axis=0)[0])
