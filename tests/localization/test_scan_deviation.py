@@ -106,7 +106,7 @@ def test_a_missing_tip_is_painted_beside_the_outline(ready: Variation, reference
 def test_a_dent_and_a_blob_are_told_apart_and_placed(
     ready: Variation, references: list[PosedCloud], defect: str, word: str
 ) -> None:
-    found, views, motion = inspected(ready, references[0], 43, defect)
+    found, _, motion = inspected(ready, references[0], 43, defect)
     first = found.findings[0]
     assert f"mm {word} the reference over" in first.told("mm")
     centre = moved(np.array([first.centre]), inverse(motion))[0]

@@ -18,7 +18,7 @@ SCALES = 2
 """Fine: the median of nine neighbouring points. Coarse: means of that over some forty: for what is wide and shallow."""
 _MEDIAN_OF = 9
 _UNSEEN = 4.0
-"""A place farther than this many spacings from a scan's surface, and nearest to its rim, was not scanned or is a hole."""
+"""A place farther than this many spacings from a scan's surface, nearest to its rim, is a hole or was not scanned."""
 _LONELY = 5.0
 """A point this many times farther from its fourth neighbour than is usual belongs to no surface."""
 
