@@ -3,11 +3,12 @@
 import dataclasses
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlm_inspect.errors import InspectWarning, TrainingError
+from vlm_inspect.localization.settings import LocalizerSettings
 from vlm_inspect.training.checkpoint import Header, encoder_facts, marks_of
 from vlm_inspect.training.data import TrainingData
 from vlm_inspect.training.method import Schedule, TrainableMethod
@@ -37,6 +38,8 @@ class TrainingOptions:
     """DAPO only: compute the vision tower's blocks again instead of keeping what lies between them."""
     supervision: str = "synthetic"
     """PromptAD only."""
+    settings: LocalizerSettings = field(default_factory=LocalizerSettings)
+    """What the method is made of; the choices above come before its side, words, seed and supervision."""
 
 
 def build_dapo(encoder: "DualEncoder", data: TrainingData, given: TrainingOptions) -> TrainableMethod:
@@ -48,13 +51,15 @@ def build_dapo(encoder: "DualEncoder", data: TrainingData, given: TrainingOption
     """
     from vlm_inspect.localization.dapo.method import DapoMethod
 
-    words = given.words or data.words
+    choices = given.settings.dapo
+    words = given.words or choices.words or data.words
     if missing := [word for word in data.words if word not in words]:
         raise TrainingError(f"the data has {', '.join(map(repr, missing))}, which --word and --words leave out; add it")
     method = DapoMethod.over(
         encoder,
         words,
-        side=given.side,
+        choices.numbers,
+        side=given.side or choices.side,
         seed=given.seed,
         checkpoint_blocks=given.save_memory,
         micro_batch=given.micro_batch,
@@ -75,7 +80,11 @@ def build_promptad(encoder: "DualEncoder", data: TrainingData, given: TrainingOp
     from vlm_inspect.localization.promptad.settings import read_settings
     from vlm_inspect.localization.subject import Subject
 
-    chosen: dict[str, object] = {"seed": given.seed, "supervision": given.supervision}
+    chosen: dict[str, object] = {
+        **given.settings.promptad.model_dump(),
+        "seed": given.seed,
+        "supervision": given.supervision,
+    }
     if given.side is not None:
         chosen["side"] = given.side
     words = check_words(given.words) if given.words else ()
