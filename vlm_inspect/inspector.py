@@ -313,7 +313,7 @@ class Inspector:
 def _read_opinion(replies: Sequence[Reply], request: Request) -> Verdict | ParseError:
     """Return the verdict, or the reason why there is none: doubt is a result here, not an error."""
     try:
-        return parse_verdict(replies, request.rules, request.views, question=request.question)
+        return parse_verdict(replies, request.rules, request.views)
     except ParseError as failure:
         return failure
 

@@ -49,12 +49,19 @@ class Reply:
 
     text: str
     finish_reason: str = "stop"
-    """"stop", "length" (cut short), "refusal", "content_filter"."""
+    """"stop" (finished), "length" (cut short), "refusal", "content_filter"; any other is the server's own word for a cut
+    or a failure."""
     tokens: tuple[TokenProbability, ...] = ()
     """Empty where the server gives no log-probabilities."""
     usage: Usage = field(default_factory=Usage)
     model: str = ""
     """The model's name as the server reports it."""
+    reasoning: str = ""
+    """What the server hands over as thinking, apart from the answer."""
+    first_text: str = ""
+    """What the model said before it was asked once more for the form; "": it was not."""
+    notes: tuple[str, ...] = ()
+    """What an engineer should know of how it came about: pictures left out, a failure in the middle."""
 
 
 class Backend(Protocol):

@@ -163,7 +163,7 @@ def _opinion(case: Case, book: RuleBook, evidence: Evidence) -> Verdict | ParseE
         request = Request((), {}, case.views, book, evidence, case.question, "")
         replies = load_backend(EVIDENCE_MODEL).generate(request)
     try:
-        return parse_verdict(replies, book, case.views, question=case.question)
+        return parse_verdict(replies, book, case.views)
     except ParseError as failure:
         return failure
 
@@ -217,7 +217,7 @@ class _Measured:
             replies = inspector.backend.generate(prepared.request)
         opinion: Verdict | ParseError
         try:
-            opinion = parse_verdict(replies, self._book, prepared.views, question=case.question)
+            opinion = parse_verdict(replies, self._book, prepared.views)
         except ParseError as failure:
             opinion = failure
         told = case.inspection

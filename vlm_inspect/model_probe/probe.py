@@ -176,7 +176,7 @@ class _Talk:
             self.all_json = False
             return PairAnswer("unreadable", None, str(error))
         self._read(replies[0])
-        by_tokens = token_probability(replies[0].tokens, prose=verdict.path == "prose", anomalous=verdict.anomalous)
+        by_tokens = token_probability(replies[0].tokens, anomalous=verdict.anomalous)
         self.token_probabilities |= by_tokens is not None
         return PairAnswer("anomalous" if verdict.anomalous else "normal", verdict.probability, verdict.reasoning)
 

@@ -9,7 +9,7 @@ from converters.view import BoxXyxyn, View
 from vlm_inspect.errors import ParseError
 from vlm_inspect.parsing.answer_json import NEGATIVE_KEYS, POSITIVE_KEYS, Answer, normalise_keys
 from vlm_inspect.parsing.boxes import read_box
-from vlm_inspect.parsing.prose import classify
+from vlm_inspect.parsing.prose import says_anomalous
 from vlm_inspect.parsing.reply_text import clean_text
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.verdict import Defect, RuleResult, RuleStatus, Severity, Verdict
@@ -41,6 +41,7 @@ _UNKNOWN = frozenset(
     }
     | {"not visible", "undetermined", "inconclusive", "null", "unsure", "skip", "skipped", "", "?"}
 )
+_NOTHING = re.compile(r"\s*(?:|n/a|\[\]|(?:no|none|nothing|not any|without)\b.*)\s*\Z", re.IGNORECASE | re.DOTALL)
 _SEVERITIES: Mapping[str, Severity] = {
     **dict.fromkeys(("critical", "severe", "high", "fatal", "serious"), "critical"),
     **dict.fromkeys(("major", "medium", "moderate"), "major"),
@@ -72,7 +73,8 @@ def read_number(raw: Any) -> float | None:
     """Return a finite number, from a number or from text such as "90%" (0.9); None for anything else."""
     if isinstance(raw, str):
         match = re.fullmatch(r"\s*[~≈]?\s*([+-]?\d*\.?\d+(?:e[+-]?\d+)?)\s*(%?)\s*", raw, re.IGNORECASE)
-        return float(match[1]) / (100 if match[2] else 1) if match else None
+        number = float(match[1]) / (100 if match[2] else 1) if match else math.nan
+        return number if math.isfinite(number) else None
     if isinstance(raw, bool) or not isinstance(raw, (int, float)):
         return None
     try:
@@ -105,8 +107,7 @@ def _truth(raw: Any) -> bool | None:
     word = raw.strip().strip(".!\"'*").lower()
     if word in _TRUE or word in _FALSE:
         return word in _TRUE
-    statement = classify(raw)
-    return statement.anomalous if statement is not None else None
+    return True if says_anomalous(raw) else None
 
 
 def _stated_probability(fields: Mapping[str, Any], anomalous: bool, warnings: list[str]) -> float | None:
@@ -195,7 +196,7 @@ def _defects(raw: Any, views: Sequence[View], warnings: list[str]) -> tuple[Defe
     if isinstance(raw, Mapping):
         raw = [raw]
     if isinstance(raw, str):
-        raw = [] if classify(raw) is not None or raw.strip().lower() in ("", "none", "n/a", "[]") else [raw]
+        raw = [] if _NOTHING.match(raw) else [raw]
     defects = []
     for item in raw if isinstance(raw, (list, tuple)) else []:
         if isinstance(item, Mapping):

@@ -122,7 +122,7 @@ def _rebuild(case: Case) -> Iterator[_Rebuilt]:
 
 def _read_again(case: Case, look: Look) -> Verdict | ParseError:
     try:
-        return parse_verdict(look.replies, case.rules, case.views, question=case.question)
+        return parse_verdict(look.replies, case.rules, case.views)
     except ParseError as failure:
         return failure
 
