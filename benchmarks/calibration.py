@@ -16,8 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from evaluation.bench.plan import make_plan
-from evaluation.datasets.registry import read_dataset
+from evaluation.runs.plan import make_plan
+from vlm_inspect.datasets.registry import read_dataset
 
 CLASSES = ("mvtec/bottle=4", "mvtec/screw=4", "magnetic_tile=16")
 

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from converters.registry import read, render
 from converters.view import View, ViewBudget
 from evaluation import metrics
-from evaluation.datasets.item import Category, Item
-from evaluation.datasets.masks import read_at_size
-from evaluation.datasets.mvtec import read_category
+from vlm_inspect.datasets.item import Category, Item
+from vlm_inspect.datasets.masks import read_at_size
+from vlm_inspect.datasets.mvtec import read_category
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.memory import ReferenceMemory
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.reference_memory import CATEGORIES, average, load, pixel_metrics
 from evaluation import metrics
-from evaluation.datasets.mvtec import Category, read_category
+from vlm_inspect.datasets.mvtec import Category, read_category
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization import LocalizerOptions
 from vlm_inspect.localization.localizer import Localizer

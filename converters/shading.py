@@ -1,5 +1,7 @@
 """Pictures of what a camera sees of a scan: depth as grey, surface directions as colours, and a lit surface."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,8 @@ _NEAREST, _FARTHEST = 255.0, 70.0
 """Grey values of a depth view; the background is 0, which no depth has."""
 _LIGHT = np.array([-0.42, -0.55, -0.72], dtype=np.float32)
 """From the part to the light, in camera axes (right, down, away): above the viewer's left shoulder, length 1."""
+_FILTER_PX = 12
+"""Largest reach of the filter at full resolution; the depth of sparser scans is smoothed on a coarser picture."""
 _AMBIENT = 0.25
 _GREY = 225.0
 _PAPER = 255
@@ -63,5 +67,10 @@ def _smooth_depth(seen: DepthMap) -> NDArray[np.float32]:
     depth = seen.depth_hw.ravel()[nearest_true(seen.mask)]
     reach = max(seen.reach_px, 1)
     step = 2.0 * (2 * reach + 1) * seen.camera.mm_per_px
-    smooth: NDArray[np.float32] = cv2.bilateralFilter(depth, 2 * reach + 1, step, float(reach))
-    return smooth
+    coarser = math.ceil(reach / _FILTER_PX)  # the filter's cost grows with the square of its reach
+    if coarser > 1:
+        depth = cv2.resize(depth, None, fx=1 / coarser, fy=1 / coarser, interpolation=cv2.INTER_NEAREST)
+    smooth = cv2.bilateralFilter(depth, 2 * (reach // coarser) + 1, step, reach / coarser)
+    if coarser > 1:
+        smooth = cv2.resize(smooth, seen.mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(smooth, dtype=np.float32)

@@ -20,6 +20,8 @@ _DENSITY_QUERIES = 2_000
 _NEIGHBOURS = 8
 _GAP_RATE = 0.002
 _MAX_REACH_PX = 24
+_DISC_PX = 8
+"""Largest disc that is passed over a picture at once; a larger one is that one several times, at less cost."""
 _FAR = np.float32(np.finfo(np.float32).max)
 _STEEPEST = 1.0
 """Depth over width up to which a jump inside a disc is a slope of the surface, not a look through it (45 degrees)."""
@@ -114,7 +116,11 @@ def _pits(depth: NDArray[np.float32], reach: int, slack: np.float32) -> NDArray[
 
     if reach == 0:
         return np.zeros(depth.shape, dtype=np.bool_)
-    closed = cv2.dilate(cv2.erode(depth, _disc(reach)), _disc(reach))
+    # Few points far apart ask for a disc as large as the picture, whose cost would grow with its area.
+    reach = min(reach, _MAX_REACH_PX)
+    times = math.ceil(reach / _DISC_PX)
+    disc = _disc(math.ceil(reach / times))
+    closed = cv2.dilate(cv2.erode(depth, disc, iterations=times), disc, iterations=times)
     pits: NDArray[np.bool_] = (depth < _FAR) & (depth > closed + slack)
     return pits
 

@@ -11,18 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vlm_inspect.calibration import (
-    OVERKILL,
-    PRIOR_DOF,
-    PRIOR_SPREAD,
-    Calibration,
-    Tolerance,
-    load_calibration,
-    overkill_interval,
-    save_calibration,
-    tolerance_from_normals,
-)
+from vlm_inspect.calibration.file import Calibration, load_calibration, save_calibration
+from vlm_inspect.calibration.intervals import overkill_interval
 from vlm_inspect.errors import CalibrationError
+from vlm_inspect.tolerance import OVERKILL, PRIOR_DOF, PRIOR_SPREAD, Tolerance, tolerance_from_normals
 
 SCORES = st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=20)
 

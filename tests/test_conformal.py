@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlm_inspect.conformal import conformal_bound, parts_for_width, parts_needed, realised_interval
+from vlm_inspect.calibration.conformal import conformal_bound, parts_for_width, parts_needed, realised_interval
+from vlm_inspect.calibration.weights import learn_weights
 from vlm_inspect.errors import CalibrationError
-from vlm_inspect.pooling import learn_weights
 
 
 @pytest.mark.parametrize(("n", "overkill"), [(19, 0.05), (50, 0.05), (9, 0.1), (30, 0.2)])

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converters.view import BoxXyxyn, Pane, Place, View
-from vlm_inspect.calibration import Thresholds, Tolerance
+from vlm_inspect.decision.fusion import Record, fuse, pool_score
+from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region
-from vlm_inspect.fusion import Record, fuse, pool_score
 from vlm_inspect.inspection import Inspection, Provenance, Usage
 from vlm_inspect.rules import Check, Rule, RuleBook
+from vlm_inspect.tolerance import Tolerance
 from vlm_inspect.verdict import Defect, RuleResult, Verdict
 
 TOLERANCE = Tolerance(limit=2.0, centre=1.0, n=8, overkill=0.01)

@@ -22,7 +22,7 @@ from vlm_inspect.backends.backend import Request
 from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.inspector import Inspector
-from vlm_inspect.look_again import MOST_PLACES, choose_places, second_request
+from vlm_inspect.looks.second_look import MOST_PLACES, choose_places, second_request
 from vlm_inspect.prompting import PromptLimits, describe_messages
 from vlm_inspect.references import Part as ReadPart
 from vlm_inspect.references import ReferenceSet

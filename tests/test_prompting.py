@@ -20,7 +20,6 @@ from PIL import Image
 
 from converters.view import BoxXyxyn, Pane, Place, View, ViewKind
 from vlm_inspect.backends.backend import Request
-from vlm_inspect.calibration import Tolerance
 from vlm_inspect.errors import PromptError
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, ReferenceMatch, Region
 from vlm_inspect.prompting import (
@@ -39,6 +38,7 @@ from vlm_inspect.prompting.facts import per_mille
 from vlm_inspect.prompting.marks import crop_around, draw_marks
 from vlm_inspect.prompting.template import clean_data
 from vlm_inspect.rules import Check, Rule, RuleBook
+from vlm_inspect.tolerance import Tolerance
 
 GOLDEN = Path(__file__).parent / "golden"
 UPDATE = os.environ.get("UPDATE_GOLDEN") == "1"

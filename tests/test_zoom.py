@@ -9,7 +9,7 @@ from PIL import Image
 from converters.registry import read, render
 from converters.sample import Sample
 from converters.view import BoxXyxyn, Place, View, ViewBudget
-from vlm_inspect.zoom import cut_out
+from vlm_inspect.looks.zoom import cut_out
 
 
 class Nowhere:

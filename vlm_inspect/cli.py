@@ -43,11 +43,11 @@ class _Commands(click.Group):
 
 
 _ABOVE = {
-    "ablate": "evaluation.ablation.command",
-    "bench": "evaluation.bench.command",
-    "compare": "evaluation.comparison.command",
-    "option-order": "evaluation.listening.option_order_command",
-    "rule-test": "evaluation.listening.rule_test_command",
+    "ablate": "evaluation.commands.ablate",
+    "bench": "evaluation.commands.bench",
+    "compare": "evaluation.commands.compare",
+    "option-order": "evaluation.commands.option_order",
+    "rule-test": "evaluation.commands.rule_test",
 }
 
 

@@ -5,6 +5,7 @@ InspectError
 ├── ReferenceSampleError   a reference is missing or of another kind than the source
 ├── MeasurementError       a check could not be measured on this sample
 ├── LocalizerError         a localizer or its weights cannot be used
+├── DatasetError           a data folder, or a file that lays it out, cannot be used
 ├── TrainingError          training data, or a training run, cannot be used
 ├── PromptError            a template is wrong, or a variable of it is missing
 ├── BackendError           a model cannot be reached, or rejects the request
@@ -40,6 +41,10 @@ class MeasurementError(InspectError):
 
 class LocalizerError(InspectError):
     """A localizer, its backbone or its weights cannot be used."""
+
+
+class DatasetError(InspectError):
+    """A data folder has no known layout, or a file that describes it is wrong."""
 
 
 class TrainingError(InspectError):

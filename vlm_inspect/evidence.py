@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.view import BoxXyxyn, Place
-from vlm_inspect.calibration import Tolerance
+from vlm_inspect.tolerance import Tolerance
 
 
 @dataclass(frozen=True, eq=False)

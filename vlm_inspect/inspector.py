@@ -5,8 +5,8 @@ part       = present(sample, references)                     references.py
 evidence   = gather(part, references, rules, localizer)      gathering.py
 request    = build_request(template, views, rules, ...)      prompting/
 verdict    = parse_verdict(backend.generate(request), ...)   backends/, parsing.py
-inspection = fuse(verdict, evidence, thresholds, ...)        fusion.py
-again      = second_request(request, verdict, ...)           look_again.py, where a second look is asked for
+inspection = fuse(verdict, evidence, thresholds, ...)        decision/fusion.py
+again      = second_request(request, verdict, ...)           looks/second_look.py, where a second look is asked for
 """
 
 import datetime
@@ -24,15 +24,15 @@ from converters.sample import SampleKind
 from converters.view import View, ViewBudget
 from vlm_inspect.backends import load_backend
 from vlm_inspect.backends.backend import Backend, Reply, Request
-from vlm_inspect.calibration import Thresholds
+from vlm_inspect.decision.fusion import EVIDENCE_MODEL, Record, fuse
+from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import BackendError, ParseError
 from vlm_inspect.evidence import Evidence
-from vlm_inspect.fusion import EVIDENCE_MODEL, Record, fuse
 from vlm_inspect.gathering import gather
 from vlm_inspect.inspection import Inspection, Provenance, Usage
 from vlm_inspect.localization import AUTO, default_localizer, load_localizer
 from vlm_inspect.localization.localizer import Localizer
-from vlm_inspect.look_again import Pass, second_request
+from vlm_inspect.looks.second_look import Pass, second_request
 from vlm_inspect.parsing import parse_verdict
 from vlm_inspect.prompting import PromptLimits, build_request, load_template
 from vlm_inspect.references import Part, ReferenceSet, load_references, present

@@ -6,9 +6,9 @@ them take that place, and the other clips are scored. Links, no copies: the data
 
 from pathlib import Path
 
-from evaluation.datasets.listing import files_in, folders_in
-from evaluation.datasets.masks import ImageMask
-from evaluation.errors import DatasetError
+from vlm_inspect.datasets.listing import files_in, folders_in
+from vlm_inspect.datasets.masks import ImageMask
+from vlm_inspect.errors import DatasetError
 
 _TAIL = "_gt"
 

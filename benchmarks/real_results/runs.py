@@ -7,8 +7,9 @@ from pathlib import Path
 
 from benchmarks.real_results.clips import lay_out
 from benchmarks.real_results.data_set import DataSet
-from evaluation.bench.finished_run import FinishedRun, read_run
-from evaluation.errors import DatasetError, RunError
+from evaluation.errors import RunError
+from evaluation.runs.finished_run import FinishedRun, read_run
+from vlm_inspect.errors import DatasetError
 
 Runs = Mapping[tuple[str, int], FinishedRun]
 """By data set and number of references."""

@@ -12,12 +12,12 @@ from typing import Any
 from benchmarks.real_results import tables
 from benchmarks.real_results.data_set import DataSet
 from benchmarks.real_results.runs import Runs
-from evaluation.bench.finished_run import FinishedRun
-from evaluation.bench.record import ItemRecord
 from evaluation.metrics import bootstrap, fill_failures
 from evaluation.metrics.bootstrap import Outcomes
+from evaluation.runs.finished_run import FinishedRun
+from evaluation.runs.record import ItemRecord
 from evaluation.scoring.pixel_draws import pixel_intervals, read_draws
-from vlm_inspect.report.files import write_atomically
+from vlm_inspect.file_writing import write_atomically
 
 BEGIN = "<!-- make results: from here to the end mark this text is written by the runs; change data_sets.yaml -->"
 END = "<!-- make results: end -->"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.real_results.data_set import Published
-from evaluation.bench.finished_run import FinishedRun
+from evaluation.runs.finished_run import FinishedRun
 
 Told = Mapping[int, FinishedRun]
 """The runs of one data set by number of references."""

@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.ablation.rungs import Rung, has_words_without_rules, make_rungs, write_rung
-from evaluation.bench.finished_run import FinishedRun, read_run
-from evaluation.bench.journal import NAME as JOURNAL
-from evaluation.bench.plan import load_rule_books
 from evaluation.bench.run import run_bench
 from evaluation.comparison.comparison import compare_runs
-from evaluation.datasets.item import Dataset
-from evaluation.datasets.registry import read_dataset
+from evaluation.engine.journal import NAME as JOURNAL
 from evaluation.errors import RunError, RunStoppedError
 from evaluation.report.ablation_page import render_ablation
 from evaluation.report.page import ABLATION, write_report
+from evaluation.runs.finished_run import FinishedRun, read_run
+from evaluation.runs.plan import load_rule_books
+from vlm_inspect.datasets.item import Dataset
+from vlm_inspect.datasets.registry import read_dataset
+from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.prompting import Template, load_template
-from vlm_inspect.report.files import write_atomically
 from vlm_inspect.rules import RuleBook
 
 PAGE = "ablation.html"

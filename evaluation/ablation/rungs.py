@@ -19,8 +19,8 @@ from typing import Any
 import yaml
 
 from evaluation.errors import RunError
+from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.prompting import EVIDENCE_INGREDIENTS, Ingredient, Template
-from vlm_inspect.report.files import write_atomically
 from vlm_inspect.rules import RuleBook
 
 _BOOK_OF_CLASS = {"class_name", "description", "unit", "defects"}

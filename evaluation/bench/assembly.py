@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.bench.examiner import Examiner
-from evaluation.bench.options import limits_of
-from evaluation.bench.plan import Plan, check_checkpoint, check_leaks, load_rule_books, make_plan
-from evaluation.bench.settings import Limits, Price, Settings
-from evaluation.datasets.item import Dataset
-from evaluation.datasets.references import content_sha256
+from evaluation.engine.examiner import Examiner
+from evaluation.engine.options import limits_of
 from evaluation.errors import RunError
+from evaluation.runs.plan import Plan, check_checkpoint, check_leaks, load_rule_books, make_plan
+from evaluation.runs.settings import Limits, Price, Settings
 from vlm_inspect.backends.backend import Backend
-from vlm_inspect.calibration import Thresholds, load_calibration
+from vlm_inspect.calibration.file import load_calibration
+from vlm_inspect.datasets.item import Dataset
+from vlm_inspect.datasets.references import content_sha256
+from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.inspector import ANY_PART, Inspector
 from vlm_inspect.localization.localizer import Localizer
 from vlm_inspect.prompting import PromptLimits
@@ -118,7 +119,7 @@ def _check_second_look(plan: Plan, model: str) -> None:
 
 def _check_engine(options: Mapping[str, Any]) -> None:
     """Refuse an engine that is not installed, and an address that nothing reads."""
-    from evaluation.bench.cluster.connection import check_installed
+    from evaluation.engine.cluster.connection import check_installed
 
     if options.get("engine") == "ray":
         check_installed()

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from evaluation.bench.plan import Plan
-from evaluation.bench.settings import Limits, Settings
-from evaluation.datasets.summary import CategorySummary, DatasetSummary
+from evaluation.runs.plan import Plan
+from evaluation.runs.settings import Limits, Settings
+from vlm_inspect.datasets.summary import CategorySummary, DatasetSummary
 
 MOST_PROBLEMS = 20
 

@@ -15,29 +15,30 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evaluation.bench.assembly import Bench, prepare_bench
-from evaluation.bench.board import Board
 from evaluation.bench.dry_run import describe_data, describe_run
-from evaluation.bench.item_files import ItemFiles
-from evaluation.bench.journal import Journal, open_journal
-from evaluation.bench.options import cache_of
-from evaluation.bench.record import ItemRecord
-from evaluation.bench.reply_cache import ReplyCache
-from evaluation.bench.runner import Runner
-from evaluation.bench.settings import Limits
-from evaluation.bench.spending import Spending
-from evaluation.datasets.item import Dataset
-from evaluation.datasets.registry import read_dataset
-from evaluation.datasets.summary import summarise
+from evaluation.bench.progress import Board
+from evaluation.engine.item_files import ItemFiles
+from evaluation.engine.journal import Journal, open_journal
+from evaluation.engine.options import cache_of
+from evaluation.engine.reply_cache import ReplyCache
+from evaluation.engine.runner import Runner
+from evaluation.engine.spending import Spending
 from evaluation.errors import RunError
 from evaluation.report import compile_page, warnings_of, write_report
+from evaluation.runs.record import ItemRecord
+from evaluation.runs.results import RESULTS
+from evaluation.runs.settings import Limits
 from evaluation.scoring.pixel_draws import write_draws
-from evaluation.scoring.results import RESULTS, build_results, write_results
+from evaluation.scoring.results import build_results, write_results
 from vlm_inspect.commands.options import progress
+from vlm_inspect.datasets.item import Dataset
+from vlm_inspect.datasets.registry import read_dataset
+from vlm_inspect.datasets.summary import summarise
 from vlm_inspect.errors import InspectError
 from vlm_inspect.report.wording import plain_line
 
 if TYPE_CHECKING:
-    from evaluation.bench.cluster.engine import Workers
+    from evaluation.engine.cluster.engine import Workers
 
 _SHOWN = 5
 """Problems that are told before a run."""
@@ -182,7 +183,7 @@ def _earlier_rule_test(out: Path) -> dict[str, Any] | None:
 
 
 def _listen(bench: Bench, journal: Journal, cache: ReplyCache, options: Mapping[str, Any]) -> dict[str, Any]:
-    from evaluation.listening.of_run import listen
+    from evaluation.prompt_tests.run_tests import listen
 
     with progress(quiet=options["quiet"]) as say:
         return listen(
@@ -199,8 +200,8 @@ def _listen(bench: Bench, journal: Journal, cache: ReplyCache, options: Mapping[
 @contextmanager
 def _engine(bench: Bench, options: Mapping[str, Any], items: int) -> "Iterator[Workers | None]":
     """Give the workers that examine so many items; None where this process does."""
-    from evaluation.bench.cluster.engine import open_workers
-    from evaluation.bench.cluster.recipe import Recipe
+    from evaluation.engine.cluster.engine import open_workers
+    from evaluation.engine.cluster.recipe import Recipe
 
     if bench.limits.engine == "local" or not items:
         yield None

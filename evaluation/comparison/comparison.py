@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.bench.finished_run import FinishedRun
-from evaluation.bench.record import ItemRecord
 from evaluation.errors import RunError
 from evaluation.metrics import bootstrap
 from evaluation.metrics.bootstrap import Difference, Outcomes
+from evaluation.runs.finished_run import FinishedRun
+from evaluation.runs.record import ItemRecord
 from evaluation.scoring.outcomes import IMAGE_METRICS, Numbers, outcomes_of
 from evaluation.scoring.pixel_draws import read_draws
 

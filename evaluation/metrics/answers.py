@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from evaluation.datasets.question import ANOMALY_SUBTASK, Question
+from vlm_inspect.datasets.question import ANOMALY_SUBTASK, Question
 
 
 @dataclass(frozen=True)

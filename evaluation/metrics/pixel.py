@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evaluation.metrics.image import Floats, last_of_ties
+from vlm_inspect.datasets.masks import TrueRegion
 
 FPR_LIMIT = 0.3
 """Largest false-positive rate that counts for AUPRO (Bergmann et al., IJCV 129, 2021, section 4.3)."""
@@ -26,16 +27,6 @@ _SORTERS = 4
 _Scores = NDArray[np.floating[Any]]
 _Anomalous = tuple[_Scores, NDArray[np.bool_], Floats]
 """Scores; whether each is a pixel, or stands for one that was counted already; what each adds to its region's share."""
-
-
-@dataclass(frozen=True)
-class Region:
-    """One anomalous region of an image, and from how many pixels on it counts as fully found."""
-
-    mask: NDArray[np.bool_]
-    """(H, W)."""
-    saturation: int
-    """In pixels, from 1 to the region's area."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +68,7 @@ class PixelMetrics:
         self._low, self._high = np.inf, -np.inf
         self._known: _Steps | None = None  # until the next image
 
-    def add(self, scores: ArrayLike, mask: ArrayLike, regions: Sequence[Region] | None = None) -> None:
+    def add(self, scores: ArrayLike, mask: ArrayLike, regions: Sequence[TrueRegion] | None = None) -> None:
         """Take in one image.
 
         Args:
@@ -202,7 +193,7 @@ class PixelMetrics:
         found = [block[np.minimum((shares * block.size).astype(np.int64), block.size - 1)] for block in self._blocks]
         return np.asarray(np.mean(found, axis=0), np.float64) if found else np.zeros(0)
 
-    def _weigh(self, values: _Scores, anomalous: NDArray[np.bool_], regions: Sequence[Region] | None) -> None:
+    def _weigh(self, values: _Scores, anomalous: NDArray[np.bool_], regions: Sequence[TrueRegion] | None) -> None:
         """Keep each anomalous pixel's score with what it adds to its region's overlap."""
         if regions is None:
             shares = 1.0 / region_areas(anomalous)

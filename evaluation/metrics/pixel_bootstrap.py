@@ -19,7 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from evaluation.metrics.bootstrap import DRAWS, draw_counts
 from evaluation.metrics.image import Floats
-from evaluation.metrics.pixel import FPR_LIMIT, LOCO_FPR_LIMIT, PixelMetrics, Region, region_areas
+from evaluation.metrics.pixel import FPR_LIMIT, LOCO_FPR_LIMIT, PixelMetrics, region_areas
+from vlm_inspect.datasets.masks import TrueRegion
 
 LEVELS = 1600
 """Score levels, half of them by anomalous pixels and half by normal ones."""
@@ -43,7 +44,7 @@ class PixelTally:
         self._rows: list[NDArray[np.float32]] = []
         self._totals: list[tuple[int, int, int]] = []
 
-    def add(self, image: str, scores: ArrayLike, mask: ArrayLike, regions: Sequence[Region] | None = None) -> None:
+    def add(self, image: str, scores: ArrayLike, mask: ArrayLike, regions: Sequence[TrueRegion] | None = None) -> None:
         """Take in one image; see `PixelMetrics.add` for scores, mask and regions.
 
         Args:
@@ -176,7 +177,7 @@ def _reaching(scores: NDArray[np.floating], weights: Floats | None, levels: Floa
 
 
 def _overlap(
-    values: NDArray[np.floating], anomalous: NDArray[np.bool_], regions: Sequence[Region] | None
+    values: NDArray[np.floating], anomalous: NDArray[np.bool_], regions: Sequence[TrueRegion] | None
 ) -> tuple[NDArray[np.floating], Floats, int]:
     """Return the scores that count for regions, what each adds to its region's share, and the number of regions."""
     if not anomalous.any() or (regions is not None and not regions):

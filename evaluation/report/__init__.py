@@ -9,7 +9,7 @@ charts.py   points to inline SVG
 templates/  the page itself and its style sheet
 """
 
-from evaluation.report.listening import warnings_of
 from evaluation.report.page import REPORT, compile_page, render_report, write_report
+from evaluation.report.prompt_tests import warnings_of
 
 __all__ = ["REPORT", "compile_page", "render_report", "warnings_of", "write_report"]

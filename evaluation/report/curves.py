@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.bench.record import ItemRecord
 from evaluation.metrics.image import last_of_ties
+from evaluation.runs.record import ItemRecord
 from evaluation.scoring.outcomes import counted_scores
 
 Point = tuple[float, float]

@@ -6,10 +6,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from evaluation.bench.record import ItemRecord
 from evaluation.metrics.calibration_error import ReliabilityBin, reliability_curve
 from evaluation.report.charts import Plot, round_ticks
 from evaluation.report.curves import BINS, curves_of, histogram, outline
+from evaluation.runs.record import ItemRecord
 from evaluation.scoring.outcomes import probabilities
 
 _COLOURS = 4

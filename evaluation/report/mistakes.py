@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.bench.finished_run import FinishedRun
-from evaluation.bench.record import ItemRecord
+from evaluation.runs.finished_run import FinishedRun
+from evaluation.runs.record import ItemRecord
 
 FIRST = 6
 """Of each kind shown at once; the others fold."""

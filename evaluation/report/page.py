@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from evaluation.bench.finished_run import FinishedRun, read_run
-from evaluation.bench.record import ItemRecord
 from evaluation.errors import RunError
 from evaluation.report.charts import interval_bar
 from evaluation.report.figures import class_figures, ladder_figure, latency_figure, reliability_figure
-from evaluation.report.listening import listenings, warnings_of
 from evaluation.report.mistakes import FIRST, defect_table, find_cases, rule_table
-from vlm_inspect.report.files import write_atomically
+from evaluation.report.prompt_tests import listenings, warnings_of
+from evaluation.runs.finished_run import FinishedRun, read_run
+from evaluation.runs.record import ItemRecord
+from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.report.wording import plain
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.errors import RunError
-from evaluation.report.listening import moves_figure
 from evaluation.report.page import RULE_TEST, fill_page, write_report
-from evaluation.scoring.results import RESULTS
-from vlm_inspect.report.files import write_atomically
+from evaluation.report.prompt_tests import moves_figure
+from evaluation.runs.results import RESULTS
+from vlm_inspect.file_writing import write_atomically
 
 PAGE = "rule_test.html"
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from converters.projection import ScanOrigin
 from converters.view import View
-from evaluation.datasets.item import Item
-from evaluation.datasets.masks import PointMask
-from evaluation.errors import DatasetError
 from evaluation.scoring.clip_scores import frame_scores
 from evaluation.scoring.item_map import StoredMap, join_maps
 from evaluation.scoring.scan_map import Scores, grid_map, point_scores, scan_origin, scores_at
 from evaluation.scoring.type_map import StoredTypes, find_types
+from vlm_inspect.datasets.item import Item
+from vlm_inspect.datasets.masks import PointMask
+from vlm_inspect.errors import DatasetError
 from vlm_inspect.evidence import AnomalyMap
 
 

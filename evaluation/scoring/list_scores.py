@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.bench.plan import Task
-from evaluation.bench.record import ItemRecord
-from evaluation.datasets.masks import Mask
-from evaluation.errors import DatasetError
 from evaluation.metrics.pixel import PixelMetrics
 from evaluation.metrics.pixel_bootstrap import choose_levels
+from evaluation.runs.plan import Task
+from evaluation.runs.record import ItemRecord
 from evaluation.scoring.item_map import read_map
 from evaluation.scoring.resampling import NO_SCORES, PlaceScores, Scored, resample
+from vlm_inspect.datasets.masks import Mask
+from vlm_inspect.errors import DatasetError
 
 _FRAMES_OFF = 2
 """By how many frames a clip and its masks may differ: decoders disagree about the last ones."""

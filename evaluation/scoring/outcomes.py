@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.bench.record import ItemRecord
 from evaluation.metrics import bootstrap, fill_failures, image_auroc
 from evaluation.metrics.bootstrap import Outcomes, WeightedMetric
+from evaluation.runs.record import ItemRecord
 
 LOW, HIGH = -1.0, 2.0
 """Scores of failed items, anomalous and normal: on the far sides of any probability and of any threshold."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from evaluation.errors import RunError
 from evaluation.metrics.bootstrap import LEVEL
-from vlm_inspect.report.files import write_atomically
+from vlm_inspect.file_writing import write_atomically
 
 DRAWS = "pixel_draws.npz"
 Draws = Mapping[str, Mapping[str, NDArray[np.floating]]]

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.bench.plan import Task
-from evaluation.bench.record import ItemRecord
-from evaluation.datasets.masks import RegionMask, read_at_size
 from evaluation.metrics.pixel import LOCO_FPR_LIMIT, PixelMetrics
 from evaluation.metrics.pixel_bootstrap import choose_levels
+from evaluation.runs.plan import Task
+from evaluation.runs.record import ItemRecord
 from evaluation.scoring.item_map import read_map
 from evaluation.scoring.resampling import NO_SCORES, PlaceScores, Scored, resample
+from vlm_inspect.datasets.masks import RegionMask, read_at_size
 
 
 def score_pixels(

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.bench.plan import Task
-from evaluation.bench.record import ItemRecord
-from evaluation.datasets.masks import read_at_size
 from evaluation.metrics import DefectTypeMetrics
+from evaluation.runs.plan import Task
+from evaluation.runs.record import ItemRecord
 from evaluation.scoring.type_map import StoredTypes, read_types
 from evaluation.scoring.type_scores import columns_of, plain_name
+from vlm_inspect.datasets.masks import read_at_size
 
 _MOST_SCORES = 1 << 26
 """About so many scores, of pixels times types, are held of one class; of more, every k-th pixel counts."""

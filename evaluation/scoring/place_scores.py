@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from evaluation.bench.plan import Task
-from evaluation.bench.record import ItemRecord
-from evaluation.datasets.masks import ClipMask, PointMask
+from evaluation.runs.plan import Task
+from evaluation.runs.record import ItemRecord
 from evaluation.scoring.list_scores import list_name, score_frames, score_points
 from evaluation.scoring.pixel_scores import map_name, score_pixels
 from evaluation.scoring.pixel_types import score_pixel_types, types_name
 from evaluation.scoring.resampling import PlaceScores
+from vlm_inspect.datasets.masks import ClipMask, PointMask
 
 
 def score_places(

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.bench.plan import Task
 from evaluation.metrics.image import Floats
-from evaluation.metrics.pixel import Region
 from evaluation.metrics.pixel_bootstrap import PixelTally
+from evaluation.runs.plan import Task
+from vlm_inspect.datasets.masks import TrueRegion
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Scored:
     values: NDArray[np.float32]
     """(H, W); a list of points or frames is one row."""
     mask: NDArray[np.bool_]
-    regions: Sequence[Region] | None
+    regions: Sequence[TrueRegion] | None
     """None: the connected components of the mask."""
 
 

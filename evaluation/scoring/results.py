@@ -15,9 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.bench.plan import Plan
-from evaluation.bench.record import ItemRecord
-from evaluation.bench.settings import Limits, Settings
 from evaluation.metrics import (
     Answer,
     bootstrap,
@@ -29,15 +26,16 @@ from evaluation.metrics import (
     score_answers,
 )
 from evaluation.metrics.calibration_error import brier_score, expected_calibration_error
+from evaluation.runs.plan import Plan
+from evaluation.runs.record import ItemRecord
+from evaluation.runs.results import ITEMS, RESULTS, UNCALIBRATED
+from evaluation.runs.settings import Limits, Settings
 from evaluation.scoring.outcomes import counted_scores, heatmap_auroc, image_intervals, probabilities
 from evaluation.scoring.pixel_draws import Draws, pixel_intervals
 from evaluation.scoring.type_scores import score_types
-from vlm_inspect.calibration import Thresholds
-from vlm_inspect.report.files import write_atomically
+from vlm_inspect.decision.thresholds import Thresholds
+from vlm_inspect.file_writing import write_atomically
 
-UNCALIBRATED = 0.5
-"""Threshold of accuracy, misses and overkills without a calibration file."""
-RESULTS, ITEMS = "results.json", "items.jsonl"
 PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro", "spro_at_0.05", "aupro_200_thresholds")
 IMAGE_METRICS = (
     *("image_auroc", "image_ap", "image_f1_max", "accuracy", "balanced_accuracy", "miss_rate", "overkill_rate"),

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.bench.record import ItemRecord
 from evaluation.metrics import DefectTypeMetrics
+from evaluation.runs.record import ItemRecord
 
 _NORMAL = "normal"
 

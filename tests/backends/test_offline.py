@@ -12,16 +12,17 @@ import yaml
 
 from converters.view import BoxXyxyn, Place, View
 from vlm_inspect.backends.backend import Request
-from vlm_inspect.backends.offline import EvidenceBackend
-from vlm_inspect.backends.wording import load_wording, read_wording
-from vlm_inspect.calibration import Thresholds, Tolerance
+from vlm_inspect.decision.fusion import Record, fuse
+from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import PromptError
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region
-from vlm_inspect.fusion import Record, fuse
 from vlm_inspect.inspection import Inspection, Provenance, Usage
+from vlm_inspect.offline.report import EvidenceBackend
+from vlm_inspect.offline.wording import load_wording, read_wording
 from vlm_inspect.parsing import parse_verdict
 from vlm_inspect.prompting import load_template, prompt_folder
 from vlm_inspect.rules import Check, Rule, RuleBook
+from vlm_inspect.tolerance import Tolerance
 
 BOOK = RuleBook(
     class_name="screw",

@@ -16,11 +16,12 @@ from benchmarks.real_results.clips import lay_out
 from benchmarks.real_results.data_set import DataSet, Published, read_data_sets
 from benchmarks.real_results.runs import command_of, find_runs
 from benchmarks.real_results.section import BEGIN, END, put_into, section_of
-from evaluation.bench.plan import Task, check_leaks, make_plan
-from evaluation.datasets.registry import read_dataset
-from evaluation.errors import DatasetError, RunError
+from evaluation.errors import RunError
+from evaluation.runs.plan import Task, check_leaks, make_plan
 from evaluation.scoring.pixel_draws import write_draws
 from tests.evaluation.finished_runs import failed, write_run
+from vlm_inspect.datasets.registry import read_dataset
+from vlm_inspect.errors import DatasetError
 
 _THEIRS = Published(of="widgets", method="Other", references="1", image_auroc="0.123", source="X")
 _PARTS = DataSet(

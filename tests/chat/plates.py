@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from converters.view import View
-from vlm_inspect.calibration import tolerance_from_normals
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.inspector import Inspector
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.rules import load_rules, resolve_references
 from vlm_inspect.store import CaseStore
+from vlm_inspect.tolerance import tolerance_from_normals
 
 RULES = """\
 class_name: plate

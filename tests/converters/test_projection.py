@@ -1,5 +1,6 @@
 """The z-buffer, the closing of surfaces, the canonical pose and the way back from a pixel to a point."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -348,3 +349,11 @@ def test_normals_of_a_slope() -> None:
     assert red == pytest.approx(127.5 * 1.6, abs=4)
     assert green == pytest.approx(127.5, abs=4)
     assert blue == pytest.approx(127.5 * 1.8, abs=4)
+
+
+def test_few_points_far_apart_are_drawn_without_delay() -> None:
+    sparse = PointCloud(Path("sparse.ply"), np.random.default_rng(0).uniform(-1, 1, (26, 3)) * [5.0, 4.0, 1.5])
+    began = time.process_time()
+    views = render_point_cloud(sparse, ViewBudget())
+    assert time.process_time() - began < 10.0  # the cost of a disc as large as the picture was minutes
+    assert views

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from evaluation.bench.plan import Task, make_plan
-from evaluation.bench.record import Failure, ItemRecord, Spent
-from evaluation.bench.settings import Limits, Settings
-from evaluation.datasets.item import Dataset
+from evaluation.runs.plan import Task, make_plan
+from evaluation.runs.record import Failure, ItemRecord, Spent
+from evaluation.runs.settings import Limits, Settings
 from evaluation.scoring.results import build_results, write_results
-from vlm_inspect.calibration import Thresholds
+from vlm_inspect.datasets.item import Dataset
+from vlm_inspect.decision.thresholds import Thresholds
 
 Said = Callable[[Task], Mapping[str, Any]]
 """What becomes of a task: fields of its record; `preview_rgb` paints a preview, `chosen` answers a question."""

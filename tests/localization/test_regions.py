@@ -5,9 +5,9 @@ import pytest
 from numpy.typing import NDArray
 
 from converters.view import BoxXyxyn, Place, View
-from vlm_inspect.calibration import tolerance_from_normals
 from vlm_inspect.evidence import AnomalyMap, TypeMap
 from vlm_inspect.localization.regions import find_regions
+from vlm_inspect.tolerance import tolerance_from_normals
 
 TOLERANCE = tolerance_from_normals([1.0, 1.05, 0.95, 1.02])
 

@@ -76,6 +76,20 @@ def test_flat_straight_and_tiny_clouds_have_sides() -> None:
     assert scan.box_sides(cloud(line)) == pytest.approx([9, 0, 0], abs=1e-9)
 
 
+@pytest.mark.parametrize("rows_columns", [(48, 64), (20, 400), (300, 30)])
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_the_sides_of_a_grid_are_those_of_its_hull_however_it_is_sampled(
+    rows_columns: tuple[int, int], noise: float
+) -> None:
+    y, x = np.meshgrid(
+        *(np.linspace(-half, half, n) for half, n in zip((5, 10), rows_columns, strict=True)), indexing="ij"
+    )
+    z = np.random.default_rng(0).normal(0.0, noise, x.shape) if noise else np.zeros(x.shape)
+    sides = scan.box_sides(cloud(np.stack([x, y, z], axis=-1).reshape(-1, 3)))
+    assert sides == pytest.approx([20.0, 10.0, 0.0], abs=0.02 + 6 * noise)
+    assert sides[:2] == pytest.approx([20.0, 10.0], abs=0.02)
+
+
 def test_a_far_origin_costs_no_digits_that_matter() -> None:
     far = cloud(moved(screw(1, n=4000), rigid(0)) + 1e8)
     assert scan.length(far) == pytest.approx(20.0, abs=0.1)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from converters.view import BoxXyxyn, Place, View
-from vlm_inspect.calibration import Tolerance
 from vlm_inspect.evidence import AnomalyMap, Evidence, Region
 from vlm_inspect.inspection import (
     DefectOutcome,
@@ -17,6 +16,7 @@ from vlm_inspect.inspection import (
     Usage,
     ViewRecord,
 )
+from vlm_inspect.tolerance import Tolerance
 
 
 @dataclass(frozen=True)

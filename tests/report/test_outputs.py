@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from vlm_inspect.backends.backend import Request
+from vlm_inspect.decision.fusion import Record
 from vlm_inspect.errors import OutputError, ParseError
-from vlm_inspect.fusion import Record
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.inspector import Examination
 from vlm_inspect.report import Outputs

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from vlm_inspect.calibration import Tolerance
 from vlm_inspect.evidence import AnomalyMap, Evidence
 from vlm_inspect.report.heat import blend, colour_levels, heat_of_view
 from vlm_inspect.report.marks import marks_of_view, rank_views
 from vlm_inspect.report.overlay import WIDTH, render_overlay
 from vlm_inspect.report.pictures import data_url, encode_png
+from vlm_inspect.tolerance import Tolerance
 
 LEVELS = hnp.arrays(np.float32, (4, 5), elements=st.floats(0, 1e6, width=32))
 

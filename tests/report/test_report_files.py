@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vlm_inspect.errors import OutputError
-from vlm_inspect.report.files import check_writable, write_atomically
+from vlm_inspect.file_writing import check_writable, write_atomically
 
 
 def test_writes_replaces_and_leaves_no_other_file(tmp_path: Path) -> None:

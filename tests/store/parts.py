@@ -14,17 +14,18 @@ from converters.sample import PointCloud
 from converters.series_plot import PlotOrigin, PlotPanel
 from converters.view import Pane, Place, View, ViewBudget
 from vlm_inspect.backends.backend import Reply, TokenProbability
-from vlm_inspect.calibration import Thresholds, Tolerance
+from vlm_inspect.decision.fusion import Record, fuse
+from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, ReferenceMatch, Region, TypeMap
-from vlm_inspect.fusion import Record, fuse
 from vlm_inspect.inspection import Provenance, Usage
 from vlm_inspect.inspector import Examination
-from vlm_inspect.look_again import Pass
+from vlm_inspect.looks.second_look import Pass
 from vlm_inspect.parsing import parse_verdict
 from vlm_inspect.prompting import PromptLimits, build_request, load_template
 from vlm_inspect.prompting.second_request import Enlargement, build_second_request
 from vlm_inspect.rules import RuleBook, parse_rules
+from vlm_inspect.tolerance import Tolerance
 from vlm_inspect.verdict import Verdict
 
 RULES = """# What a plate must be.

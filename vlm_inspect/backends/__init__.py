@@ -75,7 +75,7 @@ def load_backend(
 
 
 def _load_evidence(name: str, connection: Connection, placement: Placement) -> "Backend":
-    from vlm_inspect.backends.offline import EvidenceBackend
+    from vlm_inspect.offline.report import EvidenceBackend
 
     if name or connection.base_url:
         raise BackendError("the model evidence works offline; it takes neither a name nor a base URL")

@@ -15,7 +15,7 @@ from converters.view import BoxXyxyn
 from vlm_inspect.chat.places import box_to_ignore
 from vlm_inspect.chat.rule_edits import Entry, add_entry, replace_entry
 from vlm_inspect.errors import RuleError
-from vlm_inspect.report.files import write_atomically
+from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.rules import Rule, RuleBook, load_rules, parse_rules, resolve_references
 from vlm_inspect.store.case import Case
 from vlm_inspect.tools.arguments import Arguments, BoxPermille

@@ -19,7 +19,7 @@ from vlm_inspect.chat.corrections import Corrector, Proposal, ProposeChange
 from vlm_inspect.chat.evidence_talk import EvidenceSpeaker
 from vlm_inspect.chat.flips import Flips, find_flips
 from vlm_inspect.chat.speakers import ModelSpeaker, Speaker
-from vlm_inspect.fusion import EVIDENCE_MODEL
+from vlm_inspect.decision.fusion import EVIDENCE_MODEL
 from vlm_inspect.store.case import Case
 from vlm_inspect.store.case_store import CaseStore
 from vlm_inspect.tools.material import Material

@@ -9,10 +9,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from vlm_inspect.backends.wording import load_wording
 from vlm_inspect.chat.answer import Answer, Listener, probability_words
 from vlm_inspect.chat.places import NumberedPlace, number_places
 from vlm_inspect.errors import PromptError
+from vlm_inspect.offline.wording import load_wording
 from vlm_inspect.store.case import Case, Turn
 from vlm_inspect.tools.material import permille
 from vlm_inspect.tools.toolbox import Toolbox

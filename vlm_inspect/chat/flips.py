@@ -17,10 +17,10 @@ from vlm_inspect.backends import load_backend
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.chat.answer import probability_words
 from vlm_inspect.chat.corrections import Proposal
-from vlm_inspect.defects import lies_in
+from vlm_inspect.decision.defects import lies_in
+from vlm_inspect.decision.fusion import EVIDENCE_MODEL, Record, fuse
 from vlm_inspect.errors import InspectError, ParseError, StoreError
 from vlm_inspect.evidence import Evidence, Measurement
-from vlm_inspect.fusion import EVIDENCE_MODEL, Record, fuse
 from vlm_inspect.ignored import ignored_boxes, without_ignored
 from vlm_inspect.inspection import Inspection, Outcome
 from vlm_inspect.parsing import parse_verdict

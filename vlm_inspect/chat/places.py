@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from converters.view import BoxXyxyn, View
-from vlm_inspect.defects import is_hot
+from vlm_inspect.decision.defects import is_hot
 from vlm_inspect.evidence import Region
 from vlm_inspect.inspection import DefectOutcome
 from vlm_inspect.store.case import Case

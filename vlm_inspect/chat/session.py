@@ -10,7 +10,7 @@ from vlm_inspect.chat.dialogue import Dialogue
 from vlm_inspect.chat.flips import Flips
 from vlm_inspect.chat.screen import Screen
 from vlm_inspect.errors import InspectError, OutputError
-from vlm_inspect.report.files import write_atomically
+from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.report.pictures import encode_png
 from vlm_inspect.report.wording import plain_line
 from vlm_inspect.tools.result import ToolResult

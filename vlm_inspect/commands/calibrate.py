@@ -9,7 +9,7 @@ from vlm_inspect.commands.inspecting import inspector_options, make_inspector
 from vlm_inspect.commands.options import PATH, common, progress
 
 if TYPE_CHECKING:
-    from vlm_inspect.calibration_run import CalibrationRun
+    from vlm_inspect.calibration.run import CalibrationRun
 
 _SHOWN = 5
 
@@ -42,8 +42,8 @@ def calibrate(normals: Path, out: Path, **options: Any) -> int:
       vlm-inspect calibrate normal/ --rules rules/screw.yaml --out screw.calibration.json
       vlm-inspect ask part.ply --rules rules/screw.yaml --calibration screw.calibration.json
     """
-    from vlm_inspect.calibration import save_calibration
-    from vlm_inspect.calibration_run import calibrate as run_calibration
+    from vlm_inspect.calibration.file import save_calibration
+    from vlm_inspect.calibration.run import calibrate as run_calibration
 
     if options["calibration_path"]:
         raise click.UsageError("calibrate makes a calibration and takes none; leave --calibration away")
@@ -77,7 +77,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _report(run: "CalibrationRun", out: Path) -> None:
-    from vlm_inspect.conformal import parts_for_width
+    from vlm_inspect.calibration.conformal import parts_for_width
 
     made, bound = run.calibration, run.bound
     low, high = bound.realised_ci95

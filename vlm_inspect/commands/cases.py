@@ -158,7 +158,7 @@ def export_cases(
     if out == "-":
         click.echo(text.encode(), nl=False)
         return 0
-    from vlm_inspect.report.files import write_atomically
+    from vlm_inspect.file_writing import write_atomically
 
     write_atomically(Path(out), text.encode())
     if not quiet:

@@ -204,7 +204,7 @@ def _placement(options: dict[str, Any]) -> "Placement | None":
 
 
 def _thresholds(path: Path, inspector: "Inspector") -> Any:
-    from vlm_inspect.calibration import load_calibration
+    from vlm_inspect.calibration.file import load_calibration
 
     localizer = inspector.eyes.name if inspector.eyes else "none"
     return load_calibration(path, rules_sha256=inspector.rules.sha256, localizer=localizer).thresholds

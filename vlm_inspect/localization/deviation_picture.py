@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.view import View
-from vlm_inspect.calibration import Tolerance
+from vlm_inspect.tolerance import Tolerance
 
 _LIMITS_SHOWN = 3.0
 """The scale reaches at least so many times the tolerance, so that a normal part stays blue and green."""

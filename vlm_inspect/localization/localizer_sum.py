@@ -12,10 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from converters.view import View
-from vlm_inspect.calibration import OVERKILL, Tolerance, tolerance_from_normals
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.localizer import Localizer
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
+from vlm_inspect.tolerance import OVERKILL, Tolerance, tolerance_from_normals
 
 NORMAL_SPREAD = 0.12
 """Standard deviation of the log score of a sum among normal samples of one class, before any is seen."""

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.view import View
-from vlm_inspect.calibration import OVERKILL, Tolerance, tolerance_from_normals
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.backbones import DEFAULT_BACKBONE, Backbone, load_backbone
 from vlm_inspect.localization.bank import PatchBank, Patches, build_bank
@@ -22,6 +21,7 @@ from vlm_inspect.localization.framing import Framed, Framing, Picture, plan_fram
 from vlm_inspect.localization.rarity import rarity_map
 from vlm_inspect.localization.score_map import MATCH_GRID, draw_matches, draw_values, smooth
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
+from vlm_inspect.tolerance import OVERKILL, Tolerance, tolerance_from_normals
 
 NORMAL_SPREAD = 0.09
 """Standard deviation of the log score among normal samples of one class: measured, see docs/results.md."""

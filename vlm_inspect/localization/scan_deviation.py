@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from converters.projection import ScanOrigin
 from converters.view import BoxXyxyn, View
-from vlm_inspect.calibration import Tolerance, tolerance_from_normals
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.deviation_picture import deviation_picture
 from vlm_inspect.measurement.alignment import PosedCloud
 from vlm_inspect.measurement.icp import apply, inverse
 from vlm_inspect.measurement.scan import deviations
 from vlm_inspect.measurement.surface import Points, Surface, nearest, surface, thinned
+from vlm_inspect.tolerance import Tolerance, tolerance_from_normals
 
 _MOST_POINTS = 60_000
 _TOP_SHARE = 0.001

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from converters.sample import Series
 from converters.series_plot import PlotOrigin
 from converters.view import View
-from vlm_inspect.calibration import Tolerance, tolerance_from_normals
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.series_windows import Grid, grid_of, windows
+from vlm_inspect.tolerance import Tolerance, tolerance_from_normals
 
 _TOP = 4
 """The score is the mean of the four highest windows: what lasts one window shows in four that overlap."""

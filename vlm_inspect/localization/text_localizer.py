@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from converters.view import View
 from vlm_inspect.array_cache import ArrayCache, Arrays, content_of, key_of
-from vlm_inspect.calibration import OVERKILL, Tolerance, tolerance_from_normals
 from vlm_inspect.evidence import AnomalyMap, TypeMap
 from vlm_inspect.localization.dual_encoder.encoder import Rgb
 from vlm_inspect.localization.picture_judge import PictureJudge, PictureScores
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
+from vlm_inspect.tolerance import OVERKILL, Tolerance, tolerance_from_normals
 
 PRIOR_DOF = 1.0
 """How many samples a judge's `normal_spread` counts for: little, since classes differ widely in it."""

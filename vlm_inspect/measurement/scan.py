@@ -13,11 +13,15 @@ from numpy.typing import NDArray
 from converters.sample import PointCloud
 from vlm_inspect.errors import MeasurementError
 from vlm_inspect.measurement.alignment import PosedCloud
-from vlm_inspect.measurement.surface import Points, Surface, nearest, surface, thinned
+from vlm_inspect.measurement.surface import Points, Surface, nearest, planes, surface, thinned
 
 _MOST_POINTS = 60_000
 _END_NEIGHBOURS = 9
 """Points whose median stands for one outermost point: noise and a stray point then move an end little."""
+_FACE_NEIGHBOURS = 120
+_FACING = 0.5
+"""Cosine between axis and surface normal: below it an end of the box is a rim, not a face. Planes of 120 neighbours
+hold where noise is as large as the spacing, and where a scan is twenty times finer one way than the other."""
 _LONELY = 6.0
 """A point this many times farther from its fifth neighbour than is usual belongs to no surface."""
 
@@ -95,8 +99,8 @@ def hole_count(cloud: PointCloud) -> float:
 def box_sides(cloud: PointCloud) -> NDArray[np.float64]:
     """Return the sides (3,) of the smallest box around the part, longest first, in the scan's unit.
 
-    Of a mesh the vertices count as they are. Of points, stray ones are left out, and each end of the box is where the
-    median of an outermost point and its neighbours lies, since the outermost of many noisy points is far out.
+    Of a mesh the vertices count as they are. Of points, stray ones are left out, and a face at an end of the box is
+    where the median of an outermost point and its neighbours lies, since the outermost of many noisy points is far out.
     """
     if cloud.mesh is not None:
         vertices = cloud.mesh.vertices[np.unique(cloud.mesh.faces)]
@@ -166,16 +170,24 @@ def _frame_on(normal: NDArray[np.float64], corners: Points) -> NDArray[np.float6
 
 
 def _extent(posed: Points, axis: int) -> float:
-    """Return the extent along one axis of posed points, each end the median of neighbours."""
+    """Return the extent along one axis of posed points, each end the median of neighbours.
+
+    Where the surface runs along the axis and breaks off (the rim of a plate seen from one side), all neighbours of an
+    outermost point lie further in, by a row of the scan: there the fifth outermost point is the end.
+    """
     from scipy.spatial import cKDTree
 
     order = np.argsort(posed[:, axis], kind="stable")
     tree = cKDTree(posed)
     ends = []
-    for outermost in (order[:200], order[-200:]):
-        _, near = nearest(tree, posed[outermost], _END_NEIGHBOURS)
-        ends.append(np.median(posed[near, axis], axis=1))
-    return float(ends[1].max() - ends[0].min())
+    for sign, outermost in ((-1.0, order[:200]), (1.0, order[::-1][:200])):
+        _, near = nearest(tree, posed[outermost], min(_FACE_NEIGHBOURS, len(posed) // 20))
+        along = sign * posed[near, axis]
+        end = float(np.median(along[:, :_END_NEIGHBOURS], axis=1).max())
+        _, normals = planes(posed[near])
+        is_rim = np.median(np.abs(normals[:, axis])) < _FACING
+        ends.append(max(end, sign * float(posed[outermost[4], axis])) if is_rim else end)
+    return sum(ends)
 
 
 def _together(points: Points) -> Points:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlm_inspect.errors import OutputError
-from vlm_inspect.report.files import check_writable, write_atomically
+from vlm_inspect.file_writing import check_writable, write_atomically
 
 if TYPE_CHECKING:
     from vlm_inspect.inspector import Examination

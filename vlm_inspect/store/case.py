@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from converters.view import View
 from vlm_inspect.backends.backend import Reply, Request
-from vlm_inspect.calibration import Thresholds
+from vlm_inspect.decision.fusion import Record
+from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ParseError, StoreError
 from vlm_inspect.evidence import Evidence
-from vlm_inspect.fusion import Record
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.prompting.assembly import PromptLimits
 from vlm_inspect.prompting.second_request import Enlargement
@@ -204,7 +204,7 @@ class Case:
     def examination(self) -> "Examination":
         """The case as `Inspector.examine` gave it: what reports draw."""
         from vlm_inspect.inspector import Examination
-        from vlm_inspect.look_again import Pass
+        from vlm_inspect.looks.second_look import Pass
 
         passes = [Pass(self._request_of(look), look.replies, look.opinion) for look in self.looks]
         return Examination(

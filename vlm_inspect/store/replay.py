@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import vlm_inspect
 from vlm_inspect.backends.backend import Request
+from vlm_inspect.decision.fusion import fuse
 from vlm_inspect.errors import ParseError, PromptError
-from vlm_inspect.fusion import fuse
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.parsing import parse_verdict
 from vlm_inspect.store.case import Case, Look

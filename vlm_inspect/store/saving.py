@@ -24,7 +24,7 @@ from vlm_inspect.store.tables import CaseFileRow, CaseRow
 
 if TYPE_CHECKING:
     from vlm_inspect.inspector import Examination
-    from vlm_inspect.look_again import Pass
+    from vlm_inspect.looks.second_look import Pass
 
 _TRIES = 20
 

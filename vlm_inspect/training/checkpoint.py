@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import vlm_inspect
 from vlm_inspect.errors import LocalizerError
-from vlm_inspect.report.files import write_atomically
+from vlm_inspect.file_writing import write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

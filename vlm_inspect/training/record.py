@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 import vlm_inspect
-from vlm_inspect.report.files import write_atomically
+from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.training.checkpoint import Header
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import yaml
 from evaluation.ablation.rungs import RUNGS, make_rungs, write_rung
 from evaluation.errors import RunError
 from tests.backends.openai_server import Body, OpenAIServer, Response, answer
-from tests.evaluation.bench.test_second_looks import sees_it_when_enlarged
 from tests.evaluation.coloured_parts import coloured_parts, number_of
+from tests.evaluation.engine.test_second_looks import sees_it_when_enlarged
 from vlm_inspect import cli
 from vlm_inspect.prompting import load_template
 from vlm_inspect.rules import load_rules

@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from evaluation.bench.plan import make_plan
-from evaluation.datasets.registry import read_dataset
 from evaluation.metrics import PixelMetrics
+from evaluation.runs.plan import make_plan
 from evaluation.scoring.item_map import join_maps, read_map
 from tests.backends.openai_server import OpenAIServer, answer
 from tests.evaluation.bench_runs import Bench, items_of, results_of
 from tests.evaluation.bench_runs import bench as bench  # noqa: PLC0414 (a fixture)
+from vlm_inspect.datasets.registry import read_dataset
 from vlm_inspect.inspector import Inspector
 from vlm_inspect.localization import load_localizer
 from vlm_inspect.training.checkpoint import Header, marks_of, save_weights
@@ -173,7 +173,7 @@ def test_weights_that_saw_the_pictures_are_refused(bench: Bench, plates: Path, t
 
 
 def test_the_threshold_is_that_of_the_calibration(bench: Bench, plates: Path, tmp_path: Path) -> None:
-    from vlm_inspect.calibration import Calibration, save_calibration
+    from vlm_inspect.calibration.file import Calibration, save_calibration
     from vlm_inspect.inspector import ANY_PART
 
     torch.set_num_threads(1)

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluation.bench.finished_run import read_run
-from evaluation.bench.plan import Task
 from evaluation.comparison.comparison import compare_runs
-from evaluation.datasets.item import Dataset
-from evaluation.datasets.registry import read_dataset
 from evaluation.errors import RunError
 from evaluation.metrics import image_auroc
 from evaluation.report import write_report
+from evaluation.runs.finished_run import read_run
+from evaluation.runs.plan import Task
 from evaluation.scoring.pixel_draws import write_draws
-from tests.evaluation.datasets.data_folders import mmad, mvtec
+from tests.datasets.data_folders import mmad, mvtec
 from tests.evaluation.finished_runs import failed, shade, write_run
 from vlm_inspect import cli
+from vlm_inspect.datasets.item import Dataset
+from vlm_inspect.datasets.registry import read_dataset
 
 
 def right(task: Task) -> dict[str, Any]:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.datasets.question import ANOMALY_SUBTASK, Question
-from evaluation.datasets.registry import read_dataset
 from evaluation.metrics import Answer, score_answers
+from vlm_inspect.datasets.question import ANOMALY_SUBTASK, Question
+from vlm_inspect.datasets.registry import read_dataset
 
 
 def question(

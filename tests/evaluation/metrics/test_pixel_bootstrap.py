@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from evaluation.metrics.bootstrap import draw_counts
-from evaluation.metrics.pixel import LOCO_FPR_LIMIT, PixelMetrics, Region
+from evaluation.metrics.pixel import LOCO_FPR_LIMIT, PixelMetrics
 from evaluation.metrics.pixel_bootstrap import PixelTally, choose_levels
 from tests.evaluation.metrics.plain_pixel_metrics import synthetic
+from vlm_inspect.datasets.masks import TrueRegion
 
 IMAGES, SIDE, DRAWS = 9, 40, 60
-Regions = Sequence[tuple[Region, ...] | None]
+Regions = Sequence[tuple[TrueRegion, ...] | None]
 
 
 def exact(maps: Sequence[NDArray[np.float32]], masks: Sequence[NDArray[np.bool_]], regions: Regions) -> PixelMetrics:
@@ -50,7 +51,7 @@ def drawn(
 def test_a_resample_is_its_images_as_often_as_they_were_drawn(saturated: bool) -> None:
     maps, masks = synthetic(IMAGES, SIDE, seed=3)
     regions: Regions = [
-        (Region(mask, max(1, int(mask.sum()) // 3)),) if saturated and mask.any() else None for mask in masks
+        (TrueRegion(mask, max(1, int(mask.sum()) // 3)),) if saturated and mask.any() else None for mask in masks
     ]
     found = drawn(maps, masks, regions)
     labels = np.array([mask.any() for mask in masks])

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.metrics import auc, average_precision_score, f1_score, roc_auc_score
 
-from evaluation.metrics import PixelMetrics, Region, pixel
+from evaluation.metrics import PixelMetrics, pixel
 from tests.evaluation.metrics.plain_pixel_metrics import plain_aupro, synthetic
+from vlm_inspect.datasets.masks import TrueRegion
 
 SCENES = st.lists(
     st.tuples(arrays(np.int8, (6, 7), elements=st.integers(-3, 3)), arrays(np.bool_, (6, 7))), min_size=1, max_size=4
@@ -30,7 +31,7 @@ def gathered(maps: list[NDArray[Any]], masks: list[NDArray[np.bool_]]) -> PixelM
     return found
 
 
-def brute_spro(maps: list[NDArray[Any]], regions: list[list[Region]], limit: float) -> float:
+def brute_spro(maps: list[NDArray[Any]], regions: list[list[TrueRegion]], limit: float) -> float:
     """sPRO by definition: a loop over thresholds and regions."""
     pairs = list(zip(maps, regions, strict=True))
     masks = [np.any([np.zeros_like(m, bool), *(r.mask for r in own)], axis=0) for m, own in pairs]
@@ -75,7 +76,7 @@ def test_equal_to_scikit_learn_with_many_ties(scene: list[tuple[NDArray[np.int8]
     assert found.auroc() == pytest.approx(roc_auc_score(truth, scores))
     assert found.ap() == pytest.approx(average_precision_score(truth, scores))
     assert found.f1_max() == pytest.approx(max(f1_score(truth, scores >= t) for t in np.unique(scores)))
-    regions = [[Region(labels == k, int((labels == k).sum())) for k in range(1, n + 1)]
+    regions = [[TrueRegion(labels == k, int((labels == k).sum())) for k in range(1, n + 1)]
                for labels, n in (ndimage.label(mask, np.ones((3, 3))) for mask in masks)]  # fmt: skip
     for limit in (0.3, 1.0):
         assert found.aupro(fpr_limit=limit) == pytest.approx(brute_spro(maps, regions, limit))
@@ -98,10 +99,10 @@ def test_order_rising_maps_and_duplication_change_nothing(scene: list[tuple[Any,
 def test_spro_of_overlapping_saturated_regions(seed: int) -> None:
     rng = np.random.default_rng(seed)
     maps = [np.round(rng.normal(size=(12, 10)), 1) for _ in range(3)]
-    regions: list[list[Region]] = []
+    regions: list[list[TrueRegion]] = []
     for _ in maps:
         own = [rng.random((12, 10)) < 0.2 for _ in range(2)]  # not connected, and overlapping: each is one region
-        regions.append([Region(mask, int(rng.integers(1, mask.sum() + 1))) for mask in own])
+        regions.append([TrueRegion(mask, int(rng.integers(1, mask.sum() + 1))) for mask in own])
     regions[2] = []
     found = PixelMetrics()
     for scores, own in zip(maps, regions, strict=True):
@@ -117,13 +118,13 @@ def test_spro_by_hand() -> None:
     mask[0, :4] = True
     scores = np.array([[9, 8, 1, 1, 0, 0, 0, 0, 0, 0]], float)
     half, full = PixelMetrics(), PixelMetrics()
-    half.add(scores, mask, [Region(mask, 2)])
+    half.add(scores, mask, [TrueRegion(mask, 2)])
     full.add(scores, mask)
     assert half.aupro() == pytest.approx(1.0)  # two of four pixels are enough
     assert full.aupro() == pytest.approx(1.0)
     worse = np.array([[9, 8, 0, 0, 1, 1, 0, 0, 0, 0]], float)
     half, full = PixelMetrics(), PixelMetrics()
-    half.add(worse, mask, [Region(mask, 2)])
+    half.add(worse, mask, [TrueRegion(mask, 2)])
     full.add(worse, mask)
     assert half.aupro() == pytest.approx(1.0)
     # Half the region until FPR = 1/3, so 0.5 up to the limit of 0.3.
@@ -198,7 +199,7 @@ def test_maps_are_not_changed_and_bad_ones_refused() -> None:
     mask = np.eye(4)
     for region in (np.zeros((4, 4), bool), np.ones((4, 4), bool), np.eye(5, dtype=bool)):
         with pytest.raises(ValueError, match="a region is empty"):
-            found.add(np.zeros((4, 4)), mask, [Region(region, 1)])
+            found.add(np.zeros((4, 4)), mask, [TrueRegion(region, 1)])
     assert found.images == 0
     assert found.summary().auroc is None
 

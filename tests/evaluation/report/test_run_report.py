@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from evaluation.bench.plan import Task
-from evaluation.datasets.registry import read_dataset
 from evaluation.errors import RunError
 from evaluation.report import write_report
 from evaluation.report.charts import Plot, round_ticks
 from evaluation.report.curves import curves_of, histogram
+from evaluation.runs.plan import Task
 from evaluation.scoring.outcomes import counted_scores
-from tests.evaluation.datasets.data_folders import mvtec
+from tests.datasets.data_folders import mvtec
 from tests.evaluation.finished_runs import failed, shade, write_run
 from tests.report.test_html import ATTACKS, Page
+from vlm_inspect.datasets.registry import read_dataset
 
 HOSTILE = "".join(ATTACKS)
 
@@ -122,7 +122,7 @@ def test_a_damaged_or_missing_run_is_refused(tmp_path: Path, run: Path) -> None:
 
 
 def test_curves_go_through_what_the_threshold_does(run: Path) -> None:
-    from evaluation.bench.finished_run import read_run
+    from evaluation.runs.finished_run import read_run
 
     found = read_run(run)
     for name in found.categories:

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.bench.plan import Task
-from evaluation.bench.record import Spent
-from evaluation.datasets.registry import read_dataset
-from evaluation.listening.moves import RuleTest, count_moves
-from evaluation.listening.probing import Answer
-from evaluation.listening.rule_changes import AS_IS, Change
+from evaluation.prompt_tests.moves import RuleTest, count_moves
+from evaluation.prompt_tests.probing import Answer
+from evaluation.prompt_tests.rule_changes import AS_IS, Change
 from evaluation.report import write_report
+from evaluation.runs.plan import Task
+from evaluation.runs.record import Spent
+from tests.datasets.data_folders import mvtec
 from tests.evaluation.chromium import console_of, find_chromium, measure
-from tests.evaluation.datasets.data_folders import mvtec
 from tests.evaluation.finished_runs import failed, shade, write_run
+from vlm_inspect.datasets.registry import read_dataset
 
 LONG = "x" * 400 + "/" + "Donaudampfschifffahrtsgesellschaft" * 12
 

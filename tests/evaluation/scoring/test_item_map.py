@@ -13,8 +13,8 @@ from converters.sample import ImageSample
 from converters.view import View, ViewBudget
 from evaluation.errors import RunError
 from evaluation.scoring.item_map import StoredMap, heatmap_score, join_maps, read_map
-from vlm_inspect.calibration import Tolerance
 from vlm_inspect.evidence import AnomalyMap
+from vlm_inspect.tolerance import Tolerance
 
 
 def views_of(height: int, width: int) -> list[View]:

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.bench.plan import Plan, make_plan
-from evaluation.bench.record import ItemRecord
-from evaluation.datasets.registry import read_dataset
 from evaluation.metrics import PixelMetrics
+from evaluation.runs.plan import Plan, make_plan
+from evaluation.runs.record import ItemRecord
 from evaluation.scoring.item_map import StoredMap
 from evaluation.scoring.pixel_scores import map_name, score_pixels
-from tests.evaluation.datasets.data_folders import SIZE_WH, mvtec, mvtec_loco
+from tests.datasets.data_folders import SIZE_WH, mvtec, mvtec_loco
+from vlm_inspect.datasets.registry import read_dataset
 
 SIZE_HW = SIZE_WH[::-1]
 

@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from converters.image import render_image
 from converters.sample import ImageSample
 from converters.view import ViewBudget
-from evaluation.bench.examiner import Result
-from evaluation.bench.item_files import ItemFiles
-from evaluation.bench.plan import Plan, make_plan
-from evaluation.bench.record import ItemRecord
-from evaluation.datasets.registry import read_dataset
+from evaluation.engine.examiner import Result
+from evaluation.engine.item_files import ItemFiles
 from evaluation.errors import RunError
+from evaluation.runs.plan import Plan, make_plan
+from evaluation.runs.record import ItemRecord
 from evaluation.scoring import pixel_types
 from evaluation.scoring.item_map import StoredMap
 from evaluation.scoring.item_places import find_places
 from evaluation.scoring.pixel_scores import map_name
 from evaluation.scoring.pixel_types import score_pixel_types, types_name
 from evaluation.scoring.type_map import StoredTypes, read_types
-from tests.evaluation.datasets.data_folders import SIZE_WH, mvtec
+from tests.datasets.data_folders import SIZE_WH, mvtec
 from tests.evaluation.scoring.test_pixel_scores import records_of
+from vlm_inspect.datasets.registry import read_dataset
 from vlm_inspect.evidence import AnomalyMap, TypeMap
 
 WIDTH, HEIGHT = SIZE_WH

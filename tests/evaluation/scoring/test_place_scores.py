@@ -13,17 +13,17 @@ from converters.point_cloud import read_point_cloud, render_point_cloud
 from converters.projection import ScanOrigin
 from converters.video import read_video, render_video
 from converters.view import View, ViewBudget
-from evaluation.bench.examiner import Result, failed
-from evaluation.bench.item_files import ItemFiles
-from evaluation.bench.plan import Plan, Task, make_plan
-from evaluation.bench.record import ItemRecord
-from evaluation.datasets.masks import ClipMask
-from evaluation.datasets.registry import read_dataset
-from evaluation.errors import DatasetError
+from evaluation.engine.examiner import Result, failed
+from evaluation.engine.item_files import ItemFiles
+from evaluation.runs.plan import Plan, Task, make_plan
+from evaluation.runs.record import ItemRecord
 from evaluation.scoring.clip_scores import frame_scores
 from evaluation.scoring.item_map import StoredMap
 from evaluation.scoring.item_places import find_places
 from evaluation.scoring.list_scores import list_name, score_frames
+from vlm_inspect.datasets.masks import ClipMask
+from vlm_inspect.datasets.registry import read_dataset
+from vlm_inspect.errors import DatasetError
 from vlm_inspect.evidence import AnomalyMap
 
 Floats = NDArray[np.float64]

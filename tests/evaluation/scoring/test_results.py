@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from evaluation.bench.plan import Plan, make_plan
-from evaluation.bench.record import Failure, ItemRecord, Spent
-from evaluation.bench.settings import Limits, Settings
-from evaluation.datasets.item import Dataset, Item
+from evaluation.runs.plan import Plan, make_plan
+from evaluation.runs.record import Failure, ItemRecord, Spent
+from evaluation.runs.settings import Limits, Settings
 from evaluation.scoring.outcomes import counted_scores, outcomes_of
 from evaluation.scoring.results import build_results, threshold_of, write_results
-from vlm_inspect.calibration import Thresholds
+from vlm_inspect.datasets.item import Dataset, Item
+from vlm_inspect.decision.thresholds import Thresholds
 
 FAILED = Failure(kind="backend", message="gone")
 

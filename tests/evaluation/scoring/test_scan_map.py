@@ -10,12 +10,12 @@ from converters.point_cloud import read_point_cloud, render_point_cloud
 from converters.projection import ScanOrigin
 from converters.sample import PointCloud
 from converters.view import View, ViewBudget
-from evaluation.datasets.item import Item
 from evaluation.scoring.item_map import comparable
 from evaluation.scoring.item_places import find_places
 from evaluation.scoring.scan_map import point_scores, scores_at
-from vlm_inspect.calibration import Tolerance
+from vlm_inspect.datasets.item import Item
 from vlm_inspect.evidence import AnomalyMap
+from vlm_inspect.tolerance import Tolerance
 
 SIZE_HW = (40, 50)
 

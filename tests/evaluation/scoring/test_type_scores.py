@@ -1,6 +1,6 @@
 """Kinds of defects told apart by the words of the inspection."""
 
-from evaluation.bench.record import Failure, ItemRecord
+from evaluation.runs.record import Failure, ItemRecord
 from evaluation.scoring.type_scores import plain_name, score_types
 
 

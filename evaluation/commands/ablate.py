@@ -1,0 +1,73 @@
+"""`vlm-inspect ablate`: what each part of the prompt is worth, by the ladder of rungs."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evaluation.commands.bench import bench
+from vlm_inspect.commands.options import PATH
+
+_OWN = frozenset(
+    {"dataset", "out", "model", "dry_run", "calibration_path", "look_again", "rule_test", "rule_test_parts"}
+)
+"""Parameters of `bench` that are other ones here: a calibration holds for one rule book, and each rung has its own; to
+look again is a rung."""
+
+
+@click.command()
+@click.argument("dataset", type=PATH, metavar="DATASET_DIR")
+@click.option("--out", type=PATH, required=True, metavar="DIR", help="Folder of the runs, the table and the plot.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    required=True,
+    metavar="PROVIDER:NAME",
+    help="A language model, as for bench; repeatable.",
+)
+def ablate(dataset: Path, out: Path, models: tuple[str, ...], **options: Any) -> int:
+    """Climb the prompt ladder on DATASET_DIR: task, + class, + rules, + references, + evidence, + look again.
+
+    Each rung is a bench run over the same items. Writes OUT/ablation.json and OUT/ablation.html, and the runs with
+    their reports below OUT. The other options are those of bench; --budget-usd is for all rungs together.
+
+    Exit code: 0 done, 2 error or stopped.
+
+    \b
+    Example:
+      vlm-inspect ablate mvtec --out runs/ladder --model openai:gpt-4o --rules-dir rules --limit 40
+    """
+    from evaluation.ablation.ladder import PAGE, run_ablation
+
+    def watch(model: str, rung: Any) -> None:
+        if not options["quiet"]:
+            click.echo(f"{model}: rung {rung.name}", err=True)
+
+    document = run_ablation(dataset, out, models, options, watch)
+    click.echo("\n".join(_lines(document)))
+    click.echo(f"{out / PAGE}")
+    return 0
+
+
+ablate.params += [parameter for parameter in bench.params if parameter.name not in _OWN]
+
+
+def _lines(document: Mapping[str, Any]) -> Iterator[str]:
+    from vlm_inspect.report.wording import plain_line
+
+    for row in document["rows"]:
+        auroc = "n/a" if row["image_auroc"] is None else f"{row['image_auroc']:.4f}"
+        around = "" if row["interval"] is None else " ({:.4f} to {:.4f})".format(*row["interval"])
+        gain = ""
+        if row["gain"] is not None:
+            told = row["gain"]
+            gain = f", gain {told['value']:+.4f} ({told['low']:+.4f} to {told['high']:+.4f})"
+        cost = "" if row["usd_an_item"] is None else f", {1000 * row['usd_an_item']:.2f} USD per 1000 items"
+        yield plain_line(
+            f"{row['model']}, {row['rung']}: image_auroc {auroc}{around}{gain}, "
+            f"{row['tokens_an_item']:.0f} tokens an item{cost}"
+        )
+    for name, reason in document["left_out"].items():
+        yield plain_line(f"left out: {name} ({reason})")

@@ -1,0 +1,130 @@
+"""`Recipe`: what a process anywhere needs to make an examiner, or its part of one.
+
+Objects that hold locks, connections or weights do not travel; each process makes its own.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import vlm_inspect
+from evaluation.engine.examiner import Examiner, OneAtATime
+from evaluation.errors import RunError
+from evaluation.runs.settings import Price
+from vlm_inspect.decision.thresholds import Thresholds
+from vlm_inspect.rules import RuleBook
+
+if TYPE_CHECKING:
+    from vlm_inspect.backends.backend import Backend
+    from vlm_inspect.inspector import Inspector
+    from vlm_inspect.localization.localizer import Localizer
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Plain data, which can be sent."""
+
+    options: Mapping[str, Any]
+    """Of `make_inspector`."""
+    rules: Mapping[str, RuleBook]
+    """By class, for every class."""
+    thresholds: Mapping[str, Thresholds]
+    """By class."""
+    template: str
+    samples: int
+    price: Price | None
+    model_name: str
+    """Name in the record."""
+    localizer_name: str
+    """Likewise: those of the parts of a sum, joined by +."""
+    server: str | None
+    """URL of an `openai:` model, without secrets."""
+    folder: Path
+    """What relative paths start from."""
+    version: str = vlm_inspect.__version__
+
+    @property
+    def localizer_names(self) -> dict[str, str]:
+        """Part of `--localizer` -> its name in the record."""
+        parts = [part.strip() for part in str(self.options["localizer"]).split("+")]
+        return dict(zip(parts, self.localizer_name.split("+"), strict=True))
+
+    def make_examiner(
+        self, model: "Backend | None" = None, localizers: "Mapping[str, Localizer] | None" = None
+    ) -> Examiner:
+        """Return the examiner; loads what the model and the localizer need.
+
+        Args:
+            model: in place of the one that the options name.
+            localizers: likewise, by the parts of `--localizer`, which may be called by several threads.
+
+        Raises:
+            RunError: this machine lacks the folder, or would give other results.
+            InspectError: the model or the localizer cannot be used here.
+        """
+        self.enter()
+        inspector = self._inspector("none" if localizers else self.options["localizer"], model)
+        endpoint = getattr(inspector.backend, "endpoint", None)
+        if endpoint is not None and endpoint.shown_url != self.server:
+            raise RunError(f"a worker would ask {endpoint.shown_url}, not {self.server}; give --base-url")
+        examiner = Examiner(
+            backend=inspector.backend,
+            localizer=inspector.eyes,
+            rules=self.rules,
+            thresholds=self.thresholds,
+            template=self.template,
+            samples=self.samples,
+            look_again=inspector.look_again,
+            limits=inspector.limits,
+            price=self.price,
+        )
+        if localizers:  # set here, past the examiner's own lock: several threads may wait for a pool
+            examiner.localizer = self._sum_with(localizers, inspector.backend)
+        return examiner
+
+    def make_model(self) -> "Backend":
+        """Return the model alone; raises what `make_examiner` raises."""
+        from vlm_inspect.commands.inspecting import make_backend
+
+        self.enter()
+        return make_backend(dict(self.options))
+
+    def make_localizer(self, part: str, model: "Backend | None" = None) -> "Localizer":
+        """Return one part of the localizer alone, for one thread; raises what `make_examiner` raises.
+
+        Args:
+            part: one of the names in `--localizer`.
+            model: in place of the one that the options name.
+        """
+        self.enter()
+        made = self._inspector(part, model).eyes
+        assert made is not None
+        return made
+
+    def enter(self) -> None:
+        """Make this process one that gives the same results as that which sent the recipe.
+
+        Raises:
+            RunError: it cannot.
+        """
+        if self.version != vlm_inspect.__version__:
+            raise RunError(f"a worker has vlm-inspect {vlm_inspect.__version__}, not {self.version}; install the same")
+        try:
+            os.chdir(self.folder)
+        except OSError as error:
+            raise RunError(f"a worker has no folder {self.folder}; mount it at the same place everywhere") from error
+
+    def _inspector(self, localizer: str, model: "Backend | None") -> "Inspector":
+        from vlm_inspect.commands.inspecting import make_inspector
+
+        return make_inspector({**self.options, "localizer": localizer}, backend=model)
+
+    def _sum_with(self, given: "Mapping[str, Localizer]", model: "Backend") -> "Localizer":
+        """Return the localizer, with these in place of their parts."""
+        from vlm_inspect.localization.localizer_sum import LocalizerSum
+
+        own: Callable[[str], Localizer] = lambda part: OneAtATime(self.make_localizer(part, model))  # noqa: E731
+        members = [given[part] if part in given else own(part) for part in self.localizer_names]
+        return members[0] if len(members) == 1 else LocalizerSum(members)

@@ -1,0 +1,121 @@
+"""How fast and how dear: the options that every command shares that asks a model many times."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from vlm_inspect.commands.options import GivenPath
+
+if TYPE_CHECKING:
+    from evaluation.engine.reply_cache import ReplyCache
+    from evaluation.runs.settings import Limits, Price
+    from vlm_inspect.backends.backend import Backend
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_AT_ONCE = 8
+"""Requests in flight over a network, where nobody says otherwise."""
+
+
+def _price(context: click.Context, parameter: click.Parameter, value: str | None) -> "Price | None":
+    """Return the two prices, or say what is wrong."""
+    from evaluation.runs.settings import Price
+
+    if value is None:
+        return None
+    try:
+        prompt, completion = (float(part) for part in value.split("/"))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not IN/OUT in USD per million tokens, such as 2.50/10.") from error
+    if not (0 <= prompt < 1e6 and 0 <= completion < 1e6):
+        raise click.BadParameter(f"{value!r}: a price lies between 0 and a million.")
+    return Price(prompt, completion)
+
+
+_OPTIONS = (
+    click.option(
+        "--concurrency",
+        type=click.IntRange(1, 512),
+        metavar="N",
+        help="Requests in flight, or the batch of an hf: model. Default: 8 over a network, else 1.",
+    ),
+    click.option("--tokens-per-minute", type=click.IntRange(1), metavar="N", help="Limit of tokens in any minute."),
+    click.option(
+        "--price",
+        callback=_price,
+        metavar="IN/OUT",
+        help="USD per million prompt and completion tokens. Default: the price tables.",
+    ),
+    click.option(
+        "--budget-usd",
+        type=click.FloatRange(min=0.0, min_open=True),
+        metavar="X",
+        help="Stop before more is spent; needs a known price.",
+    ),
+    click.option(
+        "--cache",
+        type=GivenPath(),
+        metavar="DIR|off",
+        help="Where replies are kept for later runs. Default: the user's cache folder.",
+    ),
+)
+
+
+def limit_options(command: Command) -> Command:
+    """Add the options of concurrency, rate, price, budget and cache."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def limits_of(options: Mapping[str, Any], backend: "Backend") -> "Limits":
+    """Return the limits that the options name.
+
+    Args:
+        options: those of `limit_options`, and of `bench` where there are any.
+        backend: the model, which may be in the price tables.
+
+    Raises:
+        RunError: a budget, and no price.
+    """
+    from evaluation.engine.asking import is_local
+    from evaluation.errors import RunError
+    from evaluation.runs.settings import Limits
+
+    local = is_local(backend.name)
+    price = options["price"] or _known_price(backend)
+    if options["budget_usd"] is not None and price is None and not local:
+        raise RunError(f"the price of {backend.name} is not known: --budget-usd needs --price IN/OUT beside it")
+    return Limits(
+        concurrency=options["concurrency"] or (1 if local else _AT_ONCE),
+        tokens_per_minute=options["tokens_per_minute"],
+        max_failures=options.get("max_failures"),
+        budget_usd=options["budget_usd"],
+        price=price,
+        keep_maps=bool(options.get("keep_maps")),
+        engine=options.get("engine") or "local",
+    )
+
+
+def _known_price(backend: "Backend") -> "Price | None":
+    """Return what the price tables say of a model at a server."""
+    from evaluation.runs.settings import Price
+    from vlm_inspect.backends.prices import load_prices
+
+    endpoint = getattr(backend, "endpoint", None)
+    if endpoint is None:
+        return None
+    found = load_prices().find([backend.name.partition(":")[2]], endpoint.host)
+    return None if found is None else Price(found.input, found.output)
+
+
+def cache_of(options: Mapping[str, Any]) -> "ReplyCache":
+    """Return the cache of replies that the options name."""
+    from evaluation.engine.reply_cache import ReplyCache
+    from vlm_inspect.array_cache import cache_folder
+
+    named = options["cache"]
+    if named == "off":
+        return ReplyCache(None)
+    return ReplyCache(cache_folder("replies") if named is None else Path(named))

@@ -1,0 +1,36 @@
+import numpy as np
+
+from vlm_inspect.planting.design import CONTRASTS, SIZES, design
+
+
+def test_every_reference_and_kind_gets_its_share():
+    plan = design([("scratch", "stain", "hole")] * 4, 96, matters=(0.03, 0.15))
+    assert len(plan) == 96
+    pairs = [(one.reference, one.kind) for one in plan]
+    assert {pairs.count(pair) for pair in set(pairs)} == {8}
+    assert len(set(pairs)) == 12
+
+
+def test_a_kind_is_planted_only_where_it_can_be():
+    plan = design([("scratch",), ("scratch", "burr")], 40, matters=(0.03, 0.15))
+    assert {one.reference for one in plan if one.kind == "burr"} == {1}
+
+
+def test_two_thirds_have_the_sizes_that_matter_and_the_rest_cover_the_range():
+    sizes = np.array([one.size for one in design([("scratch",)], 90, matters=(0.03, 0.15))])
+    assert ((sizes >= 0.03) & (sizes <= 0.15)).sum() >= 60
+    assert sizes.min() < 1.3 * SIZES[0]
+    assert sizes.max() > 0.75 * SIZES[1]
+
+
+def test_contrasts_are_spread_evenly_by_logarithm():
+    contrasts = np.log([one.contrast for one in design([("scratch",)], 60, matters=(0.03, 0.15))])
+    low, high = np.log(CONTRASTS)
+    counts, _ = np.histogram(contrasts, np.linspace(low, high, 5))
+    assert counts.min() >= 12
+
+
+def test_a_plan_is_repeatable():
+    kinds = [("scratch", "hole")] * 2
+    assert design(kinds, 20, matters=(0.05, 0.05), seed=1) == design(kinds, 20, matters=(0.05, 0.05), seed=1)
+    assert design(kinds, 20, matters=(0.05, 0.05), seed=1) != design(kinds, 20, matters=(0.05, 0.05), seed=2)

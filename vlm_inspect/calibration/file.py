@@ -1,0 +1,99 @@
+"""The file that `vlm-inspect calibrate` writes: thresholds and weights, and what they hold for."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from vlm_inspect.decision.thresholds import Thresholds
+from vlm_inspect.errors import CalibrationError
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+
+
+class Calibration(BaseModel):
+    """A calibration file: thresholds and weights, the rule book and localizer they hold for, and their overkill."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal[1] = 1
+    rules_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    localizer: str = Field(min_length=1)
+    n: int = Field(ge=2)
+    """Number of normal samples."""
+    overkill: Probability
+    """Share of normal samples that the thresholds call NG or REVIEW."""
+    overkill_ci95: tuple[Probability, Probability]
+    """Exact 95 % interval of that share for new normal samples, as far as n allows."""
+    asked_overkill: Probability | None = None
+    """The rate that was asked for: at most this share of new normal samples scores above `ok_below`."""
+    ok_below: Probability
+    ng_above: Probability
+    model_weight: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
+    heatmap_weight: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _is_ordered(self) -> Self:
+        if self.ok_below > self.ng_above:
+            raise ValueError(f"ok_below {self.ok_below:g} is above ng_above {self.ng_above:g}")
+        if not self.overkill_ci95[0] <= self.overkill <= self.overkill_ci95[1]:
+            raise ValueError(f"overkill {self.overkill:g} lies outside its interval {self.overkill_ci95}")
+        if self.model_weight + self.heatmap_weight <= 0:
+            raise ValueError("model_weight and heatmap_weight are both 0")
+        return self
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """The thresholds that fusion takes."""
+        return Thresholds(
+            ok_below=self.ok_below,
+            ng_above=self.ng_above,
+            model_weight=self.model_weight,
+            heatmap_weight=self.heatmap_weight,
+            calibrated=True,
+        )
+
+
+def save_calibration(calibration: Calibration, path: Path) -> None:
+    """Write a calibration file, whole or not at all.
+
+    Raises:
+        CalibrationError: the place cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_text(calibration.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise CalibrationError(f"{path} cannot be written: {error.strerror or error}; choose another place") from error
+
+
+def load_calibration(path: Path, *, rules_sha256: str, localizer: str) -> Calibration:
+    """Read a calibration file and check that it holds for this rule book and localizer.
+
+    Raises:
+        CalibrationError: unreadable, of another version, or made for another rule book or localizer.
+    """
+    if path.exists() and not path.is_file():  # a pipe or a device: reading it could wait for ever
+        raise CalibrationError(f"{path} is no file; name the one that vlm-inspect calibrate wrote")
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        calibration = Calibration.model_validate(raw)
+    except OSError as error:
+        raise CalibrationError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "top level"
+        raise CalibrationError(f"{path}: {place}: {first['msg']}; run vlm-inspect calibrate again") from error
+    except ValueError as error:
+        raise CalibrationError(f"{path} is not JSON: {error}; run vlm-inspect calibrate again") from error
+    if calibration.rules_sha256 != rules_sha256:
+        raise CalibrationError(f"{path} was made for another rule book; run vlm-inspect calibrate again")
+    if calibration.localizer != localizer:
+        raise CalibrationError(
+            f"{path} was made with localizer {calibration.localizer}, not {localizer}; run vlm-inspect calibrate again"
+        )
+    return calibration

@@ -1,0 +1,148 @@
+"""`calibrate`: inspect parts known to be normal, and set the thresholds at which they would hold up a stated share.
+
+scores     = the fused score of every normal part            inspector.py
+weights    = of model and heatmap, from labelled parts       weights.py, only where anomalous parts are given
+ok_below   = the conformal bound of the normal scores        conformal.py
+ng_above   = above every normal score, 0.6 at least: between the two lies doubt
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from converters.digest import sha256_of
+from vlm_inspect.calibration.conformal import Bound, conformal_bound, parts_needed
+from vlm_inspect.calibration.file import Calibration
+from vlm_inspect.calibration.intervals import overkill_interval
+from vlm_inspect.calibration.weights import learn_weights
+from vlm_inspect.decision.fusion import EVIDENCE_MODEL, pooled_log_odds, probabilities
+from vlm_inspect.decision.thresholds import Thresholds
+from vlm_inspect.errors import CalibrationError
+from vlm_inspect.inspection import Inspection
+from vlm_inspect.inspector import Examination, Inspector
+from vlm_inspect.verdict import Verdict
+
+ASKED = 0.05
+"""Overkill where none is asked for."""
+Progress = Callable[[int, int, Path], None]
+
+
+@dataclass(frozen=True)
+class CalibrationRun:
+    """A calibration, and what it was made from."""
+
+    calibration: Calibration
+    bound: Bound
+    outcomes: dict[str, int]
+    """How many of the normal parts are OK, REVIEW and NG under the new thresholds."""
+    held_up: tuple[tuple[Path, Inspection], ...]
+    """The normal parts that are not OK, worst first."""
+    left_out: tuple[Path, ...]
+    """Parts that are references, or copies of other parts: they say nothing new."""
+    caught: int | None
+    """How many of the anomalous parts are not OK; None where none were given."""
+    anomalous: int
+
+
+def calibrate(
+    inspector: Inspector,
+    normals: Sequence[Path],
+    *,
+    overkill: float = ASKED,
+    anomalous: Sequence[Path] = (),
+    progress: Progress = lambda done, of, path: None,
+) -> CalibrationRun:
+    """Return thresholds at which at most a share `overkill` of new normal parts is held up by its score.
+
+    Args:
+        inspector: with the rules, references, model and localizer that shall be used later.
+        normals: files of normal parts, none of them a reference.
+        overkill: the share, in (0, 0.5].
+        anomalous: files of anomalous parts; with them the weights of model and heatmap are learnt, too.
+        progress: told how many parts are done, of how many, and which comes next.
+
+    Raises:
+        CalibrationError: too few parts for that share, or for weights.
+        ConversionError, InspectError: a part cannot be read or inspected; none is skipped.
+    """
+    parts, left_out = _new_parts(inspector, normals)
+    if len(parts) < parts_needed(overkill):
+        conformal_bound([0.0] * len(parts), overkill)  # says so before hours of work
+    others, copies = _new_parts(inspector, anomalous)
+    done = [
+        _examine(inspector, path, i, len(parts) + len(others), progress) for i, path in enumerate([*parts, *others])
+    ]
+    normal, odd = done[: len(parts)], done[len(parts) :]
+    weights = _weights(normal, odd) if others and normal[0].record.model != EVIDENCE_MODEL else Thresholds()
+    bound = conformal_bound([one.under(weights).score for one in normal], overkill)
+    worst = max(one.under(weights).score for one in normal)
+    thresholds = replace(
+        weights,
+        ok_below=min(1.0, bound.score),
+        ng_above=min(1.0, max(Thresholds().ng_above, math.nextafter(worst, 2.0), bound.score)),
+        calibrated=True,
+    )
+    return _run(inspector, thresholds, overkill, bound, list(zip(parts, normal, strict=True)), odd, left_out + copies)
+
+
+def _run(
+    inspector: Inspector,
+    thresholds: Thresholds,
+    overkill: float,
+    bound: Bound,
+    normal: Sequence[tuple[Path, Examination]],
+    odd: Sequence[Examination],
+    left_out: tuple[Path, ...],
+) -> CalibrationRun:
+    judged = [(path, one.under(thresholds)) for path, one in normal]
+    held_up = sorted(((p, i) for p, i in judged if i.outcome != "OK"), key=lambda pair: -pair[1].score)
+    rate = len(held_up) / len(judged)
+    calibration = Calibration(
+        rules_sha256=inspector.rules.sha256,
+        localizer=normal[0][1].record.localizer,
+        n=len(judged),
+        overkill=rate,
+        overkill_ci95=overkill_interval(len(held_up), len(judged)),
+        asked_overkill=overkill,
+        ok_below=thresholds.ok_below,
+        ng_above=thresholds.ng_above,
+        model_weight=thresholds.model_weight,
+        heatmap_weight=thresholds.heatmap_weight,
+    )
+    outcomes = {name: sum(i.outcome == name for _, i in judged) for name in ("OK", "REVIEW", "NG")}
+    caught = sum(one.under(thresholds).outcome != "OK" for one in odd) if odd else None
+    return CalibrationRun(calibration, bound, outcomes, tuple(held_up), left_out, caught, len(odd))
+
+
+def _new_parts(inspector: Inspector, paths: Sequence[Path]) -> tuple[list[Path], tuple[Path, ...]]:
+    """Return the parts that are no reference and no copy of another, and the rest."""
+    seen = {sha256_of(path) for path in inspector.references}
+    kept: list[Path] = []
+    left_out: list[Path] = []
+    for path in paths:
+        digest = sha256_of(path)
+        (left_out if digest in seen else kept).append(path)
+        seen.add(digest)
+    return kept, tuple(left_out)
+
+
+def _examine(inspector: Inspector, path: Path, index: int, count: int, progress: Progress) -> Examination:
+    progress(index, count, path)
+    return inspector.examine(path)
+
+
+def _weights(normal: Sequence[Examination], odd: Sequence[Examination]) -> Thresholds:
+    """Return the default thresholds with weights learnt from the parts on which model and heatmap have an opinion."""
+    rows, labels = [], []
+    for label, examinations in ((False, normal), (True, odd)):
+        for one in examinations:
+            verdict = one.opinion if isinstance(one.opinion, Verdict) else None
+            p_model, p_heatmap = probabilities(verdict, one.evidence, own_opinion=True)
+            if p_model is not None and p_heatmap is not None:
+                rows.append(pooled_log_odds(p_model, p_heatmap))
+                labels.append(label)
+    if not rows:
+        raise CalibrationError("weights need a calibrated heatmap: give at least two references, or no anomalous parts")
+    model, heatmap = learn_weights(rows, labels)
+    return replace(Thresholds(), model_weight=model, heatmap_weight=heatmap)

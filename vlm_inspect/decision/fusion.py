@@ -1,0 +1,325 @@
+"""`fuse`: the model's opinion and the measured evidence -> one `Inspection`. Pure: no file, no clock, no model.
+
+How the outcome comes about; the first line that applies decides:
+
+    1. NG      a check of a critical or major rule fails, whatever the model says
+    2. REVIEW  the opinion is in doubt: unreadable, its answers disagree, it contradicts itself, or it and the
+               calibrated heatmap contradict each other
+    3. REVIEW  something stays open: a critical rule that could not be told, a major check that could not be measured,
+               a minor rule that fails; unless the calibrated heatmap exceeds its tolerance and the score is that of NG
+    4.         the score: NG, REVIEW between the thresholds, or OK
+
+The score is P(anomalous): the logarithmic opinion pool of the model's probability and the heatmap's,
+
+    logit(score) = (w_m logit(p_m) + w_h logit(p_h)) / (w_m + w_h)
+
+(Genest & Zidek, Combining Probability Distributions, Statistical Science 1(1), 1986, section 3). A failed check of a
+critical or major rule lifts it to `FAILED_CHECK_SCORE` at least, so that score and outcome never disagree.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from converters.view import View
+from vlm_inspect.decision.defects import FAILED_CHECK_SCORE, DefectList, collect_defects
+from vlm_inspect.decision.thresholds import Thresholds
+from vlm_inspect.errors import ParseError
+from vlm_inspect.evidence import Evidence, Measurement
+from vlm_inspect.inspection import (
+    Inspection,
+    Measured,
+    Outcome,
+    Provenance,
+    RuleOutcome,
+    Usage,
+    ViewRecord,
+)
+from vlm_inspect.rules import Rule, RuleBook
+from vlm_inspect.verdict import Verdict
+
+EVIDENCE_MODEL = "evidence"
+"""Name of the model that words the evidence; its probability is the heatmap's and must not count twice."""
+UNSTATED = 0.9
+"""P(anomalous) of a model that says anomalous and no probability; 1 - 0.9 where it says normal."""
+_MODEL_P = (0.02, 0.98)
+"""A model's probability counts inside these: no language model is as sure as it says."""
+_HEATMAP_P = (1e-6, 1 - 1e-6)
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What an inspection keeps beside the decision."""
+
+    rules: RuleBook
+    views: Sequence[View]
+    model: str
+    localizer: str
+    usage: Usage
+    provenance: Provenance
+    question: str | None = None
+    notes: tuple[str, ...] = ()
+    """What else there is to say of how the opinion came about."""
+
+
+def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Thresholds, record: Record) -> Inspection:
+    """Return the inspection that the opinion and the evidence amount to.
+
+    Args:
+        opinion: the model's verdict, or why its reply carries none.
+        evidence: what was measured.
+        thresholds: weights of model and heatmap, and the scores between which lies REVIEW.
+        record: rules, views and provenance.
+    """
+    verdict = opinion if isinstance(opinion, Verdict) else None
+    own_opinion = record.model != EVIDENCE_MODEL
+    rules = judge_rules(opinion, evidence, record.rules, own_opinion=own_opinion)
+    found = collect_defects(verdict, evidence, record.rules, record.views, own_opinion=own_opinion)
+    failed = [r for r in rules if r.source == "measurement" and r.status == "fail" and r.severity != "minor"]
+    p_model, p_heatmap = probabilities(verdict, evidence, own_opinion=own_opinion)
+    score = pool_score(p_model, p_heatmap, thresholds)
+    doubts = [*_doubts_of_opinion(opinion, found, p_model, thresholds, own_opinion=own_opinion)]
+    if verdict is not None and own_opinion:
+        doubts += _contradictions(verdict, rules, evidence, score, thresholds)
+    gaps = _gaps(rules, evidence, own_opinion=own_opinion, by_score=score >= thresholds.ng_above)
+    outcome, reasons = _decide(
+        score, thresholds, failed=failed, doubts=doubts, gaps=gaps, hot=evidence.status == "exceeded"
+    )
+    besides = [] if outcome == "REVIEW" else [*doubts, *gaps]
+    return Inspection(
+        outcome=outcome,
+        score=max(score, FAILED_CHECK_SCORE) if failed else score,
+        calibrated=thresholds.calibrated,
+        answer=_answer(opinion, record.question),
+        reasoning=verdict.reasoning if verdict is not None else str(opinion),
+        review_reasons=tuple(dict.fromkeys(reasons)),
+        rules=rules,
+        defects=found.defects,
+        views=tuple(
+            ViewRecord(index=index, kind=view.kind, size_hw=view.size_hw, label=view.label)
+            for index, view in enumerate(record.views)
+        ),
+        notes=tuple(dict.fromkeys((*record.notes, *_notes(verdict, evidence, thresholds, found, besides)))),
+        model=record.model,
+        localizer=record.localizer,
+        usage=record.usage,
+        provenance=record.provenance,
+    )
+
+
+def judge_rules(
+    opinion: Verdict | ParseError, evidence: Evidence, book: RuleBook, *, own_opinion: bool
+) -> tuple[RuleOutcome, ...]:
+    """Return one row per rule: a check by its measurement alone, a free text by the opinion."""
+    measured = {m.rule_id: m for m in evidence.measurements}
+    return tuple(
+        _of_check(rule, measured.get(rule.id))
+        if rule.check is not None
+        else _of_text(rule, opinion, own_opinion=own_opinion)
+        for rule in book.rules
+    )
+
+
+def pool_score(p_model: float | None, p_heatmap: float | None, thresholds: Thresholds) -> float:
+    """Return P(anomalous) in [0, 1] from what is known; 0.5 where nothing is.
+
+    Args:
+        p_model: the model's own probability, or None.
+        p_heatmap: that of the hottest calibrated map, or None.
+        thresholds: the two weights; they are scaled to sum to 1 over what is known.
+    """
+    if p_model is None or p_heatmap is None:
+        alone = p_heatmap if p_model is None else p_model
+        return 0.5 if alone is None else min(1.0, max(0.0, alone))
+    model_weight, heatmap_weight = thresholds.model_weight, thresholds.heatmap_weight
+    if model_weight + heatmap_weight <= 0:
+        model_weight = heatmap_weight = 0.5
+    model, heatmap = pooled_log_odds(p_model, p_heatmap)
+    log_odds = model_weight * model + heatmap_weight * heatmap
+    return 1.0 / (1.0 + math.exp(-log_odds / (model_weight + heatmap_weight)))
+
+
+def pooled_log_odds(p_model: float, p_heatmap: float) -> tuple[float, float]:
+    """Return the log-odds of model and heatmap as they enter the pool."""
+    return _logit(p_model, _MODEL_P), _logit(p_heatmap, _HEATMAP_P)
+
+
+def _of_check(rule: Rule, measurement: Measurement | None) -> RuleOutcome:
+    if measurement is None:
+        return RuleOutcome(
+            id=rule.id,
+            status="cannot_tell",
+            reason="It was not measured.",
+            severity=rule.severity,
+            source="measurement",
+        )
+    value = measurement.value
+    usable = value is not None and math.isfinite(value)
+    passed = measurement.passed if usable else None
+    return RuleOutcome(
+        id=rule.id,
+        status="cannot_tell" if passed is None else "pass" if passed else "fail",
+        reason=measurement.reason,
+        severity=rule.severity,
+        source="measurement",
+        measured=Measured(value=value, unit=measurement.unit) if value is not None and usable else None,
+    )
+
+
+def _of_text(rule: Rule, opinion: Verdict | ParseError, *, own_opinion: bool) -> RuleOutcome:
+    said = None
+    reason = "The model's reply could not be used."
+    if isinstance(opinion, Verdict):
+        said = next((result for result in opinion.rules if result.id == rule.id), None)
+        reason = "The model left this rule out." if said is None else said.reason
+    return RuleOutcome(
+        id=rule.id,
+        status="cannot_tell" if said is None else said.status,
+        reason=reason,
+        severity=rule.severity,
+        source="model" if own_opinion else "heatmap",
+    )
+
+
+def probabilities(
+    verdict: Verdict | None, evidence: Evidence, *, own_opinion: bool
+) -> tuple[float | None, float | None]:
+    """Return P(anomalous) of the model and of the heatmap, in [0, 1]; each None where it is not known.
+
+    Args:
+        verdict: the model's opinion; None where its reply could not be read.
+        evidence: what was measured.
+        own_opinion: False where the verdict only words the evidence, which must not count twice.
+    """
+    if verdict is None:
+        return None, evidence.probability
+    stated = verdict.probability
+    if stated is not None and not math.isfinite(stated):
+        stated = None
+    if not own_opinion:
+        return None, stated
+    if stated is None:
+        stated = UNSTATED if verdict.anomalous else 1 - UNSTATED
+    return stated, evidence.probability
+
+
+def _doubts_of_opinion(
+    opinion: Verdict | ParseError,
+    found: DefectList,
+    p_model: float | None,
+    thresholds: Thresholds,
+    *,
+    own_opinion: bool,
+) -> Iterable[str]:
+    """Yield why the opinion cannot be relied on, whatever was measured."""
+    if isinstance(opinion, ParseError):
+        yield str(opinion)
+        return
+    yield from opinion.doubts
+    if not own_opinion or p_model is None:
+        return
+    if opinion.anomalous and p_model <= thresholds.ok_below:
+        yield f"the model says anomalous, but gives it a probability of {p_model:.2f}"
+    if not opinion.anomalous and p_model >= thresholds.ng_above:
+        yield f"the model says normal, but gives anomalous a probability of {p_model:.2f}"
+    if opinion.anomalous and opinion.defects and found.ignored == len(opinion.defects):
+        yield "every defect that the model names lies in an ignored area"
+
+
+def _contradictions(
+    verdict: Verdict, rules: Sequence[RuleOutcome], evidence: Evidence, score: float, thresholds: Thresholds
+) -> Iterable[str]:
+    """Yield where the model contradicts itself or the calibrated heatmap."""
+    p_heatmap = evidence.probability
+    if verdict.anomalous:
+        if p_heatmap is not None and p_heatmap <= min(thresholds.ok_below, 0.5):
+            yield f"the model says anomalous, but the heatmap stays inside its tolerance (P = {p_heatmap:.2f})"
+        elif score <= thresholds.ok_below:
+            yield f"the model says anomalous, but the score is only {score:.2f}"
+        return
+    if p_heatmap is not None and p_heatmap >= 0.5:
+        yield f"the model says normal, but the heatmap exceeds its tolerance (P = {p_heatmap:.2f})"
+    elif score >= thresholds.ng_above:
+        yield f"the model says normal, but the score is {score:.2f}"
+    for rule in rules:
+        if rule.source == "model" and rule.status == "fail" and rule.severity != "minor":
+            yield f"the model says normal, but fails rule {rule.id}"
+    for defect in verdict.defects:
+        if defect.severity != "minor":
+            yield f"the model says normal, but names a defect: {defect.type}"
+
+
+def _gaps(rules: Sequence[RuleOutcome], evidence: Evidence, *, own_opinion: bool, by_score: bool) -> list[str]:
+    """Return what stays open, so that the part cannot be called OK."""
+    gaps = []
+    for rule in rules:
+        unmeasured = rule.source == "measurement" and rule.severity == "major"
+        if rule.status == "cannot_tell" and (rule.severity == "critical" or unmeasured):
+            gaps.append(f"{rule.severity} rule {rule.id} could not be told: {rule.reason}")
+        elif rule.status == "fail" and rule.severity == "minor":
+            gaps.append(f"minor rule {rule.id} fails: {rule.reason}")
+    if not own_opinion and evidence.status == "unknown":
+        gaps.append(_uncompared(evidence))
+    if not own_opinion and evidence.status == "exceeded" and not by_score:
+        gaps.append("the heatmap exceeds its tolerance")
+    return gaps
+
+
+def _uncompared(evidence: Evidence) -> str:
+    """Say why the references do not decide."""
+    if evidence.reference_count == 0:
+        return "there is no reference to compare with"
+    if evidence.reference_count == 1:
+        return "one reference does not tell how much normal parts differ; give at least two"
+    return "not every view could be compared with a reference"
+
+
+def _decide(
+    score: float,
+    thresholds: Thresholds,
+    *,
+    failed: Sequence[RuleOutcome],
+    doubts: Sequence[str],
+    gaps: Sequence[str],
+    hot: bool,
+) -> tuple[Outcome, list[str]]:
+    """Return the outcome and the reasons to review, in the order of the module's docstring."""
+    if failed:
+        return "NG", []
+    if doubts:
+        return "REVIEW", [*doubts, *gaps]
+    by_score = score >= thresholds.ng_above
+    if gaps and not (by_score and hot):
+        return "REVIEW", list(gaps)
+    if by_score:
+        return "NG", []
+    if score > thresholds.ok_below:
+        between = (
+            f"the score {score:.2f} lies between {thresholds.ok_below:.2f} (OK) and {thresholds.ng_above:.2f} (NG)"
+        )
+        return "REVIEW", [between]
+    return "OK", []
+
+
+def _answer(opinion: Verdict | ParseError, question: str | None) -> str:
+    if isinstance(opinion, ParseError):
+        return f"There is no answer. {opinion}"
+    if opinion.answer:
+        return opinion.answer
+    return opinion.reasoning if question is None else f"The model did not answer the question. {opinion.reasoning}"
+
+
+def _notes(
+    verdict: Verdict | None, evidence: Evidence, thresholds: Thresholds, found: DefectList, besides: Sequence[str]
+) -> tuple[str, ...]:
+    notes = [*evidence.notes, *(verdict.warnings if verdict is not None else ()), *besides]
+    if found.ignored:
+        notes.append(f"{found.ignored} of the model's defects lie in an ignored area and do not count")
+    if not thresholds.calibrated:
+        notes.append("uncalibrated: thresholds and weights are the defaults, not those of a calibration file")
+    return tuple(dict.fromkeys(notes))
+
+
+def _logit(probability: float, limits: tuple[float, float]) -> float:
+    inside = min(limits[1], max(limits[0], probability))
+    return math.log(inside / (1 - inside))

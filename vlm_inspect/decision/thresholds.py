@@ -1,0 +1,18 @@
+"""`Thresholds`: the scores between which lies doubt, and the weights of model and heatmap."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """How a fused score becomes an outcome, and how model and heatmap are weighed."""
+
+    ok_below: float = 0.3
+    ng_above: float = 0.6
+    """Between the two lies doubt: REVIEW. OK needs more than staying inside the tolerance: docs/results.md shows what
+    a lower or higher bound would let through."""
+    model_weight: float = 0.5
+    heatmap_weight: float = 0.5
+    """Weights of the two log-odds in the fused score."""
+    calibrated: bool = False
+    """True when they come from a calibration file."""

@@ -1,0 +1,5 @@
+"""Looking at a part again: which places are worth it, and how they are enlarged.
+
+second_look.py   chooses the places and asks about them
+zoom.py          cuts a place out of the part at its full resolution
+"""

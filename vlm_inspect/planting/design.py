@@ -1,0 +1,67 @@
+"""Which defects are planted: kinds, sizes and contrasts spread evenly over the references.
+
+Sizes and contrasts are stratified (Latin hypercube; McKay, Beckman and Conover, Technometrics 21(2), 1979): a hundred
+defects cover both ranges evenly, and every kind gets small and large, weak and strong ones.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIZES = (0.008, 0.2)
+"""Least and greatest size planted, as a share of the part's longer side."""
+STANDARD_SIZES = (0.03, 0.15)
+"""Sizes that matter where the rule book does not say: log-uniform over this range."""
+CONTRASTS = (0.15, 1.0)
+"""Weakest and strongest, as a share of the picture's own range of values; log-uniform."""
+
+
+@dataclass(frozen=True)
+class Planting:
+    """One defect to plant."""
+
+    reference: int
+    """Index of the reference that it is planted on."""
+    kind: str
+    size: float
+    """Share of the part's longer side."""
+    contrast: float
+    seed: int
+
+
+def design(
+    kinds: Sequence[Sequence[str]], count: int, *, matters: tuple[float, float], seed: int = 0
+) -> list[Planting]:
+    """Return about `count` defects: two thirds of the sizes that matter, the others over the whole range.
+
+    Args:
+        kinds: for every reference, the kinds that it can have; at least one reference.
+        count: how many defects.
+        matters: least and greatest of the sizes that matter.
+        seed: of all choices.
+    """
+    generator = np.random.default_rng(seed)
+    within = round(count * 2 / 3)
+    wide = min(SIZES[0], matters[0]), max(SIZES[1], matters[1])
+    sizes = np.concatenate([_spread(within, matters, generator), _spread(count - within, wide, generator)])
+    contrasts = np.concatenate([_spread(within, CONTRASTS, generator), _spread(count - within, CONTRASTS, generator)])
+    every = list(dict.fromkeys(kind for one in kinds for kind in one))
+    plan = []
+    for index, (size, contrast) in enumerate(zip(sizes, contrasts, strict=True)):
+        kind = every[index % len(every)]
+        able = [reference for reference, one in enumerate(kinds) if kind in one]
+        reference = able[(index // len(every)) % len(able)]
+        plan.append(Planting(reference, kind, float(size), float(contrast), seed * 1_000_003 + index))
+    return plan
+
+
+def _spread(count: int, ends: tuple[float, float], generator: np.random.Generator) -> NDArray[np.float64]:
+    """Return `count` values in random order, one from each of as many equal parts of the range, by logarithm."""
+    if count == 0:
+        return np.zeros(0)
+    low, high = (math.log(end) for end in ends)
+    shares = (generator.permutation(count) + generator.random(count)) / count
+    return np.asarray(np.exp(low + shares * (high - low)))

@@ -1,0 +1,134 @@
+"""`plant`: one defect of a stated kind, size and strength on a normal picture.
+
+The planted kinds stand in for real ones: nobody has seen the defects that a class will have. They differ in what
+changes (surface, shape, material, place), in size and in contrast, from hardly visible to strong. Everything comes
+from the `Generator` that is handed in: equal generators, equal defects.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_inspect.planting import marks, material
+from vlm_inspect.planting.marks import Changed
+from vlm_inspect.planting.surface import Mask, Spot, Surface, choose_component, choose_place, window_around
+
+_VISIBLE = 6.0
+"""Grey levels in the most changed channel from which on a pixel has changed."""
+_LEAST_SHARE = 0.3
+"""Least share of the area asked for that has to change."""
+_LEAST_MEAN = 10.0
+"""Likewise on the mean of the pixels that changed: fainter, it would be no defect to anybody."""
+_LEAST_PIXELS = 3
+_TRIES = 6
+
+Kind = Callable[[Spot, np.random.Generator], Changed]
+SURFACE_KINDS: dict[str, Kind] = {
+    "scratch": marks.scratch,
+    "crack": marks.crack,
+    "stain": marks.stain,
+    "contamination": marks.contamination,
+    "discolouration": marks.discolouration,
+    "dent": marks.dent,
+    "hole": material.hole,
+    "missing component": material.missing_component,
+    "displaced component": material.displaced_component,
+}
+COMPONENT_KINDS = ("missing component", "displaced component")
+"""Kinds that need something there."""
+OUTLINE_KINDS: dict[str, Kind] = {"missing piece": material.missing_piece, "burr": material.burr}
+"""Kinds that need an outline."""
+KINDS = {**SURFACE_KINDS, **OUTLINE_KINDS}
+
+
+@dataclass(frozen=True, eq=False)
+class Planted:
+    """A picture with one planted defect."""
+
+    picture: NDArray[np.uint8]
+    """uint8, HWC, RGB."""
+    mask: Mask
+    """(H, W): the pixels that changed."""
+    kind: str
+    contrast: float
+    """The strength asked for, a share of the picture's own range of values, in (0, 1]."""
+    size_px: float
+    """Diameter of the disc of the changed area, in pixels."""
+    size: float
+    """The same as a share of the part's longer side."""
+
+
+def kinds_for(surface: Surface) -> tuple[str, ...]:
+    """Return the kinds that a surface can have."""
+    return tuple(KINDS if surface.outlined else SURFACE_KINDS)
+
+
+def plant(surface: Surface, kind: str, size: float, contrast: float, generator: np.random.Generator) -> Planted:
+    """Put one defect on a normal picture.
+
+    Args:
+        surface: the picture, from `see_surface`.
+        kind: one of `kinds_for(surface)`.
+        size: diameter of the disc of equal area, as a share of the part's longer side, in (0, 1).
+        contrast: strength as a share of the picture's own range of values, in (0, 1].
+        generator: source of every choice.
+
+    Returns:
+        The picture with its defect. Its measured size differs a little from the one asked for: a defect that reaches
+        beyond the part is cut there, and of a weak one on a lively surface not every pixel changes.
+
+    Raises:
+        ValueError: an unknown kind, or a size or contrast out of range.
+    """
+    if kind not in KINDS or not 0 < size < 1 or not 0 < contrast <= 1:
+        raise ValueError(f"cannot plant {kind!r} of size {size!r} and contrast {contrast!r}")
+    diameter = max(size * surface.longer_side_px, 2 * math.sqrt(_LEAST_PIXELS / math.pi))
+    changed: NDArray[np.uint8] | None = None
+    mask = np.zeros(surface.part.shape, bool)
+    for attempt in range(_TRIES):  # a place where nothing shows is no defect: stronger, elsewhere
+        strength = min(1.0, contrast * (1 + attempt / 3))
+        changed, mask = _try(surface, kind, diameter, strength * surface.range, generator)
+        if mask.sum() >= max(_LEAST_PIXELS, _LEAST_SHARE * math.pi * diameter**2 / 4):
+            break
+    else:
+        changed, mask = _invert(surface, diameter, generator)
+    size_px = 2 * math.sqrt(float(mask.sum()) / math.pi)
+    return Planted(changed, mask, kind, contrast, size_px, size_px / surface.longer_side_px)
+
+
+def _try(
+    surface: Surface, kind: str, diameter: float, amplitude: float, generator: np.random.Generator
+) -> tuple[NDArray[np.uint8], Mask]:
+    if kind in COMPONENT_KINDS:
+        place = choose_component(surface, diameter, generator)
+    else:
+        place = choose_place(surface, generator, on_outline=kind in OUTLINE_KINDS)
+    rows, columns = window_around(surface, place, diameter)
+    part = surface.part[rows, columns]
+    center = place[0] - rows.start + 0.5, place[1] - columns.start + 0.5
+    pixels = surface.picture[rows, columns].astype(np.float32)
+    content, opacity = KINDS[kind](Spot(pixels, part, center, diameter, amplitude, surface), generator)
+    if kind != "burr":
+        opacity = opacity * part
+    blended = pixels + opacity[:, :, None] * (np.clip(content, 0, 255) - pixels)
+    after = np.rint(blended).astype(np.uint8)
+    difference = np.abs(after.astype(np.float32) - pixels).max(axis=2)
+    picture = surface.picture.copy()
+    picture[rows, columns] = after
+    changed = (difference >= _VISIBLE) & (opacity > 0)
+    mask = np.zeros(surface.part.shape, bool)
+    if changed.any() and float(difference[changed].mean()) >= _LEAST_MEAN:
+        mask[rows, columns] = changed
+    return picture, mask
+
+
+def _invert(surface: Surface, diameter: float, generator: np.random.Generator) -> tuple[NDArray[np.uint8], Mask]:
+    """Return a disc in which every value moves by half the range: visible on any picture."""
+    row, column = choose_place(surface, generator)
+    y, x = np.ogrid[: surface.part.shape[0], : surface.part.shape[1]]
+    disc = ((y - row) ** 2 + (x - column) ** 2 <= max(1.0, diameter / 2) ** 2) & surface.part
+    moved = (surface.picture.astype(np.int16) + 128) % 256
+    return np.where(disc[:, :, None], moved, surface.picture).astype(np.uint8), np.asarray(disc)
