@@ -13,9 +13,11 @@ from vlm_inspect.backends.backend import Backend, Reply, Request
 from vlm_inspect.errors import BackendError
 from vlm_inspect.inspection import Usage
 from vlm_inspect.parsing import needs_form
+from vlm_inspect.parsing.answer_json import NEGATIVE_KEYS, POSITIVE_KEYS
 from vlm_inspect.prompting.assembly import digest_messages
 from vlm_inspect.prompting.template import fill_text, prompt_folder, read_prompt_file
 
+_VERDICT_KEYS = frozenset({*POSITIVE_KEYS, *NEGATIVE_KEYS})
 _MOST_WORDS = 8000
 """Longest own words in characters that are handed back to a model."""
 
@@ -50,6 +52,8 @@ def ask_model(backend: Backend, request: Request, *, samples: int = 1) -> tuple[
 
 def ask_for_form(backend: Backend, request: Request, replies: Sequence[Reply]) -> tuple[Reply, ...]:
     """Return replies of which each one without a readable answer object was asked for it once, in one further turn."""
+    if not _VERDICT_KEYS & set(request.answer_schema.get("properties", ())):
+        return tuple(replies)  # a question of another kind: its answer is read elsewhere
     return tuple(_in_form(backend, request, reply) if needs_form(reply) else reply for reply in replies)
 
 

@@ -4,7 +4,7 @@ sample     = read(source)                                    converters/registry
 part       = present(sample, references)                     references.py
 evidence   = gather(part, references, rules, localizer)      gathering.py
 request    = build_request(template, views, rules, ...)      prompting/
-verdict    = parse_verdict(backend.generate(request), ...)   backends/, parsing.py
+verdict    = parse_verdict(ask_model(backend, request), ...) asking.py, backends/, parsing/
 inspection = fuse(verdict, evidence, thresholds, ...)        decision/fusion.py
 again      = second_request(request, verdict, ...)           looks/second_look.py, where a second look is asked for
 """
@@ -22,6 +22,7 @@ from converters.digest import sha256_of
 from converters.registry import read
 from converters.sample import SampleKind
 from converters.view import View, ViewBudget
+from vlm_inspect.asking import ask_model
 from vlm_inspect.backends import load_backend
 from vlm_inspect.backends.backend import Backend, Reply, Request
 from vlm_inspect.decision.fusion import EVIDENCE_MODEL, Record, fuse
@@ -151,7 +152,7 @@ class Inspector:
         prepared = self.prepare(source, question, as_kind=as_kind, progress=progress)
         progress(f"asking {self.backend.name}")
         began = time.perf_counter()
-        replies = self.backend.generate(prepared.request, samples=self.samples)
+        replies = ask_model(self.backend, prepared.request, samples=self.samples)
         first = self.conclude(prepared, replies, time.perf_counter() - began)
         return self._look_again(prepared, first, progress) if self.look_again else first
 
@@ -285,7 +286,7 @@ class Inspector:
         replies: Sequence[Reply] = ()
         notes: tuple[str, ...] = ()
         try:
-            replies = self.backend.generate(again.request, samples=self.samples)
+            replies = ask_model(self.backend, again.request, samples=self.samples)
         except BackendError as error:
             notes = (f"The second look failed: {error}",)
         return self.conclude_again(again, first, replies, time.perf_counter() - began, notes=notes)

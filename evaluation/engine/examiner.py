@@ -30,6 +30,7 @@ from evaluation.runs.record import Choice, Failure, FailureKind, ItemRecord, Spe
 from evaluation.runs.settings import Price
 from evaluation.scoring.item_map import heatmap_score
 from evaluation.scoring.item_places import ItemPlaces, find_places
+from vlm_inspect.asking import ask_model
 from vlm_inspect.backends.backend import Backend, Request
 from vlm_inspect.datasets.masks import read_at_size
 from vlm_inspect.decision.thresholds import Thresholds
@@ -211,7 +212,7 @@ class Examiner:
     def _ask(self, one: "Ready | SecondLook") -> Answered | BackendError:
         began = time.perf_counter()
         try:
-            replies = tuple(self.backend.generate(one.request, samples=self.samples))
+            replies = ask_model(self.backend, one.request, samples=self.samples)
         except BackendError as error:
             return error
         return Answered(replies, time.perf_counter() - began)

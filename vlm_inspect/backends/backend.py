@@ -49,8 +49,8 @@ class Reply:
 
     text: str
     finish_reason: str = "stop"
-    """"stop" (finished), "length" (cut short), "refusal", "content_filter"; any other is the server's own word for a cut
-    or a failure."""
+    """"stop" (finished), "length" (cut short), "refusal", "content_filter"; any other word, the server's own, is a
+    cut or a failure."""
     tokens: tuple[TokenProbability, ...] = ()
     """Empty where the server gives no log-probabilities."""
     usage: Usage = field(default_factory=Usage)

@@ -117,9 +117,11 @@ def _count(holder: object, name: str) -> int:
 def _reply_of(choice: "Choice") -> Reply:
     message = getattr(choice, "message", None)
     refusal = getattr(message, "refusal", None)
-    text = refusal or _text_of(getattr(message, "content", None))
-    reason = "refusal" if refusal else _FINISH_REASONS.get(str(getattr(choice, "finish_reason", "")), "stop")
-    return Reply(text, reason, _tokens_of(getattr(choice, "logprobs", None)))
+    text = str(refusal or "") or text_of(getattr(message, "content", None))
+    aside = text_of(getattr(message, "reasoning_content", None)) or text_of(getattr(message, "reasoning", None))
+    told = str(getattr(choice, "finish_reason", None) or "stop")
+    reason = "refusal" if refusal else _FINISH_REASONS.get(told, told)
+    return Reply(text, reason, _tokens_of(getattr(choice, "logprobs", None)), reasoning=aside)
 
 
 def _tokens_of(logprobs: object) -> tuple[TokenProbability, ...]:

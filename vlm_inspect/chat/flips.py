@@ -13,6 +13,7 @@ from typing import Any
 
 from converters.digest import sha256_of
 from converters.errors import ConversionError
+from vlm_inspect.asking import ask_model
 from vlm_inspect.backends import load_backend
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.chat.answer import probability_words
@@ -214,7 +215,7 @@ class _Measured:
         model = case.inspection.model
         replies: Sequence[Reply] = case.replies
         if model == EVIDENCE_MODEL:
-            replies = inspector.backend.generate(prepared.request)
+            replies = ask_model(inspector.backend, prepared.request)
         opinion: Verdict | ParseError
         try:
             opinion = parse_verdict(replies, self._book, prepared.views)

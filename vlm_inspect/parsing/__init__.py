@@ -99,8 +99,8 @@ def _read_object(reply: Reply, rules: RuleBook, views: Sequence[View]) -> tuple[
         told = "The model's reply is nested too deeply to be an answer."
         raise ParseError(told, reply_text=reply.text, cause="unreadable") from error
     refuse_if_blind(verdict.reasoning)
-    told = [words for words in (answer.beside, _words_of(reply.first_text)) if not verdict.anomalous]
-    if any(map(says_anomalous, told)):
+    words = (answer.beside, _words_of(reply.first_text))
+    if not verdict.anomalous and any(map(says_anomalous, words)):
         raise ParseError(
             "The model's words say that the part is anomalous, and its answer object that it is normal.",
             reply_text=reply.text,
