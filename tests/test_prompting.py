@@ -22,6 +22,7 @@ from converters.view import BoxXyxyn, Pane, Place, View, ViewKind
 from vlm_inspect.backends.backend import Request
 from vlm_inspect.errors import PromptError
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, ReferenceMatch, Region
+from vlm_inspect.prompt_files import clean_data, prompt_folder
 from vlm_inspect.prompting import (
     ALL_INGREDIENTS,
     EVIDENCE_INGREDIENTS,
@@ -31,12 +32,10 @@ from vlm_inspect.prompting import (
     describe_messages,
     list_templates,
     load_template,
-    prompt_folder,
 )
 from vlm_inspect.prompting.encoding import encode_view, fit_size, tile_count
 from vlm_inspect.prompting.facts import per_mille
 from vlm_inspect.prompting.marks import crop_around, draw_marks
-from vlm_inspect.prompting.template import clean_data
 from vlm_inspect.rules import Check, Rule, RuleBook
 from vlm_inspect.tolerance import Tolerance
 

@@ -25,7 +25,7 @@ from vlm_inspect import cli, fusion
 from vlm_inspect.commands.replay import replay as replay_command
 from vlm_inspect.errors import StoreError
 from vlm_inspect.inspector import Examination
-from vlm_inspect.prompting import prompt_folder
+from vlm_inspect.prompt_files import prompt_folder
 from vlm_inspect.store import Case, CaseStore, replay
 
 Run = Callable[..., tuple[int, str, str]]

@@ -10,12 +10,12 @@ from functools import cache
 from pydantic import BaseModel, ConfigDict
 
 from vlm_inspect.backends.backend import Backend, Reply, Request
+from vlm_inspect.backends.messages import digest_messages
 from vlm_inspect.errors import BackendError
 from vlm_inspect.inspection import Usage
 from vlm_inspect.parsing import needs_form
 from vlm_inspect.parsing.answer_json import NEGATIVE_KEYS, POSITIVE_KEYS
-from vlm_inspect.prompting.assembly import digest_messages
-from vlm_inspect.prompting.template import fill_text, prompt_folder, read_prompt_file
+from vlm_inspect.prompt_files import fill_text, prompt_folder, read_prompt_file
 
 _VERDICT_KEYS = frozenset({*POSITIVE_KEYS, *NEGATIVE_KEYS})
 _MOST_WORDS = 8000

@@ -22,9 +22,9 @@ from evaluation.errors import RunError
 from vlm_inspect.backends.backend import Request
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.inspector import Inspector, Prepared
-from vlm_inspect.prompting import Ingredient, PromptLimits, Template, build_request, prompt_folder
+from vlm_inspect.prompt_files import fill_text, prompt_folder, read_prompt_file
+from vlm_inspect.prompting import Ingredient, PromptLimits, Template, build_request
 from vlm_inspect.prompting.facts import choose_references
-from vlm_inspect.prompting.template import fill_text, read_prompt_file
 from vlm_inspect.rules import Rule, RuleBook
 
 Kind = Literal["as is", "again", "removed", "negated", "class", "references", "part first"]

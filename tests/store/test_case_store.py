@@ -24,10 +24,10 @@ from tests.store.parts import (
     two_looks,
 )
 from vlm_inspect.backends.backend import Reply
+from vlm_inspect.backends.messages import digest_messages
 from vlm_inspect.errors import ParseError, StoreError
 from vlm_inspect.evidence import AnomalyMap, Evidence
 from vlm_inspect.inspector import Examination
-from vlm_inspect.prompting.assembly import digest_messages
 from vlm_inspect.prompting.second_request import Enlargement
 from vlm_inspect.rules import RuleBook, load_rules
 from vlm_inspect.store import CaseStore, Filters, case_store

@@ -67,7 +67,7 @@ def load_talk_words() -> TalkWords:
     Raises:
         PromptError: the file is missing or wrong.
     """
-    from vlm_inspect.prompting import prompt_folder
+    from vlm_inspect.prompt_files import prompt_folder
 
     path = prompt_folder() / "words" / "chat_evidence.yaml"
     try:

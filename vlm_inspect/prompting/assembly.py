@@ -1,7 +1,5 @@
 """`build_request`: walk through the blocks of a template, fill them, and put the pictures between them."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -11,9 +9,9 @@ from numpy.typing import NDArray
 
 from converters.view import BoxXyxyn, View
 from vlm_inspect.backends.backend import Request
+from vlm_inspect.backends.messages import PICTURE_LABELS, digest_messages
 from vlm_inspect.errors import PromptError
 from vlm_inspect.evidence import Evidence, Region
-from vlm_inspect.prompting.description import PICTURE_LABELS
 from vlm_inspect.prompting.encoding import EncodedImage, encode, encode_view, fit_size, shrink
 from vlm_inspect.prompting.facts import (
     Facts,
@@ -141,12 +139,6 @@ def build_request(
         question=question,
         prompt_sha256=digest_messages(messages),
     )
-
-
-def digest_messages(messages: "Sequence[BaseMessage]") -> str:
-    """Return the SHA-256 of roles, texts and pictures, in hexadecimal."""
-    told = [[message.type, message.content] for message in messages]
-    return hashlib.sha256(json.dumps(told, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 
 def _shown_references(

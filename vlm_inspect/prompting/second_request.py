@@ -11,12 +11,13 @@ from pydantic import BaseModel, ConfigDict
 
 from converters.view import BoxXyxyn
 from vlm_inspect.backends.backend import Request
-from vlm_inspect.prompting.assembly import PromptLimits, digest_messages
-from vlm_inspect.prompting.description import PICTURE_LABELS
+from vlm_inspect.backends.messages import PICTURE_LABELS, digest_messages
+from vlm_inspect.prompt_files import fill_text, prompt_folder, read_prompt_file
+from vlm_inspect.prompting.assembly import PromptLimits
 from vlm_inspect.prompting.encoding import encode, is_photographic
 from vlm_inspect.prompting.facts import Facts, per_mille, view_facts
 from vlm_inspect.prompting.marks import enlarge, place_side_by_side
-from vlm_inspect.prompting.template import Captions, Words, fill_text, load_words, prompt_folder, read_prompt_file
+from vlm_inspect.prompting.template import Captions, Words, load_words
 from vlm_inspect.verdict import Verdict
 
 PANEL_SIDE = 512

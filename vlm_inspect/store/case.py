@@ -94,7 +94,7 @@ class Look:
         Raises:
             StoreError: they do not have the digest that was recorded.
         """
-        from vlm_inspect.prompting.assembly import digest_messages
+        from vlm_inspect.backends.messages import digest_messages
 
         messages = unpack_messages(self._messages, self._files)
         if digest_messages(messages) != self.prompt_sha256:
