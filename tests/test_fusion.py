@@ -17,7 +17,7 @@ from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region
 from vlm_inspect.inspection import Inspection, Provenance, Usage
 from vlm_inspect.rules import Check, Rule, RuleBook
 from vlm_inspect.tolerance import Tolerance
-from vlm_inspect.verdict import Defect, RuleResult, Verdict
+from vlm_inspect.verdict import Defect, RuleResult, Verdict, VerdictSource
 
 TOLERANCE = Tolerance(limit=2.0, centre=1.0, n=8, overkill=0.01)
 BOOK = RuleBook(
@@ -115,6 +115,11 @@ def judge(
     opinion: Verdict | ParseError, evidence: Evidence, thresholds: Thresholds | None = None, **record: Any
 ) -> Inspection:
     return fuse(opinion, evidence, thresholds or Thresholds(), record_of(**record))
+
+
+def measured(verdict: Verdict) -> Verdict:
+    """Return a verdict that words the evidence."""
+    return replace(verdict, source="evidence")
 
 
 def rules_with(**statuses: str) -> tuple[RuleResult, ...]:
@@ -222,7 +227,7 @@ def test_the_score_pools_log_odds() -> None:
 
 def test_the_evidence_model_does_not_count_the_heatmap_twice() -> None:
     said = replace(BAD, probability=0.7)
-    assert judge(said, evidence_of(0.7), model="evidence").score == pytest.approx(0.7)
+    assert judge(measured(said), evidence_of(0.7)).score == pytest.approx(0.7)
 
 
 def test_a_model_without_a_probability_still_counts() -> None:
@@ -255,7 +260,7 @@ def test_outcome_of_the_evidence_model(p: float | None, status: str, outcome: st
     rules = rules_with(thread_complete=status, straight=status, clean=status)
     verdict = Verdict(anomalous=probability >= 0.5, reasoning="measured", probability=probability, rules=rules)
     evidence = evidence_of(p, reference_count=0 if p is None else 4)
-    inspection = judge(verdict, evidence, model="evidence")
+    inspection = judge(measured(verdict), evidence)
     assert inspection.outcome == outcome
     assert inspection.rules[0].source == "heatmap"
 
@@ -263,7 +268,7 @@ def test_outcome_of_the_evidence_model(p: float | None, status: str, outcome: st
 def test_the_evidence_model_is_never_ok_beyond_the_tolerance() -> None:
     verdict = Verdict(anomalous=True, reasoning="", probability=0.55, rules=PASSES)
     lenient = Thresholds(ok_below=0.8, ng_above=0.9)
-    assert judge(verdict, evidence_of(0.55), lenient, model="evidence").outcome == "REVIEW"
+    assert judge(measured(verdict), evidence_of(0.55), lenient).outcome == "REVIEW"
 
 
 # --- defects -------------------------------------------------------------------------------------------------------
@@ -438,12 +443,13 @@ def test_an_unreadable_reply_is_always_review(
     assert judge(opinion, evidence_of(p, measurements=measured), thresholds).outcome == "REVIEW"
 
 
-@given(VERDICTS | st.just(UNREADABLE), st.none() | UNIT, THRESHOLDS, st.sampled_from(["evidence", "openai:x"]))
+@given(VERDICTS | st.just(UNREADABLE), st.none() | UNIT, THRESHOLDS, st.sampled_from(["model", "evidence"]))
 @settings(max_examples=150, deadline=None)
 def test_a_failed_critical_check_is_always_ng(
-    opinion: Verdict | ParseError, p: float | None, thresholds: Thresholds, model: str
+    opinion: Verdict | ParseError, p: float | None, thresholds: Thresholds, source: VerdictSource
 ) -> None:
-    inspection = judge(opinion, evidence_of(p, measurements=(length(18.2), BRIGHT)), thresholds, model=model)
+    opinion = replace(opinion, source=source) if isinstance(opinion, Verdict) else opinion
+    inspection = judge(opinion, evidence_of(p, measurements=(length(18.2), BRIGHT)), thresholds)
     assert inspection.outcome == "NG"
     assert 0.5 <= inspection.score <= 1.0
 
@@ -478,9 +484,7 @@ def test_a_hotter_map_never_helps_the_part(
 def test_a_failed_size_takes_the_place_where_the_scan_deviates_most() -> None:
     tip = region_of((0.4, 0.4, 0.6, 0.6), Place(point_mm=(10.0, 10.0, 0.0)), source="deviation", score=0.99)
     hot = replace(map_of(0.99, source="deviation"), unit="mm")
-    found = judge(
-        BAD, evidence_of(maps=(hot,), regions=(tip,), measurements=(length(18.2), BRIGHT)), model="evidence"
-    ).defects
+    found = judge(measured(BAD), evidence_of(maps=(hot,), regions=(tip,), measurements=(length(18.2), BRIGHT))).defects
     assert [(d.type, d.source, d.point_mm) for d in found] == [("short", "measurement", (10.0, 10.0, 0.0))]
 
 
@@ -489,6 +493,6 @@ def test_a_failed_size_takes_the_place_where_the_scan_deviates_most() -> None:
 )
 def test_a_comparison_that_cannot_decide_says_why(count: int, reason: str) -> None:
     open_rules = RuleBook(class_name="part")
-    found = judge(FINE, evidence_of(None, reference_count=count, measurements=()), model="evidence", book=open_rules)
+    found = judge(measured(FINE), evidence_of(None, reference_count=count, measurements=()), book=open_rules)
     assert found.outcome == "REVIEW"
     assert any(reason in line for line in found.review_reasons), found.review_reasons

@@ -21,8 +21,9 @@ from tests.store.parts import (
     scan_views,
     two_looks,
 )
-from vlm_inspect import cli, fusion
+from vlm_inspect import cli
 from vlm_inspect.commands.replay import replay as replay_command
+from vlm_inspect.decision import fusion
 from vlm_inspect.errors import StoreError
 from vlm_inspect.inspector import Examination
 from vlm_inspect.prompt_files import prompt_folder

@@ -5,6 +5,8 @@ from typing import Literal
 
 from converters.view import BoxXyxyn
 
+VerdictSource = Literal["model", "evidence"]
+"""Who judged: a model that looked at the part, or the measured evidence, put into words."""
 RuleStatus = Literal["pass", "fail", "cannot_tell"]
 Severity = Literal["critical", "major", "minor"]
 
@@ -50,3 +52,9 @@ class Verdict:
     """Number of answers that it rests on."""
     doubts: tuple[str, ...] = ()
     """Why the opinion itself is in doubt (answers that disagree or could not be read): each is a reason to review."""
+    source: VerdictSource = "model"
+
+    @property
+    def by_model(self) -> bool:
+        """Whether it is an opinion of its own, beside the measured evidence."""
+        return self.source == "model"

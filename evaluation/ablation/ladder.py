@@ -23,6 +23,7 @@ from evaluation.report.ablation_page import render_ablation
 from evaluation.report.page import ABLATION, write_report
 from evaluation.runs.finished_run import FinishedRun, read_run
 from evaluation.runs.plan import load_rule_books
+from vlm_inspect.backends import is_offline
 from vlm_inspect.datasets.item import Dataset
 from vlm_inspect.datasets.registry import read_dataset
 from vlm_inspect.file_writing import write_atomically
@@ -83,7 +84,7 @@ def run_ablation(
 
 
 def _check(out: Path, models: Sequence[str], options: Mapping[str, Any]) -> None:
-    if any(model.strip() == "evidence" for model in models):
+    if any(is_offline(model) for model in models):
         raise RunError("the model evidence reads no prompt, so that there is nothing to ablate; give a --model")
     if options["price"] is not None and len(set(models)) > 1:
         raise RunError("--price holds for one model, and several are given; run them one by one, each with its price")

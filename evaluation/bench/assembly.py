@@ -10,6 +10,7 @@ from evaluation.engine.options import limits_of
 from evaluation.errors import RunError
 from evaluation.runs.plan import Plan, check_checkpoint, check_leaks, load_rule_books, make_plan
 from evaluation.runs.settings import Limits, Price, Settings
+from vlm_inspect.backends import is_offline
 from vlm_inspect.backends.backend import Backend
 from vlm_inspect.calibration.file import load_calibration
 from vlm_inspect.datasets.item import Dataset
@@ -75,7 +76,7 @@ def prepare_bench(dataset: Dataset, options: Mapping[str, Any]) -> Bench:
     )
     if options.get("look_again"):
         _check_second_look(plan, options["model"])
-    if options.get("rule_test") and options["model"].strip() == "evidence":
+    if options.get("rule_test") and is_offline(options["model"]):
         raise RunError("--rule-test: the model evidence reads no rules, so that there is nothing to test; leave it out")
     checks: dict[str, Any] = {"references_compared_with_scored_files": check_leaks(plan), "leaks": 0}
     if options["checkpoint"]:
@@ -93,7 +94,7 @@ def prepare_bench(dataset: Dataset, options: Mapping[str, Any]) -> Bench:
 
 def _asks(dataset: Dataset, model: str) -> bool:
     """Return whether the questions are asked: `evidence` has no language to answer them and judges the images."""
-    return bool(dataset.questions) and model.strip() != "evidence"
+    return bool(dataset.questions) and not is_offline(model)
 
 
 def _inspector_options(plan: Plan, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def _check_second_look(plan: Plan, model: str) -> None:
     """Refuse a second look where nobody looks."""
     if plan.asks_questions:
         raise RunError("--look-again is for judging parts, and this data set asks questions; leave it out")
-    if model.strip() == "evidence":
+    if is_offline(model):
         raise RunError("--look-again changes nothing for the model evidence, which reads no picture; leave it out")
 
 

@@ -41,10 +41,11 @@ def option_order(dataset: Path, *, as_json: bool, **options: Any) -> int:
     """
     from evaluation.errors import RunError
     from evaluation.runs.plan import make_plan
+    from vlm_inspect.backends import is_offline
     from vlm_inspect.commands.inspecting import make_backend
     from vlm_inspect.datasets.registry import read_dataset
 
-    if options["model"].strip() == "evidence":
+    if is_offline(options["model"]):
         raise RunError("the model evidence answers no questions; give a --model")
     with progress(quiet=options["quiet"]) as say:
         data = read_dataset(dataset, format=options["format_name"])

@@ -65,8 +65,9 @@ def _check(inspector: "Inspector") -> None:
     """Refuse a test with nothing to test."""
     from evaluation.errors import RunError
     from evaluation.prompt_tests.rule_changes import free_rules
+    from vlm_inspect.backends import is_offline
 
-    if inspector.backend.name == "evidence":
+    if is_offline(inspector.backend.name):
         raise RunError("the model evidence reads no rules, so that there is nothing to test; give a --model")
     if not free_rules(inspector.rules):
         raise RunError("the rule book has no rule that the model judges (all carry a check, or there is none)")

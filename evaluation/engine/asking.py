@@ -20,6 +20,7 @@ from evaluation.engine.token_rate import Reservation, TokenRate
 from evaluation.runs.record import Spent
 from evaluation.runs.settings import Limits, Price
 from vlm_inspect.asking import ask_for_form, ask_model
+from vlm_inspect.backends import is_local, is_offline
 from vlm_inspect.backends.backend import Backend, Reply, Request
 from vlm_inspect.errors import BackendError
 
@@ -234,7 +235,7 @@ class Asker:
 
     def _key(self, request: Request, salt: str) -> str | None:
         """Return where the replies are kept; None for what costs nothing to ask again."""
-        if not self.cache.usable or self.backend.name == "evidence":
+        if not self.cache.usable or is_offline(self.backend.name):
             return None
         return key_of_request(self.backend, request, self.samples, salt)
 
@@ -244,8 +245,3 @@ class Asker:
             return None
         own = found.run == self.run_id  # asked before a kill: paid for by this very run
         return Answered(found.replies, sum(reply.usage.latency_s for reply in found.replies), cached=not own)
-
-
-def is_local(model: str) -> bool:
-    """Return whether a model runs on this machine, so that it waits for nobody."""
-    return model.startswith(("evidence", "hf:"))

@@ -79,9 +79,9 @@ def limits_of(options: Mapping[str, Any], backend: "Backend") -> "Limits":
     Raises:
         RunError: a budget, and no price.
     """
-    from evaluation.engine.asking import is_local
     from evaluation.errors import RunError
     from evaluation.runs.settings import Limits
+    from vlm_inspect.backends import is_local
 
     local = is_local(backend.name)
     price = options["price"] or _known_price(backend)

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from evaluation.engine.asking import Answered, Asker, NotAskedError, is_local
+from evaluation.engine.asking import Answered, Asker, NotAskedError
 from evaluation.engine.examiner import Examiner, Ready, Result, SecondLook, failed
 from evaluation.engine.item_files import ItemFiles
 from evaluation.engine.journal import Journal
@@ -29,6 +29,7 @@ from evaluation.runs.plan import Plan, Task
 from evaluation.runs.record import Failure, ItemRecord
 from evaluation.runs.settings import Limits
 from evaluation.scoring.resampling import PlaceScores
+from vlm_inspect.backends import is_local
 from vlm_inspect.datasets.listing import PICTURES
 from vlm_inspect.errors import BackendError, InspectWarning
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from evaluation.runs.record import ItemRecord
 from evaluation.errors import RunError
+from evaluation.runs.record import ItemRecord
 from evaluation.runs.results import ITEMS, RESULTS, UNCALIBRATED
 
 _NEEDED = ("dataset", "settings", "categories", "coverage", "usage", "wall_s")

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from converters.digest import sha256_of
 from converters.errors import ConversionError
+from evaluation.errors import RunError
 from vlm_inspect.datasets.item import Category, Dataset, Item
 from vlm_inspect.datasets.question import Question
 from vlm_inspect.datasets.references import choose_references, find_leaks
-from evaluation.errors import RunError
 from vlm_inspect.errors import DatasetError
 from vlm_inspect.rules import RuleBook, load_rules
 

@@ -5,7 +5,7 @@ import pytest
 from tests.chat.conftest import Desk, Heard
 from vlm_inspect.chat.citations import check_citations, find_citations
 from vlm_inspect.chat.dialogue import Dialogue
-from vlm_inspect.chat.evidence_talk import load_talk_words
+from vlm_inspect.offline.wording import load_wording
 
 CITATION = "[view 0: "
 
@@ -34,7 +34,7 @@ def test_questions_are_answered_from_the_record(desk: Desk, heard: Heard, questi
     answer = Dialogue(case, desk.store).ask(question, heard)
     for hint in hints:
         assert hint in answer.text, answer.text
-    assert answer.text.endswith(load_talk_words().identity)
+    assert answer.text.endswith(load_wording().dialogue_identity)
     assert list(check_citations(answer.text, case.views)) == []
     assert desk.store.turns(case.id)[-1].text == answer.text
 

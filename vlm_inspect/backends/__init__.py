@@ -64,6 +64,21 @@ def _refuse_server_settings(model: str, connection: Connection) -> None:
             raise BackendError(f"the model {model} takes no {what}; that belongs to openai:NAME")
 
 
+def is_offline(model: str) -> bool:
+    """Return whether a name, in `--model` or in a record, is that of the report that words measurements."""
+    return model.strip() == DEFAULT_MODEL
+
+
+def is_loaded_here(model: str) -> bool:
+    """Return whether a model's weights are loaded on this machine, so that it has a `Placement`."""
+    return model.strip().partition(":")[0] == "hf"
+
+
+def is_local(model: str) -> bool:
+    """Return whether a model runs on this machine, so that it waits for no server and costs nothing."""
+    return is_offline(model) or is_loaded_here(model)
+
+
 def _load_evidence(name: str, connection: Connection, placement: Placement) -> "Backend":
     from vlm_inspect.offline.report import EvidenceBackend
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vlm_inspect.inspection import Usage
+from vlm_inspect.verdict import Verdict
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -62,6 +63,8 @@ class Reply:
     """What the model said before it was asked once more for the form; "": it was not."""
     notes: tuple[str, ...] = ()
     """What an engineer should know of how it came about: pictures left out, a failure in the middle."""
+    verdict: Verdict | None = None
+    """What the text says, of a backend that judges measurements and reads no prompt; None: the text is to be read."""
 
 
 class Backend(Protocol):

@@ -16,7 +16,7 @@ from vlm_inspect.calibration.conformal import Bound, conformal_bound, parts_need
 from vlm_inspect.calibration.file import Calibration
 from vlm_inspect.calibration.intervals import overkill_interval
 from vlm_inspect.calibration.weights import learn_weights
-from vlm_inspect.decision.fusion import EVIDENCE_MODEL, pooled_log_odds, probabilities
+from vlm_inspect.decision.fusion import is_by_model, pooled_log_odds, probabilities
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import CalibrationError
 from vlm_inspect.inspection import Inspection
@@ -74,7 +74,7 @@ def calibrate(
         _examine(inspector, path, i, len(parts) + len(others), progress) for i, path in enumerate([*parts, *others])
     ]
     normal, odd = done[: len(parts)], done[len(parts) :]
-    weights = _weights(normal, odd) if others and normal[0].record.model != EVIDENCE_MODEL else Thresholds()
+    weights = _weights(normal, odd) if others and is_by_model(normal[0].opinion) else Thresholds()
     bound = conformal_bound([one.under(weights).score for one in normal], overkill)
     worst = max(one.under(weights).score for one in normal)
     thresholds = replace(
@@ -138,7 +138,7 @@ def _weights(normal: Sequence[Examination], odd: Sequence[Examination]) -> Thres
     for label, examinations in ((False, normal), (True, odd)):
         for one in examinations:
             verdict = one.opinion if isinstance(one.opinion, Verdict) else None
-            p_model, p_heatmap = probabilities(verdict, one.evidence, own_opinion=True)
+            p_model, p_heatmap = probabilities(verdict, one.evidence)
             if p_model is not None and p_heatmap is not None:
                 rows.append(pooled_log_odds(p_model, p_heatmap))
                 labels.append(label)

@@ -42,8 +42,3 @@ class Answer:
             }
         )
         self.pictures += result.pictures
-
-
-def probability_words(probability: float) -> str:
-    """Return a probability in words that never claim certainty."""
-    return "over 0.99" if probability > 0.99 else "under 0.01" if probability < 0.01 else f"{probability:.2f}"

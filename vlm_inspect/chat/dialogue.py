@@ -19,7 +19,7 @@ from vlm_inspect.chat.corrections import Corrector, Proposal, ProposeChange
 from vlm_inspect.chat.evidence_talk import EvidenceSpeaker
 from vlm_inspect.chat.flips import Flips, find_flips
 from vlm_inspect.chat.speakers import ModelSpeaker, Speaker
-from vlm_inspect.decision.fusion import EVIDENCE_MODEL
+from vlm_inspect.offline.report import EvidenceBackend
 from vlm_inspect.store.case import Case
 from vlm_inspect.store.case_store import CaseStore
 from vlm_inspect.tools.material import Material
@@ -55,8 +55,8 @@ class Dialogue:
         self.toolbox = Toolbox(self._material, [propose])
         self._record_speaker = EvidenceSpeaker(case, self.toolbox)
         self._speaker: Speaker = self._record_speaker
-        self.model = EVIDENCE_MODEL
-        if backend is not None and backend.name != EVIDENCE_MODEL:
+        self.model = EvidenceBackend().name
+        if backend is not None and not isinstance(backend, EvidenceBackend):
             conversation = open_conversation(backend, case, timeout_s=timeout_s)
             self._speaker = ModelSpeaker(case, conversation, self.toolbox)
             self.model = backend.name

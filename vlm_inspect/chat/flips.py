@@ -13,17 +13,16 @@ from typing import Any
 
 from converters.digest import sha256_of
 from converters.errors import ConversionError
-from vlm_inspect.asking import ask_model
-from vlm_inspect.backends import load_backend
-from vlm_inspect.backends.backend import Reply, Request
-from vlm_inspect.chat.answer import probability_words
+from converters.view import View
 from vlm_inspect.chat.corrections import Proposal
 from vlm_inspect.decision.defects import lies_in
-from vlm_inspect.decision.fusion import EVIDENCE_MODEL, Record, fuse
+from vlm_inspect.decision.fusion import Record, fuse, is_by_model
 from vlm_inspect.errors import InspectError, ParseError, StoreError
 from vlm_inspect.evidence import Evidence, Measurement
 from vlm_inspect.ignored import ignored_boxes, without_ignored
 from vlm_inspect.inspection import Inspection, Outcome
+from vlm_inspect.offline.report import judge_evidence
+from vlm_inspect.offline.wording import probability_words
 from vlm_inspect.parsing import parse_verdict
 from vlm_inspect.rules import Rule, RuleBook
 from vlm_inspect.store.case import Case
@@ -111,7 +110,7 @@ def fuse_again(case: Case, book: RuleBook) -> Inspection:
     """
     evidence = evidence_under(case, book)
     record = replace(case.record, rules=book)
-    return fuse(_opinion(case, book, evidence), evidence, case.thresholds, record)
+    return fuse(_opinion(case, book, evidence, case.views), evidence, case.thresholds, record)
 
 
 def evidence_under(case: Case, book: RuleBook) -> Evidence:
@@ -158,13 +157,12 @@ def _recorded(rule: Rule, case: Case) -> Measurement | None:
     return None
 
 
-def _opinion(case: Case, book: RuleBook, evidence: Evidence) -> Verdict | ParseError:
-    replies: Sequence[Reply] = case.replies
-    if case.inspection.model == EVIDENCE_MODEL:
-        request = Request((), {}, case.views, book, evidence, case.question, "")
-        replies = load_backend(EVIDENCE_MODEL).generate(request)
+def _opinion(case: Case, book: RuleBook, evidence: Evidence, views: Sequence[View]) -> Verdict | ParseError:
+    """Return what the kept replies say of the rules of another book; offline, what the evidence does."""
+    if not is_by_model(case.opinion):
+        return judge_evidence(evidence, book, views, case.question)
     try:
-        return parse_verdict(replies, book, case.views)
+        return parse_verdict(case.replies, book, views)
     except ParseError as failure:
         return failure
 
@@ -183,7 +181,7 @@ def _untold(case: Case, proposal: Proposal) -> Iterator[str]:
         if rule.check is not None:
             if _recorded(rule, case) is None:
                 yield f"{rule.check.measure} was not measured when it was inspected"
-        elif case.inspection.model != EVIDENCE_MODEL:
+        elif is_by_model(case.opinion):
             asked = case.rules.rule(rule.id)
             if asked is None or asked.text != rule.text:
                 yield f"{case.inspection.model} was not asked about rule {rule.id} in these words"
@@ -212,18 +210,10 @@ class _Measured:
             raise StoreError(f"{case.source.name} is gone or has changed since, so that it cannot be measured again")
         inspector = self._inspector(case)
         prepared = inspector.prepare(case.source, case.question)
-        model = case.inspection.model
-        replies: Sequence[Reply] = case.replies
-        if model == EVIDENCE_MODEL:
-            replies = ask_model(inspector.backend, prepared.request)
-        opinion: Verdict | ParseError
-        try:
-            opinion = parse_verdict(replies, self._book, prepared.views)
-        except ParseError as failure:
-            opinion = failure
+        opinion = _opinion(case, self._book, prepared.evidence, prepared.views)
         told = case.inspection
         record = Record(
-            self._book, prepared.views, model, told.localizer, told.usage, prepared.provenance, case.question
+            self._book, prepared.views, told.model, told.localizer, told.usage, prepared.provenance, case.question
         )
         return fuse(opinion, prepared.evidence, case.thresholds, record)
 

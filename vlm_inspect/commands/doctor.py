@@ -49,10 +49,10 @@ def doctor(
         if base_url:
             raise click.UsageError("--base-url belongs to --model; name the model")
         return _tell_installation(clip, as_json=as_json, quiet=quiet)
-    from vlm_inspect.backends import load_backend
+    from vlm_inspect.backends import is_offline, load_backend
 
     backend = load_backend(model, base_url=base_url, timeout_s=timeout_s)
-    if model.strip() == "evidence":
+    if is_offline(model):
         return _tell_evidence(backend, as_json=as_json)
     from vlm_inspect.model_probe import probe_model
 

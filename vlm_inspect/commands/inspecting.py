@@ -143,6 +143,7 @@ def make_inspector(options: dict[str, Any], *, backend: "Backend | None" = None)
         options: those of the command.
         backend: in place of the model that the options name.
     """
+    from vlm_inspect.backends import is_offline
     from vlm_inspect.inspector import ANY_PART, Inspector
     from vlm_inspect.localization import AUTO, LocalizerOptions, default_localizer, load_localizer
     from vlm_inspect.prompting import PromptLimits
@@ -160,7 +161,7 @@ def make_inspector(options: dict[str, Any], *, backend: "Backend | None" = None)
         clip=options["clip"],
         checkpoint=options["checkpoint"],
         device=options["device"],
-        language=None if options["model"] == "evidence" else backend,
+        language=None if is_offline(options["model"]) else backend,
     )
     inspector = Inspector(
         rules=rules,
@@ -190,10 +191,10 @@ def make_backend(options: dict[str, Any]) -> "Backend":
 
 def _placement(options: dict[str, Any]) -> "Placement | None":
     """Return how a model that runs here is loaded; None for the others, unless what they cannot have is asked for."""
-    from vlm_inspect.backends import Placement
+    from vlm_inspect.backends import Placement, is_loaded_here
 
     chosen = options["dtype"] or options["quantize"] or options["trust_remote_code"]
-    if not (chosen or options["model"].startswith("hf:")):
+    if not (chosen or is_loaded_here(options["model"])):
         return None
     return Placement(
         device=options["device"],

@@ -31,17 +31,14 @@ class DefectList:
     ignored: int
 
 
-def collect_defects(
-    verdict: Verdict | None, evidence: Evidence, book: RuleBook, views: Sequence[View], *, own_opinion: bool
-) -> DefectList:
+def collect_defects(verdict: Verdict | None, evidence: Evidence, book: RuleBook, views: Sequence[View]) -> DefectList:
     """Return every defect once, worst first.
 
     Args:
-        verdict: the model's opinion, or None where its reply could not be read.
+        verdict: the opinion, or None where the reply could not be read. One that words the evidence confirms no region.
         evidence: regions and measurements.
         book: vocabulary, severities and areas to ignore.
         views: the pictures that view numbers refer to.
-        own_opinion: False where the verdict only words the evidence, so that it cannot confirm a region.
     """
     named = verdict.defects if verdict is not None else ()
     counted = [d for d in named if not _is_ignored(d, book, views)]
@@ -50,7 +47,7 @@ def collect_defects(
     for defect in counted:
         region = _matching_region(defect, evidence.regions)
         claimed |= {region} if region is not None else set()
-        found.append(_of_model(defect, region, verdict, views, own_opinion=own_opinion))
+        found.append(_of_verdict(defect, region, verdict, views))
     found += [_of_region(r, book) for r in evidence.regions if r not in claimed and is_hot(r, evidence)]
     measured = [_of_measurement(m, evidence, book) for m in evidence.measurements if m.passed is False]
     found = [d for d in _merge(found, views) if not any(_explains(m, d) for m in measured)] + measured
@@ -97,19 +94,18 @@ def _points_at(a: BoxXyxyn, b: BoxXyxyn) -> bool:
     return _iou(a, b) >= _SAME_IOU or (max(_area(a), _area(b)) <= 0.5 and same_place(a, b))
 
 
-def _of_model(
-    defect: Defect, region: Region | None, verdict: Verdict | None, views: Sequence[View], *, own_opinion: bool
-) -> DefectOutcome:
+def _of_verdict(defect: Defect, region: Region | None, verdict: Verdict | None, views: Sequence[View]) -> DefectOutcome:
     stated = defect.score if defect.score is not None else verdict.probability if verdict is not None else None
     score = 0.5 if stated is None else stated
+    by_model = verdict is None or verdict.by_model
     box, place = defect.box_xyxyn, Place()
     source: DefectSource = "model"
-    if region is not None and (region.calibrated or not own_opinion):
+    if region is not None and (region.calibrated or not by_model):
         box, place = region.box_xyxyn, region.place
         agreed = max(score, region.score) if region.score >= 0.5 else score
-        score = region.score if not own_opinion else agreed
+        score = agreed if by_model else region.score
         score = score if region.calibrated else 0.5  # a rank among the places of one part is no probability
-        source = "heatmap" if not own_opinion else "both" if region.score >= 0.5 else "model"
+        source = "heatmap" if not by_model else "both" if region.score >= 0.5 else "model"
     elif box is not None and defect.view is not None and defect.view < len(views):
         place = views[defect.view].origin.locate(box)
     return DefectOutcome(

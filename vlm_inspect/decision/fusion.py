@@ -38,8 +38,6 @@ from vlm_inspect.inspection import (
 from vlm_inspect.rules import Rule, RuleBook
 from vlm_inspect.verdict import Verdict
 
-EVIDENCE_MODEL = "evidence"
-"""Name of the model that words the evidence; its probability is the heatmap's and must not count twice."""
 UNSTATED = 0.9
 """P(anomalous) of a model that says anomalous and no probability; 1 - 0.9 where it says normal."""
 _MODEL_P = (0.02, 0.98)
@@ -72,16 +70,15 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
         record: rules, views and provenance.
     """
     verdict = opinion if isinstance(opinion, Verdict) else None
-    own_opinion = record.model != EVIDENCE_MODEL
-    rules = judge_rules(opinion, evidence, record.rules, own_opinion=own_opinion)
-    found = collect_defects(verdict, evidence, record.rules, record.views, own_opinion=own_opinion)
+    rules = judge_rules(opinion, evidence, record.rules)
+    found = collect_defects(verdict, evidence, record.rules, record.views)
     failed = [r for r in rules if r.source == "measurement" and r.status == "fail" and r.severity != "minor"]
-    p_model, p_heatmap = probabilities(verdict, evidence, own_opinion=own_opinion)
+    p_model, p_heatmap = probabilities(verdict, evidence)
     score = pool_score(p_model, p_heatmap, thresholds)
-    doubts = [*_doubts_of_opinion(opinion, found, p_model, thresholds, own_opinion=own_opinion)]
-    if verdict is not None and own_opinion:
+    doubts = [*_doubts_of_opinion(opinion, found, p_model, thresholds)]
+    if verdict is not None and verdict.by_model:
         doubts += _contradictions(verdict, rules, evidence, score, thresholds)
-    gaps = _gaps(rules, evidence, own_opinion=own_opinion, by_score=score >= thresholds.ng_above)
+    gaps = _gaps(rules, evidence, opinion, by_score=score >= thresholds.ng_above)
     outcome, reasons = _decide(
         score, thresholds, failed=failed, doubts=doubts, gaps=gaps, hot=evidence.status == "exceeded"
     )
@@ -107,15 +104,11 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
     )
 
 
-def judge_rules(
-    opinion: Verdict | ParseError, evidence: Evidence, book: RuleBook, *, own_opinion: bool
-) -> tuple[RuleOutcome, ...]:
+def judge_rules(opinion: Verdict | ParseError, evidence: Evidence, book: RuleBook) -> tuple[RuleOutcome, ...]:
     """Return one row per rule: a check by its measurement alone, a free text by the opinion."""
     measured = {m.rule_id: m for m in evidence.measurements}
     return tuple(
-        _of_check(rule, measured.get(rule.id))
-        if rule.check is not None
-        else _of_text(rule, opinion, own_opinion=own_opinion)
+        _of_check(rule, measured.get(rule.id)) if rule.check is not None else _of_text(rule, opinion)
         for rule in book.rules
     )
 
@@ -166,7 +159,7 @@ def _of_check(rule: Rule, measurement: Measurement | None) -> RuleOutcome:
     )
 
 
-def _of_text(rule: Rule, opinion: Verdict | ParseError, *, own_opinion: bool) -> RuleOutcome:
+def _of_text(rule: Rule, opinion: Verdict | ParseError) -> RuleOutcome:
     said = None
     reason = "The model's reply could not be used."
     if isinstance(opinion, Verdict):
@@ -177,26 +170,29 @@ def _of_text(rule: Rule, opinion: Verdict | ParseError, *, own_opinion: bool) ->
         status="cannot_tell" if said is None else said.status,
         reason=reason,
         severity=rule.severity,
-        source="model" if own_opinion else "heatmap",
+        source="model" if is_by_model(opinion) else "heatmap",
     )
 
 
-def probabilities(
-    verdict: Verdict | None, evidence: Evidence, *, own_opinion: bool
-) -> tuple[float | None, float | None]:
+def is_by_model(opinion: Verdict | ParseError) -> bool:
+    """Return whether an opinion is a model's own: a reply that could not be read is, too."""
+    return not isinstance(opinion, Verdict) or opinion.by_model
+
+
+def probabilities(verdict: Verdict | None, evidence: Evidence) -> tuple[float | None, float | None]:
     """Return P(anomalous) of the model and of the heatmap, in [0, 1]; each None where it is not known.
 
     Args:
-        verdict: the model's opinion; None where its reply could not be read.
+        verdict: the opinion; None where the reply could not be read. One that words the evidence counts once, as the
+            heatmap's.
         evidence: what was measured.
-        own_opinion: False where the verdict only words the evidence, which must not count twice.
     """
     if verdict is None:
         return None, evidence.probability
     stated = verdict.probability
     if stated is not None and not math.isfinite(stated):
         stated = None
-    if not own_opinion:
+    if not verdict.by_model:
         return None, stated
     if stated is None:
         stated = UNSTATED if verdict.anomalous else 1 - UNSTATED
@@ -204,19 +200,14 @@ def probabilities(
 
 
 def _doubts_of_opinion(
-    opinion: Verdict | ParseError,
-    found: DefectList,
-    p_model: float | None,
-    thresholds: Thresholds,
-    *,
-    own_opinion: bool,
+    opinion: Verdict | ParseError, found: DefectList, p_model: float | None, thresholds: Thresholds
 ) -> Iterable[str]:
     """Yield why the opinion cannot be relied on, whatever was measured."""
     if isinstance(opinion, ParseError):
         yield str(opinion)
         return
     yield from opinion.doubts
-    if not own_opinion or p_model is None:
+    if p_model is None:
         return
     if opinion.anomalous and p_model <= thresholds.ok_below:
         yield f"the model says anomalous, but gives it a probability of {p_model:.2f}"
@@ -249,7 +240,9 @@ def _contradictions(
             yield f"the model says normal, but names a defect: {defect.type}"
 
 
-def _gaps(rules: Sequence[RuleOutcome], evidence: Evidence, *, own_opinion: bool, by_score: bool) -> list[str]:
+def _gaps(
+    rules: Sequence[RuleOutcome], evidence: Evidence, opinion: Verdict | ParseError, *, by_score: bool
+) -> list[str]:
     """Return what stays open, so that the part cannot be called OK."""
     gaps = []
     for rule in rules:
@@ -258,9 +251,11 @@ def _gaps(rules: Sequence[RuleOutcome], evidence: Evidence, *, own_opinion: bool
             gaps.append(f"{rule.severity} rule {rule.id} could not be told: {rule.reason}")
         elif rule.status == "fail" and rule.severity == "minor":
             gaps.append(f"minor rule {rule.id} fails: {rule.reason}")
-    if not own_opinion and evidence.status == "unknown":
+    if is_by_model(opinion):
+        return gaps
+    if evidence.status == "unknown":
         gaps.append(_uncompared(evidence))
-    if not own_opinion and evidence.status == "exceeded" and not by_score:
+    if evidence.status == "exceeded" and not by_score:
         gaps.append("the heatmap exceeds its tolerance")
     return gaps
 

@@ -7,8 +7,7 @@ references themselves: each in turn is taken as the scan and compared with the o
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +16,11 @@ from converters.projection import ScanOrigin
 from converters.view import BoxXyxyn, View
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.deviation_picture import deviation_picture
-from vlm_inspect.measurement.alignment import PosedCloud
-from vlm_inspect.measurement.icp import apply, inverse
 from vlm_inspect.measurement.scan import deviations
-from vlm_inspect.measurement.surface import Points, Surface, nearest, surface, thinned
+from vlm_inspect.registration.alignment import PosedCloud
+from vlm_inspect.registration.pose import apply, inverse
+from vlm_inspect.registration.surface import Points, Surface, nearest, surface
+from vlm_inspect.registration.thinning import thinned
 from vlm_inspect.tolerance import Tolerance, tolerance_from_normals
 
 _MOST_POINTS = 60_000
@@ -42,6 +42,8 @@ class ReferenceSurfaces:
     """In the common frame."""
     tolerance: Tolerance | None
     """Of the score; None with one reference, which says nothing about how much normal parts differ."""
+    coarser: dict[int, Tolerance] = field(default_factory=dict)
+    """Tolerances for scans of fewer points, by their number; filled when the first such scan comes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,16 +121,11 @@ def tolerance_for(ready: ReferenceSurfaces, points: int) -> Tolerance | None:
     if ready.tolerance is None or points >= _AS_FINE * finest:
         return ready.tolerance
     step = int(np.floor(np.log(points / finest) / np.log(_AS_FINE) + 1e-9))
-    return _coarse_tolerance(ready, max(8, int(finest * _AS_FINE**step)))
-
-
-@lru_cache(maxsize=16)
-def _coarse_tolerance(ready: ReferenceSurfaces, points: int) -> Tolerance:
-    """Return the tolerance when the references are compared with each other at that many points each."""
-    if ready.tolerance is None:
-        raise ValueError("one reference sets no tolerance")
-    found = tolerance_from_normals(_normal_scores(ready.surfaces, points))
-    return max(found, ready.tolerance, key=lambda one: one.limit)
+    fewer = max(8, int(finest * _AS_FINE**step))
+    if fewer not in ready.coarser:
+        found = tolerance_from_normals(_normal_scores(ready.surfaces, fewer))
+        ready.coarser[fewer] = max(found, ready.tolerance, key=lambda one: one.limit)
+    return ready.coarser[fewer]
 
 
 def _normal_scores(surfaces: tuple[Surface, ...], points: int | None = None) -> list[float]:

@@ -1,23 +1,25 @@
-"""The `evidence` model: no language model; it words what was measured, and says so.
+"""`judge_evidence`: what was measured, as a `Verdict` in words; no language model.
 
-It answers in the schema that every model answers in, so that nothing behind it is special. The same evidence gives the
-same words. Its probability is the heatmap's; fusion knows its name and counts it once.
+The same evidence gives the same words. The verdict's probability is the heatmap's, and its source says so, so that
+fusion counts it once. `EvidenceBackend` is the model `evidence`: it puts that verdict into a reply, in the schema that
+every model answers in, for the record.
 """
 
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from converters.view import BoxXyxyn
+from converters.view import BoxXyxyn, View
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.decision.defects import is_hot
 from vlm_inspect.evidence import Evidence, Measurement, Region
 from vlm_inspect.inspection import Usage
 from vlm_inspect.offline.wording import Wording, load_wording
 from vlm_inspect.rules import Rule, RuleBook
+from vlm_inspect.verdict import Defect, RuleResult, Verdict
 from vlm_inspect.vocabulary import bears_on, name_region, severity_of
 
 MAX_UNUSUAL = 3
@@ -43,89 +45,203 @@ class EvidenceBackend:
         return "evidence"
 
     def generate(self, request: Request, *, samples: int = 1) -> Sequence[Reply]:
-        """Return one reply, whatever `samples` asks for: a second one would be the same words.
+        """Return one reply with its verdict, whatever `samples` asks for: a second one would be the same words.
 
         Raises:
             PromptError: the file of its sentences is missing or wrong.
         """
         del samples
         start = time.perf_counter()
-        answer = write_report(request, load_wording())
+        verdict = judge_evidence(request.evidence, request.rules, request.views, request.question)
+        text = json.dumps(_as_answer(verdict), ensure_ascii=False)
         usage = Usage(latency_s=time.perf_counter() - start, calls=1)
-        return [Reply(text=json.dumps(answer, ensure_ascii=False), usage=usage, model=self.name)]
+        return [Reply(text=text, usage=usage, model=self.name, verdict=verdict)]
 
 
-def write_report(request: Request, wording: Wording) -> dict[str, Any]:
-    """Return the report in the shape of the answer schema."""
-    evidence, book = request.evidence, request.rules
-    findings = _findings(request, wording)
-    rules = [_judge(rule, evidence, book, findings, wording) for rule in book.rules]
-    probability = 0.5 if evidence.status == "unknown" else evidence.probability
-    failed = [
-        row for row, rule in zip(rules, book.rules, strict=True) if row["status"] == "fail" and rule.check is not None
-    ]
-    firm = any(rule.severity != "minor" for row in failed if (rule := book.rule(row["id"])) is not None)
-    measured = [wording.check(rule, _measurement(rule, evidence)) for rule in book.rules if rule.check is not None]
-    reasoning = [wording.identity, wording.verdict(evidence), *measured, *(f.sentence for f in findings)]
-    if not findings and evidence.status == "within":
-        reasoning.append(wording.say("regions", "none"))
-    return {
-        "reasoning": " ".join(reasoning),
-        "anomalous": firm or (probability or 0.0) >= 0.5,
-        "probability": probability,
-        "answer": _answer(request, wording, findings, rules),
-        "rules": rules,
-        "defects": [_defect(finding, book) for finding in findings],
-    }
+def judge_evidence(evidence: Evidence, book: RuleBook, views: Sequence[View], question: str | None = None) -> Verdict:
+    """Return what the evidence says of a part.
+
+    Args:
+        evidence: what was measured.
+        book: the rules; a rule in words is decided where the words of a hot place bear on it.
+        views: the pictures that the evidence refers to.
+        question: the user's own; answered by the words in it, as far as the evidence can.
+
+    Raises:
+        PromptError: the file of its sentences is missing or wrong.
+    """
+    return _Report(evidence, book, views, load_wording()).verdict(question)
 
 
-def _findings(request: Request, wording: Wording) -> list[Finding]:
+class _Report:
+    """The findings of one part, and what is said of them."""
+
+    def __init__(self, evidence: Evidence, book: RuleBook, views: Sequence[View], wording: Wording) -> None:
+        self._evidence, self._book, self._wording = evidence, book, wording
+        self._findings = _findings(evidence, book, views, wording)
+        self._rules = tuple(_judge(rule, evidence, book, self._findings, wording) for rule in book.rules)
+
+    def verdict(self, question: str | None) -> Verdict:
+        """Return all of it."""
+        probability = 0.5 if self._evidence.status == "unknown" else self._evidence.probability
+        return Verdict(
+            anomalous=self._breaks_a_measured_rule() or (probability or 0.0) >= 0.5,
+            reasoning=self._reasoning(),
+            probability=probability,
+            answer=self._answer(question),
+            rules=self._rules,
+            defects=tuple(_defect(finding, self._book) for finding in self._findings),
+            source="evidence",
+        )
+
+    def _breaks_a_measured_rule(self) -> bool:
+        pairs = zip(self._rules, self._book.rules, strict=True)
+        return any(row.status == "fail" and rule.check is not None and rule.severity != "minor" for row, rule in pairs)
+
+    def _measured(self) -> list[str]:
+        rules = (rule for rule in self._book.rules if rule.check is not None)
+        return [self._wording.check(rule, _measurement(rule, self._evidence)) for rule in rules]
+
+    def _reasoning(self) -> str:
+        wording = self._wording
+        said = [wording.identity, wording.verdict(self._evidence), *self._measured()]
+        said += [finding.sentence for finding in self._findings]
+        if not self._findings and self._evidence.status == "within":
+            said.append(wording.say("regions", "none"))
+        return " ".join(said)
+
+    def _answer(self, question: str | None) -> str:
+        """Return the reply to the user's question as far as there is one; without a question, the verdict."""
+        wording = self._wording
+        summary = [wording.verdict(self._evidence)]
+        pairs = zip(self._rules, self._book.rules, strict=True)
+        summary += [row.reason for row, rule in pairs if row.status == "fail" and rule.check is not None]
+        if not question:
+            return " ".join(summary)  # where and why stand in the reasoning, the rules and the defects
+        summary += [finding.sentence for finding in self._findings[:MAX_UNUSUAL]]
+        intents = wording.intents(question)
+        if not intents:
+            return " ".join([wording.say("answers", "unknown"), *summary])
+        if {"what", "verdict"} & set(intents):  # the summary says where, too
+            intents = [intent for intent in intents if intent != "where"]
+        said = [self._reply(intent, summary) for intent in intents]
+        return " ".join([*dict.fromkeys(said), wording.identity])
+
+    def _reply(self, intent: str, summary: Sequence[str]) -> str:
+        replies: dict[str, Callable[[], str]] = {
+            "where": self._where,
+            "size": self._size,
+            "count": self._count,
+            "rule": self._open_and_broken_rules,
+            "sure": self._sure,
+            "measure": self._values,
+            "compared": lambda: self._wording.compared(self._evidence),
+        }
+        return replies[intent]() if intent in replies else " ".join(summary)
+
+    def _where(self) -> str:
+        places = "; ".join(finding.sentence.rstrip(".") for finding in self._findings)
+        if not places:
+            return self._wording.say("answers", "where_none")
+        return self._wording.say("answers", "where", places=f"{places}.")
+
+    def _size(self) -> str:
+        wording, unit = self._wording, self._book.unit
+        known = [one for one in self._findings if one.region.place.size_mm is not None]
+        sizes = "; ".join(f"{one.word}{wording.size(one.region, unit)}" for one in known)
+        return wording.say("answers", "size", sizes=f"{sizes}.") if sizes else wording.say("answers", "size_none")
+
+    def _count(self) -> str:
+        count = sum(finding.region.calibrated for finding in self._findings)
+        failed = sum(one.passed is False for one in self._evidence.measurements)
+        return self._wording.say("answers", "count", count=count, failed=failed)
+
+    def _open_and_broken_rules(self) -> str:
+        say = self._wording.say
+        failed = ", ".join(row.id for row in self._rules if row.status == "fail")
+        unknown = ", ".join(row.id for row in self._rules if row.status == "cannot_tell")
+        said = [say("answers", "rule", rules=failed) if failed else say("answers", "rule_none")]
+        return " ".join([*said, say("answers", "rule_open", rules=unknown)] if unknown else said)
+
+    def _sure(self) -> str:
+        known = self._evidence.status != "unknown"
+        return self._wording.sureness(self._evidence) if known else self._wording.say("answers", "sure_none")
+
+    def _values(self) -> str:
+        measured = " ".join(self._measured())
+        say = self._wording.say
+        return say("answers", "measure", measured=measured) if measured else say("answers", "measure_none")
+
+
+def _findings(evidence: Evidence, book: RuleBook, views: Sequence[View], wording: Wording) -> list[Finding]:
     """Return what exceeds its tolerance; where nothing is calibrated, the most unusual places."""
-    evidence, book = request.evidence, request.rules
     regions = [region for region in evidence.regions if is_hot(region, evidence)]
     if evidence.status == "unknown" and not regions:
         regions = list(evidence.regions[:MAX_UNUSUAL])
     findings = []
     for region in regions:
         word = name_region(region, book)
-        place = wording.place(region, request.views[region.view].label, book.unit)
+        place = wording.place(region, views[region.view].label, book.unit)
         findings.append(Finding(region, word, wording.region(region, word, place, book.unit), place))
     return findings
 
 
-def _judge(
-    rule: Rule, evidence: Evidence, book: RuleBook, findings: Sequence[Finding], wording: Wording
-) -> dict[str, Any]:
-    """Return one entry of the answer's rules."""
+def _judge(rule: Rule, evidence: Evidence, book: RuleBook, findings: Sequence[Finding], wording: Wording) -> RuleResult:
     if rule.check is not None:
         measurement = _measurement(rule, evidence)
         passed = None if measurement is None else measurement.passed
-        status = "cannot_tell" if passed is None else "pass" if passed else "fail"
-        return {"id": rule.id, "status": status, "reason": wording.check(rule, measurement)}
+        reason = wording.check(rule, measurement)
+        return RuleResult(rule.id, "cannot_tell" if passed is None else "pass" if passed else "fail", reason)
     if evidence.status == "within" and evidence.reference_count > 0:
-        return {"id": rule.id, "status": "pass", "reason": wording.text_rule("within", evidence)}
+        return RuleResult(rule.id, "pass", wording.text_rule("within", evidence))
     if evidence.status != "exceeded":
-        return {"id": rule.id, "status": "cannot_tell", "reason": wording.text_rule("unknown", evidence)}
+        return RuleResult(rule.id, "cannot_tell", wording.text_rule("unknown", evidence))
     for finding in findings:
-        words = f"{finding.word} {finding.region.note}"
-        if bears_on(words, rule, book):
+        if bears_on(f"{finding.word} {finding.region.note}", rule, book):
             reason = wording.text_rule("decided", evidence, defect=finding.word, place=finding.place)
-            return {"id": rule.id, "status": "fail", "reason": reason, "view": finding.region.view}
-    return {"id": rule.id, "status": "cannot_tell", "reason": wording.text_rule("exceeded", evidence)}
+            return RuleResult(rule.id, "fail", reason, finding.region.view)
+    return RuleResult(rule.id, "cannot_tell", wording.text_rule("exceeded", evidence))
 
 
 def _measurement(rule: Rule, evidence: Evidence) -> Measurement | None:
     return next((m for m in evidence.measurements if m.rule_id == rule.id), None)
 
 
-def _defect(finding: Finding, book: RuleBook) -> dict[str, Any]:
+def _defect(finding: Finding, book: RuleBook) -> Defect:
     region = finding.region
+    return Defect(
+        type=finding.word,
+        severity=severity_of(finding.word, book) if region.calibrated else "minor",
+        view=region.view,
+        box_xyxyn=region.box_xyxyn,
+        description=region.note if region.calibrated else finding.sentence,
+    )
+
+
+def _as_answer(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict in the shape of the answer schema."""
     return {
-        "type": finding.word,
-        "view": region.view,
-        "box": _per_mille(region.box_xyxyn),
-        "severity": severity_of(finding.word, book) if region.calibrated else "minor",
-        "description": region.note if region.calibrated else finding.sentence,
+        "reasoning": verdict.reasoning,
+        "anomalous": verdict.anomalous,
+        "probability": verdict.probability,
+        "answer": verdict.answer,
+        "rules": [_rule_entry(row) for row in verdict.rules],
+        "defects": [_defect_entry(defect) for defect in verdict.defects],
+    }
+
+
+def _rule_entry(row: RuleResult) -> dict[str, Any]:
+    entry: dict[str, Any] = {"id": row.id, "status": row.status, "reason": row.reason}
+    return entry if row.view is None else {**entry, "view": row.view}
+
+
+def _defect_entry(defect: Defect) -> dict[str, Any]:
+    return {
+        "type": defect.type,
+        "view": defect.view,
+        "box": None if defect.box_xyxyn is None else _per_mille(defect.box_xyxyn),
+        "severity": defect.severity,
+        "description": defect.description,
     }
 
 
@@ -135,74 +251,3 @@ def _per_mille(box_xyxyn: BoxXyxyn) -> list[int]:
     left, top = min(int(x0 * 1000), 999), min(int(y0 * 1000), 999)
     right, bottom = min(math.ceil(x1 * 1000), 1000), min(math.ceil(y1 * 1000), 1000)
     return [left, top, max(right, left + 1), max(bottom, top + 1)]
-
-
-def _answer(request: Request, wording: Wording, findings: Sequence[Finding], rules: Sequence[dict[str, Any]]) -> str:
-    """Return the reply to the user's question as far as the evidence can give one; without a question, the verdict."""
-    evidence = request.evidence
-    summary = [wording.verdict(evidence)]
-    summary += [row["reason"] for row in rules if row["status"] == "fail" and _is_check(row["id"], request.rules)]
-    if not request.question:
-        return " ".join(summary)  # where and why stand in the reasoning, the rules and the defects
-    summary += [finding.sentence for finding in findings[:MAX_UNUSUAL]]
-    intents = wording.intents(request.question)
-    if not intents:
-        return " ".join([wording.say("answers", "unknown"), *summary])
-    if {"what", "verdict"} & set(intents):  # the summary says where, too
-        intents = [intent for intent in intents if intent != "where"]
-    said = [_reply(intent, request, wording, findings, rules, summary) for intent in intents]
-    return " ".join([*dict.fromkeys(said), wording.identity])
-
-
-def _is_check(rule_id: str, book: RuleBook) -> bool:
-    rule = book.rule(rule_id)
-    return rule is not None and rule.check is not None
-
-
-def _reply(
-    intent: str,
-    request: Request,
-    wording: Wording,
-    findings: Sequence[Finding],
-    rules: Sequence[dict[str, Any]],
-    summary: Sequence[str],
-) -> str:
-    evidence, book = request.evidence, request.rules
-    calibrated = [f for f in findings if f.region.calibrated]
-    if intent == "where":
-        places = "; ".join(f.sentence.rstrip(".") for f in findings)
-        return (
-            wording.say("answers", "where", places=f"{places}.") if findings else wording.say("answers", "where_none")
-        )
-    if intent == "size":
-        sizes = [f"{f.word}{wording.size(f.region, book.unit)}" for f in findings if f.region.place.size_mm is not None]
-        return (
-            wording.say("answers", "size", sizes="; ".join(sizes) + ".")
-            if sizes
-            else wording.say("answers", "size_none")
-        )
-    if intent == "count":
-        failed = sum(m.passed is False for m in evidence.measurements)
-        return wording.say("answers", "count", count=len(calibrated), failed=failed)
-    if intent == "rule":
-        return _rules_reply(wording, rules)
-    if intent == "sure":
-        known = evidence.status != "unknown"
-        return wording.sureness(evidence) if known else wording.say("answers", "sure_none")
-    if intent == "measure":
-        measured = [wording.check(rule, _measurement(rule, evidence)) for rule in book.rules if rule.check is not None]
-        return (
-            wording.say("answers", "measure", measured=" ".join(measured))
-            if measured
-            else wording.say("answers", "measure_none")
-        )
-    return " ".join(summary)
-
-
-def _rules_reply(wording: Wording, rules: Sequence[dict[str, Any]]) -> str:
-    failed = [row["id"] for row in rules if row["status"] == "fail"]
-    unknown = [row["id"] for row in rules if row["status"] == "cannot_tell"]
-    said = [wording.say("answers", "rule", rules=", ".join(failed)) if failed else wording.say("answers", "rule_none")]
-    if unknown:
-        said.append(wording.say("answers", "rule_open", rules=", ".join(unknown)))
-    return " ".join(said)

@@ -27,6 +27,8 @@ class Wording(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     identity: str
+    dialogue_identity: str
+    """What ends an answer in the dialogue over a case."""
     verdicts: Mapping[str, str]
     references: Mapping[str, str]
     checks: Mapping[str, str]
@@ -34,6 +36,8 @@ class Wording(BaseModel):
     regions: Mapping[str, str]
     places: Mapping[str, str]
     answers: Mapping[str, str]
+    dialogue: Mapping[str, str]
+    """What is said over a case that is kept."""
     questions: tuple[_Question, ...]
 
     def say(self, group: str, name: str, **values: Any) -> str:
@@ -56,7 +60,7 @@ class Wording(BaseModel):
             "verdicts",
             evidence.status,
             references=self.count_references(evidence),
-            probability=_probability(evidence.probability),
+            probability=probability_words(evidence.probability),
         )
 
     def count_references(self, evidence: Evidence) -> str:
@@ -108,7 +112,7 @@ class Wording(BaseModel):
             defect=word[:1].upper() + word[1:] if name == "hot" else word,
             place=place,
             size=self.size(region, unit),
-            score=_probability(region.score),
+            score=probability_words(region.score),
             note=note,
         )
 
@@ -117,9 +121,15 @@ class Wording(BaseModel):
         return self.say(
             "answers",
             "sure",
-            probability=_probability(evidence.probability),
+            probability=probability_words(evidence.probability),
             references=self.count_references(evidence),
         )
+
+    def compared(self, evidence: Evidence) -> str:
+        """Say what the part was compared with."""
+        if not evidence.reference_count:
+            return self.say("dialogue", "compared_none")
+        return self.say("dialogue", "compared", count=evidence.reference_count, localizer=evidence.localizer)
 
     def intents(self, question: str) -> list[str]:
         """Return what a question asks for, by its words, in the order of the file."""
@@ -127,7 +137,7 @@ class Wording(BaseModel):
         return [
             entry.intent
             for entry in self.questions
-            if any(re.search(rf"\b{re.escape(words)}\b", plain) for words in entry.words)
+            if any(re.search(rf"(?<!\w){re.escape(words)}(?!\w)", plain) for words in entry.words)
         ]
 
 
@@ -159,7 +169,7 @@ def read_wording(path: Path) -> Wording:
         raise PromptError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
 
 
-def _probability(value: float | None) -> str:
+def probability_words(value: float | None) -> str:
     """Return a probability in words that never claim certainty."""
     if value is None:
         return "unknown"

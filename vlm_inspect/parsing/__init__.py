@@ -34,7 +34,8 @@ def parse_verdict(replies: Reply | Sequence[Reply], rules: RuleBook, views: Sequ
     """Return the opinion that one reply, or several answers to the same request, carry.
 
     Args:
-        replies: one reply, or one per sample. Several give the majority, with their share as probability.
+        replies: one reply, or one per sample. Several give the majority, with their share as probability. One that
+            brings its verdict along is not read again.
         rules: the book that rule ids are checked against.
         views: the pictures that view numbers and boxes refer to.
 
@@ -42,6 +43,8 @@ def parse_verdict(replies: Reply | Sequence[Reply], rules: RuleBook, views: Sequ
         ParseError: no reply carries a verdict; `cause` is "empty", "refusal", "truncated" or "unreadable".
     """
     several = [replies] if isinstance(replies, Reply) else list(replies)
+    if several and several[0].verdict is not None:
+        return several[0].verdict
     if not several:
         raise ParseError("The model returned no reply.", reply_text="", cause="empty")
     verdicts: list[Verdict] = []
@@ -62,6 +65,8 @@ def parse_verdict(replies: Reply | Sequence[Reply], rules: RuleBook, views: Sequ
 
 def needs_form(reply: Reply) -> bool:
     """Return whether a reply was finished, but holds no answer object that can be read: worth asking for the form."""
+    if reply.verdict is not None:
+        return False
     try:
         text = final_text(reply)
         answer = find_answer(text)

@@ -9,7 +9,7 @@ Mask = NDArray[np.bool_]
 Pixels = NDArray[np.float32]
 """(h, w, 3) in [0, 255]."""
 
-LEAST_RANGE = 48.0
+LEAST_RANGE = 80.0
 """Grey levels that the range of a picture counts for at least: a plain surface can be soiled all the same."""
 _GREY = 6.0
 """Mean difference between colour channels below which a camera sees no colour."""

@@ -2,17 +2,20 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from vlm_inspect.errors import StoreError
+from vlm_inspect.backends import is_offline
+from vlm_inspect.errors import ParseError, StoreError
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.rules import restore_rules
 from vlm_inspect.store.case import Case, Look
 from vlm_inspect.store.files import FileFolder
-from vlm_inspect.store.records import MESSAGES, REPLIES, CaseRecord, unpack_opinion
+from vlm_inspect.store.records import MESSAGES, REPLIES, CaseRecord, OpinionEntry, unpack_opinion
 from vlm_inspect.store.tables import CaseRow
+from vlm_inspect.verdict import Verdict
 
 
 def read_case(row: CaseRow, files: FileFolder) -> Case:
@@ -51,14 +54,20 @@ def read_case(row: CaseRow, files: FileFolder) -> Case:
 
 def _looks(row: CaseRow, record: CaseRecord, files: FileFolder) -> Iterator[Look]:
     for look in record.earlier_looks:
-        opinion = unpack_opinion(look.opinion)
+        opinion = _opinion(row, look.opinion)
         yield Look(look.prompt_sha256, look.prompt, look.replies, opinion, look.messages, look.enlargements, files)
     yield Look(
         prompt_sha256=row.prompt_sha256,
         prompt=row.prompt,
         replies=REPLIES.validate_json(row.replies),
-        opinion=unpack_opinion(record.opinion),
+        opinion=_opinion(row, record.opinion),
         _messages=MESSAGES.validate_json(row.messages),
         _enlargements=record.enlargements,
         _files=files,
     )
+
+
+def _opinion(row: CaseRow, entry: OpinionEntry) -> Verdict | ParseError:
+    """Return the opinion of a look; records of before 0.4 do not say who judged, but for the model's name."""
+    opinion = unpack_opinion(entry)
+    return replace(opinion, source="evidence") if isinstance(opinion, Verdict) and is_offline(row.model) else opinion

@@ -2,6 +2,7 @@
 
 The prompt is built from the kept views, references, rules, evidence and question, by today's code and template, and
 compared byte for byte. The outcome is read from the kept replies and fused with the kept evidence, by today's code.
+Offline the kept report is fused as it is.
 The input is not read, nothing is measured, and no model is asked.
 """
 
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import vlm_inspect
 from vlm_inspect.backends.backend import Request
-from vlm_inspect.decision.fusion import fuse
+from vlm_inspect.decision.fusion import fuse, is_by_model
 from vlm_inspect.errors import ParseError, PromptError
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.parsing import parse_verdict
@@ -121,6 +122,9 @@ def _rebuild(case: Case) -> Iterator[_Rebuilt]:
 
 
 def _read_again(case: Case, look: Look) -> Verdict | ParseError:
+    """Read the replies of a look again; a report of measurements was never read from a text."""
+    if not is_by_model(look.opinion):
+        return look.opinion
     try:
         return parse_verdict(look.replies, case.rules, case.views)
     except ParseError as failure:

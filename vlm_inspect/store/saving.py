@@ -1,14 +1,15 @@
 """From an examination to the files and rows of a case."""
 
 import datetime
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
 
 from converters.digest import sha256_of
+from vlm_inspect.backends.backend import Reply
 from vlm_inspect.errors import StoreError
 from vlm_inspect.store.files import Bundle
 from vlm_inspect.store.messages import pack_messages
@@ -85,7 +86,7 @@ def prepare(examination: "Examination", source: Path, *, keep_input: bool, setti
         "messages": to_json(pack_messages(request.messages, bundle)),
         "answer_schema": to_json(request.answer_schema),
         "prompt": describe_messages(request.messages),
-        "replies": to_json(examination.replies),
+        "replies": to_json(_as_they_came(examination.replies)),
     }
     return Parcel(columns, bundle)
 
@@ -115,10 +116,15 @@ def _pack_look(look: "Pass", bundle: Bundle) -> dict[str, Any]:
         "prompt_sha256": look.request.prompt_sha256,
         "prompt": describe_messages(look.request.messages),
         "messages": pack_messages(look.request.messages, bundle),
-        "replies": look.replies,
+        "replies": _as_they_came(look.replies),
         "opinion": pack_opinion(look.opinion),
         "enlargements": pack_enlargements(look.request.enlargements, bundle),
     }
+
+
+def _as_they_came(replies: Sequence[Reply]) -> list[Reply]:
+    """Return the replies as text; what was read from them is kept beside them."""
+    return [replace(reply, verdict=None) for reply in replies]
 
 
 def _pack_input(source: Path, sha256: str, bundle: Bundle) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation.errors import RunError
+from vlm_inspect.backends import is_loaded_here
 
 ON_A_GPU = frozenset({"winclip", "alfa", "dapo", "promptad"})
 """Localizers that `--device` is about."""
@@ -67,7 +68,7 @@ def share_out(
         RunError: there is no core for a worker, or no GPU and it is asked for.
     """
     cores, gpus = int(there.get("CPU", 0.0)), int(there.get("GPU", 0.0))
-    wanted, local = localizers_for_gpu(options), str(options["model"]).startswith("hf:")
+    wanted, local = localizers_for_gpu(options), is_loaded_here(str(options["model"]))
     if options["device"] == "cuda" and gpus < 1 and (wanted or local):
         raise RunError("--device cuda: no machine of the Ray cluster has a GPU; use --device auto or cpu")
     localizers = _gpus(gpus, models=local and options["device"] != "cpu", items=items) if wanted and gpus else None

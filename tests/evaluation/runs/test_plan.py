@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.runs.plan import check_leaks, class_name, load_rule_books, make_plan
-from vlm_inspect.datasets.registry import read_dataset
 from evaluation.errors import RunError
+from evaluation.runs.plan import check_leaks, class_name, load_rule_books, make_plan
 from tests.datasets.data_folders import mmad, mvtec
+from vlm_inspect.datasets.registry import read_dataset
 
 
 def test_references_come_from_the_training_images_by_seed(tmp_path: Path) -> None:

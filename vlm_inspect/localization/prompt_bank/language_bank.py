@@ -147,9 +147,9 @@ class LanguageModelBank:
 
 def load_bank(backend: "Backend | None" = None) -> DescriptionSource:
     """Return the bank that asks `backend`; the written one where there is none, or none with a language."""
-    from vlm_inspect.backends import DEFAULT_MODEL
+    from vlm_inspect.backends import is_offline
 
-    return WrittenBank() if backend is None or backend.name == DEFAULT_MODEL else LanguageModelBank(backend)
+    return WrittenBank() if backend is None or is_offline(backend.name) else LanguageModelBank(backend)
 
 
 def _questions(name: str, label: Label, settings: LanguageSettings) -> list[str]:
