@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from converters.view import View
 from vlm_inspect.backends.backend import Reply
+from vlm_inspect.backends.box_conventions import BoxFrame, usual_convention
 from vlm_inspect.errors import ParseError
 from vlm_inspect.parsing.answer_json import LOOKS_LIKE_JSON, find_answer
 from vlm_inspect.parsing.fields import MAX_TEXT, read_answer
@@ -30,7 +31,9 @@ from vlm_inspect.verdict import Verdict
 __all__ = ["needs_form", "parse_verdict"]
 
 
-def parse_verdict(replies: Reply | Sequence[Reply], rules: RuleBook, views: Sequence[View]) -> Verdict:
+def parse_verdict(
+    replies: Reply | Sequence[Reply], rules: RuleBook, views: Sequence[View], *, boxes: BoxFrame | None = None
+) -> Verdict:
     """Return the opinion that one reply, or several answers to the same request, carry.
 
     Args:
@@ -38,6 +41,7 @@ def parse_verdict(replies: Reply | Sequence[Reply], rules: RuleBook, views: Sequ
             brings its verdict along is not read again.
         rules: the book that rule ids are checked against.
         views: the pictures that view numbers and boxes refer to.
+        boxes: how the request asked for boxes; None: as the contract says, per mille.
 
     Raises:
         ParseError: no reply carries a verdict; `cause` is "empty", "refusal", "truncated" or "unreadable".
@@ -47,12 +51,13 @@ def parse_verdict(replies: Reply | Sequence[Reply], rules: RuleBook, views: Sequ
         return several[0].verdict
     if not several:
         raise ParseError("The model returned no reply.", reply_text="", cause="empty")
+    frame = boxes or BoxFrame(usual_convention())
     verdicts: list[Verdict] = []
     odds: list[float] = []
     failures: list[ParseError] = []
     for reply in several:
         try:
-            verdict, from_tokens = _parse_one(reply, rules, views)
+            verdict, from_tokens = _parse_one(reply, rules, views, frame)
             verdicts.append(verdict)
             odds += [] if from_tokens is None else [from_tokens]
         except ParseError as failure:
@@ -79,10 +84,10 @@ def needs_form(reply: Reply) -> bool:
         return True
 
 
-def _parse_one(reply: Reply, rules: RuleBook, views: Sequence[View]) -> tuple[Verdict, float | None]:
+def _parse_one(reply: Reply, rules: RuleBook, views: Sequence[View], frame: BoxFrame) -> tuple[Verdict, float | None]:
     """Return the verdict of one reply, and P(anomalous) by its tokens where they tell."""
     try:
-        verdict, odds = _read_object(reply, rules, views)
+        verdict, odds = _read_object(reply, rules, views, frame)
     except ParseError as failure:
         words = _words_of(reply.first_text or reply.text)
         if failure.cause != "unreadable" or LOOKS_LIKE_JSON.search(reply.text + words) or not says_anomalous(words):
@@ -92,14 +97,16 @@ def _parse_one(reply: Reply, rules: RuleBook, views: Sequence[View]) -> tuple[Ve
     return replace(verdict, warnings=warnings, probability=verdict.probability if odds is None else odds), odds
 
 
-def _read_object(reply: Reply, rules: RuleBook, views: Sequence[View]) -> tuple[Verdict, float | None]:
+def _read_object(reply: Reply, rules: RuleBook, views: Sequence[View], frame: BoxFrame) -> tuple[Verdict, float | None]:
     try:
         text = final_text(reply)
         answer = find_answer(text)
         if answer is None:
             refuse_if_refusal(text)
-            raise ParseError("The model's reply holds no answer object.", reply_text=text, cause="unreadable")
-        verdict = read_answer(answer, rules, views)
+            twice = ", not even when it was asked for it once more" if reply.first_text else ""
+            told = f"The model's reply holds no answer object{twice}."
+            raise ParseError(told, reply_text=text, cause="unreadable")
+        verdict = read_answer(answer, rules, views, frame)
     except RecursionError as error:
         told = "The model's reply is nested too deeply to be an answer."
         raise ParseError(told, reply_text=reply.text, cause="unreadable") from error

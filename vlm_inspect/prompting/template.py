@@ -60,7 +60,7 @@ SHARED_INGREDIENTS = ALL_INGREDIENTS - EVIDENCE_INGREDIENTS - {Ingredient.QUESTI
 SHARED_VARIABLES = frozenset(
     {
         *("class_name", "description", "defects", "unit", "rules", "kinds"),
-        *("reference_count", "references_shown", "reference_views_left_out"),
+        *("reference_count", "references_shown", "reference_views_left_out", "language", "box", "calibrated"),
     }
 )
 PART_VARIABLES = frozenset(
@@ -136,6 +136,11 @@ class Template(_Strict):
     def takes_question(self) -> bool:
         """False for a template that has no place for the user's question."""
         return any(block.ingredient is Ingredient.QUESTION for block in self.blocks)
+
+    @cached_property
+    def states_boxes(self) -> bool:
+        """Whether its texts say how boxes are written by the variable, so that they fit any model."""
+        return any("box" in _names_of(block.text, self.task) for block in self.blocks)
 
     def fill(self, text: str, values: Mapping[str, Any]) -> str:
         """Fill one text of this template; surrounding blank lines are cut.
