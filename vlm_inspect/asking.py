@@ -10,12 +10,15 @@ from functools import cache
 from pydantic import BaseModel, ConfigDict
 
 from vlm_inspect.backends.backend import Backend, Reply, Request
+from vlm_inspect.backends.box_conventions import BoxConvention, find_convention
 from vlm_inspect.backends.messages import digest_messages
 from vlm_inspect.errors import BackendError
 from vlm_inspect.inspection import Usage
 from vlm_inspect.parsing import needs_form
 from vlm_inspect.parsing.answer_json import NEGATIVE_KEYS, POSITIVE_KEYS
 from vlm_inspect.prompt_files import fill_text, prompt_folder, read_prompt_file
+from vlm_inspect.prompting.assembly import PromptLimits
+from vlm_inspect.prompting.template import Template
 
 _VERDICT_KEYS = frozenset({*POSITIVE_KEYS, *NEGATIVE_KEYS})
 _MOST_WORDS = 8000
@@ -48,6 +51,23 @@ def ask_model(backend: Backend, request: Request, *, samples: int = 1) -> tuple[
         BackendError: the model cannot be reached after bounded retries, or rejects the request.
     """
     return ask_for_form(backend, request, backend.generate(request, samples=samples))
+
+
+def limits_for(backend: Backend, limits: PromptLimits, template: Template, *, calibrated: bool = False) -> PromptLimits:
+    """Return the limits of a prompt as a model takes it: boxes in its own habit, no more pictures than it was met with.
+
+    Args:
+        backend: the model that will be asked.
+        limits: what was asked for; boxes that they name stay.
+        template: a template that says itself how boxes are written is left alone.
+        calibrated: whether a calibration file says what the scores of normal parts reach.
+    """
+    known = [most for most in (limits.pictures, getattr(backend, "most_pictures", None)) if most is not None]
+    boxes = limits.boxes
+    if boxes is None and template.states_boxes:
+        own = getattr(backend, "boxes", None)
+        boxes = own if isinstance(own, BoxConvention) else find_convention(backend.name)
+    return replace(limits, pictures=min(known, default=None), boxes=boxes, calibrated=calibrated or limits.calibrated)
 
 
 def ask_for_form(backend: Backend, request: Request, replies: Sequence[Reply]) -> tuple[Reply, ...]:

@@ -23,7 +23,7 @@ from converters.digest import sha256_of
 from converters.registry import read
 from converters.sample import SampleKind
 from converters.view import View, ViewBudget
-from vlm_inspect.asking import ask_model
+from vlm_inspect.asking import ask_model, limits_for
 from vlm_inspect.backends import load_backend
 from vlm_inspect.backends.backend import Backend, Reply, Request
 from vlm_inspect.decision.fusion import Record, fuse, is_by_model
@@ -87,6 +87,8 @@ class Prepared:
     """The views of every reference."""
     samples: "tuple[Part, ReferenceSet] | None" = None
     """Part and references at full resolution; None where nobody will look again."""
+    limits: PromptLimits = field(default_factory=PromptLimits)
+    """Those of the prompt: what was asked for, as the model takes it."""
 
 
 @dataclass
@@ -195,11 +197,12 @@ class Inspector:
         progress("measuring")
         views, evidence = gather(part, references, self.rules, fitted)
         template = load_template(self.template)
-        request = build_request(template, views, self.rules, references.views, evidence, question, limits=self.limits)
+        limits = limits_for(self.backend, self.limits, template, calibrated=self.thresholds.calibrated)
+        request = build_request(template, views, self.rules, references.views, evidence, question, limits=limits)
         provenance = self._provenance(digest, request, references)
         samples = (part, references) if self.look_again else None
         elapsed_s = time.perf_counter() - began
-        return Prepared(views, evidence, request, provenance, elapsed_s, references.views, samples)
+        return Prepared(views, evidence, request, provenance, elapsed_s, references.views, samples, limits)
 
     def conclude(
         self,
@@ -242,7 +245,7 @@ class Inspector:
             references=prepared.references,
             template=self.template,
             thresholds=self.thresholds,
-            limits=self.limits,
+            limits=prepared.limits,
         )
 
     def second_look(self, prepared: Prepared, first: Examination) -> "Prepared | Examination":
@@ -260,7 +263,7 @@ class Inspector:
         part, references = prepared.samples or (None, None)
         request = None
         if part is not None and references is not None:
-            request = second_request(first.request, first.opinion, part, references, self.limits)
+            request = second_request(first.request, first.opinion, part, references, prepared.limits)
         if request is None:
             return self._noted(first, "There was no second look: nothing was found or named that could be enlarged.")
         provenance = prepared.provenance.model_copy(update={"prompt_sha256": request.prompt_sha256})
@@ -328,7 +331,7 @@ class Inspector:
 def _read_opinion(replies: Sequence[Reply], request: Request) -> Verdict | ParseError:
     """Return the verdict, or the reason why there is none: doubt is a result here, not an error."""
     try:
-        return parse_verdict(replies, request.rules, request.views)
+        return parse_verdict(replies, request.rules, request.views, boxes=request.boxes)
     except ParseError as failure:
         return failure
 

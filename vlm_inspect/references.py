@@ -17,6 +17,7 @@ from converters.pose import ScanFrame
 from converters.registry import read, render
 from converters.sample import PointCloud, Sample, SampleKind, Series
 from converters.series_plot import Limits
+from converters.system_files import is_system_file
 from converters.view import View, ViewBudget
 from vlm_inspect.array_cache import ArrayCache, content_of, key_of
 from vlm_inspect.errors import ReferenceSampleError
@@ -172,7 +173,9 @@ def expand_references(patterns: Sequence[str]) -> list[Path]:
     for pattern in patterns:
         if not pattern:
             raise ReferenceSampleError("--reference is empty; name a file or a pattern such as 'normal/*.png'")
-        matches = [Path(pattern)] if Path(pattern).exists() else sorted(Path(p) for p in glob(pattern, recursive=True))
+        matches = [Path(pattern)]
+        if not matches[0].exists():
+            matches = sorted(path for p in glob(pattern, recursive=True) if not is_system_file(path := Path(p)))
         if not matches:
             raise ReferenceSampleError(f"--reference {pattern}: no such file, and no file matches it; check the path")
         found += matches

@@ -95,13 +95,13 @@ def changed_request(change: Change, inspector: Inspector, prepared: Prepared, te
     elif change.kind == "class":
         rules = rules.model_copy(update={"class_name": _other_class(rules.class_name), "description": ""})
     elif change.kind == "references":
-        shown = _shown(references, template, inspector.limits)
+        shown = _shown(references, template, prepared.limits)
         order = [*reversed(range(shown)), *range(shown, len(references))]
         references, evidence = tuple(references[at] for at in order), _renumbered(evidence, order)
     else:
         template = _part_first(template)
     question = prepared.request.question
-    return build_request(template, prepared.views, rules, references, evidence, question, limits=inspector.limits)
+    return build_request(template, prepared.views, rules, references, evidence, question, limits=prepared.limits)
 
 
 def _without(rules: RuleBook, rule: str | None) -> RuleBook:

@@ -169,7 +169,7 @@ class _Talk:
         request = questions.ask_about_plate(self.random, anomalous=anomalous)
         try:
             replies = self._ask(request)
-            verdict = parse_verdict(replies, request.rules, request.views)
+            verdict = parse_verdict(replies, request.rules, request.views, boxes=request.boxes)
         except BackendError as error:
             return PairAnswer("unreadable", None, str(error))
         except ParseError as error:

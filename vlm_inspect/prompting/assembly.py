@@ -130,7 +130,7 @@ def build_request(
     shown = _shown_references(template, references, ingredients, limits)
     labels = sent_labels(views, limits.sent_side)
     material = _Material(template, views, labels, references, shown, regions, limits)
-    frame = _box_frame(template, views, limits)
+    frame = box_frame(views, limits if template.states_boxes else replace(limits, boxes=None))
     looks = {look_of(view) for view in views}
     known_looks = {look_of(view) for _, view in shown.pictures} or looks
     values = {
@@ -203,10 +203,9 @@ def _within_pictures(
     return replace(limits, reference_views=known, regions=marks, crops=min(crops, max(0, room)))
 
 
-def _box_frame(template: Template, views: Sequence[View], limits: PromptLimits) -> BoxFrame:
-    """Return how boxes are written; a template that says so itself, and not by the variable, says per mille."""
-    convention = limits.boxes if limits.boxes is not None and template.states_boxes else usual_convention()
-    return BoxFrame(convention, tuple(fit_size(view.size_hw, limits.sent_side) for view in views))
+def box_frame(views: Sequence[View], limits: PromptLimits) -> BoxFrame:
+    """Return how boxes are written in a prompt of these limits, and in the answer to it."""
+    return BoxFrame(limits.boxes or usual_convention(), tuple(fit_size(one.size_hw, limits.sent_side) for one in views))
 
 
 def with_boxes(schema: Mapping[str, Any], convention: BoxConvention) -> dict[str, Any]:

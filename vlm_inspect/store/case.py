@@ -24,6 +24,7 @@ from vlm_inspect.verdict import Verdict
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
+    from vlm_inspect.backends.box_conventions import BoxFrame
     from vlm_inspect.inspector import Examination
 
 
@@ -221,6 +222,13 @@ class Case:
             limits=self.limits,
             passes=tuple(passes) if len(passes) > 1 else (),
         )
+
+    @property
+    def boxes(self) -> "BoxFrame":
+        """How the model was asked for boxes."""
+        from vlm_inspect.prompting.assembly import box_frame
+
+        return box_frame(self.views, self.limits)
 
     @property
     def input_names(self) -> Sequence[str]:
