@@ -28,7 +28,8 @@ from vlm_inspect.datasets.item import Category, Item
 from vlm_inspect.datasets.masks import read_at_size
 from vlm_inspect.datasets.mvtec import read_category
 from vlm_inspect.evidence import AnomalyMap
-from vlm_inspect.localization.memory import ReferenceMemory
+from vlm_inspect.localization.memory import FittedMemory, ReferenceMemory
+from vlm_inspect.references import Part, ReferenceSet
 
 CATEGORIES = ("mvtec/bottle", "mvtec/screw", "mvtec/hazelnut", "mvtec/transistor", "magnetic_tile")
 REFERENCES = 4
@@ -83,12 +84,13 @@ def run_draw(category: Category, name: str, memory: ReferenceMemory, draw: int, 
     order = random.Random(draw).sample(category.train, len(category.train))
     references = [load(item.path) for item in order[:count]]
     held_out = order[count : count + HELD_OUT]
-    memory.localize(references[0], references)  # learns the references, loads the weights
+    fitted = memory.fit(ReferenceSet.of_views(references))
+    fitted.localize(Part(None, tuple(references[0])))  # warm
     step = 1 if limit is None else max(1, len(category.test) // limit)
     test = category.test[::step]
     times: list[float] = []
-    found = [judge(memory, item, references, times) for item in test]
-    beside = [judge(memory, item, references, times) for item in held_out]
+    found = [judge(fitted, item, times) for item in test]
+    beside = [judge(fitted, item, times) for item in held_out]
     normal = [one for one, item in zip(found, test, strict=True) if not item.anomalous] + beside
     odd = [one for one, item in zip(found, test, strict=True) if item.anomalous]
     pixel_auroc, aupro = pixel_metrics(test, found) if category.has_masks else (None, None)
@@ -107,11 +109,11 @@ def run_draw(category: Category, name: str, memory: ReferenceMemory, draw: int, 
     )
 
 
-def judge(memory: ReferenceMemory, item: Item, references: Sequence[Sequence[View]], times: list[float]) -> AnomalyMap:
+def judge(fitted: FittedMemory, item: Item, times: list[float]) -> AnomalyMap:
     """Return the map of one image and note the time that it took."""
     views = load(item.path)
     start = time.perf_counter()
-    (found,) = memory.localize(views, references)
+    (found,) = fitted.localize(Part(None, tuple(views))).maps
     times.append(time.perf_counter() - start)
     return found
 

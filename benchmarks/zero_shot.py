@@ -26,6 +26,7 @@ from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization import LocalizerOptions
 from vlm_inspect.localization.localizer import Localizer
 from vlm_inspect.localization.subject import Subject
+from vlm_inspect.references import Part, ReferenceSet
 
 METHODS = ("dapo-mini", "rarity")
 
@@ -66,12 +67,13 @@ def measure(method: str, localizer: Localizer, category: Category, name: str, li
     step = 1 if limit is None else max(1, len(category.test) // limit)
     test = category.test[::step]
     subject = Subject(category.name.replace("_", " "))
+    fitted = localizer.fit(ReferenceSet(), subject)
     found: list[AnomalyMap] = []
     times: list[float] = []
     for item in (test[0], *test):  # the first one loads the weights
         views = load(item.path)
         start = time.perf_counter()
-        (one,) = localizer.localize(views, (), subject)
+        (one,) = fitted.localize(Part(None, tuple(views))).maps
         times.append(time.perf_counter() - start)
         found.append(one)
     found, times = found[1:], times[1:]

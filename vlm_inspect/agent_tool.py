@@ -89,6 +89,6 @@ class _Inspections:
         key = (rules, rules.stat().st_mtime_ns if rules.is_file() else 0)
         if key not in self._by_rules:
             book = load_rules(rules)
-            fresh = replace(self._default, rules=book, references=tuple(resolve_references(book)), _loaded={})
+            fresh = replace(self._default, rules=book, references=tuple(resolve_references(book)))
             self._by_rules[key] = fresh
         return self._by_rules[key]

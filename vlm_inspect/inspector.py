@@ -2,7 +2,8 @@
 
 sample     = read(source)                                    converters/registry.py
 part       = present(sample, references)                     references.py
-evidence   = gather(part, references, rules, localizer)      gathering.py
+fitted     = fit_class(kind, references, localizer)          fits.py, once for all parts
+evidence   = gather(part, references, rules, fitted)         gathering.py
 request    = build_request(template, views, rules, ...)      prompting/
 verdict    = parse_verdict(backend.generate(request), ...)   backends/, parsing.py
 inspection = fuse(verdict, evidence, thresholds, ...)        decision/fusion.py
@@ -28,14 +29,17 @@ from vlm_inspect.decision.fusion import Record, fuse, is_by_model
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import BackendError, ParseError
 from vlm_inspect.evidence import Evidence
+from vlm_inspect.fits import Fits
 from vlm_inspect.gathering import gather
 from vlm_inspect.inspection import Inspection, Provenance, Usage
 from vlm_inspect.localization import AUTO, default_localizer, load_localizer
+from vlm_inspect.localization.composition import FittedClass
 from vlm_inspect.localization.localizer import Localizer
+from vlm_inspect.localization.subject import subject_of
 from vlm_inspect.looks.second_look import Pass, second_request
 from vlm_inspect.parsing import parse_verdict
 from vlm_inspect.prompting import PromptLimits, build_request, load_template
-from vlm_inspect.references import Part, ReferenceSet, load_references, present
+from vlm_inspect.references import Part, ReferenceSet, present
 from vlm_inspect.rules import RuleBook, load_rules, resolve_references
 from vlm_inspect.verdict import Verdict
 
@@ -111,7 +115,10 @@ class Inspector:
     samples: int = 1
     limits: PromptLimits = field(default_factory=PromptLimits)
     look_again: bool = False
-    _loaded: dict[SampleKind, ReferenceSet] = field(default_factory=dict, repr=False)
+    _fits: Fits = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._fits = Fits(self.references, self.budget, lambda: self.eyes, subject_of(self.rules))
 
     @classmethod
     def from_rules(cls, path: str | Path) -> "Inspector":
@@ -129,6 +136,18 @@ class Inspector:
         if self.localizer == AUTO:
             return load_localizer(default_localizer(has_references=bool(self.references)))
         return self.localizer
+
+    def fit(self, kind: SampleKind, *, without: str | None = None) -> tuple[ReferenceSet, FittedClass]:
+        """Return the references of a kind and what was learned of them; slow the first time, then kept.
+
+        Args:
+            kind: of the parts.
+            without: sha256 of a part that is never judged by itself.
+
+        Raises:
+            InspectError: a reference or the localizer cannot be used.
+        """
+        return self._fits.of(kind, without=without)
 
     def inspect(self, source: str | Path, question: str | None = None) -> Inspection:
         """Judge one part; see `examine`."""
@@ -170,10 +189,10 @@ class Inspector:
         sample = read(source, as_kind=as_kind)
         digest = sha256_of(source)
         progress("reading the references")
-        references = self._references_of(sample.kind).without(digest)
+        references, fitted = self.fit(sample.kind, without=digest)
         part = present(sample, references.stage, self.budget)
         progress("measuring")
-        views, evidence = gather(part, references, self.rules, self.eyes)
+        views, evidence = gather(part, references, self.rules, fitted)
         template = load_template(self.template)
         request = build_request(template, views, self.rules, references.views, evidence, question, limits=self.limits)
         provenance = self._provenance(digest, request, references)
@@ -293,11 +312,6 @@ class Inspector:
     def _noted(self, first: Examination, note: str) -> Examination:
         record = replace(first.record, notes=(*first.record.notes, note))
         return replace(first, record=record, inspection=fuse(first.opinion, first.evidence, self.thresholds, record))
-
-    def _references_of(self, kind: SampleKind) -> ReferenceSet:
-        if kind not in self._loaded:
-            self._loaded[kind] = load_references(self.references, kind, self.budget)
-        return self._loaded[kind]
 
     def _provenance(self, input_sha256: str, request: Request, references: ReferenceSet) -> Provenance:
         return Provenance(

@@ -5,14 +5,11 @@ included, is aligned to it and drawn through the same window, so that a pixel me
 Curves share their axes in the same way.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from converters.digest import sha256_of
 from converters.errors import ConversionError
@@ -24,10 +21,6 @@ from converters.view import View, ViewBudget
 from vlm_inspect.array_cache import ArrayCache, content_of, key_of
 from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.measurement.alignment import PosedCloud
-
-if TYPE_CHECKING:
-    from vlm_inspect.localization.scan_deviation import ReferenceSurfaces
-    from vlm_inspect.localization.series_deviation import ReferenceWindows
 
 SCAN_VERSION = 1
 """Of the alignment and of the deviation's score: another one computes remembered poses and scores anew."""
@@ -49,7 +42,8 @@ class Stage:
 class Part:
     """A sample as it is compared: its views, and for a scan the frame whose pose maps it to the common one."""
 
-    sample: Sample
+    sample: Sample | None
+    """None where only its views are at hand: in a stored case, or on another machine."""
     views: tuple[View, ...]
     frame: ScanFrame | None = None
 
@@ -69,10 +63,15 @@ class ReferenceSet:
     sha256: tuple[str, ...] = ()
     stage: Stage = Stage()
 
+    @classmethod
+    def of_views(cls, references: Sequence[Sequence[View]]) -> "ReferenceSet":
+        """Return references of which only the views are at hand."""
+        return cls(tuple(Part(None, tuple(views)) for views in references))
+
     @property
     def samples(self) -> tuple[Sample, ...]:
-        """The references as read."""
-        return tuple(part.sample for part in self.parts)
+        """The references as read, those that are at hand."""
+        return tuple(part.sample for part in self.parts if part.sample is not None)
 
     @property
     def views(self) -> tuple[tuple[View, ...], ...]:
@@ -83,21 +82,6 @@ class ReferenceSet:
     def posed(self) -> tuple[PosedCloud, ...]:
         """The reference scans in their common frame."""
         return tuple(posed for part in self.parts if (posed := part.posed) is not None)
-
-    @cached_property
-    def surfaces(self) -> "ReferenceSurfaces | None":
-        """What scans are compared with, made ready once; None without reference scans."""
-        from vlm_inspect.localization.scan_deviation import prepare_references
-
-        return prepare_references(self.posed, _remembered_scores(self.posed)) if self.posed else None
-
-    @cached_property
-    def windows(self) -> "ReferenceWindows | None":
-        """What curves are compared with, made ready once; None without reference curves."""
-        from vlm_inspect.localization.series_deviation import prepare_curves
-
-        curves = [sample for sample in self.samples if isinstance(sample, Series)]
-        return prepare_curves(curves) if curves else None
 
     def without(self, sha256: str) -> "ReferenceSet":
         """Leave out the reference with that digest: a part is never judged by itself."""
@@ -167,17 +151,6 @@ def _frame_on(stage: Stage, cloud: PointCloud) -> ScanFrame:
     key = key_of(SCAN_VERSION, "pose", content_of(cloud.points), content_of(anchor.points))
     to_anchor = ArrayCache("scans").get(key, lambda: {"pose": align(cloud.points, anchor.points).pose})["pose"]
     return replace(stage.frame, pose=stage.frame.pose @ to_anchor)
-
-
-def _remembered_scores(posed: Sequence[PosedCloud]) -> Callable[[Callable[[], list[float]]], list[float]]:
-    """Return what looks up the scores of these references against each other, and computes them where they are new."""
-
-    def remember(compute: Callable[[], list[float]]) -> list[float]:
-        key = key_of(SCAN_VERSION, "scores", [content_of(one.points) for one in posed])
-        found = ArrayCache("scans").get(key, lambda: {"scores": np.array(compute())})
-        return [float(score) for score in found["scores"]]
-
-    return remember
 
 
 def _read_reference(path: Path, kind: SampleKind) -> Sample:

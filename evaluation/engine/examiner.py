@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.errors import ConversionError
-from converters.view import View
+from converters.sample import SampleKind
 from evaluation.engine.asking import Answered
 from evaluation.engine.choices import question_template, question_text, read_choice
 from evaluation.engine.previews import draw_preview
@@ -34,11 +34,11 @@ from vlm_inspect.backends.backend import Backend, Request
 from vlm_inspect.datasets.masks import read_at_size
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import BackendError, DatasetError, ParseError
-from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.inspector import Examination, Inspector, Prepared
-from vlm_inspect.localization.localizer import Localizer
+from vlm_inspect.localization.localizer import FittedLocalizer, Localization, Localizer
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.prompting import PromptLimits
+from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.rules import RuleBook
 
 _KEPT_INSPECTORS = 2
@@ -104,12 +104,28 @@ class OneAtATime:
         """Name of the localizer itself."""
         return self._localizer.name
 
-    def localize(
-        self, views: Sequence[View], references: Sequence[Sequence[View]], subject: Subject = ANY_SUBJECT
-    ) -> list[AnomalyMap]:
-        """Return what the localizer itself returns; raises what it raises."""
+    @property
+    def kinds(self) -> frozenset[SampleKind]:
+        """The kinds of samples that it works for."""
+        return self._localizer.kinds
+
+    def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> FittedLocalizer:
+        """Return what the localizer itself learns, to be called by several threads; raises what it raises."""
         with self._lock:
-            return self._localizer.localize(views, references, subject)
+            return _FittedOneAtATime(self._localizer.fit(references, subject), self._lock)
+
+
+class _FittedOneAtATime:
+    def __init__(self, fitted: FittedLocalizer, lock: threading.Lock) -> None:
+        self._fitted, self._lock = fitted, lock
+
+    @property
+    def name(self) -> str:
+        return self._fitted.name
+
+    def localize(self, part: Part) -> Localization:
+        with self._lock:
+            return self._fitted.localize(part)
 
 
 @dataclass

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from converters.view import View
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.inspector import Inspector
+from vlm_inspect.localization.localizer import PICTURES, Localization
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
+from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.rules import load_rules, resolve_references
 from vlm_inspect.store import CaseStore
 from vlm_inspect.tolerance import tolerance_from_normals
@@ -47,18 +48,26 @@ class PlainDifference:
     """How far each place is from the mean of the references, in grey levels, smoothed: the same on every machine."""
 
     name = "memory"
+    kinds = PICTURES
 
-    def localize(
-        self, views: Sequence[View], references: Sequence[Sequence[View]], subject: Subject = ANY_SUBJECT
-    ) -> list[AnomalyMap]:
-        greys = [_grey(one[0].image) for one in references]
+    def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> "FittedDifference":
+        return FittedDifference([_grey(one[0].image) for one in references.views])
+
+
+class FittedDifference:
+    name = "memory"
+
+    def __init__(self, greys: Sequence[NDArray[np.float64]]) -> None:
         others = [np.mean([one for one in greys if one is not grey], axis=0) for grey in greys]
         normal = [_smooth(np.abs(grey - other)) for grey, other in zip(greys, others, strict=True)]
-        scores = tuple(float(values.max()) for values in normal)
-        tolerance = tolerance_from_normals(scores, overkill=0.05, prior_spread=0.1)
+        self._mean = np.mean(greys, axis=0)
+        self._scores = tuple(float(values.max()) for values in normal)
+
+    def localize(self, part: Part) -> Localization:
+        tolerance = tolerance_from_normals(self._scores, overkill=0.05, prior_spread=0.1)
         maps = []
-        for index, view in enumerate(views):
-            values = _smooth(np.abs(_grey(view.image) - np.mean(greys, axis=0)))
+        for index, view in enumerate(part.views):
+            values = _smooth(np.abs(_grey(view.image) - self._mean))
             matches = np.zeros((8, 8, 4), np.float32)
             matches[..., 0] = 1.0  # every place is most like its own place on the second reference
             matches[..., 3], matches[..., 2] = np.meshgrid(
@@ -73,10 +82,10 @@ class PlainDifference:
                     tolerance=tolerance,
                     nearest_reference=1,
                     matches=matches,
-                    normal_scores=scores,
+                    normal_scores=self._scores,
                 )
             )
-        return maps
+        return Localization(tuple(maps))
 
 
 def _grey(image: NDArray[np.uint8]) -> NDArray[np.float64]:

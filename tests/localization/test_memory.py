@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from converters.view import BoxXyxyn, Pane, Place, View
+from tests.localization.fitted import localize
 from vlm_inspect.array_cache import ENVIRONMENT
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.bank import choose_coreset
@@ -63,7 +64,7 @@ def bolt(seed: int, angle_deg: float, defect_at: float | None = None) -> tuple[N
 
 
 def judge(one: View, references: Sequence[View], memory: ReferenceMemory | None = None) -> AnomalyMap:
-    (found,) = (memory or ReferenceMemory()).localize([one], [[r] for r in references])
+    (found,) = localize(memory or ReferenceMemory(), [one], [[r] for r in references])
     return found
 
 
@@ -169,7 +170,7 @@ def test_panes_are_judged_one_by_one() -> None:
 
 def test_views_without_a_counterpart_are_left_out() -> None:
     references = [[view(weave(seed), "a")] for seed in range(2)]
-    maps = ReferenceMemory().localize([view(weave(5), "b"), view(weave(6), "a")], references)
+    maps = localize(ReferenceMemory(), [view(weave(5), "b"), view(weave(6), "a")], references)
     assert [one.view for one in maps] == [1]
 
 
@@ -181,7 +182,7 @@ def test_one_reference_is_not_calibrated_and_none_means_rarity() -> None:
     assert alone.tolerance is None
     assert alone.probability is None
     assert alone.nearest_reference == 0
-    (rare,) = ReferenceMemory().localize([view(image)], [])
+    (rare,) = localize(ReferenceMemory(), [view(image)], [])
     assert (rare.source, rare.tolerance) == ("rarity", None)
     x, y = peak_xy(rare)
     assert 74 <= x <= 102

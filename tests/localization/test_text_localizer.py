@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from converters.image import ImageOrigin
 from converters.view import Pane, View
+from tests.localization.fitted import localize
 from vlm_inspect.array_cache import ArrayCache
 from vlm_inspect.localization.dual_encoder.encoder import Rgb
 from vlm_inspect.localization.localizer_sum import LocalizerSum, add_maps
@@ -64,7 +65,7 @@ def localizer(tmp_path: Path, **more: bool) -> TextLocalizer:
 
 
 def test_without_references_the_map_is_drawn_and_uncalibrated(tmp_path: Path) -> None:
-    (found,) = localizer(tmp_path).localize([plate(0.1, 0.9, mask=True)], [], SUBJECT)
+    (found,) = localize(localizer(tmp_path), [plate(0.1, 0.9, mask=True)], [], SUBJECT)
     assert found.tolerance is None
     assert found.source == "red"
     assert found.values.shape == (40, 60)
@@ -76,7 +77,7 @@ def test_without_references_the_map_is_drawn_and_uncalibrated(tmp_path: Path) ->
 def test_the_region_is_named_by_its_type(tmp_path: Path) -> None:
     for spot, word in ((0.9, "stain"), (0.5, "scratch")):
         view = plate(0.05, spot)
-        (found,) = localizer(tmp_path).localize([view], [], SUBJECT)
+        (found,) = localize(localizer(tmp_path), [view], [], SUBJECT)
         (region,) = find_regions(found, view)
         assert region.defect_type == word
         assert word in region.note
@@ -86,7 +87,7 @@ def test_the_region_is_named_by_its_type(tmp_path: Path) -> None:
 def test_references_set_the_tolerance_and_are_scored_once(tmp_path: Path) -> None:
     references = [[plate(red)] for red in (0.10, 0.11, 0.12)]
     text = localizer(tmp_path)
-    normal, odd = (text.localize([view], references, SUBJECT)[0] for view in (plate(0.11), plate(0.11, 0.99)))
+    normal, odd = (localize(text, [view], references, SUBJECT)[0] for view in (plate(0.11), plate(0.11, 0.99)))
     assert normal.probability is not None
     assert normal.probability < 0.3
     assert odd.probability is not None
@@ -96,25 +97,25 @@ def test_references_set_the_tolerance_and_are_scored_once(tmp_path: Path) -> Non
     assert isinstance(judge, RedJudge)
     assert len(judge.seen) == 2 + 3  # the references are not judged again for the second part
     again = TextLocalizer(RedJudge(), ArrayCache("normal_scores", tmp_path))
-    assert again.localize([plate(0.11)], references, SUBJECT)[0].tolerance == normal.tolerance
+    assert localize(again, [plate(0.11)], references, SUBJECT)[0].tolerance == normal.tolerance
 
 
 def test_a_memory_scores_each_reference_against_the_others(tmp_path: Path) -> None:
     text = localizer(tmp_path, uses_normals=True)
-    (found,) = text.localize([plate(0.5)], [[plate(0.2)], [plate(0.3)]], SUBJECT)
+    (found,) = localize(text, [plate(0.5)], [[plate(0.2)], [plate(0.3)]], SUBJECT)
     assert found.normal_scores == pytest.approx((0.0, -math.log(1 - 0.1)), abs=0.01)
     assert found.score == pytest.approx(-math.log(1 - 0.2), abs=0.01)
 
 
 def test_one_reference_sets_no_tolerance(tmp_path: Path) -> None:
-    (found,) = localizer(tmp_path).localize([plate(0.2)], [[plate(0.2)]], SUBJECT)
+    (found,) = localize(localizer(tmp_path), [plate(0.2)], [[plate(0.2)]], SUBJECT)
     assert found.tolerance is None
 
 
 def test_panes_are_pictures_of_their_own(tmp_path: Path) -> None:
     view = plate(0.0, 0.9, panes=True)
-    (found,) = localizer(tmp_path).localize([view], [], SUBJECT)
-    whole = localizer(tmp_path).localize([plate(0.0, 0.9)], [], SUBJECT)[0]
+    (found,) = localize(localizer(tmp_path), [view], [], SUBJECT)
+    whole = localize(localizer(tmp_path), [plate(0.0, 0.9)], [], SUBJECT)[0]
     assert found.score == pytest.approx(whole.score)
     assert found.types is not None
     assert found.types.values[1].argmax() > 0
@@ -123,7 +124,7 @@ def test_panes_are_pictures_of_their_own(tmp_path: Path) -> None:
 
 def test_only_views_with_a_reference_of_their_key_are_judged(tmp_path: Path) -> None:
     tile = View(plate(0.1).image, "image", "tile", ImageOrigin((0, 0, 60, 40)), "tile")
-    maps = localizer(tmp_path).localize([plate(0.1), tile], [[plate(0.1)], [plate(0.1)]], SUBJECT)
+    maps = localize(localizer(tmp_path), [plate(0.1), tile], [[plate(0.1)], [plate(0.1)]], SUBJECT)
     assert [one.view for one in maps] == [0]
 
 
@@ -142,8 +143,8 @@ def test_a_sum_has_a_tolerance_of_its_own_and_keeps_types(tmp_path: Path) -> Non
     references = [[plate(red)] for red in (0.10, 0.11, 0.12)]
     both = LocalizerSum([localizer(tmp_path), localizer(tmp_path / "b", uses_normals=True)])
     assert both.name == "red+red"
-    (normal,) = both.localize([plate(0.12)], references, SUBJECT)
-    (odd,) = both.localize([plate(0.12, 0.99)], references, SUBJECT)
+    (normal,) = localize(both, [plate(0.12)], references, SUBJECT)
+    (odd,) = localize(both, [plate(0.12, 0.99)], references, SUBJECT)
     assert normal.tolerance is not None
     assert odd.probability is not None
     assert normal.probability is not None
@@ -153,6 +154,6 @@ def test_a_sum_has_a_tolerance_of_its_own_and_keeps_types(tmp_path: Path) -> Non
 
 
 def test_a_sum_without_references_stays_uncalibrated(tmp_path: Path) -> None:
-    found = add_maps(localizer(tmp_path).localize([plate(0.1, 0.9)], []) * 2, "red+red", tests=1)
+    found = add_maps(localize(localizer(tmp_path), [plate(0.1, 0.9)], []) * 2, "red+red", tests=1)
     assert found.tolerance is None
     assert found.values.max() == pytest.approx(1.0)

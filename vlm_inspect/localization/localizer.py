@@ -1,29 +1,78 @@
-"""The seam for everything that makes an anomaly map out of views."""
+"""The seam for everything that makes anomaly maps: fit to the normal samples of a class once, then localize any part.
 
-from collections.abc import Sequence
-from typing import Protocol
+A `Localizer` holds weights and settings; what it learns from references is the `FittedLocalizer`'s. Fitting may be slow
+and is done once for a class; localizing a part costs that part alone.
+"""
 
-from converters.view import View
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from converters.sample import SampleKind
+from converters.view import BoxXyxyn, View
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
+from vlm_inspect.references import Part, ReferenceSet
+
+PICTURES: Final[frozenset[SampleKind]] = frozenset({"image", "point_cloud", "video"})
+"""Kinds whose views say what the sample is. The plot of a curve does not: comparing it is worse than comparing the
+numbers that it was drawn from."""
+
+
+def _nothing(view: int, box_xyxyn: BoxXyxyn) -> str:
+    return ""
+
+
+@dataclass(frozen=True, eq=False)
+class Localization:
+    """What one fitted localizer finds on a part."""
+
+    maps: tuple[AnomalyMap, ...] = ()
+    """At most one for each view of the part, in their order; `view` is the index among the part's views."""
+    pictures: tuple[View, ...] = ()
+    """Pictures of the finding, to be shown after the part's own views."""
+    notes: tuple[str, ...] = ()
+    """What an engineer should know of the comparison as a whole; what concerns one view stands in its map."""
+    describe: Callable[[int, BoxXyxyn], str] = _nothing
+    """Says what was measured in a box of a view: "0.82 mm above the reference"; "" where there is nothing to say."""
+
+
+class FittedLocalizer(Protocol):
+    """A localizer that has learned what is normal for one class; it is never changed by the parts that it judges."""
+
+    @property
+    def name(self) -> str:
+        """As of the localizer."""
+        ...
+
+    def localize(self, part: Part) -> Localization:
+        """Return what is found on a part; it has no map of a view that the references do not compare with.
+
+        Raises:
+            LocalizerError: the weights, or a word, cannot be used.
+        """
+        ...
 
 
 class Localizer(Protocol):
-    """Makes anomaly maps of the views of one sample, from the views of normal ones, from words, or from both."""
+    """Learns from normal samples, from words, or from both."""
 
     @property
     def name(self) -> str:
         """Name in the record: that in `--localizer`, or of the weights that it runs on."""
         ...
 
-    def localize(
-        self, views: Sequence[View], references: Sequence[Sequence[View]], subject: Subject = ANY_SUBJECT
-    ) -> list[AnomalyMap]:
-        """Return one map for each view that this localizer can judge, in the order of the views.
+    @property
+    def kinds(self) -> frozenset[SampleKind]:
+        """The kinds of samples that it works for."""
+        ...
+
+    def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> FittedLocalizer:
+        """Learn the class.
 
         Args:
-            views: the views of one sample.
-            references: for every reference sample, its views; views compare where their keys are equal. May be empty.
+            references: its normal samples, all of one of `kinds`; may be empty. Views compare where their keys are
+                equal. Where only their views are at hand, a localizer that compares samples finds nothing.
             subject: what the part is called, and what may be wrong with it.
 
         Raises:

@@ -11,10 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from converters.view import View
+from converters.sample import SampleKind
 from vlm_inspect.evidence import AnomalyMap
-from vlm_inspect.localization.localizer import Localizer
+from vlm_inspect.localization.localizer import FittedLocalizer, Localization, Localizer
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
+from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.tolerance import OVERKILL, Tolerance, tolerance_from_normals
 
 NORMAL_SPREAD = 0.12
@@ -32,20 +33,43 @@ class LocalizerSum:
         """The names of the members, joined by +."""
         return "+".join(member.name for member in self._members)
 
-    def localize(
-        self, views: Sequence[View], references: Sequence[Sequence[View]], subject: Subject = ANY_SUBJECT
-    ) -> list[AnomalyMap]:
+    @property
+    def kinds(self) -> frozenset[SampleKind]:
+        """The kinds that every member works for."""
+        return frozenset.intersection(*(member.kinds for member in self._members))
+
+    def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> "FittedSum":
+        """Fit every member.
+
+        Raises:
+            LocalizerError: a member cannot be used.
+        """
+        return FittedSum(tuple(member.fit(references, subject) for member in self._members))
+
+
+class FittedSum:
+    """Averages the maps of fitted members."""
+
+    def __init__(self, members: Sequence[FittedLocalizer]) -> None:
+        self._members = tuple(members)
+
+    @property
+    def name(self) -> str:
+        """The names of the members, joined by +."""
+        return "+".join(member.name for member in self._members)
+
+    def localize(self, part: Part) -> Localization:
         """Return one map for each view that any member can judge.
 
         Raises:
             LocalizerError: a member cannot be used.
         """
-        found = [member.localize(views, references, subject) for member in self._members]
+        found = [member.localize(part).maps for member in self._members]
         by_view = {
             index: [one for maps in found for one in maps if one.view == index]
             for index in sorted({one.view for maps in found for one in maps})
         }
-        return [add_maps(maps, self.name, tests=len(by_view)) for maps in by_view.values()]
+        return Localization(tuple(add_maps(maps, self.name, tests=len(by_view)) for maps in by_view.values()))
 
 
 def add_maps(maps: Sequence[AnomalyMap], name: str, *, tests: int) -> AnomalyMap:

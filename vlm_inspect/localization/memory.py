@@ -6,7 +6,7 @@ never counts, places count where the framing makes them comparable, and the refe
 which says how far normal ones go.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,13 +18,16 @@ from vlm_inspect.localization.backbones import DEFAULT_BACKBONE, Backbone, load_
 from vlm_inspect.localization.bank import PatchBank, Patches, build_bank
 from vlm_inspect.localization.feature_cache import FeatureCache, content_key
 from vlm_inspect.localization.framing import Framed, Framing, Picture, plan_framing
+from vlm_inspect.localization.localizer import PICTURES, Localization
 from vlm_inspect.localization.rarity import rarity_map
 from vlm_inspect.localization.score_map import MATCH_GRID, draw_matches, draw_values, smooth
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
+from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.tolerance import OVERKILL, Tolerance, tolerance_from_normals
 
 NORMAL_SPREAD = 0.09
 """Standard deviation of the log score among normal samples of one class: measured, see docs/results.md."""
+NAME = "memory"
 VERSION = "3"
 """Changes whenever cached memories would no longer be what this code builds."""
 
@@ -99,7 +102,8 @@ class _Scored:
 class ReferenceMemory:
     """Nearest-neighbour distance to the patches of the references; rarity within the view where there are none."""
 
-    name = "memory"
+    name = NAME
+    kinds = PICTURES
 
     def __init__(
         self,
@@ -118,35 +122,15 @@ class ReferenceMemory:
             return load_backbone(self._named)
         return self._named
 
-    def localize(
-        self, views: Sequence[View], references: Sequence[Sequence[View]], subject: Subject = ANY_SUBJECT
-    ) -> list[AnomalyMap]:
-        """Return one map for each view whose key a reference has; without references, one rarity map for each.
-
-        What the part is called plays no part here.
+    def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> "FittedMemory":
+        """Build a memory of every key that the references' views have; what the part is called plays no part.
 
         Raises:
             LocalizerError: the backbone or its weights cannot be used.
         """
-        if not any(references):
-            pixels = self._settings.least_pixels
-            return [rarity_map(self.backbone, index, view, pixels) for index, view in enumerate(views)]
-        keys = {view.key for views_ in references for view in views_}
-        judged = sorted({view.key for view in views} & keys)
-        maps: dict[int, AnomalyMap] = {}
-        for key in judged:
-            memory = self._memory(key, references)
-            tolerance = self._tolerance(memory, sum(view.key in judged for view in views))
-            for index, view in enumerate(views):
-                if view.key == key:
-                    maps[index] = self._map(index, view, memory, tolerance)
-        return [maps[index] for index in sorted(maps)]
-
-    def _tolerance(self, memory: Memory, tests: int) -> Tolerance | None:
-        """Return the tolerance at which all views of a normal sample together stay inside with 1 - overkill."""
-        if not memory.normal_scores:
-            return None
-        return tolerance_from_normals(memory.normal_scores, overkill=OVERKILL / tests, prior_spread=NORMAL_SPREAD)
+        views = references.views
+        keys = sorted({view.key for one in views for view in one})
+        return FittedMemory({key: self._memory(key, views) for key in keys}, self.backbone, self._settings)
 
     def _memory(self, key: str, references: Sequence[Sequence[View]]) -> Memory:
         chosen = [(r, v, view) for r, views in enumerate(references) for v, view in enumerate(views) if view.key == key]
@@ -159,7 +143,7 @@ class ReferenceMemory:
         whole = key == "image" and all(view.mask is None for _, _, view in chosen)
         pictures = [part.picture for _, _, part, _ in parts]
         framing = plan_framing(pictures, pixels=self._settings.pixels_for(pictures), parts=whole)
-        seen = [self._see(framing, part) for _, _, part, _ in parts]
+        seen = [_see(self.backbone, framing, part) for _, _, part, _ in parts]
         patches = [_patches_of(one, framing, view, (r, v)) for one, (r, v, _, view) in zip(seen, parts, strict=True)]
         bank = build_bank(
             patches,
@@ -169,18 +153,33 @@ class ReferenceMemory:
         )
         return Memory(framing, bank, _normal_scores(framing, bank, [r for r, _, _, _ in parts], seen))
 
-    def _see(self, framing: Framing, part: _Part) -> _Seen:
-        framed = framing.frame(part.picture)
-        features = self.backbone.extract(framed.image)
-        cells, counted = grid_places(framed, features.shape[:2])
-        return _Seen(framed, part.corner_xy, features.astype(np.float16), cells, counted)
 
-    def _map(self, index: int, view: View, memory: Memory, tolerance: Tolerance | None) -> AnomalyMap:
+class FittedMemory:
+    """The memories of one class, by the key of the views; without any it says how rare a patch is in its own view."""
+
+    name = NAME
+
+    def __init__(self, memories: Mapping[str, Memory], backbone: Backbone, settings: MemorySettings) -> None:
+        """Judge by these memories, built with this backbone and these settings."""
+        self.memories = memories
+        self._backbone, self._settings = backbone, settings
+
+    def localize(self, part: Part) -> Localization:
+        """Return one map for each view whose key a reference has; without references, one rarity map for each."""
+        views = list(enumerate(part.views))
+        if not self.memories:
+            pixels = self._settings.least_pixels
+            return Localization(tuple(rarity_map(self._backbone, index, view, pixels) for index, view in views))
+        judged = [(index, view) for index, view in views if view.key in self.memories]
+        return Localization(tuple(self._map(index, view, tests=len(judged)) for index, view in judged))
+
+    def _map(self, index: int, view: View, *, tests: int) -> AnomalyMap:
+        memory = self.memories[view.key]
         values = np.zeros(view.size_hw, np.float32)
         matches = np.full((*MATCH_GRID, 4), np.nan, np.float32)
         score, votes = 0.0, []
         for part in _parts(view):
-            scored = _score(self._see(memory.framing, part), memory.framing, memory.bank)
+            scored = _score(_see(self._backbone, memory.framing, part), memory.framing, memory.bank)
             draw_values(values, scored.values, scored.framed, part.corner_xy, part.picture.image.shape[:2])
             origins = memory.bank.origin[np.maximum(scored.indices, 0)]
             origins[scored.indices < 0] = np.nan
@@ -195,11 +194,25 @@ class ReferenceMemory:
             values=values,
             score=score,
             source=self.name,
-            tolerance=tolerance,
+            tolerance=_tolerance(memory, tests),
             nearest_reference=int(np.bincount(voted).argmax()) if voted.size else None,
             matches=matches,
             normal_scores=memory.normal_scores,
         )
+
+
+def _see(backbone: Backbone, framing: Framing, part: _Part) -> _Seen:
+    framed = framing.frame(part.picture)
+    features = backbone.extract(framed.image)
+    cells, counted = grid_places(framed, features.shape[:2])
+    return _Seen(framed, part.corner_xy, features.astype(np.float16), cells, counted)
+
+
+def _tolerance(memory: Memory, tests: int) -> Tolerance | None:
+    """Return the tolerance at which all views of a normal sample together stay inside with 1 - overkill."""
+    if not memory.normal_scores:
+        return None
+    return tolerance_from_normals(memory.normal_scores, overkill=OVERKILL / tests, prior_spread=NORMAL_SPREAD)
 
 
 def _patches_of(seen: _Seen, framing: Framing, view: View, source: tuple[int, int]) -> Patches:

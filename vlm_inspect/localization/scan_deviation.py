@@ -7,8 +7,7 @@ references themselves: each in turn is taken as the scan and compared with the o
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +41,8 @@ class ReferenceSurfaces:
     """In the common frame."""
     tolerance: Tolerance | None
     """Of the score; None with one reference, which says nothing about how much normal parts differ."""
+    coarser: dict[int, Tolerance] = field(default_factory=dict)
+    """Tolerances for scans of fewer points, by their number; filled when the first such scan comes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,16 +120,11 @@ def tolerance_for(ready: ReferenceSurfaces, points: int) -> Tolerance | None:
     if ready.tolerance is None or points >= _AS_FINE * finest:
         return ready.tolerance
     step = int(np.floor(np.log(points / finest) / np.log(_AS_FINE) + 1e-9))
-    return _coarse_tolerance(ready, max(8, int(finest * _AS_FINE**step)))
-
-
-@lru_cache(maxsize=16)
-def _coarse_tolerance(ready: ReferenceSurfaces, points: int) -> Tolerance:
-    """Return the tolerance when the references are compared with each other at that many points each."""
-    if ready.tolerance is None:
-        raise ValueError("one reference sets no tolerance")
-    found = tolerance_from_normals(_normal_scores(ready.surfaces, points))
-    return max(found, ready.tolerance, key=lambda one: one.limit)
+    fewer = max(8, int(finest * _AS_FINE**step))
+    if fewer not in ready.coarser:
+        found = tolerance_from_normals(_normal_scores(ready.surfaces, fewer))
+        ready.coarser[fewer] = max(found, ready.tolerance, key=lambda one: one.limit)
+    return ready.coarser[fewer]
 
 
 def _normal_scores(surfaces: tuple[Surface, ...], points: int | None = None) -> list[float]:

@@ -1,4 +1,4 @@
-"""What a part is called, and what may be wrong with it: all that a localizer learns in words."""
+"""What a part is called, and what may be wrong with it: all that a rule book tells a localizer."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,14 @@ ANY_CLASS = "part"
 
 @dataclass(frozen=True)
 class Subject:
-    """The words that text-driven localizers work with."""
+    """What a localizer knows of a class before it sees a sample."""
 
     class_name: str = ANY_CLASS
     """ "metal nut", as a person says it."""
     defects: tuple[str, ...] = ()
     """The vocabulary of defect types; empty: the localizer uses its own."""
+    unit: str = "mm"
+    """Unit of the coordinates of a scan."""
 
 
 ANY_SUBJECT = Subject()
@@ -22,5 +24,5 @@ ANY_SUBJECT = Subject()
 
 
 def subject_of(rules: RuleBook) -> Subject:
-    """Return the words of a rule book."""
-    return Subject(rules.class_name.replace("_", " ").strip() or ANY_CLASS, tuple(rules.defects))
+    """Return what a rule book says of its class."""
+    return Subject(rules.class_name.replace("_", " ").strip() or ANY_CLASS, tuple(rules.defects), rules.unit)

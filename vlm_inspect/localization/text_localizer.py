@@ -9,7 +9,7 @@ References need not be remembered for that, but they say how high normal parts s
 few-shot memory scores each of them against the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,10 @@ from converters.view import View
 from vlm_inspect.array_cache import ArrayCache, Arrays, content_of, key_of
 from vlm_inspect.evidence import AnomalyMap, TypeMap
 from vlm_inspect.localization.dual_encoder.encoder import Rgb
+from vlm_inspect.localization.localizer import PICTURES, Localization
 from vlm_inspect.localization.picture_judge import PictureJudge, PictureScores
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
+from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.tolerance import OVERKILL, Tolerance, tolerance_from_normals
 
 PRIOR_DOF = 1.0
@@ -40,8 +42,20 @@ class Scored:
     peak: float
 
 
+@dataclass(frozen=True, eq=False)
+class _Normal:
+    """What is known of the normal views of one key."""
+
+    pictures: Sequence[Rgb] = ()
+    """For a judge that remembers them."""
+    scores: tuple[Scored, ...] = ()
+    """Of each reference, judged without itself."""
+
+
 class TextLocalizer:
     """Draws what a `PictureJudge` says on views, and takes the tolerance from the references."""
+
+    kinds = PICTURES
 
     def __init__(self, judge: PictureJudge, cache: ArrayCache | None = None) -> None:
         self._judge = judge
@@ -52,26 +66,22 @@ class TextLocalizer:
         """The method, or the weights that it runs on."""
         return self._judge.name
 
-    def localize(
-        self, views: Sequence[View], references: Sequence[Sequence[View]], subject: Subject = ANY_SUBJECT
-    ) -> list[AnomalyMap]:
-        """Return one map for each view; with references, for each whose key a reference has.
+    def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> "FittedText":
+        """Learn how high the references score, and remember them where the judge does.
 
         Raises:
             LocalizerError: the weights, or a word, cannot be used.
         """
-        keys = {view.key for one in references for view in one}
-        judged = [index for index, view in enumerate(views) if not keys or view.key in keys]
-        maps = []
-        for index in judged:
-            view = views[index]
-            same = _pictures_by_reference(view.key, references)
-            normals = [picture for pictures in same for picture in pictures] if self._judge.uses_normals else []
-            answers = self._judge.judge(_pictures(view), subject, normals)
-            normal = self._normal_scores(same, subject)
-            tolerances = self._tolerances(normal, tests=len(judged))
-            maps.append(_draw(index, view, answers, self.name, normal, tolerances))
-        return maps
+        views = references.views
+        same = {key: _pictures_by_reference(key, views) for key in sorted({view.key for one in views for view in one})}
+        keys = {
+            key: _Normal(
+                [picture for one in pictures for picture in one] if self._judge.uses_normals else [],
+                self._normal_scores(pictures, subject),
+            )
+            for key, pictures in same.items()
+        }
+        return FittedText(self._judge, subject, keys)
 
     def _normal_scores(self, same: Sequence[Sequence[Rgb]], subject: Subject) -> tuple[Scored, ...]:
         """Score every reference, against the others where the judge remembers normal parts; kept on disk."""
@@ -81,18 +91,6 @@ class TextLocalizer:
         key = key_of(self._judge.identity, subject.class_name, subject.defects, *digests)
         scores = self._cache.get(key, lambda: self._score_references(same, subject))["scores"]
         return tuple(Scored(float(score), float(peak)) for score, peak in scores)
-
-    def _tolerances(self, normal: Sequence[Scored], tests: int) -> tuple[Tolerance, Tolerance] | None:
-        """Return the tolerances of score and highest place; all views together keep the stated overkill."""
-        if not normal:
-            return None
-        score, peak = (
-            tolerance_from_normals(
-                scores, overkill=OVERKILL / tests, prior_spread=self._judge.normal_spread, prior_dof=PRIOR_DOF
-            )
-            for scores in ([one.score for one in normal], [one.peak for one in normal])
-        )
-        return score, peak
 
     def _score_references(self, same: Sequence[Sequence[Rgb]], subject: Subject) -> Arrays:
         rows = []
@@ -106,6 +104,45 @@ class TextLocalizer:
                 )
             )
         return {"scores": np.asarray(rows, np.float64)}
+
+
+class FittedText:
+    """A judge with the words of one class and what its normal parts look like and score."""
+
+    def __init__(self, judge: PictureJudge, subject: Subject, normal: Mapping[str, _Normal]) -> None:
+        """Judge by these words; `normal` by the key of the views, empty without references."""
+        self._judge, self._subject, self._normal = judge, subject, normal
+
+    @property
+    def name(self) -> str:
+        """As of the localizer."""
+        return self._judge.name
+
+    def localize(self, part: Part) -> Localization:
+        """Return one map for each view; with references, for each whose key a reference has.
+
+        Raises:
+            LocalizerError: the weights, or a word, cannot be used.
+        """
+        judged = [(i, view) for i, view in enumerate(part.views) if not self._normal or view.key in self._normal]
+        return Localization(tuple(self._map(index, view, tests=len(judged)) for index, view in judged))
+
+    def _map(self, index: int, view: View, *, tests: int) -> AnomalyMap:
+        known = self._normal.get(view.key, _Normal())
+        answers = self._judge.judge(_pictures(view), self._subject, known.pictures)
+        tolerances = _tolerances(known.scores, self._judge.normal_spread, tests=tests)
+        return _draw(index, view, answers, self.name, known.scores, tolerances)
+
+
+def _tolerances(normal: Sequence[Scored], spread: float, tests: int) -> tuple[Tolerance, Tolerance] | None:
+    """Return the tolerances of score and highest place; all views together keep the stated overkill."""
+    if not normal:
+        return None
+    score, peak = (
+        tolerance_from_normals(scores, overkill=OVERKILL / tests, prior_spread=spread, prior_dof=PRIOR_DOF)
+        for scores in ([one.score for one in normal], [one.peak for one in normal])
+    )
+    return score, peak
 
 
 def surprisal(probability: float | NDArray[np.float32]) -> NDArray[np.float32]:

@@ -159,7 +159,7 @@ def _on_source(place: Place, view: View) -> tuple[Hashable, BoxXyxy]:
 
 
 def _enlarge(
-    place: Place, views: Sequence[View], evidence: Evidence, sample: Sample, references: ReferenceSet
+    place: Place, views: Sequence[View], evidence: Evidence, sample: Sample | None, references: ReferenceSet
 ) -> Enlargement:
     view = views[place.view]
     cut = cut_out(view, place.box_xyxyn, sample)

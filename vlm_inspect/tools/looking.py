@@ -14,6 +14,7 @@ from vlm_inspect.evidence import AnomalyMap, Evidence
 from vlm_inspect.localization.subject import subject_of
 from vlm_inspect.prompting.encoding import fit_size, shrink
 from vlm_inspect.prompting.marks import crop_around, enlarge, place_side_by_side
+from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.tools.arguments import Compare, Heatmap, Zoom
 from vlm_inspect.tools.material import Material, cite
 from vlm_inspect.tools.result import Picture, ToolError, ToolResult
@@ -198,5 +199,8 @@ def _made_now(material: Material, view: int, name: str) -> list[AnomalyMap]:
     localizer = load_localizer(name)
     if localizer is None:
         raise ToolError("none makes no heatmap")
-    made = localizer.localize(material.views, [v for v in material.references if v], subject_of(material.rules))
-    return [one for one in made if one.view == view]
+    if material.kind not in localizer.kinds:
+        raise ToolError(f"{name} makes no heatmap of a {material.kind.replace('_', ' ')}")
+    known = ReferenceSet.of_views([views for views in material.references if views])
+    found = localizer.fit(known, subject_of(material.rules)).localize(Part(None, tuple(material.views)))
+    return [one for one in found.maps if one.view == view]

@@ -4,6 +4,7 @@ All have `ready()`, and `work(orders)`, which returns for each order an answer o
 """
 
 import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,13 @@ from evaluation.runs.plan import Task
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.errors import BackendError, InspectError
 from vlm_inspect.evidence import AnomalyMap
+from vlm_inspect.references import Part, ReferenceSet
 
 if TYPE_CHECKING:
-    from vlm_inspect.localization.localizer import Localizer
+    from vlm_inspect.localization.localizer import FittedLocalizer, Localizer
+
+_KEPT_FITS = 4
+"""Classes, times the localizers of a sum, that one process knows at once."""
 
 
 class Worker:
@@ -106,6 +111,7 @@ class LocalizerMember:
         """
         self._recipe, self._models = recipe, models
         self._loaded: dict[str, Localizer] = {}
+        self._fitted: OrderedDict[str, FittedLocalizer] = OrderedDict()
         self._lock = threading.Lock()  # as of a model
 
     def ready(self) -> bool:
@@ -123,13 +129,28 @@ class LocalizerMember:
                 self._loaded[order.part] = self._recipe.make_localizer(
                     order.part, _shared_model(self._models, self._recipe)
                 )
-            localizer = self._loaded[order.part]
-            views, references = _fetched(order.views), _fetched(order.references)
-            if isinstance(views, Trouble) or isinstance(references, Trouble):
-                return views if isinstance(views, Trouble) else references
-            return localizer.localize(views, references, order.subject)
+            views = _fetched(order.views)
+            if isinstance(views, Trouble):
+                return views
+            fitted = self._fitted_to(order)
+            if isinstance(fitted, Trouble):
+                return fitted
+            return list(fitted.localize(Part(None, tuple(views))).maps)
         except InspectError as error:
             return Trouble(str(error))
+
+    def _fitted_to(self, order: LocalizerOrder) -> "FittedLocalizer | Trouble":
+        """Return what is learned of the references; of the classes before, only the latest are kept."""
+        if order.fit not in self._fitted:
+            references = _fetched(order.references)
+            if isinstance(references, Trouble):
+                return references
+            known = ReferenceSet.of_views(references)
+            self._fitted[order.fit] = self._loaded[order.part].fit(known, order.subject)
+        self._fitted.move_to_end(order.fit)
+        while len(self._fitted) > _KEPT_FITS:
+            self._fitted.popitem(last=False)
+        return self._fitted[order.fit]
 
 
 def _shared_model(desk: str | None, recipe: Recipe) -> SharedModel | None:

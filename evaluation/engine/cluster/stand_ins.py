@@ -4,24 +4,23 @@ Pictures are put into Ray's object store, those of references once for all items
 stays here: the points of a scan behind its views, and the maps, which a language model is told of in words.
 """
 
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
 from converters.view import BoxXyxyn, Place, View
 from evaluation.engine.cluster.desk import ask
 from evaluation.engine.cluster.pool import Trouble
+from vlm_inspect.array_cache import key_of
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.evidence import AnomalyMap, Evidence
+from vlm_inspect.localization.localizer import PICTURES, Localization
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
-
-_KEPT_REFERENCES = 2
-"""Classes whose references lie in the store at once."""
+from vlm_inspect.references import Part, ReferenceSet
 
 
 class Nowhere:
@@ -52,6 +51,8 @@ class LocalizerOrder:
     references: Any
     """Likewise; to those of all reference samples."""
     subject: Subject
+    fit: str
+    """Name of what is learned of them: equal names, equal references and subject."""
 
 
 class SharedModel:
@@ -80,40 +81,43 @@ class SharedModel:
 class SharedLocalizer:
     """A `Localizer` that asks the localizers of a pool; several threads may call it."""
 
+    kinds = PICTURES
+
     def __init__(self, desk: Any, part: str, name: str) -> None:
         """Ask at this desk for one part of `--localizer`, which is called `name` in the record."""
         self._desk, self._part = desk, part
         self.name = name
-        self._stored: OrderedDict[tuple[int, ...], tuple[Any, Any]] = OrderedDict()
-        self._lock = threading.Lock()
 
-    def localize(
-        self, views: Sequence[View], references: Sequence[Sequence[View]], subject: Subject = ANY_SUBJECT
-    ) -> list[AnomalyMap]:
+    def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> "FittedShared":
+        """Put the references into the store; the process that judges a part of the class first learns them."""
+        shown = [[_shown(view) for view in views] for views in references.views]
+        stored = import_module("ray").put(shown)
+        files = references.sha256
+        known = len(files) == len(references)  # by name, so that workers share what is learned
+        fit = key_of(self._part, files, subject.class_name, subject.defects) if known else uuid4().hex
+        return FittedShared(self._desk, self.name, LocalizerOrder(self._part, None, stored, subject, fit))
+
+
+class FittedShared:
+    """What the localizers of a pool learn of one class."""
+
+    def __init__(self, desk: Any, name: str, order: LocalizerOrder) -> None:
+        """Send this order, with the views of a part, to the desk."""
+        self._desk, self.name, self._order = desk, name, order
+
+    def localize(self, part: Part) -> Localization:
         """Return what the localizer itself returns.
 
         Raises:
             ItemError: every process died that had these views.
             RunError: the localizer cannot be used, or none has started.
         """
-        shown = import_module("ray").put([_shown(view) for view in views])
-        told = ask(self._desk, LocalizerOrder(self._part, shown, self._store(references), subject), "")
+        shown = import_module("ray").put([_shown(view) for view in part.views])
+        told = ask(self._desk, replace(self._order, views=shown), "")
         if isinstance(told, Trouble):
             raise told.error
         maps: list[AnomalyMap] = told
-        return maps
-
-    def _store(self, references: Sequence[Sequence[View]]) -> Any:
-        """Return where the views of the references lie, which are the same objects from item to item."""
-        key = tuple(id(views) for views in references)
-        with self._lock:
-            if key not in self._stored:
-                shown = [[_shown(view) for view in views] for views in references]
-                self._stored[key] = (references, import_module("ray").put(shown))  # kept: an id is one while it lives
-            self._stored.move_to_end(key)
-            while len(self._stored) > _KEPT_REFERENCES:
-                self._stored.popitem(last=False)
-            return self._stored[key][1]
+        return Localization(tuple(maps))
 
 
 def as_read(request: Request) -> Request:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from converters.view import View
 from vlm_inspect.localization.memory import NORMAL_SPREAD, ReferenceMemory
 from vlm_inspect.localization.patch_memory.channels import Channel, log_of
+from vlm_inspect.references import Part, ReferenceSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +39,17 @@ class SingleChannelMemory:
         network, layers, *_ = backbone.identity.split("/")
         self.channels = (Channel(network, layers, 0.0, NORMAL_SPREAD),)
         self.references = tuple(self._views)
-        own = self._memory.localize([one[0] for one in self._views.values()][:1], list(self._views.values()))
-        self.level = np.array([[log_of(score)] for score in own[0].normal_scores], np.float64).reshape(-1, 1)
+        self._fitted = self._memory.fit(ReferenceSet.of_views(list(self._views.values())))
+        own = self._fitted.memories[key].normal_scores
+        self.level = np.array([[log_of(score)] for score in own], np.float64).reshape(-1, 1)
 
     def score(self, views: Sequence[View], *, without: int | None = None) -> list[SingleScores]:
         """See `ChannelMemory.score`."""
-        kept = [one for index, one in self._views.items() if index != without]
+        fitted = self._fitted
+        if without is not None:
+            kept = [one for index, one in self._views.items() if index != without]
+            fitted = self._memory.fit(ReferenceSet.of_views(kept))
         return [
             SingleScores(np.array([log_of(found.score)]), found.values)
-            for view in views
-            for found in self._memory.localize([view], kept)
+            for found in fitted.localize(Part(None, tuple(views))).maps
         ]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from converters.view import ViewBudget
 from evaluation.engine.cluster import desk as desk_module
 from evaluation.engine.cluster import members, stand_ins
 from evaluation.engine.cluster.desk import Desk
@@ -28,7 +29,10 @@ from vlm_inspect.datasets.item import Item
 from vlm_inspect.errors import BackendError, InspectWarning, LocalizerError
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.inspector import Inspector
+from vlm_inspect.localization.localizer import PICTURES, Localization
 from vlm_inspect.localization.localizer_sum import LocalizerSum
+from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
+from vlm_inspect.references import Part, ReferenceSet, load_references
 
 
 class _RayError(Exception):
@@ -205,11 +209,24 @@ class Spots:
 
     name = "dapo-mini"
 
-    def localize(self, views: Sequence[Any], references: Sequence[Any], subject: Any = None) -> list[AnomalyMap]:
-        if subject is not None and subject.class_name == "nut":
+    kinds = PICTURES
+
+    def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> "FittedSpots":
+        if subject.class_name == "nut":
             raise LocalizerError("no word for it")
-        bright = float(views[0].image.mean()) + len(references)
-        return [AnomalyMap(0, np.full(views[0].size_hw, bright, np.float32), bright, self.name)]
+        return FittedSpots(len(references))
+
+
+class FittedSpots:
+    name = "dapo-mini"
+
+    def __init__(self, references: int) -> None:
+        self.references = references
+
+    def localize(self, part: Part) -> Localization:
+        bright = float(part.views[0].image.mean()) + self.references
+        values = np.full(part.views[0].size_hw, bright, np.float32)
+        return Localization((AnomalyMap(0, values, bright, self.name),))
 
 
 def localizers(store: Store) -> SharedLocalizer:
@@ -222,26 +239,30 @@ def localizers(store: Store) -> SharedLocalizer:
 def test_views_go_to_the_localizer_and_references_once(store: Store, part: Path) -> None:
     shared = localizers(store)
     views = request_about(part).views
-    references = [request_about(part).views]
+    fitted = shared.fit(ReferenceSet.of_views([request_about(part).views]))
     for _ in range(3):
-        (found,) = shared.localize(views, list(references))
+        (found,) = fitted.localize(Part(None, tuple(views))).maps
         assert found.score == pytest.approx(float(views[0].image.mean()) + 1)
     assert len(store.sizes) == 3 + 1
-    for _ in range(3):
-        shared.localize(views, [request_about(part).views])
-    assert len(store.sizes) == 4 + 6
+
+
+def test_workers_share_what_is_learned_of_the_same_files(store: Store, part: Path) -> None:
+    shared = localizers(store)
+    known = load_references([part], "image", ViewBudget())
+    ids = [shared.fit(known, subject)._order.fit for subject in (ANY_SUBJECT, ANY_SUBJECT, Subject("bolt"))]
+    assert ids[0] == ids[1] != ids[2]
+    bare = ReferenceSet.of_views(known.views)
+    assert shared.fit(bare)._order.fit != shared.fit(bare)._order.fit
 
 
 def test_a_localizer_that_cannot_be_used_ends_the_run(store: Store, part: Path) -> None:
-    from vlm_inspect.localization.subject import Subject
-
     shared = localizers(store)
-    views = request_about(part).views
+    one = Part(None, tuple(request_about(part).views))
     with pytest.raises(RunError, match="no word for it"):
-        shared.localize(views, (), Subject("nut"))
+        shared.fit(ReferenceSet(), Subject("nut")).localize(one)
     without = SharedLocalizer(DirectDesk(LocalizerMember(recipe(localizer="winclip"))), "winclip", "winclip")
     with pytest.raises(RunError, match="needs CLIP weights"):
-        without.localize(views, ())
+        without.fit(ReferenceSet()).localize(one)
 
 
 def test_a_shared_localizer_is_one_part_of_the_sum(store: Store, part: Path) -> None:

@@ -1,0 +1,70 @@
+"""`Fits`: what an inspector knows of its class, read and learned once for each kind of sample."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from converters.sample import SampleKind
+from converters.view import ViewBudget
+from vlm_inspect.localization.composition import FittedClass, fit_class
+from vlm_inspect.localization.localizer import Localizer
+from vlm_inspect.localization.subject import Subject
+from vlm_inspect.references import ReferenceSet, load_references
+
+_KEPT_WITHOUT = 2
+"""Fits without one of the references that are kept: a part that is a reference is seldom judged twice."""
+Known = tuple[ReferenceSet, FittedClass]
+
+
+class Fits:
+    """The references of a class and what is fitted to them; several threads may ask, one of them works."""
+
+    def __init__(
+        self, paths: Sequence[Path], budget: ViewBudget, localizer: Callable[[], Localizer | None], subject: Subject
+    ) -> None:
+        """Read and fit when a kind is first asked for.
+
+        Args:
+            paths: files of the references.
+            budget: how many pictures each may become.
+            localizer: returns the chosen localizer; None: none.
+            subject: what the part is called, and what may be wrong with it.
+        """
+        self._paths, self._budget, self._localizer, self._subject = paths, budget, localizer, subject
+        self._lock = threading.Lock()
+        self._whole: dict[SampleKind, Known] = {}
+        self._partial: OrderedDict[tuple[SampleKind, str], Known] = OrderedDict()
+        self._read: dict[SampleKind, ReferenceSet] = {}
+
+    def of(self, kind: SampleKind, *, without: str | None = None) -> Known:
+        """Return the references of a kind and what is fitted to them.
+
+        Args:
+            kind: of the parts.
+            without: sha256 of a part; where it is one of the references, they are fitted without it.
+
+        Raises:
+            InspectError: a reference, the localizer or its weights cannot be used.
+        """
+        with self._lock:
+            references = self._references(kind)
+            if without is None or without not in references.sha256:
+                if kind not in self._whole:
+                    self._whole[kind] = self._fit(kind, references)
+                return self._whole[kind]
+            key = kind, without
+            if key not in self._partial:
+                self._partial[key] = self._fit(kind, references.without(without))
+            self._partial.move_to_end(key)
+            while len(self._partial) > _KEPT_WITHOUT:
+                self._partial.popitem(last=False)
+            return self._partial[key]
+
+    def _references(self, kind: SampleKind) -> ReferenceSet:
+        if kind not in self._read:
+            self._read[kind] = load_references(self._paths, kind, self._budget)
+        return self._read[kind]
+
+    def _fit(self, kind: SampleKind, references: ReferenceSet) -> Known:
+        return references, fit_class(kind, references, self._localizer(), self._subject)

@@ -1,0 +1,70 @@
+"""Which localizers judge which kind of sample: the one place that says so.
+
+    image, video   the chosen localizer
+    point_cloud    the measured deviation from the references, then the chosen localizer on the views
+    series         the measured deviation alone; without references, how rare a window is in its own curve
+
+A deviation needs no weights and no choice: `--localizer none` leaves it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from converters.sample import SampleKind
+from vlm_inspect.localization.localizer import FittedLocalizer, Localizer
+from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
+from vlm_inspect.references import ReferenceSet
+
+NO_LOCALIZER = "none"
+"""Name in the record where the chosen localizer plays no part."""
+
+
+@dataclass(frozen=True, eq=False)
+class FittedClass:
+    """All that judges the samples of one class and kind, fitted to its references."""
+
+    members: tuple[FittedLocalizer, ...] = ()
+    """In the order of their maps and pictures in the evidence."""
+    localizer: str = NO_LOCALIZER
+    """Name of the chosen localizer, where it is one of them."""
+
+
+def fit_class(
+    kind: SampleKind, references: ReferenceSet, chosen: Localizer | None, subject: Subject = ANY_SUBJECT
+) -> FittedClass:
+    """Fit what judges this kind of sample.
+
+    Args:
+        kind: of the parts, and of the references where there are any.
+        references: normal samples of the class; may be empty.
+        chosen: the localizer that the user named; None: none.
+        subject: what the part is called, and what may be wrong with it.
+
+    Raises:
+        LocalizerError: a localizer or its weights cannot be used.
+    """
+    used = localizers_for(kind, chosen)
+    named = NO_LOCALIZER if chosen is None or chosen not in used else chosen.name
+    return FittedClass(tuple(one.fit(references, subject) for one in used), named)
+
+
+def localizers_for(kind: SampleKind, chosen: Localizer | None) -> tuple[Localizer, ...]:
+    """Return what judges this kind of sample: its measured deviation, then what was chosen if it works for the kind."""
+    measured = DEVIATIONS.get(kind)
+    own = () if measured is None else (measured(),)
+    return own if chosen is None or kind not in chosen.kinds else (*own, chosen)
+
+
+def _scans() -> Localizer:
+    from vlm_inspect.localization.scan_localizer import ScanLocalizer
+
+    return ScanLocalizer()
+
+
+def _curves() -> Localizer:
+    from vlm_inspect.localization.series_localizer import SeriesLocalizer
+
+    return SeriesLocalizer()
+
+
+DEVIATIONS: Mapping[SampleKind, Callable[[], Localizer]] = {"point_cloud": _scans, "series": _curves}
