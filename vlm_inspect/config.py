@@ -17,10 +17,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from converters.view import ViewBudget
 from vlm_inspect.backends import DEFAULT_MODEL, Dtype, Placement, Quantization, is_loaded_here, is_offline, load_backend
+from vlm_inspect.calibration.file import load_calibration
+from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ConfigError
 from vlm_inspect.inspector import ANY_PART, Inspector
 from vlm_inspect.localization import AUTO, LocalizerOptions, default_localizer, load_localizer
@@ -116,15 +118,6 @@ class InspectorConfig(_Section):
     look_again: bool = False
     """Whether the model is asked a second time, with the most suspicious places enlarged."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _take_names(cls, raw: Any) -> Any:
-        """Let a name stand for a section: `model: openai:gpt-4o`."""
-        if not isinstance(raw, Mapping):
-            return raw
-        named = {key: {"name": raw[key]} for key in ("model", "localizer") if isinstance(raw.get(key), str)}
-        return {**raw, **named}
-
     def build(self, *, backend: "Backend | None" = None) -> Inspector:
         """Return the inspector; whatever can be wrong with it is found here, before a part is read.
 
@@ -138,19 +131,19 @@ class InspectorConfig(_Section):
         rules = self.load_rules()
         paths = tuple(dict.fromkeys([*resolve_references(rules), *expand_references(self.references)]))
         model = backend or self.load_model()
-        language = None if is_offline(model.name) else model
-        inspector = Inspector(
+        localizer = self.load_localizer(model, has_references=bool(paths))
+        return Inspector(
             rules=rules,
             references=paths,
             backend=model,
-            localizer=self.localizer.load(self.device, has_references=bool(paths), language=language),
+            localizer=localizer,
             template=self.template,
+            thresholds=self._load_thresholds(rules, localizer),
             budget=self.views,
             samples=self.model.samples,
             limits=self.prompt,
             look_again=self.look_again,
         )
-        return inspector if self.calibration is None else inspector.calibrated(self.calibration)
 
     def load_rules(self) -> RuleBook:
         """Return the rule book; that of any part where none is named."""
@@ -159,6 +152,22 @@ class InspectorConfig(_Section):
     def load_model(self) -> "Backend":
         """Return the model alone; raises what `load_backend` raises."""
         return self.model.load(self.device)
+
+    def load_localizer(self, model: "Backend", *, has_references: bool) -> "Localizer | None":
+        """Return the localizer alone, None for `none`; raises what `load_localizer` raises.
+
+        Args:
+            model: may word ALFA's prompts, where it has a language.
+            has_references: what `auto` depends on.
+        """
+        language = None if is_offline(model.name) else model
+        return self.localizer.load(self.device, has_references=has_references, language=language)
+
+    def _load_thresholds(self, rules: RuleBook, localizer: "Localizer | None") -> Thresholds:
+        if self.calibration is None:
+            return Thresholds()
+        name = "none" if localizer is None else localizer.name
+        return load_calibration(self.calibration, rules_sha256=rules.sha256, localizer=name).thresholds
 
     @property
     def asks_a_model(self) -> bool:
@@ -173,12 +182,23 @@ class InspectorConfig(_Section):
             merged[key] = {**section, **value} if isinstance(section, dict) and isinstance(value, Mapping) else value
         return type(self).model_validate(merged)
 
+    def relative_to(self, folder: Path) -> Self:
+        """Return a configuration whose relative paths begin in a folder."""
+        checkpoint = self.localizer.checkpoint
+        return self.with_changes(
+            rules=None if self.rules is None else folder / self.rules,
+            references=tuple(str(folder / one) for one in self.references),
+            calibration=None if self.calibration is None else folder / self.calibration,
+            localizer={"checkpoint": None if checkpoint is None else folder / checkpoint},
+        )
+
+    def without_secrets(self) -> Self:
+        """Return what a record may hold: an address that names a user, and so a password, is left out."""
+        return self.with_changes(model={"base_url": None}) if "@" in (self.model.base_url or "") else self
+
     def as_record(self) -> dict[str, Any]:
-        """Return the settings as JSON values for a record, without what a server's address may hide."""
-        told: dict[str, Any] = self.model_dump(mode="json")
-        if "@" in (self.model.base_url or ""):
-            told["model"]["base_url"] = None  # it names a user, and a password
-        return told
+        """Return the settings as JSON values for a record; see `without_secrets`."""
+        return self.without_secrets().model_dump(mode="json")
 
 
 def load_config(path: Path) -> InspectorConfig:
@@ -204,27 +224,28 @@ def load_config(path: Path) -> InspectorConfig:
     if not isinstance(document.data, dict):
         raise ConfigError(f"{path}, line 1: a configuration is keys and values (model: ...)")
     try:  # as JSON, so that a text is a path and a list a tuple, and yet "3" is no number
-        config = InspectorConfig.model_validate_json(json.dumps(document.data, default=str), strict=True)
+        config = InspectorConfig.model_validate_json(
+            json.dumps(_with_sections(document.data), default=str), strict=True
+        )
     except ValidationError as error:
         raise ConfigError(_in_words(error, document, path)) from error
-    return _relative_to(config, path.resolve().parent)
+    return config.relative_to(path.resolve().parent)
 
 
-def _relative_to(config: InspectorConfig, folder: Path) -> InspectorConfig:
-    checkpoint = config.localizer.checkpoint
-    return config.with_changes(
-        rules=None if config.rules is None else folder / config.rules,
-        references=tuple(str(folder / one) for one in config.references),
-        calibration=None if config.calibration is None else folder / config.calibration,
-        localizer={"checkpoint": None if checkpoint is None else folder / checkpoint},
-    )
+def _with_sections(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Let a name stand for a section: `model: openai:gpt-4o`."""
+    return {
+        key: {"name": value} if key in ("model", "localizer") and isinstance(value, str) else value
+        for key, value in data.items()
+    }
 
 
 def _in_words(error: ValidationError, document: Document, path: Path) -> str:
     """Return the first thing that is wrong, by line, in one line."""
     found = min(error.errors(include_url=False), key=lambda item: document.line(item["loc"]))
     loc: Loc = found["loc"]
-    return f"{path}, line {document.line(loc)}, {key_path(loc) or 'configuration'}: {_message(found['type'], loc, found['msg'])}"
+    message = _message(found["type"], loc, found["msg"])
+    return f"{path}, line {document.line(loc)}, {key_path(loc) or 'configuration'}: {message}"
 
 
 def _message(kind: str, loc: Loc, message: str) -> str:
