@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from converters.errors import ConversionError
 from converters.faults import FAULTS
 from converters.sample import SampleKind
+from converters.system_files import is_system_file
 
 SUPPORTED = (
     "images (png, jpg, tif, webp, bmp, hdr ...), scans (ply, pcd, xyz, stl, obj, off, glb, npy, npz), "
@@ -84,7 +85,7 @@ def detect_kind(path: Path) -> SampleKind:
 def _kind_of_folder(path: Path) -> SampleKind:
     from converters.decoding import identify
 
-    files = sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    files = sorted(entry for entry in path.iterdir() if entry.is_file() and not is_system_file(entry))
     if not files:
         raise ConversionError(f"{path}: the folder holds no file; give one file, or a folder of frames")
     if any(identify(file) for file in files):

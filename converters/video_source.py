@@ -14,6 +14,7 @@ from PIL import Image
 
 from converters.errors import ConversionError
 from converters.faults import in_one_line, reader_faults
+from converters.system_files import is_system_file
 from converters.video_container import identify_container, missing_bytes
 
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ class FolderSource:
 
 
 def _open_folder(path: Path) -> FolderSource:
-    files = [file for file in path.iterdir() if file.suffix.lower() in FRAME_SUFFIXES and not file.name.startswith(".")]
+    files = [file for file in path.iterdir() if file.suffix.lower() in FRAME_SUFFIXES and not is_system_file(file)]
     if not files:
         raise ConversionError(f"{path}: no image in the folder; a clip is a video file or a folder of frames")
     return FolderSource(path, tuple(sorted(files, key=_natural_key)))

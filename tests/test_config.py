@@ -12,6 +12,7 @@ from vlm_inspect.command_options.inspector import inspector_options
 from vlm_inspect.config import InspectorConfig, LocalizerConfig, ModelConfig, load_config
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ConfigError, LocalizerError, RuleError
+from vlm_inspect.localization.memory_settings import MemorySettings
 from vlm_inspect.prompting import PromptLimits
 
 RULES = "class_name: nut\nrules:\n  - {id: clean, text: Clean.}\n"
@@ -53,7 +54,9 @@ def test_every_option_has_its_place() -> None:
             name="openai:x", base_url="http://h/v1", timeout_s=7.0, samples=3, dtype="float16", quantize="8bit",
             trust_remote_code=True,
         ),
-        localizer=LocalizerConfig(name="alfa", backbone="dinov2", clip="c", checkpoint=Path("k")),
+        localizer=LocalizerConfig(
+            name="alfa", memory=MemorySettings(backbone="dinov2"), clip="c", checkpoint=Path("k")
+        ),
         prompt=PromptLimits(detail="low"),
     )  # fmt: skip
 
@@ -83,6 +86,8 @@ def test_a_file_is_read_and_options_beside_it_count_more(tmp_path: Path) -> None
         ("views: {grids: 2}\n", "line 1, views.grids: unknown key; did you mean grid?"),
         ("model: {samples: many}\n", "line 1, model.samples: "),
         ("model: {samples: '3'}\n", "line 1, model.samples: "),
+        ("localizer:\n  alfa: {rigde: 2}\n", "line 2, localizer.alfa.rigde: unknown key; did you mean ridge?"),
+        ("localizer:\n  dapo_mini:\n    sid: 2\n", "line 3, localizer.dapo_mini.sid: unknown key"),
         ("look_again: 2\n", "line 1, look_again: "),
         ("model: a\nmodel: b\n", "line 2, model: this key stands twice"),
         ("[1]\n", "line 1: a configuration is keys and values"),

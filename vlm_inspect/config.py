@@ -6,7 +6,7 @@ The command line, `bench`, `ablate`, the workers of a cluster, `chat` and `repla
     rules: screw.yaml
     references: ["normal/*.ply"]
     model: {name: "openai:gpt-4o", samples: 3, timeout_s: 60}     # or: model: openai:gpt-4o
-    localizer: {name: memory+alfa, clip: models/clip}             # or: localizer: memory
+    localizer: {name: memory+alfa, clip: models/clip, alfa: {ridge: 0.02}}     # or: localizer: memory
     prompt: {detail: low, references: 2}
     look_again: true
 """
@@ -25,7 +25,8 @@ from vlm_inspect.calibration.file import load_calibration
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ConfigError
 from vlm_inspect.inspector import ANY_PART, Inspector
-from vlm_inspect.localization import AUTO, LocalizerOptions, default_localizer, load_localizer
+from vlm_inspect.localization import AUTO, default_localizer, load_localizer
+from vlm_inspect.localization.settings import LocalizerSettings
 from vlm_inspect.prompting import PromptLimits
 from vlm_inspect.references import expand_references
 from vlm_inspect.rules import RuleBook, load_rules, resolve_references
@@ -69,17 +70,11 @@ class ModelConfig(_Section):
         return Placement(device, self.dtype or "auto", self.quantize, self.trust_remote_code)
 
 
-class LocalizerConfig(_Section):
-    """What makes the heatmaps."""
+class LocalizerConfig(LocalizerSettings):
+    """What makes the heatmaps, and with what settings."""
 
     name: str = AUTO
     """A localizer, a sum such as memory+dapo, `none`, or `auto`: what fits the references."""
-    backbone: str = LocalizerOptions.backbone
-    """Vision model of the memory."""
-    clip: str | None = None
-    """CLIP weights: a folder, or an id in the hub's local cache."""
-    checkpoint: Path | None = None
-    """What `vlm-inspect train` wrote, for dapo and promptad."""
 
     def load(self, device: Device, *, has_references: bool, language: "Backend | None" = None) -> "Localizer | None":
         """Return the localizer; None for `none`.
@@ -93,8 +88,7 @@ class LocalizerConfig(_Section):
             LocalizerError: the name is unknown, or the weights cannot be used.
         """
         name = default_localizer(has_references=has_references) if self.name == AUTO else self.name
-        options = LocalizerOptions(self.backbone, self.clip, self.checkpoint, device, language)
-        return load_localizer(name, options)
+        return load_localizer(name, self, device=device, language=language)
 
 
 class InspectorConfig(_Section):
@@ -176,11 +170,7 @@ class InspectorConfig(_Section):
 
     def with_changes(self, **changes: Any) -> Self:
         """Return the configuration with other values, checked; a section is changed by a mapping of its fields."""
-        merged = self.model_dump()
-        for key, value in changes.items():
-            section = merged.get(key)
-            merged[key] = {**section, **value} if isinstance(section, dict) and isinstance(value, Mapping) else value
-        return type(self).model_validate(merged)
+        return type(self).model_validate(_merge(self.model_dump(), changes))
 
     def relative_to(self, folder: Path) -> Self:
         """Return a configuration whose relative paths begin in a folder."""
@@ -199,6 +189,14 @@ class InspectorConfig(_Section):
     def as_record(self) -> dict[str, Any]:
         """Return the settings as JSON values for a record; see `without_secrets`."""
         return self.without_secrets().model_dump(mode="json")
+
+
+def _merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for key, value in changes.items():
+        section = merged.get(key)
+        merged[key] = _merge(section, value) if isinstance(section, dict) and isinstance(value, Mapping) else value
+    return merged
 
 
 def load_config(path: Path) -> InspectorConfig:

@@ -68,7 +68,9 @@ def prepare_bench(dataset: Dataset, options: BenchOptions) -> Bench:
     checks: dict[str, Any] = {"references_compared_with_scored_files": check_leaks(plan), "leaks": 0}
     if options.config.localizer.checkpoint is not None:
         checkpoint = options.config.localizer.checkpoint
-        checks["scored_pictures_trained_on"] = check_checkpoint(plan, checkpoint, force=options.force)
+        trained_on, words = check_checkpoint(plan, checkpoint, force=options.force)
+        checks["scored_pictures_trained_on"] = trained_on
+        plan = replace(plan, folder_words=words)
     config = _for_all_classes(plan, options.config)
     inspector = config.build()
     limits = replace(
@@ -147,7 +149,7 @@ def _settings(plan: Plan, options: BenchOptions, config: InspectorConfig, inspec
         dtype=config.model.dtype or "auto",
         quantize=config.model.quantize,
         localizer="none" if localizer is None else localizer.name,
-        backbone=config.localizer.backbone,
+        backbone=config.localizer.memory.backbone,
         clip=config.localizer.clip,
         aupro_200=options.aupro_200,
         checkpoint_sha256=content_sha256(checkpoint) if checkpoint is not None else None,

@@ -144,7 +144,7 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "template": ("template",),
     "look_again": ("look_again",),
     "localizer": ("localizer", "name"),
-    "backbone": ("localizer", "backbone"),
+    "backbone": ("localizer", "memory", "backbone"),
     "clip": ("localizer", "clip"),
     "checkpoint": ("localizer", "checkpoint"),
     "device": ("device",),
@@ -191,9 +191,9 @@ def _read(given: Mapping[str, Any], path: Path | None) -> "InspectorConfig":
     for name, value in given.items():
         if path is not None and source(name) is not ParameterSource.COMMANDLINE:
             continue
-        section, *rest = _PLACES[name]
-        if rest:
-            changes.setdefault(section, {})[rest[0]] = value
-        else:
-            changes[section] = value
+        *sections, key = _PLACES[name]
+        inner = changes
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[key] = value
     return base.with_changes(**changes)

@@ -23,7 +23,7 @@ _OLD_NAMES: Mapping[str, tuple[str, ...]] = {
     "detail": ("prompt", "detail"),
     "look_again": ("look_again",),
     "localizer": ("localizer", "name"),
-    "backbone": ("localizer", "backbone"),
+    "backbone": ("localizer", "memory", "backbone"),
     "clip": ("localizer", "clip"),
     "checkpoint": ("localizer", "checkpoint"),
     "device": ("device",),
@@ -51,12 +51,11 @@ def config_of(case: Case) -> InspectorConfig:
 
 def _from_options(options: Mapping[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {}
-    for name, (section, *rest) in _OLD_NAMES.items():
-        value = options.get(name)
-        if value is None:
+    for name, (*sections, key) in _OLD_NAMES.items():
+        if options.get(name) is None:
             continue
-        if rest:
-            told.setdefault(section, {})[rest[0]] = value
-        else:
-            told[section] = value
+        inner = told
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[key] = options[name]
     return told
