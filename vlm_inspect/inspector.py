@@ -91,9 +91,11 @@ class Prepared:
     """Those of the prompt: what was asked for, as the model takes it."""
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Inspector:
     """Judges parts of one class. Read once, the references serve every further part.
+
+    It never changes: `dataclasses.replace` makes another one, and `InspectorConfig.build` one from settings.
 
     Attributes:
         rules: what normal means for the class.
@@ -121,7 +123,8 @@ class Inspector:
     _fits: Fits = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._fits = Fits(self.references, self.budget, lambda: self.eyes, subject_of(self.rules))
+        fits = Fits(self.references, self.budget, lambda: self.used_localizer, subject_of(self.rules))
+        object.__setattr__(self, "_fits", fits)
 
     @classmethod
     def from_rules(cls, path: str | Path) -> "Inspector":
@@ -134,8 +137,8 @@ class Inspector:
         return cls(rules=rules, references=resolve_references(rules))
 
     @cached_property
-    def eyes(self) -> Localizer | None:
-        """The localizer that is used."""
+    def used_localizer(self) -> Localizer | None:
+        """The localizer itself, where `auto` is resolved; None: no heatmap."""
         if self.localizer == AUTO:
             return load_localizer(default_localizer(has_references=bool(self.references)))
         return self.localizer

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 class PromptLimits:
     """How many pictures a prompt may hold, how large they are, and how boxes and texts are written."""
 
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, where a file sets these
     max_side: int = 1024
     """Longest side of a picture in pixels."""
     references: int = 4
