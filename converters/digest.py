@@ -3,14 +3,16 @@
 import hashlib
 from pathlib import Path
 
+from converters.clutter import is_clutter
 from converters.errors import ConversionError
 
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, or of a folder of frames, as 64 hexadecimal digits.
 
-    A folder's digest covers the names and contents of the files directly in it, in the order of their names; hidden
-    files (".DS_Store") do not count. A file is read in pieces, so that a long clip does not fill the memory.
+    A folder's digest covers the names and contents of the files directly in it, in the order of their names; what a
+    system left there (".DS_Store", "Thumbs.db") does not count. A file is read in pieces, so that a long clip does not
+    fill the memory.
 
     Raises:
         ConversionError: missing or unreadable.
@@ -19,7 +21,7 @@ def sha256_of(path: Path) -> str:
         if not path.is_dir():
             return _digest_file(path)
         total = hashlib.sha256()
-        files = (entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
+        files = (entry for entry in path.iterdir() if entry.is_file() and not is_clutter(entry.name))
         for entry in sorted(files, key=lambda file: file.name):
             total.update(f"{entry.name}\0{_digest_file(entry)}\n".encode(errors="surrogateescape"))
         return total.hexdigest()
