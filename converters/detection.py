@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.clutter import is_clutter
 from converters.errors import ConversionError
 from converters.faults import FAULTS
 from converters.limits import claim, reading
@@ -45,10 +46,10 @@ _IMAGE_COLUMNS = 64
 def detect_kind(path: Path) -> SampleKind:
     """Tell what a file or folder holds.
 
-    A folder with an image in it is a clip. Tables: x, y and z by name, or without a header three or six columns of
-    which the first is no evenly rising time, are a cloud; others are series. NumPy arrays: (H, W, 1 to 4) and large
-    (H, W) are an image, unless they are coordinates (`is_organised_scan`); (N, 3 or 6) floats are a cloud by the rule
-    for tables; others are series. TIFF is an image unless it holds coordinates.
+    A folder whose images are numbered in one sequence is a clip (`frame_folder`). Tables: x, y and z by name, or without
+    a header three or six columns of which the first is no evenly rising time, are a cloud; others are series. NumPy
+    arrays: (H, W, 1 to 4) and large (H, W) are an image, unless they are coordinates (`is_organised_scan`); (N, 3 or 6)
+    floats are a cloud by the rule for tables; others are series. TIFF is an image unless it holds coordinates.
 
     Raises:
         ConversionError: missing, empty, or of no known kind.
@@ -72,12 +73,23 @@ def detect_kind(path: Path) -> SampleKind:
 
 def _kind_of_folder(path: Path) -> SampleKind:
     from converters.decoding import identify
+    from converters.frame_folder import why_no_clip
+    from converters.video_source import frame_files
 
-    files = sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    files = sorted(entry for entry in path.iterdir() if entry.is_file() and not is_clutter(entry.name))
     if not files:
         raise ConversionError(f"{path}: the folder holds no file; give one file, or a folder of frames")
+    frames = frame_files(path)
+    if frames:
+        reason = why_no_clip(frames)
+        if reason is None:
+            return "video"
+        raise ConversionError(
+            f"{path}: {len(frames)} photos in a folder are no clip ({reason}); give one of them, or all to "
+            "`vlm-inspect batch`; where they are the frames of one clip, say --as video"
+        )
     if any(identify(file) for file in files):
-        return "video"
+        raise ConversionError(f"{path}: holds no frames of a clip, but pictures of other types; give one of them")
     raise ConversionError(
         f"{path}: none of the {len(files)} files in the folder is an image; give one file, or a folder of frames"
     )
