@@ -46,10 +46,11 @@ _IMAGE_COLUMNS = 64
 def detect_kind(path: Path) -> SampleKind:
     """Tell what a file or folder holds.
 
-    A folder whose images are numbered in one sequence is a clip (`frame_folder`). Tables: x, y and z by name, or without
-    a header three or six columns of which the first is no evenly rising time, are a cloud; others are series. NumPy
-    arrays: (H, W, 1 to 4) and large (H, W) are an image, unless they are coordinates (`is_organised_scan`); (N, 3 or 6)
-    floats are a cloud by the rule for tables; others are series. TIFF is an image unless it holds coordinates.
+    A folder whose images are numbered in one sequence is a clip (`frame_folder`). Tables: x, y and z by name, or
+    without a header three or six columns of which the first is no evenly rising time, are a cloud; others are series.
+    NumPy arrays: (H, W, 1 to 4) and large (H, W) are an image, unless they are coordinates (`is_organised_scan`);
+    (N, 3 or 6) floats are a cloud by the rule for tables; others are series. TIFF is an image unless it holds
+    coordinates.
 
     Raises:
         ConversionError: missing, empty, or of no known kind.
