@@ -29,6 +29,7 @@ from vlm_inspect.datasets.masks import read_at_size
 from vlm_inspect.datasets.mvtec import read_category
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.memory import FittedMemory, ReferenceMemory
+from vlm_inspect.localization.memory_settings import MemorySettings
 from vlm_inspect.references import Part, ReferenceSet
 
 CATEGORIES = ("mvtec/bottle", "mvtec/screw", "mvtec/hazelnut", "mvtec/transistor", "magnetic_tile")
@@ -166,7 +167,7 @@ def main() -> None:
     for name in arguments.category or CATEGORIES:
         category = read_category(arguments.data / name)
         for draw in range(arguments.draws):
-            memory = ReferenceMemory(backbone=arguments.backbone)
+            memory = ReferenceMemory(MemorySettings(backbone=arguments.backbone))
             rows.append(run_draw(category, name, memory, draw, arguments.limit))
     show(rows)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -23,8 +23,8 @@ from benchmarks.reference_memory import CATEGORIES, average, load, pixel_metrics
 from evaluation import metrics
 from vlm_inspect.datasets.mvtec import Category, read_category
 from vlm_inspect.evidence import AnomalyMap
-from vlm_inspect.localization import LocalizerOptions
 from vlm_inspect.localization.localizer import Localizer
+from vlm_inspect.localization.settings import LocalizerSettings
 from vlm_inspect.localization.subject import Subject
 from vlm_inspect.references import Part, ReferenceSet
 
@@ -47,19 +47,19 @@ class Row:
     """Median time of one image, decoded, after loading."""
 
 
-def make(name: str, options: LocalizerOptions) -> Localizer:
+def make(name: str, settings: LocalizerSettings) -> Localizer:
     """Return a localizer that uses no references."""
-    from vlm_inspect.localization.making import make_localizer
+    from vlm_inspect.localization.making import Maker
     from vlm_inspect.localization.memory import ReferenceMemory
     from vlm_inspect.localization.text_localizer import TextLocalizer
 
     if name == "rarity":
-        return ReferenceMemory(backbone=options.backbone)
+        return ReferenceMemory(settings.memory)
     if name == "dapo-mini":
         from vlm_inspect.localization.dual_encoder.mini import load_dapo_mini
 
         return TextLocalizer(load_dapo_mini())
-    return make_localizer(name, options)
+    return Maker(settings).make(name)
 
 
 def measure(method: str, localizer: Localizer, category: Category, name: str, limit: int | None) -> Row:
@@ -129,10 +129,10 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    options = LocalizerOptions(clip=arguments.clip, checkpoint=arguments.checkpoint)
+    settings = LocalizerSettings(clip=arguments.clip, checkpoint=arguments.checkpoint)
     rows = []
     for method in arguments.methods:
-        localizer = make(method, options)
+        localizer = make(method, settings)
         for name in arguments.category or CATEGORIES:
             rows.append(measure(method, localizer, read_category(arguments.data / name), name, arguments.limit))
     show(rows)

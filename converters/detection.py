@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.clutter import is_clutter
 from converters.errors import ConversionError
 from converters.faults import FAULTS
 from converters.limits import claim, reading
 from converters.sample import SampleKind
+from converters.system_files import is_system_file
 
 SUPPORTED = (
     "images (png, jpg, tif, webp, bmp, hdr ...), scans (ply, pcd, xyz, pts, asc, stl, obj, off, glb, npy, npz), "
@@ -77,7 +77,7 @@ def _kind_of_folder(path: Path) -> SampleKind:
     from converters.frame_folder import why_no_clip
     from converters.video_source import frame_files
 
-    files = sorted(entry for entry in path.iterdir() if entry.is_file() and not is_clutter(entry.name))
+    files = sorted(entry for entry in path.iterdir() if entry.is_file() and not is_system_file(entry))
     if not files:
         raise ConversionError(f"{path}: the folder holds no file; give one file, or a folder of frames")
     frames = frame_files(path)

@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from converters.clutter import is_clutter
 from converters.errors import ConversionError
+from converters.system_files import is_system_file
 
 
 def sha256_of(path: Path) -> str:
@@ -21,7 +21,7 @@ def sha256_of(path: Path) -> str:
         if not path.is_dir():
             return _digest_file(path)
         total = hashlib.sha256()
-        files = (entry for entry in path.iterdir() if entry.is_file() and not is_clutter(entry.name))
+        files = (entry for entry in path.iterdir() if entry.is_file() and not is_system_file(entry))
         for entry in sorted(files, key=lambda file: file.name):
             total.update(f"{entry.name}\0{_digest_file(entry)}\n".encode(errors="surrogateescape"))
         return total.hexdigest()

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from converters.clutter import is_clutter
 from converters.errors import ConversionError
 from converters.faults import in_one_line, reader_faults
 from converters.limits import allow_time, check_time, claim
+from converters.system_files import is_system_file
 from converters.video_container import identify_container, missing_bytes, shown_share
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ def _open_folder(path: Path) -> FolderSource:
 
 def frame_files(folder: Path) -> tuple[Path, ...]:
     """Return the images of a folder in natural order, without what a system left there."""
-    files = (file for file in folder.iterdir() if file.suffix.lower() in FRAME_SUFFIXES and not is_clutter(file.name))
+    files = (file for file in folder.iterdir() if file.suffix.lower() in FRAME_SUFFIXES and not is_system_file(file))
     return tuple(sorted((file for file in files if file.is_file()), key=_natural_key))
 
 

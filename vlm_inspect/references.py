@@ -17,12 +17,13 @@ from converters.pose import ScanFrame
 from converters.registry import read, render
 from converters.sample import PointCloud, Sample, SampleKind, Series
 from converters.series_plot import Limits
+from converters.system_files import is_system_file
 from converters.view import View, ViewBudget
 from vlm_inspect.array_cache import ArrayCache, content_of, key_of
 from vlm_inspect.errors import ReferenceSampleError
-from vlm_inspect.measurement.alignment import PosedCloud
+from vlm_inspect.registration.alignment import PosedCloud
 
-SCAN_VERSION = 1
+SCAN_VERSION = 2
 """Of the alignment and of the deviation's score: another one computes remembered poses and scores anew."""
 WINDOW_MARGIN = 1.1
 """The window of a class is this much larger than its first reference needs, so that foreign material stays in sight."""
@@ -141,7 +142,7 @@ def present(sample: Sample, stage: Stage, budget: ViewBudget) -> Part:
 
 def _frame_on(stage: Stage, cloud: PointCloud) -> ScanFrame:
     from converters.pose import canonical_frame
-    from vlm_inspect.measurement.alignment import align
+    from vlm_inspect.registration.alignment import align
 
     if stage.anchor is None or stage.frame is None:
         return canonical_frame(cloud)
@@ -172,7 +173,9 @@ def expand_references(patterns: Sequence[str]) -> list[Path]:
     for pattern in patterns:
         if not pattern:
             raise ReferenceSampleError("--reference is empty; name a file or a pattern such as 'normal/*.png'")
-        matches = [Path(pattern)] if Path(pattern).exists() else sorted(Path(p) for p in glob(pattern, recursive=True))
+        matches = [Path(pattern)]
+        if not matches[0].exists():
+            matches = sorted(path for p in glob(pattern, recursive=True) if not is_system_file(path := Path(p)))
         if not matches:
             raise ReferenceSampleError(f"--reference {pattern}: no such file, and no file matches it; check the path")
         found += matches

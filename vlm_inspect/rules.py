@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from converters.system_files import is_system_file
 from vlm_inspect.errors import RuleError
 from vlm_inspect.strict_yaml import MAX_BYTES, Document, Loc, YamlError, key_path, read_yaml
 
@@ -228,7 +229,7 @@ def resolve_references(book: RuleBook) -> list[Path]:
         matches = [book.folder / pattern]  # a file may be called part[1].ply, which as a pattern is part1.ply
         if not matches[0].exists():
             names = glob.glob(pattern, root_dir=book.folder, recursive=True)
-            matches = sorted(book.folder / name for name in names)
+            matches = sorted(path for name in names if not is_system_file(path := book.folder / name))
         if not matches:
             line = f", line {book._reference_lines[i]}" if book._reference_lines else ""
             raise RuleError(f"{book._name}{line}, references: {pattern!r} matches no file in {book.folder}")

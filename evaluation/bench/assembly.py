@@ -1,7 +1,7 @@
 """`prepare_bench`: a run put together and checked, from the data set and the options; nothing is asked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,9 @@ def prepare_bench(dataset: Dataset, options: Mapping[str, Any]) -> Bench:
         raise RunError("--rule-test: the model evidence reads no rules, so that there is nothing to test; leave it out")
     checks: dict[str, Any] = {"references_compared_with_scored_files": check_leaks(plan), "leaks": 0}
     if options["checkpoint"]:
-        checks["scored_pictures_trained_on"] = check_checkpoint(plan, options["checkpoint"], force=options["force"])
+        trained_on, words = check_checkpoint(plan, options["checkpoint"], force=options["force"])
+        checks["scored_pictures_trained_on"] = trained_on
+        plan = replace(plan, folder_words=words)
     given = _inspector_options(plan, options)
     inspector = make_inspector(given)
     limits = limits_of(options, inspector.backend)

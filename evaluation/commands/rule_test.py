@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from converters.system_files import is_system_file
 from evaluation.engine.options import limit_options
 from vlm_inspect.commands.inspecting import inspector_options, make_inspector
 from vlm_inspect.commands.options import PATH, common, progress
@@ -117,7 +118,7 @@ def _files(sources: Sequence[Path]) -> list[Path]:
         if not source.exists():
             raise RunError(f"{source}: no such file or folder; name parts")
         inside = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
-        inside = [path for path in inside if not path.name.startswith(".")]
+        inside = [path for path in inside if path == source or not is_system_file(path)]
         if not inside:
             raise RunError(f"{source} is empty; put parts into it")
         found += inside

@@ -9,6 +9,7 @@ from evaluation.runs.plan import Task
 from evaluation.runs.record import ItemRecord
 from evaluation.scoring.place_scores import place_names, score_places
 from evaluation.scoring.resampling import PlaceScores
+from vlm_inspect.datasets.defect_words import NO_WORDS
 from vlm_inspect.datasets.item import Category
 from vlm_inspect.errors import DatasetError
 from vlm_inspect.file_writing import write_atomically
@@ -69,14 +70,16 @@ class ItemFiles:
         prune_previews(self._previews, worst)
         return worst
 
-    def score_pixels(self, tasks: Sequence[Task], records: Mapping[str, ItemRecord]) -> PlaceScores:
+    def score_pixels(
+        self, tasks: Sequence[Task], records: Mapping[str, ItemRecord], folder_words: Mapping[str, str] = NO_WORDS
+    ) -> PlaceScores:
         """Return the metrics by place of one class; where a mask cannot be read, a note that says so.
 
         Raises:
             RunError: a map is damaged.
         """
         try:
-            return score_places(tasks, records, self._maps, aupro_200=self._aupro_200)
+            return score_places(tasks, records, self._maps, aupro_200=self._aupro_200, folder_words=folder_words)
         except DatasetError as error:
             return PlaceScores({"pixel_note": str(error)}, {})
 

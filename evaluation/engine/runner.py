@@ -262,7 +262,8 @@ class _Session:
         """Return the pixel metrics of a class that is complete; None where the journal has them."""
         if category in self.runner.journal.pixels():
             return None
-        return self.runner.files.score_pixels(self.runner.plan.of_category(category), self.done)
+        plan = self.runner.plan
+        return self.runner.files.score_pixels(plan.of_category(category), self.done, plan.folder_words)
 
     def journal_pixels(self, category: str, scores: PlaceScores | None) -> None:
         """Keep the pixel metrics of a class; its maps go, unless items failed that may be tried again."""

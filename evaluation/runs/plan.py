@@ -8,7 +8,7 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from converters.digest import sha256_of
@@ -49,6 +49,8 @@ class Plan:
     """The classes that were given a rule book."""
     references: Mapping[str, tuple[Item, ...]]
     """Chosen by class; empty where items bring their own."""
+    folder_words: Mapping[str, str] = field(default_factory=dict)
+    """The defect words of a checkpoint for the folders that it was trained on, by CLASS/FOLDER."""
 
     @property
     def categories(self) -> tuple[Category, ...]:
@@ -168,8 +170,8 @@ def check_leaks(plan: Plan) -> int:
     return len(references)
 
 
-def check_checkpoint(plan: Plan, checkpoint: Path, *, force: bool) -> int:
-    """Return how many scored pictures the weights were trained on, which must be none unless forced.
+def check_checkpoint(plan: Plan, checkpoint: Path, *, force: bool) -> tuple[int, Mapping[str, str]]:
+    """Return how many scored pictures the weights were trained on, and the words that they have for defect folders.
 
     Raises:
         LocalizerError: the file cannot be read, or some were trained on and it is not forced.
@@ -183,7 +185,7 @@ def check_checkpoint(plan: Plan, checkpoint: Path, *, force: bool) -> int:
             digests.append(sha256_of(path))
         except ConversionError:  # it will be a failed item
             continue
-    return refuse_overlap(header, digests, force=force)
+    return refuse_overlap(header, digests, force=force), header.folder_words
 
 
 def _shared_references(

@@ -1,8 +1,9 @@
-"""How well the kinds of defects are told apart pixel by pixel, where the heatmap's words are the data set's.
+"""How well the kinds of defects are told apart pixel by pixel, where the heatmap's words fit the data set's.
 
 Per class, all pixels pooled: one-vs-rest macro AUROC and AP, and F1 of the argmax, as DAPO's evaluation has it
-(arXiv 2512.09446). The score of a type is that of the word of its name, 0 where none has it; that of normal is what
-all words leave over, 1 - their sum, for they compete. An image without types (unreadable, no map) is wrong everywhere.
+(arXiv 2512.09446). The score of a type is that of its word (`words_of_types`), 0 where none has it; that of normal is
+what all words leave over, 1 - their sum, for they compete. An image without types (unreadable, no map) is wrong
+everywhere.
 """
 
 import math
@@ -17,7 +18,8 @@ from evaluation.metrics import DefectTypeMetrics
 from evaluation.runs.plan import Task
 from evaluation.runs.record import ItemRecord
 from evaluation.scoring.type_map import StoredTypes, read_types
-from evaluation.scoring.type_scores import columns_of, plain_name
+from evaluation.scoring.type_scores import columns_of, shown_name
+from vlm_inspect.datasets.defect_words import NO_WORDS, plain_word, words_of_types
 from vlm_inspect.datasets.masks import read_at_size
 
 _MOST_SCORES = 1 << 26
@@ -29,7 +31,9 @@ def types_name(record: ItemRecord) -> str:
     return f"{record.preview}.types.npz"
 
 
-def score_pixel_types(tasks: Sequence[Task], records: Mapping[str, ItemRecord], folder: Path) -> dict[str, Any]:
+def score_pixel_types(
+    tasks: Sequence[Task], records: Mapping[str, ItemRecord], folder: Path, folder_words: Mapping[str, str] = NO_WORDS
+) -> dict[str, Any]:
     """Return the metrics of defect types by pixel of one class.
 
     Empty where an anomalous item has no mask or not exactly one type, and where no word is a type of the class.
@@ -38,6 +42,7 @@ def score_pixel_types(tasks: Sequence[Task], records: Mapping[str, ItemRecord], 
         tasks: the tasks of one class.
         records: what became of them, by id.
         folder: where the types are.
+        folder_words: see `words_of_types`.
 
     Raises:
         RunError: a file of types is damaged.
@@ -48,15 +53,17 @@ def score_pixel_types(tasks: Sequence[Task], records: Mapping[str, ItemRecord], 
         return {}
     paths = {task.id: folder / types_name(records[task.id]) for task in tasks}
     stored = {name: read_types(path) for name, path in paths.items() if path.is_file()}
-    types = sorted({task.item.defect for task in odd})
-    words = {plain_name(word) for one in stored.values() for word in one.words}
-    if not words & {plain_name(name) for name in types}:
+    said = {plain_word(word) for one in stored.values() for word in one.words}
+    word_of = words_of_types(tasks[0].category, sorted({task.item.defect for task in odd}), said, folder_words)
+    types = sorted(set(word_of.values()))
+    if not said & set(types):
         return {}
     every = _stride([one.size_hw for one in stored.values()], len(types) + 1)
-    found = DefectTypeMetrics(columns_of(types), every=every)
+    found = DefectTypeMetrics(columns_of([shown_name(word_of, word) for word in types]), every=every)
     usual = next(iter(stored.values())).size_hw
     for task in tasks:
-        truth = _truth(task, types, stored[task.id].size_hw if task.id in stored else usual)
+        number = types.index(word_of[task.item.defect]) + 1 if task.item.anomalous else 0
+        truth = _truth(task, number, stored[task.id].size_hw if task.id in stored else usual)
         found.add(_columns(stored[task.id], types) if task.id in stored else _all_wrong(truth, len(types)), truth)
     summary = found.summary()
     return {
@@ -78,9 +85,8 @@ def _stride(sizes_hw: Sequence[tuple[int, int]], columns: int) -> int:
     return every
 
 
-def _truth(task: Task, types: Sequence[str], size_hw: tuple[int, int]) -> NDArray[np.int64]:
-    """Return the type of each pixel, (H, W): 0 is normal, then those of the list."""
-    number = types.index(task.item.defect) + 1 if task.item.anomalous else 0
+def _truth(task: Task, number: int, size_hw: tuple[int, int]) -> NDArray[np.int64]:
+    """Return the type of each pixel, (H, W): 0 is normal, and `number` that of the item."""
     return np.where(read_at_size(task.item.mask, size_hw), number, 0).astype(np.int64)
 
 
@@ -89,7 +95,7 @@ def _columns(stored: StoredTypes, types: Sequence[str]) -> NDArray[np.float32]:
     by_word = stored.at_size()
     columns = [np.clip(1.0 - by_word.sum(axis=0), 0.0, 1.0)]
     for name in types:
-        own = [one for word, one in zip(stored.words, by_word, strict=True) if plain_name(word) == plain_name(name)]
+        own = [one for word, one in zip(stored.words, by_word, strict=True) if plain_word(word) == name]
         columns.append(np.max(own, axis=0) if own else np.zeros(stored.size_hw, np.float32))
     return np.asarray(np.stack(columns), np.float32)
 

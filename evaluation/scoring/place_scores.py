@@ -9,11 +9,17 @@ from evaluation.scoring.list_scores import list_name, score_frames, score_points
 from evaluation.scoring.pixel_scores import map_name, score_pixels
 from evaluation.scoring.pixel_types import score_pixel_types, types_name
 from evaluation.scoring.resampling import PlaceScores
+from vlm_inspect.datasets.defect_words import NO_WORDS
 from vlm_inspect.datasets.masks import ClipMask, PointMask
 
 
 def score_places(
-    tasks: Sequence[Task], records: Mapping[str, ItemRecord], folder: Path, *, aupro_200: bool = False
+    tasks: Sequence[Task],
+    records: Mapping[str, ItemRecord],
+    folder: Path,
+    *,
+    aupro_200: bool = False,
+    folder_words: Mapping[str, str] = NO_WORDS,
 ) -> PlaceScores:
     """Return the metrics by place of a class; none where there are no maps, or an anomalous item has no mask.
 
@@ -22,6 +28,7 @@ def score_places(
         records: what became of them, by id.
         folder: where the maps are.
         aupro_200: whether AUPRO by 200 thresholds is computed, too.
+        folder_words: see `words_of_types`.
 
     Raises:
         RunError: a map is damaged.
@@ -33,7 +40,7 @@ def score_places(
     if kinds == {ClipMask}:
         return score_frames(tasks, records, folder)
     pixels = score_pixels(tasks, records, folder, aupro_200=aupro_200)
-    return PlaceScores({**pixels.metrics, **score_pixel_types(tasks, records, folder)}, pixels.draws)
+    return PlaceScores({**pixels.metrics, **score_pixel_types(tasks, records, folder, folder_words)}, pixels.draws)
 
 
 def place_names(record: ItemRecord) -> tuple[str, ...]:

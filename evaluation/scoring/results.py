@@ -91,7 +91,10 @@ def build_results(  # noqa: PLR0913 (each is another source of the one document)
         document |= _question_metrics(plan, records)
     else:
         cuts = {name: threshold_of(thresholds.get(name)) for name in by_class}
-        categories = {name: _metrics(group, cuts[name]) | pixels.get(name, {}) for name, group in by_class.items()}
+        categories = {
+            name: _metrics(group, cuts[name], plan.folder_words) | pixels.get(name, {})
+            for name, group in by_class.items()
+        }
         document |= {"categories": categories, **_mean(categories), "ci95": _intervals(by_class, cuts, pixel_draws)}
     document |= {
         "coverage": 1.0 - sum(one.failure is not None for one in every) / len(every),
@@ -117,7 +120,7 @@ def write_results(folder: Path, document: Mapping[str, Any], plan: Plan, records
     write_atomically(folder / RESULTS, (text + "\n").encode())
 
 
-def _metrics(records: Sequence[ItemRecord], threshold: float) -> dict[str, Any]:
+def _metrics(records: Sequence[ItemRecord], threshold: float, folder_words: Mapping[str, str]) -> dict[str, Any]:
     """Return the metrics of one class; None is n/a."""
     labels = [one.anomalous for one in records]
     scores = counted_scores(records)
@@ -140,7 +143,7 @@ def _metrics(records: Sequence[ItemRecord], threshold: float) -> dict[str, Any]:
         "outcomes": {label: _outcome_counts(records, label) for label in ("normal", "anomalous")},
         "review_rate": sum(one.outcome == "REVIEW" for one in records) / len(records),
         "defect_types": _by_type(records, threshold),
-        **score_types(records),
+        **score_types(records, folder_words),
     }
 
 

@@ -1,34 +1,37 @@
-"""How well the kinds of defects are told apart, where the inspection names them in the data set's own words.
+"""How well the kinds of defects are told apart, where the inspection names them in words that fit the data set's.
 
-The score of a type is that of the item's strongest defect of that name, 0 where none has it; that of "normal" is
-1 - P(anomalous). Names are compared without case, "_" and "-". A failed item is wrong for every type.
+A type is looked for by its own name, or by the word that training gives it (`words_of_types`); types of one word count
+as one. Its score is that of the item's strongest defect of that word, 0 where none has it; that of "normal" is
+1 - P(anomalous). Words are compared without case, "_" and "-". A failed item is wrong for every type.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from evaluation.metrics import DefectTypeMetrics
 from evaluation.runs.record import ItemRecord
+from vlm_inspect.datasets.defect_words import NO_WORDS, plain_word, words_of_types
 
 _NORMAL = "normal"
 
 
-def score_types(records: Sequence[ItemRecord]) -> dict[str, Any]:
-    """Return macro AUROC, AP and F1 over the types of one class; empty where no defect has the name of a type.
+def score_types(records: Sequence[ItemRecord], folder_words: Mapping[str, str] = NO_WORDS) -> dict[str, Any]:
+    """Return macro AUROC, AP and F1 over the types of one class; empty where no defect has the word of a type.
 
     Items of several types are left out: which of them is the right answer is not defined.
     """
     single = [one for one in records if len(one.defect_types) == 1 or not one.anomalous]
-    types = sorted({one.defect_types[0] for one in single if one.anomalous})
-    named = {plain_name(word) for one in single for word in one.defect_scores}
-    if not named & {plain_name(name) for name in types}:
+    named = {plain_word(word) for one in single for word in one.defect_scores}
+    own = sorted({one.defect_types[0] for one in single if one.anomalous})
+    word_of = words_of_types(records[0].category, own, named, folder_words) if records else {}
+    types = sorted(set(word_of.values()))
+    if not named & set(types):
         return {}
-    scores = np.array([_scores(one, types) for one in single]).T
-    truth = np.array([types.index(one.defect_types[0]) + 1 if one.anomalous else 0 for one in single])
-    found = DefectTypeMetrics(columns_of(types))
+    truth = np.array([types.index(word_of[one.defect_types[0]]) + 1 if one.anomalous else 0 for one in single])
+    scores = np.array([_scores(one, types, right) for one, right in zip(single, truth, strict=True)]).T
+    found = DefectTypeMetrics(columns_of([shown_name(word_of, word) for word in types]))
     found.add(scores, truth)
     summary = found.summary()
     return {
@@ -39,22 +42,22 @@ def score_types(records: Sequence[ItemRecord]) -> dict[str, Any]:
     }
 
 
+def shown_name(word_of: Mapping[str, str], word: str) -> str:
+    """Return the name of a type as results show it: the data set's own where only one has this word, else the word."""
+    own = [name for name, its in word_of.items() if its == word]
+    return own[0] if len(own) == 1 else word
+
+
 def columns_of(types: Sequence[str]) -> list[str]:
     """Return the names of the columns of scores: normal, then the types."""
     return [_NORMAL if _NORMAL not in types else f"({_NORMAL})", *types]
 
 
-def plain_name(word: str) -> str:
-    """Return a defect's name as it is compared."""
-    return " ".join(re.split(r"[\s_-]+", word.casefold().strip()))
-
-
-def _scores(record: ItemRecord, types: Sequence[str]) -> list[float]:
-    """Return one score a column, normal first."""
+def _scores(record: ItemRecord, types: Sequence[str], right: int) -> list[float]:
+    """Return one score a column, normal first; `right` is the column of the item's own type."""
     if record.failure is not None:
-        right = types.index(record.defect_types[0]) + 1 if record.anomalous else 0
         return [0.0 if column == right else 1.0 for column in range(len(types) + 1)]
     by_name: dict[str, float] = {}
     for word, score in record.defect_scores.items():
-        by_name[plain_name(word)] = max(score, by_name.get(plain_name(word), 0.0))
-    return [1.0 - (record.score or 0.0), *(by_name.get(plain_name(name), 0.0) for name in types)]
+        by_name[plain_word(word)] = max(score, by_name.get(plain_word(word), 0.0))
+    return [1.0 - (record.score or 0.0), *(by_name.get(name, 0.0) for name in types)]

@@ -8,8 +8,8 @@ from converters.view import View
 from tests.localization.scan_views import depth_views
 from tests.measurement.screw_parts import LENGTH, TRUTH, cloud, moved, rigid, screw
 from vlm_inspect.localization.scan_deviation import ReferenceSurfaces, ScanDeviation, prepare_references, scan_deviation
-from vlm_inspect.measurement.alignment import PosedCloud, aligned
-from vlm_inspect.measurement.icp import inverse
+from vlm_inspect.registration.alignment import PosedCloud, aligned
+from vlm_inspect.registration.pose import inverse
 
 SIZE = 256
 # The references lie in the common frame with the tip at 0 and the head at 20 along z; the views show it lying.

@@ -9,6 +9,7 @@ import torch
 
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.dapo.head import DapoOutput
+from vlm_inspect.localization.dapo.settings import DapoMiniSettings
 from vlm_inspect.localization.dual_encoder.mini import MiniJudge, load_model
 from vlm_inspect.localization.dual_encoder.mini_stages import load_stages
 from vlm_inspect.localization.dual_encoder.minilm import minilm_folder
@@ -71,7 +72,7 @@ def test_training_learns_is_deterministic_and_what_is_saved_loads(
     assert header.data[0].sha256 == data[0].digest
     assert header.data[0].normal == header.data[0].anomalous == len(data[0]) // 2
     assert header.steps == 8 * (len(data[0]) // 8)
-    judge = MiniJudge(load_model(path), load_stages(), "test", sides=(96,))
+    judge = MiniJudge(load_model(path), load_stages(), "test", DapoMiniSettings(sides=(96,)))
     normal, spoiled = corpus.pair(0)
     assert spoiled is not None
     calm, odd = judge.judge([normal.picture, spoiled.picture], Subject())

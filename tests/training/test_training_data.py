@@ -17,10 +17,9 @@ from tests.training.training_folders import (
     save,
     visa_folder,
 )
-from vlm_inspect.errors import TrainingError
-from vlm_inspect.training.building import word_of_folder
+from vlm_inspect.datasets.defect_words import word_of_folder
+from vlm_inspect.errors import DatasetError, TrainingError
 from vlm_inspect.training.data import TrainingData, read_data
-from vlm_inspect.training.layouts import plain_word
 
 
 def sources(data: TrainingData) -> list[str]:
@@ -83,15 +82,15 @@ def test_plain_folders(tmp_path: Path) -> None:
 
 def test_visa_leaves_out_pictures_with_several_types_and_says_so(tmp_path: Path) -> None:
     data = read_data([visa_folder(tmp_path)], "masks")
-    assert words(data) == ["spot", "line", None, None, None, None]
+    assert words(data) == [None, None, None, None, "spot", "line"]
     assert data.left_out == ("pcb1: 1 pictures with several defect types",)
     # masks of VisA hold type numbers, not 255
-    assert data.entries[1].load().mask.sum() == (plate(501, "line")[1] > 0).sum()
+    assert data.entries[5].load().mask.sum() == (plate(501, "line")[1] > 0).sum()
 
 
 def test_visa_split(tmp_path: Path) -> None:
     folder = visa_folder(tmp_path, split=True)
-    assert words(read_data([folder], "masks")) == ["spot", "line", None]
+    assert words(read_data([folder], "masks")) == [None, "spot", "line"]
     assert sources(read_data([folder], "synthetic")) == [f"pcb1/Data/Images/Normal/{i:04}.JPG" for i in range(3)]
 
 
@@ -114,7 +113,7 @@ def test_words_of_the_public_collections_for_their_own_classes_only() -> None:
     assert word_of_folder("bottle", "broken_large") == "broken"
     assert word_of_folder("metal nut", "flip") == "misaligned"
     assert word_of_folder("my part", "broken_large") == "broken large"
-    assert plain_word("x", "Bad") == plain_word("x", "") == "damage"
+    assert word_of_folder("x", "Bad") == word_of_folder("x", "") == "damage"
 
 
 def test_digest_follows_pictures_masks_and_words(tmp_path: Path) -> None:
@@ -162,7 +161,7 @@ def test_colour_and_one_bit_masks(tmp_path: Path) -> None:
 
 
 def refused(folder: Path, message: str, supervision: str = "masks") -> None:
-    with pytest.raises((TrainingError, ConversionError), match=message) as raised:
+    with pytest.raises((TrainingError, DatasetError, ConversionError), match=message) as raised:
         read_data([folder], supervision)  # type: ignore[arg-type]
     assert "\n" not in str(raised.value)
 
@@ -172,10 +171,9 @@ def test_refusals(tmp_path: Path) -> None:
     refused(tmp_path / "nothing", "no such folder")
     refused(folder / "test" / "spot" / "000.png", "is a file")
     (tmp_path / "empty").mkdir()
-    refused(tmp_path / "empty", "no training pictures found")
+    refused(tmp_path / "empty", "has no known layout")
     (tmp_path / "hollow" / "test" / "good").mkdir(parents=True)
-    refused(tmp_path / "hollow", "has no pictures")
-    refused(tmp_path / "hollow", "no normal training picture", "synthetic")
+    refused(tmp_path / "hollow", "has no sample")
     with pytest.raises(TrainingError, match="given twice"):
         read_data([folder, folder / "."], "masks")
     with pytest.raises(TrainingError, match="inside another"):
@@ -185,7 +183,7 @@ def test_refusals(tmp_path: Path) -> None:
 def test_refuses_a_missing_mask(tmp_path: Path) -> None:
     folder = mvtec_folder(tmp_path / "plate")
     (folder / "ground_truth" / "spot" / "001_mask.png").unlink()
-    refused(folder, re.escape("spot/001.png has no mask: no 001_mask.png in"))
+    refused(folder, re.escape("spot/001.png has no mask (none is named after 001)"))
 
 
 def test_refuses_a_mask_of_another_size(tmp_path: Path) -> None:
@@ -211,24 +209,24 @@ def test_refuses_unreadable_pictures_and_masks(tmp_path: Path) -> None:
     refused(folder, "002.png")
     picture.write_bytes(kept)
     (folder / "ground_truth" / "line" / "000_mask.png").write_bytes(b"no picture")
-    refused(folder, "the mask cannot be read")
+    refused(folder, "cannot be read as a mask")
 
 
 def test_refuses_broken_tables_and_boxes(tmp_path: Path) -> None:
     folder = visa_folder(tmp_path)
     (folder / "image_anno.csv").write_text("image;label\n")
-    refused(folder, "needs the columns image, label, mask")
+    refused(folder, "has no column 'image'; it needs image, label, mask")
     (folder / "image_anno.csv").unlink()
     refused(folder, "cannot be read")
     boards = deeppcb_folder(tmp_path / "boards")
     (boards / "00.txt").write_text("1 2 3 4 9\n")
-    refused(boards, "line 1: needs x1 y1 x2 y2 type")
+    refused(boards, "line 1: a box is x1 y1 x2 y2 and a type from 1 to 6")
     (boards / "00.txt").write_text("100 100 120 120 1\n")
     refused(boards, "lies outside")
     (boards / "00.txt").write_text("\n")
-    refused(boards, "names no box")
+    refused(boards, "has no box")
     (boards / "00.txt").unlink()
-    refused(boards, "needs 00_test.jpg and 00.txt")
+    refused(boards, "has no image NAME_test.jpg with a template")
 
 
 def test_renaming_takes_one_class(tmp_path: Path) -> None:

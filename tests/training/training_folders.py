@@ -63,7 +63,9 @@ def visa_folder(root: Path, name: str = "pcb1", *, split: bool = False) -> Path:
     (root / name / "image_anno.csv").write_text(table + "\n")
     if split:
         parts = ["train", "train", "train", "test", "test", "test", "test"]
-        lines = [f"{name},{part},x,{row[0]},{row[2]}" for part, row in zip(parts, rows, strict=True)]
+        labels = ["normal" if row[1] == "normal" else "anomaly" for row in rows]
+        told = zip(parts, labels, rows, strict=True)
+        lines = [f"{name},{part},{label},{row[0]},{row[2]}" for part, label, row in told]
         (root / "split_csv").mkdir(exist_ok=True)
         (root / "split_csv" / "1cls.csv").write_text("\n".join(["object,split,label,image,mask", *lines]) + "\n")
     return root / name

@@ -219,7 +219,9 @@ class _Measured:
 
     def _inspector(self, case: Case) -> Any:
         from vlm_inspect.inspector import Inspector
-        from vlm_inspect.localization import LocalizerOptions, load_localizer
+        from vlm_inspect.localization import load_localizer
+        from vlm_inspect.localization.memory_settings import MemorySettings
+        from vlm_inspect.localization.settings import LocalizerSettings
         from vlm_inspect.rules import resolve_references
 
         settings = case.settings
@@ -228,8 +230,9 @@ class _Measured:
             name = "none" if case.inspection.localizer == "none" else "memory"
         if name not in self._inspectors:
             checkpoint = settings.get("checkpoint")
-            options = LocalizerOptions(
-                backbone=str(settings.get("backbone") or LocalizerOptions.backbone),
+            backbone = settings.get("backbone")
+            options = LocalizerSettings(
+                memory=MemorySettings() if backbone is None else MemorySettings(backbone=str(backbone)),
                 clip=settings.get("clip"),
                 checkpoint=None if checkpoint is None else Path(str(settings.get("folder", "."))) / checkpoint,
             )

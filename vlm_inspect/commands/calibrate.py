@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from converters.system_files import is_system_file
 from vlm_inspect.commands.inspecting import inspector_options, make_inspector
 from vlm_inspect.commands.options import PATH, common, progress
 
@@ -63,14 +64,14 @@ def calibrate(normals: Path, out: Path, **options: Any) -> int:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return the files of a folder, and its folders (clips as frames), in a fixed order; hidden ones left out."""
+    """Return the files of a folder, and its folders (clips as frames), in a fixed order; system files left out."""
     from vlm_inspect.errors import CalibrationError
 
     if not folder.is_dir():
         raise CalibrationError(
             f"{folder}: {'is a file' if folder.exists() else 'no such folder'}; name a folder of parts"
         )
-    found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    found = sorted(path for path in folder.iterdir() if not is_system_file(path))
     if not found:
         raise CalibrationError(f"{folder} is empty; put parts into it")
     return found

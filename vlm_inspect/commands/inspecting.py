@@ -145,7 +145,9 @@ def make_inspector(options: dict[str, Any], *, backend: "Backend | None" = None)
     """
     from vlm_inspect.backends import is_offline
     from vlm_inspect.inspector import ANY_PART, Inspector
-    from vlm_inspect.localization import AUTO, LocalizerOptions, default_localizer, load_localizer
+    from vlm_inspect.localization import AUTO, default_localizer, load_localizer
+    from vlm_inspect.localization.memory_settings import MemorySettings
+    from vlm_inspect.localization.settings import LocalizerSettings
     from vlm_inspect.prompting import PromptLimits
     from vlm_inspect.references import expand_references
     from vlm_inspect.rules import load_rules, resolve_references
@@ -156,18 +158,15 @@ def make_inspector(options: dict[str, Any], *, backend: "Backend | None" = None)
     name = options["localizer"]
     if name == AUTO:
         name = default_localizer(has_references=bool(references))
-    asked = LocalizerOptions(
-        backbone=options["backbone"],
-        clip=options["clip"],
-        checkpoint=options["checkpoint"],
-        device=options["device"],
-        language=None if is_offline(options["model"]) else backend,
+    settings = LocalizerSettings(
+        memory=MemorySettings(backbone=options["backbone"]), clip=options["clip"], checkpoint=options["checkpoint"]
     )
+    language = None if is_offline(options["model"]) else backend
     inspector = Inspector(
         rules=rules,
         references=tuple(dict.fromkeys(references)),
         backend=backend,
-        localizer=load_localizer(name, asked),
+        localizer=load_localizer(name, settings, device=options["device"], language=language),
         samples=options["samples"],
         limits=PromptLimits(detail=options.get("detail") or PromptLimits.detail),
         look_again=bool(options.get("look_again")),

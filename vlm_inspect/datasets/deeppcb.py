@@ -61,15 +61,15 @@ def _read_board(root: Path, path: Path) -> tuple[list[Item], list[Problem]]:
         message = f"{item_id(root, path)} has no {missing.name}; it is left out"
         return [], [Problem(ProblemKind.MISSING_FILE, _CATEGORY, message, (path,))]
     found = _read_boxes(boxes)
-    mask = BoxMask(boxes, path, tuple(box for box, _ in found))
-    types = tuple(sorted({TYPES[kind] for _, kind in found}))
+    mask = BoxMask(boxes, path, tuple(box for box, _ in found), tuple(TYPES[kind] for _, kind in found))
+    types = tuple(sorted(set(mask.types)))
     template = (_template_of(path),)
     return [Item(item_id(root, path), _CATEGORY, (path,), "test", True, types, mask, references=template)], []
 
 
 def _read_boxes(path: Path) -> list[tuple[_Box, int]]:
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_text_of(path).splitlines(), start=1):
         words = re.split(r"[,\s]+", line.strip())
         if words == [""]:
             continue
@@ -84,12 +84,19 @@ def _read_boxes(path: Path) -> list[tuple[_Box, int]]:
     return found
 
 
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} cannot be read ({error}); unpack the data set again") from error
+
+
 def _listed(root: Path) -> set[str] | None:
     """Return the names in test.txt; None where there is no such list."""
     path = next(iter(sorted(root.rglob("test.txt"))), None)
     if path is None:
         return None
-    lines = path.read_text(encoding="utf-8").split()
+    lines = _text_of(path).split()
     return {Path(word).stem for word in lines if word.lower().endswith(".jpg")}
 
 

@@ -63,6 +63,8 @@ class ProblemKind(StrEnum):
     MASK_SIZE = "mask of another size"
     EMPTY_MASK = "empty mask"
     AMBIGUOUS_LABEL = "ambiguous label"
+    MASK_LAYOUT = "masks in another layout"
+    SKIPPED = "skipped files"
 
 
 @dataclass(frozen=True)

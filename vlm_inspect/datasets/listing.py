@@ -6,24 +6,25 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from converters.system_files import is_system_file
 from vlm_inspect.errors import DatasetError
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
 
 
 def files_in(folder: Path, suffixes: frozenset[str] = PICTURES) -> list[Path]:
-    """Return the files of these endings in a folder by name; hidden ones are no data; none where there is no folder."""
+    """Return the files of these endings in a folder by name, system files apart; none where there is no folder."""
     if not folder.is_dir():
         return []
-    found = (path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith("."))
+    found = (path for path in folder.iterdir() if path.suffix.lower() in suffixes and not is_system_file(path))
     return sorted(path for path in found if path.is_file())
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """Return the subfolders of a folder by name, hidden ones apart; none where there is no folder."""
+    """Return the subfolders of a folder by name, system ones apart; none where there is no folder."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_system_file(path))
 
 
 def classes_in(root: Path, *parts: str) -> list[Path]:

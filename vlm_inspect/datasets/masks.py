@@ -63,6 +63,8 @@ class BoxMask:
     image: Path
     boxes_xyxy: tuple[tuple[int, int, int, int], ...]
     """Left, top, right, bottom in pixels; right and bottom lie outside."""
+    types: tuple[str, ...] = ()
+    """The defect type of each box."""
 
     @property
     def paths(self) -> tuple[Path, ...]:

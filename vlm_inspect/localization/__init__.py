@@ -10,8 +10,6 @@
 A sum of names, `memory+dapo`, is the average of their maps, each in units of its own tolerance.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from vlm_inspect.errors import LocalizerError
@@ -19,26 +17,11 @@ from vlm_inspect.errors import LocalizerError
 if TYPE_CHECKING:
     from vlm_inspect.backends.backend import Backend
     from vlm_inspect.localization.localizer import Localizer
+    from vlm_inspect.localization.settings import LocalizerSettings
 
 AUTO: Final[Literal["auto"]] = "auto"
 """What fits the references that are given."""
 KNOWN = ("memory", "winclip", "alfa", "dapo", "promptad", "none")
-
-
-@dataclass(frozen=True)
-class LocalizerOptions:
-    """What localizers are made with; each takes what concerns it."""
-
-    backbone: str = "lite0"
-    """Vision model of the memory."""
-    clip: str | None = None
-    """CLIP weights: a folder, or an id in the hub's local cache."""
-    checkpoint: Path | None = None
-    """What `vlm-inspect train` wrote, for dapo and promptad."""
-    device: str = "auto"
-    """ "cpu", "cuda", or "auto": CUDA where there is one."""
-    language: "Backend | None" = None
-    """The model that words ALFA's prompts; None: the bank that comes with the program."""
 
 
 def default_localizer(*, has_references: bool) -> str:
@@ -46,8 +29,20 @@ def default_localizer(*, has_references: bool) -> str:
     return "memory" if has_references else "dapo"
 
 
-def load_localizer(name: str, options: LocalizerOptions | None = None) -> "Localizer | None":
+def load_localizer(
+    name: str,
+    settings: "LocalizerSettings | None" = None,
+    *,
+    device: str = "auto",
+    language: "Backend | None" = None,
+) -> "Localizer | None":
     """Return the localizer of that name, or the sum of several joined by +; None for `none`.
+
+    Args:
+        name: as in `--localizer`, apart from "auto".
+        settings: None: the defaults.
+        device: "cpu", "cuda", or "auto": CUDA where there is one.
+        language: the model that may word ALFA's prompts; None: they come from the bank that ships.
 
     Raises:
         LocalizerError: a name is unknown or twice in the sum, or the weights cannot be used.
@@ -60,9 +55,11 @@ def load_localizer(name: str, options: LocalizerOptions | None = None) -> "Local
         raise LocalizerError(f"localizer {name!r}: a sum names each localizer once, and none stands alone")
     if names == ["none"]:
         return None
-    from vlm_inspect.localization.making import make_localizer
+    from vlm_inspect.localization.making import Maker
+    from vlm_inspect.localization.settings import LocalizerSettings
 
-    members = [make_localizer(part, options or LocalizerOptions()) for part in names]
+    maker = Maker(settings or LocalizerSettings(), device, language)
+    members = [maker.make(part) for part in names]
     if len(members) == 1:
         return members[0]
     from vlm_inspect.localization.localizer_sum import LocalizerSum

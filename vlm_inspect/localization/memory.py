@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from converters.view import View
 from vlm_inspect.evidence import AnomalyMap
-from vlm_inspect.localization.backbones import DEFAULT_BACKBONE, Backbone, load_backbone
+from vlm_inspect.localization.backbones import Backbone, load_backbone
 from vlm_inspect.localization.bank import PatchBank, Patches, build_bank
 from vlm_inspect.localization.feature_cache import FeatureCache, content_key
 from vlm_inspect.localization.framing import Framed, Framing, Picture, plan_framing
 from vlm_inspect.localization.localizer import PICTURES, Localization
+from vlm_inspect.localization.memory_settings import MemorySettings
 from vlm_inspect.localization.rarity import rarity_map
 from vlm_inspect.localization.score_map import MATCH_GRID, draw_matches, draw_values, smooth
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
@@ -30,27 +31,6 @@ NORMAL_SPREAD = 0.09
 NAME = "memory"
 VERSION = "3"
 """Changes whenever cached memories would no longer be what this code builds."""
-
-
-@dataclass(frozen=True)
-class MemorySettings:
-    """What trades quality for time; docs/results.md says what the defaults cost."""
-
-    least_pixels: int = 256 * 256
-    most_pixels: int = 384 * 384
-    """A framed picture has the least, or the most where the references' pictures themselves have clearly more than the
-    least: a crop to the part spends them on the part."""
-    capacity: int = 6000
-    """Most patches of one bank."""
-    place_weight: float = 3.0
-    """Weight of the place of a patch where parts are framed alike."""
-
-    def pixels_for(self, pictures: Sequence[Picture]) -> int:
-        """Return how many pixels framed pictures of this class shall have."""
-        if any(picture.mask is not None for picture in pictures):
-            return self.least_pixels  # a scan has many views, a clip many frames
-        own = float(np.median([picture.image.shape[0] * picture.image.shape[1] for picture in pictures]))
-        return self.most_pixels if own > 1.25 * self.least_pixels else self.least_pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,20 +87,16 @@ class ReferenceMemory:
 
     def __init__(
         self,
-        backbone: str | Backbone = DEFAULT_BACKBONE,
         settings: MemorySettings | None = None,
         cache: FeatureCache | None = None,
     ) -> None:
-        self._named = backbone
         self._settings = settings or MemorySettings()
         self._cache = cache or FeatureCache()
 
     @property
     def backbone(self) -> Backbone:
         """The network, loaded when it is first needed."""
-        if isinstance(self._named, str):
-            return load_backbone(self._named)
-        return self._named
+        return load_backbone(self._settings.backbone)
 
     def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> "FittedMemory":
         """Build a memory of every key that the references' views have; what the part is called plays no part.
@@ -134,7 +110,7 @@ class ReferenceMemory:
 
     def _memory(self, key: str, references: Sequence[Sequence[View]]) -> Memory:
         chosen = [(r, v, view) for r, views in enumerate(references) for v, view in enumerate(views) if view.key == key]
-        settings = (VERSION, self.backbone.identity, repr(self._settings), key)
+        settings = (VERSION, self.backbone.identity, self._settings.model_dump_json(), key)
         digest = content_key(settings, [(r, v, view) for r, v, view in chosen])
         return self._cache.get(digest, lambda: self._learn(key, chosen))
 
@@ -142,7 +118,7 @@ class ReferenceMemory:
         parts = [(r, v, part, view) for r, v, view in chosen for part in _parts(view)]
         whole = key == "image" and all(view.mask is None for _, _, view in chosen)
         pictures = [part.picture for _, _, part, _ in parts]
-        framing = plan_framing(pictures, pixels=self._settings.pixels_for(pictures), parts=whole)
+        framing = plan_framing(pictures, pixels=_pixels_for(self._settings, pictures), parts=whole)
         seen = [_see(self.backbone, framing, part) for _, _, part, _ in parts]
         patches = [_patches_of(one, framing, view, (r, v)) for one, (r, v, _, view) in zip(seen, parts, strict=True)]
         bank = build_bank(
@@ -199,6 +175,14 @@ class FittedMemory:
             matches=matches,
             normal_scores=memory.normal_scores,
         )
+
+
+def _pixels_for(settings: MemorySettings, pictures: Sequence[Picture]) -> int:
+    """Return how many pixels framed pictures of this class shall have."""
+    if any(picture.mask is not None for picture in pictures):
+        return settings.least_pixels  # a scan has many views, a clip many frames
+    own = float(np.median([picture.image.shape[0] * picture.image.shape[1] for picture in pictures]))
+    return settings.most_pixels if own > 1.25 * settings.least_pixels else settings.least_pixels
 
 
 def _see(backbone: Backbone, framing: Framing, part: _Part) -> _Seen:

@@ -16,10 +16,11 @@ from converters.projection import ScanOrigin
 from converters.view import BoxXyxyn, View
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.deviation_picture import deviation_picture
-from vlm_inspect.measurement.alignment import PosedCloud
-from vlm_inspect.measurement.icp import apply, inverse
 from vlm_inspect.measurement.scan import deviations
-from vlm_inspect.measurement.surface import Points, Surface, nearest, surface, thinned
+from vlm_inspect.registration.alignment import PosedCloud
+from vlm_inspect.registration.pose import apply, inverse
+from vlm_inspect.registration.surface import Points, Surface, nearest, surface
+from vlm_inspect.registration.thinning import thinned
 from vlm_inspect.tolerance import Tolerance, tolerance_from_normals
 
 _MOST_POINTS = 60_000

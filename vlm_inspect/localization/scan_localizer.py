@@ -10,8 +10,8 @@ from vlm_inspect.array_cache import ArrayCache, content_of, key_of
 from vlm_inspect.localization.localizer import Localization
 from vlm_inspect.localization.scan_deviation import ReferenceSurfaces, prepare_references, scan_deviation
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
-from vlm_inspect.measurement.alignment import PosedCloud
 from vlm_inspect.references import SCAN_VERSION, Part, ReferenceSet
+from vlm_inspect.registration.alignment import PosedCloud
 
 NAME: Final = "deviation"
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from converters.sample import ImageSample, PointCloud, Sample, Series
 from vlm_inspect.errors import MeasurementError
 from vlm_inspect.evidence import Measurement
-from vlm_inspect.measurement.alignment import PosedCloud, common_frame
 from vlm_inspect.measurement.registry import MEASURES, Measure, kind_names
+from vlm_inspect.registration.alignment import PosedCloud, common_frame
 from vlm_inspect.rules import Check, Rule
 
 

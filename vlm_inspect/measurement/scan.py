@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from converters.sample import PointCloud
 from vlm_inspect.errors import MeasurementError
-from vlm_inspect.measurement.alignment import PosedCloud
-from vlm_inspect.measurement.surface import Points, Surface, nearest, planes, surface, thinned
+from vlm_inspect.registration.alignment import PosedCloud
+from vlm_inspect.registration.surface import Points, Surface, nearest, planes, surface
+from vlm_inspect.registration.thinning import thinned
 
 _MOST_POINTS = 60_000
 _END_NEIGHBOURS = 9
@@ -184,7 +185,7 @@ def _extent(posed: Points, axis: int) -> float:
         _, near = nearest(tree, posed[outermost], min(_FACE_NEIGHBOURS, len(posed) // 20))
         along = sign * posed[near, axis]
         end = float(np.median(along[:, :_END_NEIGHBOURS], axis=1).max())
-        _, normals = planes(posed[near])
+        _, normals, _ = planes(posed[near])
         is_rim = np.median(np.abs(normals[:, axis])) < _FACING
         ends.append(max(end, sign * float(posed[outermost[4], axis])) if is_rim else end)
     return sum(ends)

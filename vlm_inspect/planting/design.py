@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-SIZES = (0.008, 0.2)
+SIZES = (0.01, 0.3)
 """Least and greatest size planted, as a share of the part's longer side."""
-STANDARD_SIZES = (0.03, 0.15)
+STANDARD_SIZES = (0.06, 0.25)
 """Sizes that matter where the rule book does not say: log-uniform over this range."""
-CONTRASTS = (0.15, 1.0)
+CONTRASTS = (0.35, 1.0)
 """Weakest and strongest, as a share of the picture's own range of values; log-uniform."""
 
 

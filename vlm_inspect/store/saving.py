@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.orm import Session
 
 from converters.digest import sha256_of
+from converters.system_files import is_system_file
 from vlm_inspect.backends.backend import Reply
 from vlm_inspect.errors import StoreError
 from vlm_inspect.store.files import Bundle
@@ -130,7 +131,7 @@ def _as_they_came(replies: Sequence[Reply]) -> list[Reply]:
 def _pack_input(source: Path, sha256: str, bundle: Bundle) -> list[dict[str, str]]:
     try:
         found = source.iterdir() if source.is_dir() else [source]
-        files = sorted(path for path in found if path.is_file() and not path.name.startswith("."))
+        files = sorted(path for path in found if path.is_file() and not is_system_file(path))
         packed = [{"name": path.name, "file": bundle.add_input(path)} for path in files]
     except OSError as error:
         raise StoreError(f"{error.filename or source} cannot be kept: {error.strerror or error}") from error

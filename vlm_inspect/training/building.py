@@ -3,16 +3,16 @@
 import dataclasses
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlm_inspect.errors import InspectWarning, TrainingError
+from vlm_inspect.localization.settings import LocalizerSettings
 from vlm_inspect.training.checkpoint import Header, encoder_facts, marks_of
 from vlm_inspect.training.data import TrainingData
-from vlm_inspect.training.layouts import Supervision, plain_word
 from vlm_inspect.training.method import Schedule, TrainableMethod
+from vlm_inspect.training.pictures import Supervision
 
 if TYPE_CHECKING:
     from vlm_inspect.localization.dual_encoder.encoder import DualEncoder, Rgb
@@ -23,7 +23,7 @@ DONORS = 16
 
 
 @dataclass(frozen=True)
-class Wish:
+class TrainingOptions:
     """What may be chosen; None and (): as the method has it."""
 
     seed: int = 0
@@ -38,10 +38,12 @@ class Wish:
     """DAPO only: compute the vision tower's blocks again instead of keeping what lies between them."""
     supervision: str = "synthetic"
     """PromptAD only."""
+    settings: LocalizerSettings = field(default_factory=LocalizerSettings)
+    """What the method is made of; the choices above come before its side, words, seed and supervision."""
 
 
-def build_dapo(encoder: "DualEncoder", data: TrainingData, wish: Wish) -> TrainableMethod:
-    """Return DAPO with fresh tensors; its vocabulary is the data's where none is wished for.
+def build_dapo(encoder: "DualEncoder", data: TrainingData, given: TrainingOptions) -> TrainableMethod:
+    """Return DAPO with fresh tensors; its vocabulary is the data's where none is given.
 
     Raises:
         LocalizerError: a wrong vocabulary or side.
@@ -49,23 +51,25 @@ def build_dapo(encoder: "DualEncoder", data: TrainingData, wish: Wish) -> Traina
     """
     from vlm_inspect.localization.dapo.method import DapoMethod
 
-    words = wish.words or data.words
+    choices = given.settings.dapo
+    words = given.words or choices.words or data.words
     if missing := [word for word in data.words if word not in words]:
         raise TrainingError(f"the data has {', '.join(map(repr, missing))}, which --word and --words leave out; add it")
     method = DapoMethod.over(
         encoder,
         words,
-        side=wish.side,
-        seed=wish.seed,
-        checkpoint_blocks=wish.save_memory,
-        micro_batch=wish.micro_batch,
+        choices.numbers,
+        side=given.side or choices.side,
+        seed=given.seed,
+        checkpoint_blocks=given.save_memory,
+        micro_batch=given.micro_batch,
     )
     for sentence in method.model.text_encoder.cut_words(method.words):
         warnings.warn(f"prompt cut to {encoder.text.context} tokens: {sentence}", InspectWarning, stacklevel=2)
     return method
 
 
-def build_promptad(encoder: "DualEncoder", data: TrainingData, wish: Wish) -> TrainableMethod:
+def build_promptad(encoder: "DualEncoder", data: TrainingData, given: TrainingOptions) -> TrainableMethod:
     """Return PromptAD with fresh tensors, for the classes of the data.
 
     Raises:
@@ -76,10 +80,14 @@ def build_promptad(encoder: "DualEncoder", data: TrainingData, wish: Wish) -> Tr
     from vlm_inspect.localization.promptad.settings import read_settings
     from vlm_inspect.localization.subject import Subject
 
-    chosen: dict[str, object] = {"seed": wish.seed, "supervision": wish.supervision}
-    if wish.side is not None:
-        chosen["side"] = wish.side
-    words = check_words(wish.words) if wish.words else ()
+    chosen: dict[str, object] = {
+        **given.settings.promptad.model_dump(),
+        "seed": given.seed,
+        "supervision": given.supervision,
+    }
+    if given.side is not None:
+        chosen["side"] = given.side
+    words = check_words(given.words) if given.words else ()
     subjects = [Subject(name, words) for name in data.class_names]
     settings = read_settings(chosen)
     donors = _donors(data, settings.side) if settings.supervision == "synthetic" else ()
@@ -90,7 +98,7 @@ def _donors(data: TrainingData, side: int) -> "list[Rgb]":
     """Return normal pictures, evenly chosen, that pasted textures may come from."""
     from vlm_inspect.localization.dual_encoder.pixels import resize_square
 
-    normal = [entry for entry in data.entries if entry.item.truth is None]
+    normal = [entry for entry in data.entries if entry.item.mask is None]
     chosen = normal[:: max(1, len(normal) // DONORS)][:DONORS]
     return [resize_square(entry.load().picture, side) for entry in chosen]
 
@@ -100,7 +108,7 @@ class Kind:
     """A method that can be trained."""
 
     name: str
-    build: "Callable[[DualEncoder, TrainingData, Wish], TrainableMethod]"
+    build: "Callable[[DualEncoder, TrainingData, TrainingOptions], TrainableMethod]"
     splits_batches: bool
     """Whether the method works in parts of `micro_batch` itself, and the loop must not."""
 
@@ -109,14 +117,14 @@ DAPO = Kind("dapo", build_dapo, splits_batches=True)
 PROMPTAD = Kind("promptad", build_promptad, splits_batches=False)
 
 
-def supervision_of(kind: Kind, wish: Wish) -> Supervision:
+def supervision_of(kind: Kind, given: TrainingOptions) -> Supervision:
     """Return which pictures a method reads."""
-    return "masks" if kind is DAPO or wish.supervision == "test_split" else "synthetic"
+    return "masks" if kind is DAPO or given.supervision == "test_split" else "synthetic"
 
 
-def schedule_of(method: TrainableMethod, wish: Wish) -> Schedule:
+def schedule_of(method: TrainableMethod, given: TrainingOptions) -> Schedule:
     """Return the method's schedule with what was chosen otherwise."""
-    chosen = {"epochs": wish.epochs, "batch_size": wish.batch_size, "learning_rate": wish.learning_rate}
+    chosen = {"epochs": given.epochs, "batch_size": given.batch_size, "learning_rate": given.learning_rate}
     return dataclasses.replace(method.schedule, **{key: value for key, value in chosen.items() if value is not None})  # type: ignore[arg-type]
 
 
@@ -129,30 +137,13 @@ def header_of(
         settings=dict(method.settings()),
         encoder=encoder_facts(encoder),
         words=method.words,
+        folder_words=dict(data.folder_words),
         class_names=data.class_names,
         data=data.facts,
         trained_on=marks_of(data.picture_digests),
         schedule=dataclasses.asdict(schedule),
         seed=seed,
     )
-
-
-def word_of_folder(class_name: str, name: str) -> str:
-    """Return the word of a defect folder: as DAPO's public collections have it for their own classes, else its name."""
-    return _collections().get((class_name.replace("_", " "), name)) or plain_word(class_name, name)
-
-
-@cache
-def _collections() -> dict[tuple[str, str], str]:
-    from vlm_inspect.localization.dapo.wording import load_vocabulary
-
-    found: dict[tuple[str, str], str] = {}
-    for collection in ("visa", "mvtec"):
-        vocabulary = load_vocabulary(collection)
-        for product in vocabulary.products:
-            for folder, word in vocabulary.folders.items():
-                found[product.replace("_", " "), folder] = word
-    return found
 
 
 def read_words(path: Path) -> tuple[str, ...]:

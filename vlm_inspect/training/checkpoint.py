@@ -65,6 +65,8 @@ class Header(BaseModel):
     encoder: EncoderFacts | None = None
     words: tuple[str, ...] = ()
     """The vocabulary that it was trained with."""
+    folder_words: dict[str, str] = Field(default_factory=dict)
+    """The word of each defect folder of its data, by CLASS/FOLDER."""
     class_names: tuple[str, ...] = ()
     data: tuple[DataFacts, ...] = ()
     trained_on: str = ""

@@ -8,7 +8,7 @@ import click
 from vlm_inspect.commands.options import PATH, common
 
 if TYPE_CHECKING:
-    from vlm_inspect.training.building import Kind, Wish
+    from vlm_inspect.training.building import Kind, TrainingOptions
     from vlm_inspect.training.data import TrainingData
     from vlm_inspect.training.loop import Running
     from vlm_inspect.training.reports import Report
@@ -164,18 +164,18 @@ def _train(kind: "Kind", options: dict[str, Any]) -> int:
     from vlm_inspect.training.reports import reporting
     from vlm_inspect.training.resume import check_out
 
-    out, start, wish = options["out"], _start(options), _wish(options)
+    out, start, given = options["out"], _start(options), _given_options(options)
     _readable(options)
     check_out(out, start)
     with reporting(quiet=options["quiet"]) as report:
         report.say(f"loading {options['clip']}")
         encoder = load_dual_encoder(options["clip"], options["device"])
         running = _running(kind, options, encoder.device)
-        data = _read(kind, options, wish, report)
-        method = kind.build(encoder, data, wish)
-        schedule = schedule_of(method, wish)
-        header = header_of(method, encoder, data, schedule, wish.seed)
-        plan = Plan(out, data, schedule, wish.seed, header)
+        data = _read(kind, options, given, report)
+        method = kind.build(encoder, data, given)
+        schedule = schedule_of(method, given)
+        header = header_of(method, encoder, data, schedule, given.seed)
+        plan = Plan(out, data, schedule, given.seed, header)
         report.say(f"{len(data.entries)} pictures, {plan.steps} steps on {encoder.device}, {running.precision}")
         done = run(method, plan, start, running, report)
     what = f"{plan.steps} steps over {len(data.entries)} pictures" if done else "it was finished already"
@@ -189,12 +189,12 @@ def _start(options: dict[str, Any]) -> "Start":
     return "resume" if options["resume"] else "restart" if options["restart"] else "new"
 
 
-def _wish(options: dict[str, Any]) -> "Wish":
-    from vlm_inspect.training.building import Wish, read_words
+def _given_options(options: dict[str, Any]) -> "TrainingOptions":
+    from vlm_inspect.training.building import TrainingOptions, read_words
 
     from_file = read_words(options["words_path"]) if options["words_path"] else ()
     same = ("seed", "side", "epochs", "batch_size", "learning_rate", "micro_batch", "save_memory", "supervision")
-    return Wish(
+    return TrainingOptions(
         words=(*options["words"], *from_file), **{name: options[name] for name in same if options.get(name) is not None}
     )
 
@@ -215,11 +215,11 @@ def _running(kind: "Kind", options: dict[str, Any], device: str) -> "Running":
     )
 
 
-def _read(kind: "Kind", options: dict[str, Any], wish: "Wish", report: "Report") -> "TrainingData":
-    from vlm_inspect.training.building import supervision_of, word_of_folder
+def _read(kind: "Kind", options: dict[str, Any], given: "TrainingOptions", report: "Report") -> "TrainingData":
+    from vlm_inspect.training.building import supervision_of
     from vlm_inspect.training.data import read_data
 
-    data = read_data(options["folders"], supervision_of(kind, wish), word_of_folder, report.progress)
+    data = read_data(options["folders"], supervision_of(kind, given), progress=report.progress)
     for note in data.left_out[:MOST_NOTES]:
         report.say(f"left out: {note}")
     if (more := len(data.left_out) - MOST_NOTES) > 0:

@@ -5,25 +5,23 @@ in the third hour. What could be used but was not is named in `TrainingData.left
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from converters.digest import sha256_of
+from vlm_inspect.datasets.defect_words import word_of_folder
 from vlm_inspect.errors import TrainingError
 from vlm_inspect.training.checkpoint import DataFacts
-from vlm_inspect.training.layouts import Item, Supervision, WordOf, list_folder, plain_word
 from vlm_inspect.training.method import TrainingSample
-from vlm_inspect.training.truth import read_picture
+from vlm_inspect.training.pictures import LabelledPicture, Selection, Supervision, WordOf, read_picture, select_pictures
 
 
 @dataclass(frozen=True)
 class Entry:
     """One picture that is trained on."""
 
-    item: Item
+    item: LabelledPicture
     source: str
     """Where it lies: a path relative to the folder above the data folder."""
     sha256: str
@@ -32,14 +30,13 @@ class Entry:
         """Read the picture and what is wrong with it.
 
         Raises:
-            TrainingError: the mask cannot be read, or is of another size.
+            TrainingError: the mask is of another size.
+            DatasetError: the mask cannot be read.
             ConversionError: the picture cannot be read.
         """
         item = self.item
         picture = read_picture(item.path)
-        if item.truth is None:
-            return TrainingSample(picture, np.zeros(picture.shape[:2], bool), None, item.class_name, self.source)
-        marks = item.truth.read(picture, item.path)
+        marks = item.read_marks(picture)
         return TrainingSample(
             picture, marks.mask, item.word, item.class_name, self.source, marks.type_map, marks.type_words
         )
@@ -53,15 +50,13 @@ class TrainingData:
     facts: tuple[DataFacts, ...]
     """One for each data folder."""
     left_out: tuple[str, ...] = ()
+    folder_words: Mapping[str, str] = field(default_factory=dict)
+    """The word of each defect folder, by CLASS/FOLDER."""
 
     @property
     def words(self) -> tuple[str, ...]:
         """The words of all defects, sorted."""
-        found: set[str] = set()
-        for entry in self.entries:
-            if entry.item.word is not None and entry.item.truth is not None:
-                found.update(entry.item.truth.words or (entry.item.word,))
-        return tuple(sorted(found))
+        return tuple(sorted({word for entry in self.entries for word in entry.item.words}))
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -89,20 +84,21 @@ class TrainingData:
 def read_data(
     folders: Sequence[Path],
     supervision: Supervision,
-    word_of: WordOf = plain_word,
+    word_of: WordOf = word_of_folder,
     progress: Callable[[str], None] = lambda step: None,
 ) -> TrainingData:
     """Return the pictures of the data folders, each checked.
 
     Args:
-        folders: class folders, or folders of class folders; see `layouts`.
+        folders: class folders, or folders of class folders; see `vlm_inspect.datasets`.
         supervision: "masks": normal and anomalous test pictures; "synthetic": normal training pictures.
         word_of: the word of a class's defect folder.
         progress: told what is being read.
 
     Raises:
-        TrainingError: a folder is missing, empty, given twice or of no known layout; a mask is missing, unreadable or
-            of another size; there is no anomalous or no normal picture.
+        TrainingError: a folder is missing, empty or given twice; a mask is missing or of another size; there is no
+            anomalous or no normal picture.
+        DatasetError: a folder has no known layout, or a mask or a list cannot be read.
         ConversionError: a picture cannot be read.
     """
     places = [folder.resolve() for folder in folders]
@@ -113,37 +109,39 @@ def read_data(
     return TrainingData(
         tuple(entry for entries, _, _ in read for entry in entries),
         tuple(facts for _, facts, _ in read),
-        tuple(note for _, _, notes in read for note in notes),
+        tuple(note for _, _, selection in read for note in selection.left_out),
+        {name: word for _, _, selection in read for name, word in selection.folder_words.items()},
     )
 
 
 def _read_folder(
     folder: Path, supervision: Supervision, word_of: WordOf, progress: Callable[[str], None]
-) -> tuple[list[Entry], DataFacts, list[str]]:
-    listing = list_folder(folder, supervision, word_of)
-    _check_counts(folder, listing.items, supervision)
-    entries, notes = [], list(listing.left_out)
+) -> tuple[list[Entry], DataFacts, Selection]:
+    selection = select_pictures(folder.resolve() if folder.is_dir() else folder, supervision, word_of)
+    pictures = selection.pictures
+    _check_counts(folder, pictures, supervision)
+    entries, notes = [], list(selection.left_out)
     total = hashlib.sha256()
-    for number, item in enumerate(listing.items, start=1):
-        progress(f"checking {folder.name}: {number} of {len(listing.items)} pictures")
-        entry = Entry(item, _relative(item.path, folder), sha256_of(item.path))
+    for number, item in enumerate(pictures, start=1):
+        progress(f"checking {folder.name}: {number} of {len(pictures)} pictures")
+        entry = Entry(item, _relative(item.path, folder.resolve()), sha256_of(item.path))
         if item.word is not None and not entry.load().mask.any():
             notes.append(f"{entry.source}: its mask is empty")
             continue
         if item.word is None:
             read_picture(item.path)
         entries.append(entry)
-        digests = [entry.sha256, *(sha256_of(path) for path in (item.truth.files if item.truth else ()))]
+        digests = [entry.sha256, *map(sha256_of, item.files)]
         total.update(f"{entry.source}\0{item.word}\0{' '.join(digests)}\n".encode())
     anomalous = sum(entry.item.word is not None for entry in entries)
     if supervision == "masks" and not anomalous:
         raise TrainingError(f"{folder}: every mask is empty; a mask is above 0 on the defect")
     name = folder.resolve().name
     facts = DataFacts(name=name, sha256=total.hexdigest(), normal=len(entries) - anomalous, anomalous=anomalous)
-    return entries, facts, notes
+    return entries, facts, replace(selection, left_out=tuple(notes))
 
 
-def _check_counts(folder: Path, items: Sequence[Item], supervision: Supervision) -> None:
+def _check_counts(folder: Path, items: Sequence[LabelledPicture], supervision: Supervision) -> None:
     normal = sum(item.word is None for item in items)
     if supervision == "synthetic":
         if not normal:
@@ -158,7 +156,7 @@ def _check_counts(folder: Path, items: Sequence[Item], supervision: Supervision)
 
 def _relative(path: Path, folder: Path) -> str:
     """Return the path with the data folder's name before it; the record of the run, which is UTF-8, names it."""
-    relative = f"{folder.resolve().name}/{path.relative_to(folder).as_posix()}"
+    relative = f"{folder.name}/{path.relative_to(folder).as_posix()}"
     try:
         relative.encode()
     except UnicodeEncodeError as error:

@@ -1,6 +1,7 @@
 """Kinds of defects told apart by pixel, from words by place on coarse grids."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +128,14 @@ def test_types_of_the_whole_view_are_kept_coarse_and_come_back_at_its_size(bottl
     (tmp_path / "a.npz").write_bytes(b"no")
     with pytest.raises(RunError, match="cannot be read"):
         read_types(tmp_path / "a.npz")
+
+
+def test_the_word_that_training_gives_a_folder_is_right_on_its_pixels(bottles: Plan, tmp_path: Path) -> None:
+    renamed = [replace(task, item=replace(task.item, defects=_coloured(task.item.defects))) for task in bottles.tasks]
+    records = write_types(replace(bottles, tasks=tuple(renamed)), tmp_path, {"color": "Crack", "hole": "hole"})
+    found = score_pixel_types(renamed, records, tmp_path, {"bottle/color": "crack"})
+    assert found["pixel_type_auroc"] == pytest.approx(1.0)
+
+
+def _coloured(defects: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple("color" if name == "crack" else name for name in defects)

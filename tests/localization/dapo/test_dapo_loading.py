@@ -12,6 +12,7 @@ from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.dapo.loading import load_dapo
 from vlm_inspect.localization.dapo.method import DapoMethod
 from vlm_inspect.localization.dapo.predictor import identity_of
+from vlm_inspect.localization.dapo.settings import DapoChoices
 from vlm_inspect.localization.dapo.towers import DapoTowers, towers_of
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder
 from vlm_inspect.localization.subject import Subject
@@ -49,11 +50,10 @@ def test_another_vocabulary_and_another_side_need_no_training(
     trained: DapoMethod, sharp_encoder: DualEncoder, tmp_path: Path
 ) -> None:
     path = save(trained, tmp_path / "dapo.safetensors", sharp_encoder)
-    judge = load_dapo(path, sharp_encoder, side=64, name="dapo-test", words=("worn", "bent"))
+    judge = load_dapo(path, sharp_encoder, DapoChoices(side=64, words=("worn", "bent")))
     scores = judge.judge([np.zeros((30, 30, 3), np.uint8)], Subject())[0]
     assert scores.words == ("worn", "bent")
     assert scores.heat.shape == (64, 64)  # 16 patches of 4 px
-    assert judge.name == "dapo-test"
 
 
 def test_towers_of_ones_own(trained: DapoMethod, sharp_encoder: DualEncoder, tmp_path: Path) -> None:
@@ -61,10 +61,19 @@ def test_towers_of_ones_own(trained: DapoMethod, sharp_encoder: DualEncoder, tmp
     towers = towers_of(sharp_encoder, trained.model.settings, side=48)
     assert load_dapo(path, towers).predictor.identity == identity_of(trained.model)
     with pytest.raises(LocalizerError, match="side 64: these towers take pictures of 48 px"):
-        load_dapo(path, towers, side=64)
+        load_dapo(path, towers, DapoChoices(side=64))
     other = DapoTowers(towers.path, towers.text, "other weights", "other")
     with pytest.raises(LocalizerError, match=r"was trained over sharp.*, not over other \(other weights\)"):
         load_dapo(path, other)
+
+
+def test_what_the_file_was_trained_with_is_not_changed_at_use(
+    trained: DapoMethod, sharp_encoder: DualEncoder, tmp_path: Path
+) -> None:
+    path = save(trained, tmp_path / "dapo.safetensors", sharp_encoder)
+    assert load_dapo(path, sharp_encoder, DapoChoices(prompts=2)).name == "dapo"
+    with pytest.raises(LocalizerError, match=r"^dapo\.prompts: 4 is asked for, and dapo\.safetensors was trained"):
+        load_dapo(path, sharp_encoder, DapoChoices(prompts=4))
 
 
 def one_line(path: Path, encoder: DualEncoder, says: str) -> None:

@@ -133,5 +133,13 @@ def test_a_reply_gives_at_most_so_many_sentences(tmp_path: Path) -> None:
 
 def test_the_offline_model_stands_for_the_written_bank() -> None:
     assert isinstance(load_bank(), WrittenBank)
-    assert isinstance(load_bank(load_backend("evidence")), WrittenBank)
-    assert isinstance(load_bank(Talker()), LanguageModelBank)
+    assert isinstance(load_bank("auto", load_backend("evidence")), WrittenBank)
+    assert isinstance(load_bank("auto", Talker()), LanguageModelBank)
+
+
+def test_who_describes_the_class_can_be_said() -> None:
+    assert isinstance(load_bank("written", Talker()), WrittenBank)
+    assert isinstance(load_bank("model", Talker()), LanguageModelBank)
+    for silent in (None, load_backend("evidence")):
+        with pytest.raises(LocalizerError, match="name one with --model"):
+            load_bank("model", silent)

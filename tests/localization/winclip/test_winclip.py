@@ -7,6 +7,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from tests.localization.alfa.colour_towers import colour_encoder
 from tests.localization.alfa.surfaces import green_surface, peak_xy, with_square
@@ -111,7 +112,7 @@ def test_normal_pictures_are_seen_once(encoder: DualEncoder) -> None:
         with pytest.raises(AssertionError):
             recall_normals(encoder, [green_surface(3)], settings, cache)
         with pytest.raises(AssertionError):
-            recall_normals(encoder, normals[:1], replace(settings, side=96), cache)
+            recall_normals(encoder, normals[:1], WinClipSettings(side=96), cache)
     per_picture = len(all_three.patches) // 3
     assert per_picture == 64
     torch.testing.assert_close(two.patches[per_picture:], all_three.patches[:per_picture], rtol=0, atol=0)
@@ -173,8 +174,8 @@ def test_the_identity_changes_with_settings_and_weights(encoder: DualEncoder) ->
     [{"scales": ()}, {"scales": (2, 2)}, {"scales": (0,)}, {"temperature": 0.0}, {"least": 0.0}],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(LocalizerError):
-        WinClipSettings(**wrong)  # type: ignore[arg-type]  # one wrong value a time
+    with pytest.raises(ValidationError):
+        WinClipSettings.model_validate(wrong)
 
 
 def test_what_the_tower_cannot_do_is_said(encoder: DualEncoder) -> None:

@@ -37,24 +37,6 @@ def distance_to_interval(similarities: Tensor, others: Tensor) -> Tensor:
     return torch.maximum(low - similarities, similarities - high).clamp(min=0.0)
 
 
-def contextual_score(similarities: Tensor, own: Tensor, others: Tensor, slope: float = 1.0) -> Tensor:
-    """Return eq. 4 as printed, (B, S) in [0.5, 1): 1 / (1 + exp(-k |D(d, own) - D(d, others)|)).
-
-    Args:
-        similarities: (B, S), the sentences to score.
-        own: (B, T), all sentences of their label.
-        others: (B, U), all sentences of the other label.
-        slope: k.
-    """
-    difference = distance_to_interval(similarities, own) - distance_to_interval(similarities, others)
-    return torch.sigmoid(slope * difference.abs())
-
-
-def relevance(similarities: Tensor, own: Tensor, others: Tensor, slope: float = 1.0) -> Tensor:
-    """Return eq. 4 stretched to [0, 1), (B, S): 2 S_c - 1; 0 where a sentence lies in both intervals."""
-    return 2.0 * contextual_score(similarities, own, others, slope) - 1.0
-
-
 def choose_sentences(normal: Tensor, abnormal: Tensor, settings: AlfaSettings) -> Kept:
     """Return which sentences count for each picture.
 

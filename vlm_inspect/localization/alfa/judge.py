@@ -1,6 +1,5 @@
 """`Alfa`: judges pictures by sentences that are chosen for each picture and fitted to each window."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,7 +65,7 @@ class Alfa:
     @property
     def identity(self) -> str:
         """Weights, bank and settings."""
-        settings = repr(dataclasses.astuple(self._settings))
+        settings = self._settings.model_dump_json()
         return key_of("alfa", VERSION, self._encoder.identity, self._bank.identity, settings)
 
     def judge(self, pictures: Sequence[Rgb], subject: Subject, normals: Sequence[Rgb] = ()) -> list[PictureScores]:

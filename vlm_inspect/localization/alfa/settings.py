@@ -1,9 +1,10 @@
 """What ALFA can be told."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from vlm_inspect.errors import LocalizerError
+from pydantic import Field, model_validator
+
+from vlm_inspect.localization.prompt_bank.settings import Bank, LanguageSettings
 from vlm_inspect.localization.winclip.settings import WindowSettings
 
 EmptyPolicy = Literal["vanilla", "extreme", "abstain"]
@@ -14,21 +15,18 @@ Aligner = Literal["windows", "cls_rank1", "per_scale", "none"]
 scale; or none, so that the sentences stay as they are."""
 
 
-@dataclass(frozen=True)
 class AlfaSettings(WindowSettings):
     """ALFA; the paper gives the scales and the slope, `empty_policy` and `ridge` are ours."""
 
     contextual: bool = True
-    """Whether sentences are chosen for each picture."""
-    slope: float = 1.0
-    """k of the contextual score (eq. 4); ranks nothing differently, and chooses nothing."""
+    """Whether sentences are chosen for each picture (the contextual scoring of table 3)."""
     empty_policy: EmptyPolicy = "vanilla"
-    min_keep: int = 1
+    min_keep: Annotated[int, Field(ge=1)] = 1
     """Fewest sentences that a label is judged by."""
-    eps: float = 0.0
+    eps: Annotated[float, Field(ge=0.0)] = 0.0
     """A sentence stays if it lies further than this outside the other label's interval; 1e-6 in half precision."""
     aligner: Aligner = "windows"
-    ridge: float = 1e-2
+    ridge: Annotated[float, Field(gt=0.0)] = 1e-2
     """lambda of the aligner, as a fraction of the mean squared length of its rows."""
     include_global_scale: bool = False
     """Whether the score of the whole picture is one more scale of the map, as in WinCLIP."""
@@ -37,12 +35,15 @@ class AlfaSettings(WindowSettings):
     """Whether what the bank says of the class counts."""
     use_defects: bool = True
     """Whether each defect word of the rule book makes an abnormal sentence."""
-    most_descriptors: int = 5
+    bank: Bank = "auto"
+    """Who describes the class."""
+    language: LanguageSettings = LanguageSettings()
+    """How a model is asked."""
+    most_descriptors: Annotated[int, Field(ge=0)] = 5
     """Most sentences that are shown as reasons."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.slope <= 0 or self.ridge <= 0 or self.eps < 0 or self.min_keep < 1:
-            raise LocalizerError("slope and ridge must be above 0, eps not below it, and min_keep at least 1")
+    @model_validator(mode="after")
+    def _has_sentences(self) -> Self:
         if not (self.use_templates or self.use_descriptions):
-            raise LocalizerError("ALFA needs templates or descriptions; both are switched off")
+            raise ValueError("ALFA needs templates or descriptions; both are switched off")
+        return self

@@ -1,6 +1,5 @@
 """A trained DAPO from its file, over the towers that it was trained over."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,9 +10,10 @@ from vlm_inspect.localization.dapo.judge import DapoJudge
 from vlm_inspect.localization.dapo.method import METHOD
 from vlm_inspect.localization.dapo.model import DapoModel
 from vlm_inspect.localization.dapo.predictor import DapoPredictor
-from vlm_inspect.localization.dapo.settings import DapoSettings
+from vlm_inspect.localization.dapo.settings import DapoChoices, DapoSettings
 from vlm_inspect.localization.dapo.towers import DapoTowers, towers_of
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder
+from vlm_inspect.localization.trained_settings import check_trained
 from vlm_inspect.training.checkpoint import Header, apply_weights, check_encoder, load_weights, same_weights
 
 
@@ -31,32 +31,29 @@ class _Saved(BaseModel):
 def load_dapo(
     checkpoint: Path,
     encoder: DualEncoder | DapoTowers,
-    *,
-    side: int | None = None,
-    name: str = METHOD,
-    words: Sequence[str] = (),
+    choices: DapoChoices | None = None,
 ) -> DapoJudge:
     """Return a judge with the trained tensors of a file.
 
     Args:
         checkpoint: a .safetensors file that `vlm-inspect train dapo` wrote.
         encoder: the towers that it was trained over.
-        side: of the pictures, in pixels; None: as trained. `DapoTowers` have their own.
-        name: what results call it.
-        words: the defect words where a subject names none; by default those of `prompts/zero_shot/dapo.yaml`.
+        choices: side and words; what the tensors were trained with must be the same where it is asked for.
+            `DapoTowers` have a side of their own.
 
     Raises:
         LocalizerError: no such file, damaged, of another method or size, trained over other towers, or wrong words.
     """
     header, tensors = load_weights(checkpoint, method=METHOD)
-    saved = _saved_settings(header, checkpoint)
+    saved, choices = _saved_settings(header, checkpoint), choices or DapoChoices()
+    check_trained(choices, saved.dapo, checkpoint.name, METHOD)
     if isinstance(encoder, DualEncoder):
         check_encoder(header, encoder, checkpoint)
-        towers = towers_of(encoder, saved.dapo, side=side or saved.side)
+        towers = towers_of(encoder, saved.dapo, side=choices.side or saved.side)
     else:
         towers = encoder
-        if side not in (None, towers.path.side):
-            raise LocalizerError(f"dapo side {side}: these towers take pictures of {towers.path.side} px")
+        if choices.side not in (None, towers.path.side):
+            raise LocalizerError(f"dapo side {choices.side}: these towers take pictures of {towers.path.side} px")
     if not same_weights(towers.identity, saved.towers):
         raise LocalizerError(
             f"{checkpoint} was trained over {saved.towers_name} ({saved.towers}), not over {towers.name} "
@@ -64,7 +61,7 @@ def load_dapo(
         )
     model = DapoModel(towers, saved.dapo)
     apply_weights(model.learnables, tensors, checkpoint)
-    return DapoJudge(DapoPredictor(model), name=name, words=tuple(words))
+    return DapoJudge(DapoPredictor(model), words=choices.words)
 
 
 def _saved_settings(header: Header, checkpoint: Path) -> _Saved:

@@ -32,3 +32,28 @@ class DapoSettings(BaseModel):
     that it had before the layer tokens were inserted. Towers that average have no such place."""
     local_weight: float = Field(default=4.0, ge=0)
     """lambda of eq. 2.3."""
+
+
+class DapoChoices(DapoSettings):
+    """What may be chosen of DAPO, at training or at use."""
+
+    side: Annotated[int, Field(ge=8, le=4096)] | None = None
+    """Side in pixels of the pictures; None: as trained, and in training the multiple of the patch nearest to 518."""
+    words: tuple[str, ...] = ()
+    """Defect words where a rule book names none; empty: those of `prompts/zero_shot/dapo.yaml`."""
+
+    @property
+    def numbers(self) -> DapoSettings:
+        """What the tensors belong to."""
+        return DapoSettings.model_validate(self.model_dump(include=set(DapoSettings.model_fields)))
+
+
+class DapoMiniSettings(BaseModel):
+    """dapo-mini, which takes the place of DAPO without CLIP weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    sides: Annotated[tuple[Annotated[int, Field(ge=64, le=2048)], ...], Field(min_length=1, max_length=4)] = (256, 384)
+    """Sizes in pixels (square root of the area) in which a picture is looked at: by default those of training."""
+    rarity_weight: Annotated[float, Field(ge=0.0, le=100.0)] = 2.0
+    """How much the rarity of a patch in its picture sharpens the map: log-odds for each unit of log rarity."""

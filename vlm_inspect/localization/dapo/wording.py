@@ -1,4 +1,4 @@
-"""The words of `prompts/zero_shot/dapo.yaml`: sentences around a defect word, and vocabularies that come with us."""
+"""The words of `prompts/zero_shot/dapo.yaml`: sentences around a defect word, and the words that come with us."""
 
 from functools import cache
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vlm_inspect.errors import PromptError
-from vlm_inspect.localization.dapo.vocabulary import DefectVocabulary, check_words
+from vlm_inspect.localization.dapo.vocabulary import check_words
 from vlm_inspect.prompting.template import prompt_folder
 from vlm_inspect.strict_yaml import YamlError, read_yaml
 
@@ -51,15 +51,9 @@ class Wording(_Strict):
         return " ".join(pattern.replace(DEFECT, word).split())
 
 
-class _Collection(_Strict):
-    words: dict[str, tuple[str, ...]]
-    products: dict[str, tuple[str, ...]]
-
-
 class _File(_Strict):
     wording: Wording
     default_words: tuple[str, ...]
-    vocabularies: dict[str, _Collection]
 
 
 def default_wording() -> Wording:
@@ -70,20 +64,6 @@ def default_wording() -> Wording:
 def default_words() -> tuple[str, ...]:
     """Return the defect words that are used where nobody names any."""
     return check_words(_file().default_words)
-
-
-def load_vocabulary(name: str) -> DefectVocabulary:
-    """Return the vocabulary of a public collection: "mvtec", "visa".
-
-    Raises:
-        PromptError: there is none of that name.
-    """
-    known = _file().vocabularies
-    if name not in known:
-        raise PromptError(f"no defect vocabulary {name!r}; there are {', '.join(sorted(known))}")
-    collection = known[name]
-    folders = {folder: word for word, names in collection.words.items() for folder in names}
-    return DefectVocabulary(check_words(collection.words), folders, collection.products)
 
 
 @cache

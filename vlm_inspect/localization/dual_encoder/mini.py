@@ -18,7 +18,7 @@ from converters.digest import sha256_of
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.dapo.head import DapoOutput, judge_tokens, spread
 from vlm_inspect.localization.dapo.learnables import DapoLearnables
-from vlm_inspect.localization.dapo.settings import DapoSettings
+from vlm_inspect.localization.dapo.settings import DapoChoices, DapoMiniSettings, DapoSettings
 from vlm_inspect.localization.dapo.text_encoder import ProgressiveTextEncoder
 from vlm_inspect.localization.dapo.towers import TowerSizes
 from vlm_inspect.localization.dapo.vision_path import PictureTokens
@@ -29,12 +29,10 @@ from vlm_inspect.localization.dual_encoder.mini_stages import NORMALISATION, Lit
 from vlm_inspect.localization.dual_encoder.minilm import load_minilm, minilm_folder, minilm_identity
 from vlm_inspect.localization.picture_judge import PictureScores
 from vlm_inspect.localization.subject import Subject
+from vlm_inspect.localization.trained_settings import check_trained
 
 NAME = "dapo-mini"
 VISION = "efficientnet-lite0"
-SIDES = (256, 384)
-"""Sizes in pixels (square root of the area) in which a picture is looked at: those of training."""
-RARITY_WEIGHT = 2.0
 _MULTIPLE = 32
 _MOST_STRETCHED = 2.0
 """Square root of the largest proportion of width to height, or height to width, that is kept."""
@@ -146,19 +144,29 @@ class MiniJudge:
     normal_spread = 0.5
     """Measured with dapo-mini on 24 normal pictures of five classes: 0.23 to 0.91."""
 
-    def __init__(self, model: MiniModel, stages: LiteStages, identity: str, *, sides: tuple[int, ...] = SIDES) -> None:
+    def __init__(
+        self,
+        model: MiniModel,
+        stages: LiteStages,
+        identity: str,
+        settings: DapoMiniSettings | None = None,
+        words: tuple[str, ...] = (),
+    ) -> None:
         """Wrap a model.
 
         Args:
             model: a trained one.
             stages: the frozen network.
             identity: of the weights.
-            sides: pictures are looked at in each of these sizes (square root of their area, pixels).
+            settings: None: the defaults.
+            words: defect words where a subject names none; empty: those of training.
         """
+        settings = settings or DapoMiniSettings()
         self.model = model
         self.stages = stages
-        self._sides = sides
-        self.identity = f"{identity} over {stages.identity} at {'+'.join(map(str, sides))} px"
+        self._settings, self._words = settings, words
+        at = "+".join(map(str, settings.sides))
+        self.identity = f"{identity} over {stages.identity} at {at} px, {settings.rarity_weight}, {', '.join(words)}"
         self._vocabularies: dict[tuple[str, ...], tuple[tuple[str, ...], Tensor, tuple[str, ...]]] = {}
 
     def judge(
@@ -174,7 +182,7 @@ class MiniJudge:
         Raises:
             LocalizerError: a wrong vocabulary: a word that is empty, stands twice or cannot be encoded, or too many.
         """
-        asked = check_words(subject.defects) if subject.defects else ()
+        asked = check_words(subject.defects or self._words) if subject.defects or self._words else ()
         if asked not in self._vocabularies:
             self._vocabularies[asked] = self._vocabulary(asked)
         words, states, notes = self._vocabularies[asked]
@@ -186,12 +194,12 @@ class MiniJudge:
         self, picture: Rgb, words: tuple[str, ...], states: Tensor, typed: list[int], notes: tuple[str, ...]
     ) -> PictureScores:
         maps, wholes = [], []
-        for side in self._sides:
+        for side in self._settings.sides:
             pixels = prepare_proportional(picture, side)
             stages = self.stages(pixels)
             rarity = rarities(stages)
             output = self.model.look(stages, rarity, states)
-            maps.append(blend(output, rarity))
+            maps.append(blend(output, rarity, self._settings.rarity_weight))
             wholes.append(output.logits[0, 1] - output.logits[0, 0])
         size = max((one.shape[-2:] for one in maps), key=lambda hw: hw[0] * hw[1])
         mean = torch.stack([spread(one, (size[0], size[1])) for one in maps]).mean(0)[0]
@@ -220,16 +228,16 @@ class MiniJudge:
         return (*known, *new), torch.cat([model.states, states[1:]]), ()
 
 
-def blend(output: DapoOutput, rarity: Tensor) -> Tensor:
+def blend(output: DapoOutput, rarity: Tensor, weight: float) -> Tensor:
     """Return P(defect) by word and place, (B, K, h, w), sharpened by the rarity of the patch in its picture.
 
     The model is sure of most places, and says nothing of their order; rarity orders those. The log-odds of the mean
-    over the taps move by `RARITY_WEIGHT` for each unit of log rarity above the picture's median.
+    over the taps move by `weight` for each unit of log rarity above the picture's median.
     """
     found = torch.stack(output.maps).mean(0)[:, 1:]
     whole = found.sum(1, keepdim=True).clamp(1e-6, 1 - 1e-6)
     above = rarity[:, 1:2] + rarity[:, 3:4]
-    moved = torch.sigmoid(torch.logit(whole) + RARITY_WEIGHT * above)
+    moved = torch.sigmoid(torch.logit(whole) + weight * above)
     return found * (moved / whole)
 
 
@@ -254,12 +262,26 @@ def weights_path() -> Path:
     return Path(str(files("vlm_inspect") / "weights" / "dapo_mini.safetensors"))
 
 
-@lru_cache(maxsize=1)
-def load_dapo_mini() -> MiniJudge:
+def load_dapo_mini(choices: DapoChoices | None = None, settings: DapoMiniSettings | None = None) -> MiniJudge:
     """Return dapo-mini with the weights that come with the package, on the CPU.
 
+    Args:
+        choices: its words count; the numbers must be those that it was trained with, where others are asked for.
+        settings: None: the defaults.
+
     Raises:
-        LocalizerError: the weights are missing or damaged, or the frozen network's package is missing.
+        LocalizerError: the weights are missing or damaged, the frozen network's package is missing, or a setting is
+            asked for that only training can change.
     """
+    model, identity = _shipped()
+    choices = choices or DapoChoices()
+    check_trained(choices, model.settings, NAME, "dapo")
+    if choices.side is not None:
+        raise LocalizerError("dapo.side belongs to DAPO over CLIP weights; for dapo-mini say dapo_mini: {sides: [...]}")
+    return MiniJudge(model, load_stages(), identity, settings, choices.words)
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> tuple[MiniModel, str]:
     path = weights_path()
-    return MiniJudge(load_model(path), load_stages(), f"{NAME}/{sha256_of(path)[:12]}")
+    return load_model(path), f"{NAME}/{sha256_of(path)[:12]}"

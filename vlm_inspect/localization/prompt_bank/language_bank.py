@@ -10,7 +10,6 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from vlm_inspect.localization.prompt_bank.class_names import spoken_name
 from vlm_inspect.localization.prompt_bank.ensembles import Label, PromptSet, without_repeats
 from vlm_inspect.localization.prompt_bank.prompt_files import Sentence, Strict, fill, read_prompts
 from vlm_inspect.localization.prompt_bank.replies import read_descriptions
+from vlm_inspect.localization.prompt_bank.settings import Bank, LanguageSettings
 from vlm_inspect.localization.prompt_bank.written_bank import Description, DescriptionSource, WrittenBank
 
 if TYPE_CHECKING:
@@ -39,16 +39,6 @@ class Questions(Strict):
     openings: Mapping[Label, Sentence]
     completed: Sentence
     answer_schema: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class LanguageSettings:
-    """How much is asked; the paper says neither, and ends at 16 to 144 sentences a label."""
-
-    per_reply: int = 30
-    """Most sentences taken from one reply."""
-    samples: int = 2
-    """Answers to each question; backends make them differ where there are several."""
 
 
 class _Entry(BaseModel):
@@ -145,11 +135,27 @@ class LanguageModelBank:
             return
 
 
-def load_bank(backend: "Backend | None" = None) -> DescriptionSource:
-    """Return the bank that asks `backend`; the written one where there is none, or none with a language."""
+def load_bank(
+    who: Bank = "auto", backend: "Backend | None" = None, settings: LanguageSettings | None = None
+) -> DescriptionSource:
+    """Return who describes a class.
+
+    Args:
+        who: "written", "model", or "auto": the model where it has a language.
+        backend: the model; None: there is none.
+        settings: how it is asked.
+
+    Raises:
+        LocalizerError: a model is asked for, and there is none with a language.
+    """
     from vlm_inspect.backends import is_offline
 
-    return WrittenBank() if backend is None or is_offline(backend.name) else LanguageModelBank(backend)
+    silent = backend is None or is_offline(backend.name)
+    if who == "model" and silent:
+        raise LocalizerError(
+            "alfa.bank: model needs a model that can describe a class; name one with --model, or say written"
+        )
+    return WrittenBank() if who == "written" or silent or backend is None else LanguageModelBank(backend, settings)
 
 
 def _questions(name: str, label: Label, settings: LanguageSettings) -> list[str]:

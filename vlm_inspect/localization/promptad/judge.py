@@ -13,8 +13,16 @@ from vlm_inspect.localization.picture_judge import PictureScores
 from vlm_inspect.localization.promptad.losses import pool_map
 from vlm_inspect.localization.promptad.method import new_net
 from vlm_inspect.localization.promptad.net import PromptAdNet, extract_features
-from vlm_inspect.localization.promptad.settings import METHOD, Plan, check_fit, normalisation_of, read_plan
+from vlm_inspect.localization.promptad.settings import (
+    METHOD,
+    Plan,
+    PromptAdSettings,
+    check_fit,
+    normalisation_of,
+    read_plan,
+)
 from vlm_inspect.localization.subject import ANY_CLASS, Subject
+from vlm_inspect.localization.trained_settings import check_trained
 from vlm_inspect.training.checkpoint import apply_weights, check_encoder, load_weights
 
 _BATCH = 16
@@ -100,8 +108,13 @@ class PromptAdJudge:
         return tuple(notes)
 
 
-def load_promptad(checkpoint: Path, encoder: DualEncoder) -> PromptAdJudge:
+def load_promptad(checkpoint: Path, encoder: DualEncoder, asked: PromptAdSettings | None = None) -> PromptAdJudge:
     """Return the judge of a file that was trained for PromptAD, over the same towers as then.
+
+    Args:
+        checkpoint: a .safetensors file that `vlm-inspect train promptad` wrote; it knows its own settings.
+        encoder: the towers.
+        asked: settings that are asked for; those of the file must be the same.
 
     Raises:
         LocalizerError: the file is missing, damaged, of another method or version, of other sizes, or was trained over
@@ -110,6 +123,7 @@ def load_promptad(checkpoint: Path, encoder: DualEncoder) -> PromptAdJudge:
     header, tensors = load_weights(checkpoint, method=METHOD)
     check_encoder(header, encoder, checkpoint)
     plan = read_plan(header.settings, str(checkpoint))
+    check_trained(asked or plan.promptad, plan.promptad, checkpoint.name, METHOD)
     check_fit(plan.promptad, encoder.vision)
     anchors = torch.zeros(len(plan.classes), 2, encoder.vision.joint)  # the file brings its own
     net = new_net(encoder, plan, anchors)

@@ -1,6 +1,5 @@
 """`WinClip`: the baseline that judges pictures by fixed sentences and sliding windows (arXiv 2303.14814)."""
 
-import dataclasses
 from collections.abc import Sequence
 
 import torch
@@ -59,7 +58,7 @@ class WinClip:
     @property
     def identity(self) -> str:
         """Weights and settings."""
-        return key_of("winclip", VERSION, self._encoder.identity, repr(dataclasses.astuple(self._settings)))
+        return key_of("winclip", VERSION, self._encoder.identity, self._settings.model_dump_json())
 
     def judge(self, pictures: Sequence[Rgb], subject: Subject, normals: Sequence[Rgb] = ()) -> list[PictureScores]:
         """See `PictureJudge.judge`.

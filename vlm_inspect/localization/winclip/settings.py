@@ -1,38 +1,39 @@
 """What WinCLIP can be told."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from vlm_inspect.errors import LocalizerError
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Fusion = Literal["mean", "harmonic"]
 """How the map of the words and the map of the memory become one."""
+Scale = Annotated[int, Field(ge=1, le=64)]
 
 
-@dataclass(frozen=True)
-class WindowSettings:
+class WindowSettings(BaseModel):
     """What WinCLIP and ALFA share."""
 
-    scales: tuple[int, ...] = (2, 3)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    scales: Annotated[tuple[Scale, ...], Field(min_length=1)] = (2, 3)
     """Sides of the windows in patches."""
-    temperature: float = 0.07
+    temperature: Annotated[float, Field(gt=0.0)] = 0.07
     """tau: similarities are cosine / tau."""
-    side: int | None = None
+    side: Annotated[int, Field(ge=8, le=4096)] | None = None
     """Side in pixels of what the tower sees; None: what its weights were made for."""
-    least: float = 1e-6
+    least: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-6
     """Smaller window scores count as this in a harmonic mean."""
     fusion: Fusion = "mean"
-    most_tokens: int = 20_000
+    most_tokens: Annotated[int, Field(ge=1)] = 20_000
     """Most window tokens in one batch; bounds memory (0.3 GB on ViT-B/16+)."""
 
-    def __post_init__(self) -> None:
-        if not self.scales or min(self.scales) < 1 or len(set(self.scales)) < len(self.scales):
-            raise LocalizerError(f"window scales are different whole numbers from 1, not {self.scales}")
-        if self.temperature <= 0 or not 0 < self.least < 1:
-            raise LocalizerError("the temperature must be above 0, and the least score between 0 and 1")
+    @field_validator("scales")
+    @classmethod
+    def _differ(cls, scales: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(scales)) < len(scales):
+            raise ValueError(f"window scales differ from each other; {list(scales)} names one twice")
+        return scales
 
 
-@dataclass(frozen=True)
 class WinClipSettings(WindowSettings):
     """WinCLIP."""
 

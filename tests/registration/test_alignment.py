@@ -1,7 +1,5 @@
 """Scans laid onto each other: known motions come back, whatever is missing or in the way."""
 
-import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.measurement.screw_parts import cloud, moved, rigid, screw
-from vlm_inspect.measurement.alignment import PosedCloud, align, aligned, common_frame
-from vlm_inspect.measurement.icp import apply, inverse
 from vlm_inspect.measurement.scan import max_deviation, rms_deviation
-from vlm_inspect.measurement.surface import surface, thinned
+from vlm_inspect.registration.alignment import PosedCloud, align, aligned, common_frame
+from vlm_inspect.registration.pose import apply, inverse, turn_deg
+from vlm_inspect.registration.surface import surface
+from vlm_inspect.registration.thinning import thinned
 
 
 @pytest.fixture(scope="module")
@@ -112,27 +111,16 @@ def test_poses_are_undone_by_their_inverse() -> None:
     assert apply(inverse(pose), apply(pose, points)) == pytest.approx(points)
 
 
-def test_open3d_is_used_where_it_fits_better(monkeypatch: pytest.MonkeyPatch, reference: np.ndarray) -> None:
-    """Stands in for Open3D with a registration that returns a pose far off: it must be refused."""
-    calls = []
-
-    def registration_icp(*arguments: object) -> types.SimpleNamespace:
-        calls.append(arguments)
-        return types.SimpleNamespace(transformation=np.diag([1.0, 1.0, 1.0, 1.0]) + np.eye(4, k=3) * 3)
-
-    registration = types.SimpleNamespace(
-        registration_icp=registration_icp,
-        TukeyLoss=lambda k: k,
-        TransformationEstimationPointToPlane=lambda loss: loss,
-    )
-    fake = types.ModuleType("open3d")
-    fake.pipelines = types.SimpleNamespace(registration=registration)
-    fake.geometry = types.SimpleNamespace(PointCloud=lambda points: types.SimpleNamespace(points=points))
-    fake.utility = types.SimpleNamespace(Vector3dVector=np.asarray)
-    monkeypatch.setitem(sys.modules, "open3d", fake)
-    found = align(moved(reference, rigid(9)), reference)
-    assert len(calls) == 1
-    assert moved(moved(reference, rigid(9)), found.pose)[:, 2] == pytest.approx(reference[:, 2], abs=0.05)
+@pytest.mark.parametrize(("low", "high"), [(15.0, 20.1), (10.0, 20.1)])
+def test_a_piece_of_a_screw_finds_its_place(reference: np.ndarray, low: float, high: float) -> None:
+    whole = screw(3, n=30_000)
+    piece, motion = whole[(whole[:, 2] > low) & (whole[:, 2] <= high)], rigid(6)
+    found = align(moved(piece, motion), reference)
+    step = found.pose @ motion
+    assert min(turn_deg(step), 180.0 - turn_deg(step)) < 1.5  # half a turn on, slot and head look the same
+    assert moved(np.array([[0.0, 0.0, 18.0]]), step)[0] == pytest.approx([0.0, 0.0, 18.0], abs=0.1)
+    assert found.moving_overlap > 0.98
+    assert found.fixed_overlap < 0.8
 
 
 @settings(max_examples=10, deadline=None)

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_inspect.measurement.surface import Points, Surface, nearest
+from vlm_inspect.registration.pose import Pose, apply, inverse
+from vlm_inspect.registration.surface import Points, Surface, nearest
 
 _RIM = 1.5
 """A point farther than this many spacings from the middle of its partner's patch lies past a rim."""
-
-Pose = NDArray[np.float64]
-"""(4, 4), rigid: x_fixed = pose[:3, :3] @ x_moving + pose[:3, 3]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,19 +30,6 @@ class Pair:
     def spacing(self) -> float:
         """The larger point spacing of the two, in their unit."""
         return max(self.moving.spacing, self.fixed.spacing)
-
-
-def apply(pose: Pose, points: Points) -> Points:
-    """Return points (N, 3) moved by a pose."""
-    return np.asarray(points @ pose[:3, :3].T + pose[:3, 3])
-
-
-def inverse(pose: Pose) -> Pose:
-    """Return the pose that undoes this one."""
-    back = np.eye(4)
-    back[:3, :3] = pose[:3, :3].T
-    back[:3, 3] = -pose[:3, :3].T @ pose[:3, 3]
-    return back
 
 
 def refine(pair: Pair, pose: Pose, *, gate: float, steps: int) -> Pose:
@@ -68,10 +53,13 @@ def refine(pair: Pair, pose: Pose, *, gate: float, steps: int) -> Pose:
     return pose
 
 
-def residual(pair: Pair, pose: Pose, *, limit: float) -> float:
-    """Return the RMS distance between the two surfaces, both ways; distances above the limit count as the limit."""
-    there, back = residuals(pair, pose)
-    return float(np.sqrt(0.5 * sum((np.minimum(d, limit) ** 2).mean() for d in (there, back))))
+def residual(pair: Pair, pose: Pose, *, limit: float, back: bool = True) -> float:
+    """Return the RMS distance between the two surfaces; distances above the limit count as the limit.
+
+    Both ways, or with `back` False that of the moving surface's points alone.
+    """
+    ways = residuals(pair, pose)[: 2 if back else 1]
+    return float(np.sqrt(np.mean([(np.minimum(way, limit) ** 2).mean() for way in ways])))
 
 
 def residuals(pair: Pair, pose: Pose) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -11,8 +11,8 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_inspect.measurement.icp import Pose
-from vlm_inspect.measurement.surface import Points
+from vlm_inspect.registration.pose import Pose
+from vlm_inspect.registration.surface import Points
 
 _ALIKE = 1.25
 """Ratio of two standard deviations below which their axes are taken as interchangeable."""

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from vlm_inspect.sensitivity.learning import ChannelPrior, PlantedScores, learn_decision, respond
+from vlm_inspect.sensitivity.normal_scores import NormalScores
+
+PRIORS = [ChannelPrior("a", 0.09), ChannelPrior("b", 0.2)]
+
+
+def planted(rises, n=4):
+    m = len(rises)
+    return PlantedScores(
+        kinds=("stain",) * m,
+        sizes=np.full(m, 0.05),
+        matter=np.ones(m, bool),
+        owners=np.arange(m) % n,
+        rises=np.asarray(rises, float),
+    )
+
+
+def test_a_class_whose_defects_stand_out_decides():
+    rng = np.random.default_rng(0)
+    level = np.array([1.0, -2.0]) + rng.normal(0, [0.08, 0.15], (4, 2))
+    decision, responses = learn_decision(level, planted(rng.uniform(0.3, 1.0, (80, 2))), PRIORS)
+    new = np.array([1.0, -2.0]) + rng.normal(0, [0.08, 0.15], (500, 2))
+    scores = decision.combine(new)
+    assert 0.4 < (scores <= decision.bounds.ok_below).mean() < 0.95
+    assert (scores > decision.bounds.ng_above).mean() < 0.05
+    assert (decision.combine(new + 0.8) > decision.bounds.ng_above).mean() > 0.9
+    assert (responses > decision.bounds.ok_below).mean() > 0.9
+
+
+def test_a_class_whose_defects_do_not_rise_earns_no_ok():
+    rng = np.random.default_rng(1)
+    level = rng.normal(0, 0.1, (4, 2))
+    decision, _ = learn_decision(level, planted(np.abs(rng.normal(0, 0.01, (80, 2)))), PRIORS)
+    assert not decision.bounds.earns_ok
+
+
+def test_one_reference_decides_with_the_width_of_the_prior():
+    wide = [ChannelPrior("a", 0.09, level_spread=0.2), ChannelPrior("b", 0.2, level_spread=0.2)]
+    rises = np.full((60, 2), 1.0)
+    narrow, _ = learn_decision(np.zeros((1, 2)), planted(rises, 1), PRIORS)
+    unsure, _ = learn_decision(np.zeros((1, 2)), planted(rises, 1), wide)
+    assert unsure.bounds.ng_above > narrow.bounds.ng_above
+    assert unsure.bounds.ok_below < narrow.bounds.ok_below
+
+
+def test_the_probability_rises_from_normal_scores_to_planted_ones():
+    rng = np.random.default_rng(2)
+    decision, responses = learn_decision(rng.normal(0, 0.1, (4, 2)), planted(rng.uniform(0.5, 1, (80, 2))), PRIORS)
+    odds = decision.odds
+    assert odds.probability(decision.normal.mean) < 0.1
+    assert odds.probability(float(np.median(responses))) > 0.9
+    assert odds.probability(-np.inf) == 0.0
+    assert odds.probability(odds.even) == pytest.approx(0.5)
+
+
+def test_a_rise_on_a_reference_that_scores_high_counts_as_the_rise_alone():
+    normal = NormalScores(mean=0.0, spread=0.1, dof=6, n=2)
+    responses = respond(np.array([0.3, -0.3]), np.array([0.1, 0.1, 0.01]), np.array([0, 1, 0]), normal)
+    assert responses == pytest.approx([0.1, -0.2, -np.inf])

@@ -1,0 +1,30 @@
+"""What the reference memory can be told."""
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Pixels = Annotated[int, Field(ge=64 * 64, le=2048 * 2048)]
+
+
+class MemorySettings(BaseModel):
+    """What trades quality for time; docs/results.md says what the defaults cost."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    backbone: Annotated[str, Field(min_length=1)] = "lite0"
+    """"lite0", "dinov2", or the folder or id of a vision model of the transformers library."""
+    least_pixels: Pixels = 256 * 256
+    most_pixels: Pixels = 384 * 384
+    """A framed picture has the least, or the most where the references' pictures themselves have clearly more than the
+    least: a crop to the part spends them on the part."""
+    capacity: Annotated[int, Field(ge=100, le=1_000_000)] = 6000
+    """Most patches of one bank."""
+    place_weight: Annotated[float, Field(ge=0.0, le=100.0)] = 3.0
+    """Weight of the place of a patch where parts are framed alike."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.least_pixels > self.most_pixels:
+            raise ValueError("least_pixels must not be above most_pixels")
+        return self

@@ -1,0 +1,1 @@
+"""Scans laid onto each other and compared: poses, surfaces, signed deviations, and what is no match at all."""

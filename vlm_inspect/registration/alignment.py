@@ -1,0 +1,187 @@
+"""Lays one scan onto another, whatever way it lies.
+
+From coarse to fine: starting poses from the principal axes (axes.py), scored on a few hundred points; the best of them
+refined on a thin cloud; the best of those on a dense one (icp.py). Where that leaves the scans apart, as with a part
+that is only partly seen, poses from points that look alike are tried as well (consensus.py). Every score is taken both
+ways and bounded, so missing or extra material costs little and a part does not slide to hide it. Nothing is random: the
+same scans give the same pose.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.sample import PointCloud
+from vlm_inspect.registration.axes import lookalikes, starting_poses
+from vlm_inspect.registration.consensus import cell_side, consensus_poses, described
+from vlm_inspect.registration.icp import Pair, refine, residual, residuals
+from vlm_inspect.registration.levels import Levels, levels
+from vlm_inspect.registration.pose import Pose, apply, inverse, shift, turn_deg
+from vlm_inspect.registration.surface import Points, Surface, nearest
+from vlm_inspect.registration.thinning import thinned
+
+_SPARSE = 250
+_SAME_TURN_DEG = 10.0
+_TOLD = 600
+"""Points that tell a thread or a tooth from the next."""
+_STARTS = 12
+_TURNS = 4
+_PARTIAL = 0.15
+_AGREED = 0.97
+"""Overlap both ways from which principal axes have said enough."""
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """The pose that lays a moving scan onto a fixed one, and how well it does."""
+
+    pose: Pose
+    """float64 (4, 4), rigid: x_fixed = pose[:3, :3] @ x_moving + pose[:3, 3]."""
+    rms_mm: float
+    """RMS distance of the surfaces where they agree, both ways, in the scan's unit."""
+    overlap: float
+    """Share of points, both ways, within four point spacings of the other surface; in [0, 1]."""
+    moving_overlap: float
+    """The same of the moving scan's points alone: near 1 for a part of the fixed one, which `overlap` is not."""
+    fixed_overlap: float
+    """The same of the fixed scan's points alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class PosedCloud:
+    """A scan and where it lies in the frame that it shares with others."""
+
+    cloud: PointCloud
+    pose: Pose
+    """float64 (4, 4): the scan's own coordinates -> the common frame."""
+
+    @property
+    def points(self) -> Points:
+        """(N, 3) in the common frame."""
+        return apply(self.pose, self.cloud.points)
+
+
+def align(moving: Points | Levels, fixed: Points | Levels) -> Alignment:
+    """Return the alignment of points (N, 3) to points (M, 3), both finite and in the same unit; N, M >= 4.
+
+    Give `levels(points)` instead of the points of a scan that is aligned to several others. A part with a symmetry has
+    several equal poses; the lowest residual wins, the first of equals.
+    """
+    a = moving if isinstance(moving, Levels) else levels(moving)
+    b = fixed if isinstance(fixed, Levels) else levels(fixed)
+    dense = Pair(a.dense, b.dense, a.pick, b.pick)
+    quick = replace(dense, moving_pick=a.pick[::3], fixed_pick=b.pick[::3])
+    found = _settled(dense, quick, _rough(_thin_pair(a, b), b.size, None))
+    if found.overlap < _AGREED:
+        tried = [found, *(_settled(dense, quick, _rough(_thin_pair(a, b), b.size, poses)) for poses in _alike(a, b))]
+        poses = _best(dense, [one.pose for one in tried], count=1, back=not any(_partial(one) for one in tried))
+        found = next(one for one in tried if one.pose is poses[0])
+    return replace(found, pose=shift(b.middle) @ found.pose @ shift(-a.middle))
+
+
+def aligned(moving: PointCloud, fixed: PosedCloud) -> PosedCloud:
+    """Return a scan posed in the common frame of another."""
+    return PosedCloud(moving, align(moving.points, fixed.points).pose)
+
+
+@lru_cache(maxsize=4)
+def common_frame(query: PointCloud, references: tuple[PointCloud, ...]) -> tuple[PosedCloud, tuple[PosedCloud, ...]]:
+    """Return a scan and its references (at least one), all laid onto the first reference as it is."""
+    first = PosedCloud(references[0], np.eye(4))
+    return aligned(query, first), (first, *(aligned(other, first) for other in references[1:]))
+
+
+def _thin_pair(a: Levels, b: Levels) -> Pair:
+    return Pair(a.thin, b.thin, np.arange(len(a.thin.points)), np.arange(len(b.thin.points)))
+
+
+def _rough(pair: Pair, size: float, poses: NDArray[np.float64] | None) -> tuple[list[Pose], float]:
+    """Return a few poses, refined on the thin clouds, from given ones (K, 4, 4) or from the principal axes."""
+    if poses is None:
+        starts = _best_starts(pair, limit=0.05 * size, count=_STARTS)
+    else:
+        order = np.argsort(_coarse_scores(pair, poses, limit=0.05 * size), kind="stable")
+        starts = [poses[i] for i in order[:_STARTS]]
+    rough = [refine(pair, pose, gate=0.08 * size, steps=8) for pose in starts]
+    return _apart(_best(pair, rough, count=len(rough)), size)[:4], pair.spacing
+
+
+def _settled(dense: Pair, quick: Pair, rough: tuple[list[Pose], float]) -> Alignment:
+    """Return the best alignment on the dense clouds from a few rough poses."""
+    poses, spacing = rough
+    fine = [refine(quick, pose, gate=6.0 * spacing, steps=8) for pose in poses]
+    best = _best(quick, fine, count=1)[0]
+    # The thin cloud has lost what tells a thread or a tooth from the next: try those places on the dense one.
+    turned = lookalikes(dense.fixed.points[dense.fixed_pick]) @ best
+    if len(turned) > 1:
+        partial = _partial(_described(quick, best))
+        scores = _coarse_scores(quick, turned, limit=spacing, few=_TOLD, back=not partial)
+        order = np.argsort(scores, kind="stable")
+        fine = [best] + [refine(quick, pose, gate=2.0 * spacing, steps=8) for pose in turned[order[:_TURNS]]]
+        best = _best(dense, fine, count=1, back=not partial)[0]
+    return _described(dense, refine(dense, best, gate=4.0 * dense.spacing, steps=25))
+
+
+def _alike(a: Levels, b: Levels) -> list[NDArray[np.float64]]:
+    """Return starting poses from descriptors; a scan that is open leaves its outside in doubt, so both are tried."""
+    cell = cell_side(b.dense)
+    fixed = described(b.dense, cell)
+    sides: list[Surface] = [a.dense, a.dense.turned_inside_out()]
+    found = [consensus_poses(described(side, cell), fixed, cell, 60) for side in sides]
+    return [poses for poses in found if len(poses)]
+
+
+def _best_starts(pair: Pair, *, limit: float, count: int) -> list[Pose]:
+    """Return the best starting poses, one for each turn of the part."""
+    poses = starting_poses(pair.moving.points, pair.fixed.points)
+    scores = _coarse_scores(pair, poses.reshape(-1, 4, 4), limit=limit).reshape(poses.shape[:2])
+    best = scores.argmin(axis=1)
+    turns = np.argsort(scores.min(axis=1), kind="stable")[:count]
+    return [poses[turn, best[turn]] for turn in turns]
+
+
+def _coarse_scores(
+    pair: Pair, poses: NDArray[np.float64], *, limit: float, few: int = _SPARSE, back: bool = True
+) -> NDArray[np.float64]:
+    """Return one bounded squared distance (K,) for each pose on a few hundred points, both ways unless told not to."""
+    total = np.zeros(len(poses))
+    ways = [(pair.moving, poses, pair.fixed)]
+    if back:
+        ways.append((pair.fixed, np.stack([inverse(pose) for pose in poses]), pair.moving))
+    for points, there, onto in ways:
+        some = points.points[thinned(points.points, few)]
+        moved = np.einsum("kij,nj->kni", there[:, :3, :3], some) + there[:, None, :3, 3]
+        gaps, _ = nearest(onto.tree, moved.reshape(-1, 3))
+        total += (np.minimum(gaps, limit) ** 2).reshape(len(poses), -1).mean(axis=1)
+    return total
+
+
+def _apart(poses: Sequence[Pose], size: float) -> list[Pose]:
+    """Leave out poses that are nearly the same as an earlier, better one: the thin cloud does not tell them apart."""
+    kept: list[Pose] = []
+    for pose in poses:
+        steps = [pose @ inverse(other) for other in kept]
+        if all(turn_deg(step) > _SAME_TURN_DEG or np.linalg.norm(step[:3, 3]) > 0.05 * size for step in steps):
+            kept.append(pose)
+    return kept
+
+
+def _best(pair: Pair, poses: Sequence[Pose], *, count: int, back: bool = True) -> list[Pose]:
+    return sorted(poses, key=lambda pose: residual(pair, pose, limit=3.0 * pair.spacing, back=back))[:count]
+
+
+def _partial(found: Alignment) -> bool:
+    """Whether the moving scan shows a piece of the fixed one: what it does not show then says nothing."""
+    return found.fixed_overlap < found.moving_overlap - _PARTIAL
+
+
+def _described(pair: Pair, pose: Pose) -> Alignment:
+    ways = residuals(pair, pose)
+    both = np.concatenate(ways)
+    agreeing = both < 4.0 * pair.spacing
+    rms = float(np.sqrt((both[agreeing] ** 2).mean())) if agreeing.any() else float("inf")
+    there, back = (float((way < 4.0 * pair.spacing).mean()) for way in ways)
+    return Alignment(pose, rms, float(agreeing.mean()), there, back)

@@ -1,0 +1,45 @@
+"""`Levels`: one scan at the resolutions that an alignment works through, made once and kept."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_inspect.registration.surface import Points, Surface, surface
+from vlm_inspect.registration.thinning import averaged, thinned
+
+_DENSE = 30_000
+"""Most points of a cloud that the last steps see."""
+_THIN = 1_500
+_PICKED = 5_000
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """A scan about its own middle, dense and thin."""
+
+    middle: NDArray[np.float64]
+    """(3,): a scan may lie 10^8 from its origin; about its middle no digit is lost."""
+    dense: Surface
+
+    @cached_property
+    def pick(self) -> NDArray[np.int64]:
+        """Indices of the dense points that take part in a step."""
+        return thinned(self.dense.points, _PICKED)
+
+    @cached_property
+    def thin(self) -> Surface:
+        """The surface at few points, for the first steps."""
+        return surface(self.dense.points[thinned(self.dense.points, _THIN)])
+
+    @cached_property
+    def size(self) -> float:
+        """Diagonal of the box around the thin points, in the scan's unit."""
+        return float(np.linalg.norm(np.ptp(self.thin.points, axis=0)))
+
+
+def levels(points: Points) -> Levels:
+    """Return the levels of points (N, 3), finite, N >= 4."""
+    middle = points.mean(axis=0)
+    return Levels(middle, surface(averaged(points - middle, _DENSE).points))

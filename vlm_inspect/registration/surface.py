@@ -1,0 +1,144 @@
+"""A point cloud as a surface of small planes, and the distance of points to it.
+
+The distance to the nearest *point* of a scan is half a point spacing even where two scans agree. So every point
+carries the least-squares plane of its neighbours, and distance is taken to that plane: sampling and noise average
+out. Beside the plane's own patch (past an edge, across a gap) the distance along the plane counts as well.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
+
+NEIGHBOURS = 12
+"""Points that one plane rests on, itself included."""
+_PATCH = 1.5
+"""Radius of a plane's own patch, in point spacings."""
+
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Gaps:
+    """Where points (M, 3) lie against a surface; everything in its unit."""
+
+    across: NDArray[np.float64]
+    """(M,): distance to the closest plane, along its normal; positive on the side of `Surface.outward`."""
+    beside: NDArray[np.float64]
+    """(M,): how far past the patch of that plane, along it; 0 on the patch."""
+    plane: NDArray[np.intp]
+    """(M,): which plane."""
+
+    @property
+    def distance(self) -> NDArray[np.float64]:
+        """(M,), >= 0: distance to the surface."""
+        return np.asarray(np.hypot(self.across, self.beside))
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Planes of one cloud, one per point."""
+
+    points: Points
+    """(N, 3), the scan's unit."""
+    centres: Points
+    """(N, 3): mean of each point's neighbours; lies on its plane."""
+    normals: Points
+    """(N, 3): unit normal of each plane, sign arbitrary."""
+    roughness: NDArray[np.float64]
+    """(N,): RMS distance of each point's neighbours to its plane: noise, and curvature that the spacing cannot show."""
+    spacing: float
+    """Median distance between neighbours, in the scan's unit."""
+    near: NDArray[np.int32]
+    """(N, k): each point's neighbours, itself first."""
+    tree: "cKDTree"
+    """Over `points`."""
+
+    @cached_property
+    def outward(self) -> Points:
+        """(N, 3): the normals, signs made one: out of the material where the scan shows a part from all sides."""
+        from vlm_inspect.registration.orientation import outward_signs
+
+        return np.asarray(self.normals * outward_signs(self)[:, None])
+
+    @cached_property
+    def smoothed(self) -> Points:
+        """(N, 3): every point moved along its normal onto its own plane: the same cloud with less noise."""
+        off = np.einsum("ij,ij->i", self.points - self.centres, self.normals)
+        return np.asarray(self.points - off[:, None] * self.normals)
+
+    def turned_inside_out(self) -> "Surface":
+        """Return the same surface with the other side outward."""
+        other = replace(self)
+        other.__dict__["outward"] = -self.outward
+        return other
+
+    def gaps(self, points: Points, *, candidates: int = 3, signed: bool = True) -> Gaps:
+        """Return where each point lies against this surface.
+
+        Args:
+            points: (M, 3).
+            candidates: how many of the nearest planes to try; the closest counts (at an edge they differ).
+            signed: whether `across` tells the sides apart; that needs `outward`, which takes time to learn.
+        """
+        normals = self.outward if signed else self.normals
+        _, near = nearest(self.tree, points, candidates)
+        best = np.full(len(points), np.inf)
+        across, beside, plane = np.zeros(len(points)), np.zeros(len(points)), near[:, 0].copy()
+        for column in near.T:
+            normal = normals[column]
+            off = points - self.points[column]
+            along = np.einsum("ij,ij->i", off, normal)
+            flat = np.sqrt(np.maximum(np.einsum("ij,ij->i", off, off) - along**2, 0.0))
+            aside = np.maximum(flat - _PATCH * self.spacing, 0.0)
+            height = np.einsum("ij,ij->i", points - self.centres[column], normal)
+            squared = height**2 + aside**2
+            better = squared < best
+            best[better] = squared[better]
+            across[better], beside[better], plane[better] = height[better], aside[better], column[better]
+        return Gaps(across, beside, plane)
+
+    def distances(self, points: Points, *, candidates: int = 3) -> NDArray[np.float64]:
+        """Return the distance of each point (M, 3) to this surface, in the scan's unit."""
+        return self.gaps(points, candidates=candidates, signed=False).distance
+
+    def average(self, values: NDArray[np.float64], *, neighbours: int = 6) -> NDArray[np.float64]:
+        """Return values (N,) of the points, each averaged with those of its nearest neighbours, at most NEIGHBOURS."""
+        return np.asarray(values[self.near[:, :neighbours]].mean(axis=1))
+
+
+def surface(points: Points, *, neighbours: int = NEIGHBOURS) -> Surface:
+    """Return the surface of a cloud (N, 3), N >= 4."""
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(points)
+    distances, near = nearest(tree, points, neighbours)
+    centres, normals, roughness = planes(points[near])
+    spacing = float(np.median(distances[:, min(3, distances.shape[1] - 1)]))  # the first may be a duplicate point
+    return Surface(points, centres, normals, roughness, spacing, near.astype(np.int32), tree)
+
+
+def nearest(tree: "cKDTree", points: Points, k: int = 1) -> tuple[Points, NDArray[np.intp]]:
+    """Return distances and indices (N, k) of the k nearest points of a tree, k no more than it holds."""
+    k = min(k, tree.n)
+    workers = -1 if len(points) > 20_000 else 1  # starting threads costs about 0.5 ms
+    distances, indices = tree.query(points, k=k, workers=workers)
+    return np.asarray(distances).reshape(len(points), k), np.asarray(indices).reshape(len(points), k)
+
+
+def planes(patches: Points) -> tuple[Points, Points, NDArray[np.float64]]:
+    """Return the least-squares planes of patches (N, k, 3).
+
+    Returns:
+        Centres and unit normals (N, 3), and (N,) the RMS distance of a patch's points to its plane.
+    """
+    centres = patches.mean(axis=1)
+    off = patches - centres[:, None]
+    variances, axes = np.linalg.eigh(np.matmul(off.transpose(0, 2, 1), off))
+    rms = np.sqrt(np.maximum(variances[:, 0], 0.0) / patches.shape[1])
+    return centres, np.ascontiguousarray(axes[:, :, 0]), rms

@@ -1,0 +1,99 @@
+"""The two bounds of a score: NG above what normal parts reach, OK below what planted defects reach.
+
+NG: the score exceeds the upper prediction bound of normal parts, so that a share `OVERKILL` of them is called NG.
+
+OK asks for two things, and the lower bound counts.
+
+* D: of parts with a defect of the size that matters at most a share `MISSED` scores below D. Such a part stays below D
+  only where both the part itself and the defect on it do, so that share is
+
+      P(normal part <= D) P(response to a defect <= D).
+
+  The second chance is taken at its upper 95 % confidence bound (Clopper & Pearson, Biometrika 26, 1934).
+* The score is usual: with 95 % confidence at least one normal part in ten is more unusual. The planted kinds stand in
+  for real ones, which may be fainter; a part that looks less like its references than most has not earned its OK.
+
+Between the two bounds lies REVIEW.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_inspect.sensitivity.normal_scores import NormalScores
+
+OVERKILL = 0.01
+"""Share of normal parts that may be called NG."""
+MISSED = 0.1
+"""Share of planted defects of the size that matters that may be called OK."""
+CONFIDENCE = 0.95
+USUAL = 0.9
+"""Share of normal parts below the score up to which a part is usual."""
+LEAST_EARNED = 0.2
+"""Where fewer normal parts than this score below D, an OK cannot be earned: it would be luck."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Log scores between which lies REVIEW: `ok_below` <= `ng_above`."""
+
+    ok_below: float
+    """-inf: no OK can be earned."""
+    ng_above: float
+    usual_below: float
+    """The bound that normal parts set on an OK."""
+    defects_above: float
+    """The bound D that planted defects set on it; -inf where too many of them cannot be seen at all."""
+
+    @property
+    def earns_ok(self) -> bool:
+        """Whether a part can come out OK."""
+        return self.ok_below > -np.inf
+
+
+def set_bounds(
+    normal: NormalScores,
+    responses: Sequence[float] | NDArray[np.float64],
+    *,
+    overkill: float = OVERKILL,
+    missed: float = MISSED,
+) -> Bounds:
+    """Return the bounds that normal parts and the responses to planted defects of the size that matters set.
+
+    Args:
+        normal: distribution of the log score of normal parts.
+        responses: (m,) log score that each planted defect gives a part that is otherwise as normal ones are. Without
+            any, no OK can be earned.
+        overkill: share of normal parts that may exceed `ng_above`.
+        missed: share of planted defects that may stay below `ok_below`.
+    """
+    ng_above = normal.upper_bound(overkill)
+    usual = normal.lower_tolerance(USUAL, CONFIDENCE)
+    defects = defects_bound(normal, np.sort(np.asarray(responses, np.float64)), missed)
+    ok_below = min(usual, defects, ng_above)
+    if normal.below(defects) < LEAST_EARNED:
+        ok_below = -np.inf
+    return Bounds(float(ok_below), ng_above, usual, defects)
+
+
+def defects_bound(normal: NormalScores, responses: NDArray[np.float64], missed: float) -> float:
+    """Return D for sorted responses (m,); -inf without any."""
+    count = len(responses)
+    if not count:
+        return -np.inf
+    # Just below the k-th smallest response k - 1 defects stay below; the chance for normal parts caps D between them.
+    for k in range(count + 1):
+        allowed = missed / share_bound(k, count, CONFIDENCE)  # what the chance of the part itself may be
+        highest = np.inf if allowed >= 1.0 else normal.upper_bound(1 - allowed)
+        if k == count or highest < responses[k]:
+            return float(max(highest, responses[k - 1]) if k else highest)
+    return np.inf
+
+
+def share_bound(seen: int, count: int, confidence: float) -> float:
+    """Return the upper confidence bound (one-sided) of a share of which `seen` in `count` were seen."""
+    from scipy.stats import beta
+
+    return 1.0 if seen >= count else float(beta.ppf(confidence, seen + 1, count - seen))

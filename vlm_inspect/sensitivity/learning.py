@@ -1,0 +1,129 @@
+"""From left-out references and planted defects to all that decides: weights, normal scores, bounds, P(anomalous).
+
+level, rises   log scores of n references and of m planted pictures over their reference, by C channels
+weights        Fisher's discriminant between the two                                             weights.py
+normal         distribution of the combined score of the next normal part                        normal_scores.py
+responses      combined score of a part that is as normal ones are, but for the planted defect
+bounds         OK below, NG above, REVIEW between                                                bounds.py
+odds           P(anomalous)                                                                      probability.py
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_inspect.sensitivity.bounds import MISSED, OVERKILL, Bounds, set_bounds
+from vlm_inspect.sensitivity.normal_scores import NormalScores, normal_scores
+from vlm_inspect.sensitivity.probability import ScoreOdds, learn_odds
+from vlm_inspect.sensitivity.weights import learn_weights, shrunk_covariance
+
+_SEEN = 0.25
+"""A rise of less than this share of the normal spread is none."""
+_NORMAL_POINTS = 25
+"""Points that stand for the distribution of normal scores where odds are learnt."""
+
+
+@dataclass(frozen=True)
+class ChannelPrior:
+    """What is expected of one channel before any reference is seen."""
+
+    network: str
+    spread: float
+    """Standard deviation of the log score among normal parts of one class."""
+    level_spread: float = 0.0
+    """Standard deviation of the error that the level of a class has beside chance, with this number of references."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlantedScores:
+    """What m defects planted on left-out references did to their scores."""
+
+    kinds: tuple[str, ...]
+    """(m,)."""
+    sizes: NDArray[np.float64]
+    """(m,): diameter of the disc of equal area, as a share of the part's longer side, as measured."""
+    matter: NDArray[np.bool_]
+    """(m,): which were planted with a size that matters."""
+    owners: NDArray[np.int64]
+    """(m,): row of the reference in `level`."""
+    rises: NDArray[np.float64]
+    """(m, C): log score over that of the same reference without the defect, both without it in the memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """How the channels' log scores of a part become an outcome."""
+
+    level: NDArray[np.float64]
+    """(C,): log score that each channel gives normal parts."""
+    weights: NDArray[np.float64]
+    """(C,): >= 0, sum 1."""
+    normal: NormalScores
+    """Of the combined log score, in which 0 is a normal part."""
+    bounds: Bounds
+    odds: ScoreOdds
+
+    def combine(self, log_scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return combined log scores (...,) of log scores (..., C)."""
+        return np.asarray((log_scores - self.level) @ self.weights, np.float64)
+
+
+def learn_decision(
+    level: NDArray[np.float64],
+    planted: PlantedScores,
+    priors: Sequence[ChannelPrior],
+    *,
+    overkill: float = OVERKILL,
+    missed: float = MISSED,
+) -> tuple[Decision, NDArray[np.float64]]:
+    """Return the decision, and the response (m,) to every planted defect.
+
+    Args:
+        level: (n, C) log scores of the references as new normal parts would have them, n >= 1.
+        planted: what planted defects did to them.
+        priors: (C,).
+        overkill: share of normal parts that may be called NG.
+        missed: share of planted defects of the size that matters that may be called OK.
+    """
+    spreads = np.array([prior.spread for prior in priors])
+    networks = [prior.network for prior in priors]
+    weights = learn_weights(level, planted.rises, spreads.tolist(), networks)
+    centre = level.mean(axis=0)
+    own = (level - centre) @ weights
+    prior_spread = float(np.sqrt(weights @ shrunk_covariance(np.zeros((1, len(spreads))), spreads, networks) @ weights))
+    level_spread = float(np.array([prior.level_spread for prior in priors]) @ weights)
+    normal = normal_scores(own.tolist(), prior_spread=prior_spread, level_spread=level_spread)
+    responses = respond(own, planted.rises @ weights, planted.owners, normal)
+    bounds = set_bounds(normal, responses[planted.matter], overkill=overkill, missed=missed)
+    odds = _odds(normal, responses[planted.matter])
+    return Decision(centre, weights, normal, bounds, odds), responses
+
+
+def respond(
+    own: NDArray[np.float64], rises: NDArray[np.float64], owners: NDArray[np.int64], normal: NormalScores
+) -> NDArray[np.float64]:
+    """Return the log score (m,) that each planted defect gives a part of the usual level; -inf where it is not seen.
+
+    A score is about the maximum of what the part itself and what the defect does, so that of a planted picture is the
+    defect's own where it rises, and where it does not, the defect's own is not known: not seen. On a reference that
+    scores low the defect may count for no more than it does there; on one that scores high only its rise counts.
+
+    Args:
+        own: (n,) combined log scores of the references.
+        rises: (m,) of the planted defects over their reference.
+        owners: (m,) which reference each lies on.
+        normal: distribution of the log score of normal parts.
+    """
+    responses = np.minimum(own[owners], normal.mean) + rises
+    return np.where(rises > _SEEN * normal.spread, responses, -np.inf)
+
+
+def _odds(normal: NormalScores, responses: NDArray[np.float64]) -> ScoreOdds:
+    """Return the odds between normal parts and normal parts with a defect of the sizes that matter."""
+    parts = normal.quantiles(_NORMAL_POINTS)
+    if not len(responses):
+        return ScoreOdds(slope=1.0 / normal.spread, even=normal.upper_bound(OVERKILL))
+    with_defect = np.maximum(parts[:, None], responses[None, :]).ravel()
+    return learn_odds(parts, with_defect)

@@ -1,0 +1,96 @@
+"""What the scores of normal samples say of the next normal one.
+
+Log scores of normal samples are taken as normal variables of unknown mean and variance. The variance is shrunk towards
+a prior (scaled inverse chi-square; Gelman et al., Bayesian Data Analysis, 3rd ed., eq. 2.12 and 3.3), so that a new
+log score is a Student t variable around the mean of those seen (section 3.3). Where the level itself was estimated in
+another way than by averaging, as with one reference, its own uncertainty adds to the spread.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+PRIOR_DOF = 4.0
+"""How many samples the prior spread counts for."""
+
+
+@dataclass(frozen=True)
+class NormalScores:
+    """Distribution of the log score of the next normal sample."""
+
+    mean: float
+    spread: float
+    """Standard deviation among normal samples."""
+    dof: float
+    """Degrees of freedom of `spread`, the prior's included."""
+    n: int
+    """Samples that it rests on."""
+    level_spread: float = 0.0
+    """Standard deviation of what `mean` may be off by beside the chance of the samples."""
+
+    @property
+    def mean_error(self) -> float:
+        """Standard error of `mean`."""
+        return math.sqrt(self.spread**2 / self.n + self.level_spread**2)
+
+    def upper_bound(self, exceeding: float) -> float:
+        """Return the log score that the next normal sample exceeds with this chance, in (0, 0.5]."""
+        from scipy.stats import t as student_t
+
+        return self.mean + float(student_t.ppf(1 - exceeding, self.dof)) * self._next_spread
+
+    def below(self, log_score: float) -> float:
+        """Return the chance that the next normal sample scores at most this."""
+        from scipy.stats import t as student_t
+
+        return float(student_t.cdf((log_score - self.mean) / self._next_spread, self.dof))
+
+    def quantiles(self, count: int) -> NDArray[np.float64]:
+        """Return the log scores in the middle of `count` equally likely ranges of the next normal sample."""
+        from scipy.stats import t as student_t
+
+        shares = (np.arange(count) + 0.5) / count
+        return np.asarray(self.mean + student_t.ppf(shares, self.dof) * self._next_spread, np.float64)
+
+    def lower_tolerance(self, share: float, confidence: float) -> float:
+        """Return a log score under which, with this confidence, no more than `share` of all normal samples lie.
+
+        One-sided tolerance bound of a normal variable: the quantile's estimate m + z s, less its standard error
+        sqrt(se(m)^2 + z^2 s^2 / (2 dof)) times the normal quantile of the confidence (Hahn & Meeker, Statistical
+        Intervals, 1991, section 4.4, large-sample form).
+        """
+        from scipy.stats import norm
+
+        z = float(norm.ppf(share))
+        error = math.sqrt(self.mean_error**2 + (z * self.spread) ** 2 / (2 * self.dof))
+        return self.mean + z * self.spread - float(norm.ppf(confidence)) * error
+
+    @property
+    def _next_spread(self) -> float:
+        return math.hypot(self.spread, self.mean_error)
+
+
+def normal_scores(
+    log_scores: Sequence[float], *, prior_spread: float, prior_dof: float = PRIOR_DOF, level_spread: float = 0.0
+) -> NormalScores:
+    """Return what these log scores of normal samples say of the next.
+
+    Args:
+        log_scores: at least one, each of a sample scored without itself among the references.
+        prior_spread: standard deviation of the log score that is expected before any is seen.
+        prior_dof: how many samples that expectation counts for.
+        level_spread: standard deviation of an error that all of them share.
+
+    Raises:
+        ValueError: no score, or one that is not finite.
+    """
+    if not len(log_scores) or not np.isfinite(log_scores).all():
+        raise ValueError(f"normal scores need at least one finite log score, got {list(log_scores)!r}")
+    n = len(log_scores)
+    mean = float(np.mean(log_scores))
+    own = float(((np.asarray(log_scores) - mean) ** 2).sum())
+    dof = n - 1 + prior_dof
+    return NormalScores(mean, math.sqrt((own + prior_dof * prior_spread**2) / dof), dof, n, level_spread)

@@ -1,0 +1,60 @@
+"""How much each channel of a memory counts for one class: Fisher's discriminant between left-out references and plants.
+
+The combined score shall rise as far as it can over its own normal spread where a defect was planted: the weights
+maximize w.d / sqrt(w.S.w), with d the mean rise and S the covariance among normal parts (Fisher, Annals of Eugenics
+7(2), 1936). Few references say little of S, so it is shrunk towards each channel's prior spread; and no channel may
+count against a defect, so w >= 0. A blind channel, whose plants do not rise over its own spread, gets nothing.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+PRIOR_DOF = 6.0
+"""How many references the prior covariance counts for."""
+_MOST_RISE = 3.0
+"""A rise counts up to this many spreads: defects that nobody misses shall not decide."""
+_CORRELATED = 0.3
+_SAME_NETWORK = 0.8
+"""Correlation expected between the normal scores of two channels, of different networks and of the same."""
+
+
+def learn_weights(
+    level: NDArray[np.float64], rises: NDArray[np.float64], prior_spreads: Sequence[float], networks: Sequence[str]
+) -> NDArray[np.float64]:
+    """Return the weights (C,), >= 0, sum 1.
+
+    Args:
+        level: (n, C) log scores of normal parts, n >= 1.
+        rises: (m, C) log score of each planted picture over that of the same picture without its defect.
+        prior_spreads: (C,) standard deviation of each channel's log score among normal parts, before any is seen.
+        networks: (C,) which network each channel looks through.
+    """
+    from scipy.optimize import nnls
+
+    prior = np.asarray(prior_spreads, np.float64)
+    covariance = shrunk_covariance(level, prior, networks)
+    spreads = np.sqrt(np.diag(covariance))
+    if not len(rises):
+        return _by_spread(spreads)
+    mean_rise = np.minimum(np.maximum(rises, 0.0), _MOST_RISE * spreads).mean(axis=0)
+    root = np.linalg.cholesky(covariance)
+    weights, _ = nnls(root.T, np.linalg.solve(root, mean_rise))
+    return _by_spread(spreads) if weights.sum() <= 0 else np.asarray(weights / weights.sum(), np.float64)
+
+
+def shrunk_covariance(
+    level: NDArray[np.float64], prior_spreads: NDArray[np.float64], networks: Sequence[str]
+) -> NDArray[np.float64]:
+    """Return the covariance (C, C) of normal log scores (n, C), shrunk towards the prior."""
+    same = np.array([[a == b for b in networks] for a in networks])
+    correlation = np.where(same, _SAME_NETWORK, _CORRELATED)
+    np.fill_diagonal(correlation, 1.0)
+    centred = level - level.mean(axis=0)
+    scatter = centred.T @ centred + PRIOR_DOF * correlation * np.outer(prior_spreads, prior_spreads)
+    return np.asarray(scatter / (len(level) - 1 + PRIOR_DOF), np.float64)
+
+
+def _by_spread(spreads: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray((1 / spreads) / (1 / spreads).sum(), np.float64)
