@@ -23,3 +23,9 @@ def few_planted_defects(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for kind, count in {"image": 32, "series": 32, "point_cloud": 8, "video": 4}.items():
         monkeypatch.setitem(PLANTED, kind, count)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what tests cache and learn of servers out of the user's folder, unless one is named."""
+    os.environ.setdefault("VLM_INSPECT_CACHE", str(tmp_path_factory.mktemp("cache")))

@@ -11,10 +11,12 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from evaluation.ablation.rungs import Rung, has_words_without_rules, make_rungs, write_rung
+from evaluation.bench.options import BenchOptions
 from evaluation.bench.run import run_bench
 from evaluation.comparison.comparison import compare_runs
 from evaluation.engine.journal import NAME as JOURNAL
@@ -37,13 +39,13 @@ Watch = Callable[[str, Rung], None]
 
 
 def run_ablation(
-    dataset: Path, out: Path, models: Sequence[str], options: Mapping[str, Any], watch: Watch = lambda model, rung: None
+    dataset: Path, out: Path, models: Sequence[str], options: BenchOptions, watch: Watch = lambda model, rung: None
 ) -> dict[str, Any]:
     """Run every rung with every model, and return what came of it; it is also written to `out`.
 
     Args:
         dataset: folder of the data set.
-        out: new folder, or with `options["resume"]` that of an ablation to go on with.
+        out: new folder, or with `options.resume` that of an ablation to go on with.
         models: PROVIDER:NAME each.
         options: those of `bench`; template, rule books, references and localizer are the ones of the highest rung.
         watch: told what is at work.
@@ -54,13 +56,13 @@ def run_ablation(
         InspectError: see `bench`.
     """
     _check(out, models, options)
-    data = read_dataset(dataset, format=options["format_name"])
-    data = data.select(options["categories"]) if options["categories"] else data
+    data = read_dataset(dataset, format=options.format_name)
+    data = data.select(options.categories) if options.categories else data
     if data.questions:
         raise RunError(
             "the ladder is of prompts for judging parts, and this data set asks questions; bench scores those"
         )
-    template = load_template(options["template"])
+    template = load_template(options.config.template)
     books = _books(data, options)
     rungs, left_out = make_rungs(template, _missing(template, data, options))
     out.mkdir(parents=True, exist_ok=True)
@@ -71,7 +73,7 @@ def run_ablation(
         for rung in rungs:
             watch(model, rung)
             run = _run(dataset, out, model, rung, _budgeted(options, spent), template=template, books=books)
-            spent += run.results["usage"].get("cost_usd") or 0.0
+            spent += run.results.usage.cost_usd or 0.0
             rows.append(_row(out, model, rung, run, below))
             below = run
     document = {"dataset": data.name, "metric": "image_auroc", "left_out": left_out, "rows": rows}
@@ -83,25 +85,25 @@ def run_ablation(
     return document
 
 
-def _check(out: Path, models: Sequence[str], options: Mapping[str, Any]) -> None:
+def _check(out: Path, models: Sequence[str], options: BenchOptions) -> None:
     if any(is_offline(model) for model in models):
         raise RunError("the model evidence reads no prompt, so that there is nothing to ablate; give a --model")
-    if options["price"] is not None and len(set(models)) > 1:
+    if options.asking.price is not None and len(set(models)) > 1:
         raise RunError("--price holds for one model, and several are given; run them one by one, each with its price")
     if out.exists() and not out.is_dir():
         raise RunError(f"--out {out} is a file; give a new folder")
-    if out.is_dir() and any(out.iterdir()) and not options["resume"]:
+    if out.is_dir() and any(out.iterdir()) and not options.resume:
         raise RunError(f"{out} is not empty; add --resume to go on with an ablation, or give a new folder")
 
 
-def _missing(template: Template, data: Dataset, options: Mapping[str, Any]) -> dict[str, str]:
+def _missing(template: Template, data: Dataset, options: BenchOptions) -> dict[str, str]:
     """Return the rungs that the options leave nothing for."""
     found = {}
-    if not options["rules_dir"] and not has_words_without_rules(template):
+    if not options.rules_dir and not has_words_without_rules(template):
         found["rules"] = "there is no --rules-dir"
-    if not options["shots"] or not any(_can_refer(data, name.name) for name in data.categories):
+    if not options.shots or not any(_can_refer(data, name.name) for name in data.categories):
         found["references"] = "there is no reference (--shots 0, or no normal training image)"
-    if options["localizer"] == "none":
+    if options.config.localizer.name == "none":
         found["evidence"] = "the localizer is none"
     return found
 
@@ -111,26 +113,26 @@ def _can_refer(data: Dataset, name: str) -> bool:
     return bool(category.train) or any(item.references for item in category.test)
 
 
-def _books(data: Dataset, options: Mapping[str, Any]) -> dict[str, RuleBook]:
-    if not options["rules_dir"]:
+def _books(data: Dataset, options: BenchOptions) -> dict[str, RuleBook]:
+    if not options.rules_dir:
         return {}
-    return load_rule_books(options["rules_dir"], [category.name for category in data.categories])
+    return load_rule_books(options.rules_dir, [category.name for category in data.categories])
 
 
-def _budgeted(options: Mapping[str, Any], spent: float) -> dict[str, Any]:
+def _budgeted(options: BenchOptions, spent: float) -> BenchOptions:
     """Return the options with what the rungs before left of the budget.
 
     Raises:
         RunStoppedError: nothing is left.
     """
-    if options["budget_usd"] is None:
-        return dict(options)
-    left = options["budget_usd"] - spent
-    if left <= 0.0:
+    budget = options.asking.budget_usd
+    if budget is None:
+        return options
+    if budget <= spent:
         raise RunStoppedError(
-            f"the budget of {options['budget_usd']:g} USD is used up ({spent:.4f}); --resume with a higher one goes on"
+            f"the budget of {budget:g} USD is used up ({spent:.4f}); --resume with a higher one goes on"
         )
-    return {**options, "budget_usd": left}
+    return replace(options, asking=replace(options.asking, budget_usd=budget - spent))
 
 
 def _run(
@@ -138,7 +140,7 @@ def _run(
     out: Path,
     model: str,
     rung: Rung,
-    options: Mapping[str, Any],
+    options: BenchOptions,
     *,
     template: Template,
     books: Mapping[str, RuleBook],
@@ -146,17 +148,15 @@ def _run(
     """Run one rung in its own folder, its summary going to stderr."""
     folder = folder_of(out, model) / rung.folder_name
     folder.parent.mkdir(exist_ok=True)
-    own = {
-        **options,
-        **write_rung(out, rung, template, books),
-        "model": model,
-        "out": folder,
-        "dry_run": False,
-        "calibration_path": None,
-        "resume": (folder / JOURNAL).exists(),
-    }
-    own["retry_failed"] = bool(options["retry_failed"] and own["resume"])
-    with contextlib.redirect_stdout(io.StringIO() if options["quiet"] else sys.stderr):
+    resume = (folder / JOURNAL).exists()
+    options = replace(options, config=options.config.with_changes(model={"name": model}))
+    own = replace(
+        write_rung(out, rung, template, books, options),
+        out=folder,
+        resume=resume,
+        retry_failed=options.retry_failed and resume,
+    )
+    with contextlib.redirect_stdout(io.StringIO() if options.quiet else sys.stderr):
         run_bench(dataset, own)
     return read_run(folder)
 
@@ -169,24 +169,23 @@ def folder_of(out: Path, model: str) -> Path:
 def _row(out: Path, model: str, rung: Rung, run: FinishedRun, below: FinishedRun | None) -> dict[str, Any]:
     results = run.results
     single = len(run.categories) == 1
-    whole = results["categories"][run.categories[0]] if single else results["mean"]
-    intervals = results["ci95"].get(run.categories[0] if single else "mean", {})
+    value_of = results.categories[run.categories[0]].metric if single else results.mean.get
     items = len(run.records)
     tokens = [one.usage.prompt_tokens + one.usage.completion_tokens for one in run.records]
-    price = results["settings"]["limits"].get("price")
+    price = results.settings.limits.get("price")
     return {
         "model": model,
         "rung": rung.name,
         "folder": (folder_of(out, model) / rung.folder_name).relative_to(out).as_posix(),
-        **{name: whole.get(name) for name in _SHOWN},
-        "interval": intervals.get("image_auroc"),
+        **{name: value_of(name) for name in _SHOWN},
+        "interval": results.interval(run.categories[0] if single else "mean", "image_auroc"),
         "gain": None if below is None else _gain(below, run),
         "items": items,
-        "coverage": results["coverage"],
-        "review_rate": results["review_rate"],
+        "coverage": results.coverage,
+        "review_rate": results.review_rate,
         "tokens_an_item": sum(tokens) / items,
         "usd_an_item": None if price is None else _usd(run, price) / items,
-        "latency_p50_s": results["usage"]["latency_s"]["p50"],
+        "latency_p50_s": results.usage.latency_s["p50"],
     }
 
 
