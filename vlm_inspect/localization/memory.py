@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.view import View
+from vlm_inspect.array_cache import ArrayCache, user_cache
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.backbones import Backbone, load_backbone
 from vlm_inspect.localization.bank import PatchBank, Patches, build_bank
-from vlm_inspect.localization.feature_cache import FeatureCache, content_key
 from vlm_inspect.localization.framing import Framed, Framing, Picture, plan_framing
 from vlm_inspect.localization.localizer import PICTURES, Localization
+from vlm_inspect.localization.memory_entry import content_key, pack, unpack
 from vlm_inspect.localization.memory_settings import MemorySettings
 from vlm_inspect.localization.rarity import rarity_map
 from vlm_inspect.localization.score_map import MATCH_GRID, draw_matches, draw_values, smooth
@@ -88,10 +89,10 @@ class ReferenceMemory:
     def __init__(
         self,
         settings: MemorySettings | None = None,
-        cache: FeatureCache | None = None,
+        cache: ArrayCache | None = None,
     ) -> None:
         self._settings = settings or MemorySettings()
-        self._cache = cache or FeatureCache()
+        self._cache = cache or user_cache()
 
     @property
     def backbone(self) -> Backbone:
@@ -112,7 +113,7 @@ class ReferenceMemory:
         chosen = [(r, v, view) for r, views in enumerate(references) for v, view in enumerate(views) if view.key == key]
         settings = (VERSION, self.backbone.identity, self._settings.model_dump_json(), key)
         digest = content_key(settings, [(r, v, view) for r, v, view in chosen])
-        return self._cache.get(digest, lambda: self._learn(key, chosen))
+        return self._cache.value("memories", digest, lambda: self._learn(key, chosen), pack, unpack)
 
     def _learn(self, key: str, chosen: Sequence[tuple[int, int, View]]) -> Memory:
         parts = [(r, v, part, view) for r, v, view in chosen for part in _parts(view)]

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from converters.sample import SampleKind
-from vlm_inspect.array_cache import ArrayCache, content_of, key_of
+from vlm_inspect.array_cache import content_of, key_of, user_cache
 from vlm_inspect.localization.localizer import Localization
 from vlm_inspect.localization.scan_deviation import ReferenceSurfaces, prepare_references, scan_deviation
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
@@ -53,7 +53,7 @@ def _remembered_scores(posed: Sequence[PosedCloud]) -> Callable[[Callable[[], li
 
     def remember(compute: Callable[[], list[float]]) -> list[float]:
         key = key_of(SCAN_VERSION, "scores", [content_of(one.points) for one in posed])
-        found = ArrayCache("scans").get(key, lambda: {"scores": np.array(compute())})
-        return [float(score) for score in found["scores"]]
+        found = user_cache().array("scans", key, (len(posed),), lambda: np.array(compute()))
+        return [float(score) for score in found]
 
     return remember

@@ -1,25 +1,17 @@
-"""Memories of reference sets, kept in this process and on disk under the hash of all that they rest on.
-
-An entry is one .npz of plain arrays and a JSON text: reading it runs no code. A broken entry is computed again.
-"""
+"""A memory of reference views as an entry of the cache: plain arrays and a JSON text, under the hash of its sources."""
 
 import hashlib
 import json
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from converters.view import View
-from vlm_inspect.array_cache import MOST_BYTES, ArrayCache, Arrays
+from vlm_inspect.array_cache import Arrays
 
 if TYPE_CHECKING:
     from vlm_inspect.localization.memory import Memory
-
-_IN_MEMORY = 8
 
 
 def content_key(settings: Sequence[str], views: Sequence[tuple[int, int, View]]) -> str:
@@ -34,40 +26,7 @@ def content_key(settings: Sequence[str], views: Sequence[tuple[int, int, View]])
     return digest.hexdigest()
 
 
-class FeatureCache:
-    """Looks a memory up in this process, then on disk, and computes it where neither has it."""
-
-    def __init__(self, folder: Path | None = None, most_bytes: int = MOST_BYTES) -> None:
-        self._folder, self._most_bytes = folder, most_bytes
-        self._recent: OrderedDict[str, Memory] = OrderedDict()
-
-    def get(self, key: str, compute: "Callable[[], Memory]") -> "Memory":
-        """Return the memory under `key`, computed and stored if new; an unusable disk costs time only."""
-        memory = self._recent.pop(key, None)
-        if memory is None:
-            memory = self._stored(key, compute)
-        self._recent[key] = memory
-        while len(self._recent) > _IN_MEMORY:
-            self._recent.popitem(last=False)
-        return memory
-
-    def _stored(self, key: str, compute: "Callable[[], Memory]") -> "Memory":
-        made: list[Memory] = []
-
-        def arrays() -> Arrays:
-            made.append(compute())
-            return pack(made[0])
-
-        found = ArrayCache("memories", self._folder, self._most_bytes).get(key, arrays)
-        if made:
-            return made[0]
-        try:
-            return unpack(found)
-        except (KeyError, ValueError, TypeError):  # whole arrays, but not those of a memory
-            return compute()
-
-
-def pack(memory: "Memory") -> dict[str, NDArray[np.generic]]:
+def pack(memory: "Memory") -> Arrays:
     """Return a memory as named arrays."""
     framing, bank = memory.framing, memory.bank
     settings = {
@@ -80,7 +39,7 @@ def pack(memory: "Memory") -> dict[str, NDArray[np.generic]]:
         "place_weight": bank.place_weight,
         "normal_scores": memory.normal_scores,
     }
-    arrays: dict[str, NDArray[np.generic]] = {
+    arrays: Arrays = {
         "settings": np.frombuffer(json.dumps(settings).encode(), np.uint8),
         "mean": bank.mean,
         "weight": bank.weight,
@@ -93,11 +52,11 @@ def pack(memory: "Memory") -> dict[str, NDArray[np.generic]]:
     return arrays
 
 
-def unpack(arrays: dict[str, NDArray[np.generic]]) -> "Memory":
+def unpack(arrays: Arrays) -> "Memory":
     """Return the memory that `pack` took apart.
 
     Raises:
-        KeyError, ValueError, TypeError: the arrays are not those of a memory.
+        KeyError, ValueError, TypeError, IndexError, RecursionError: the arrays are not those of a memory.
     """
     from vlm_inspect.localization.bank import PatchBank
     from vlm_inspect.localization.framing import Framing
