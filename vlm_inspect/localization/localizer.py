@@ -4,15 +4,19 @@ A `Localizer` holds weights and settings; what it learns from references is the 
 and is done once for a class; localizing a part costs that part alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from converters.sample import SampleKind
 from converters.view import BoxXyxyn, View
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
+from vlm_inspect.sensitivity.learning import ChannelPrior
 
 PICTURES: Final[frozenset[SampleKind]] = frozenset({"image", "point_cloud", "video"})
 """Kinds whose views say what the sample is. The plot of a curve does not: comparing it is worse than comparing the
@@ -33,6 +37,9 @@ class Localization:
     """Pictures of the finding, to be shown after the part's own views."""
     notes: tuple[str, ...] = ()
     """What an engineer should know of the comparison as a whole; what concerns one view stands in its map."""
+    log_scores: NDArray[np.float64] | None = None
+    """(C,): of a `ScoredLocalizer`, natural logarithm of the score of the whole part by each of its channels; None
+    where not every view could be compared."""
     describe: Callable[[int, BoxXyxyn], str] = _nothing
     """Says what was measured in a box of a view: "0.82 mm above the reference"; "" where there is nothing to say."""
 
@@ -50,6 +57,48 @@ class FittedLocalizer(Protocol):
 
         Raises:
             LocalizerError: the weights, or a word, cannot be used.
+        """
+        ...
+
+
+@runtime_checkable
+class ScoredLocalizer(FittedLocalizer, Protocol):
+    """A fitted localizer that tells how its references score without themselves, and parts like them.
+
+    From both, and from defects planted on the references, `qualification/` learns when a part is OK.
+    """
+
+    @property
+    def identity(self) -> str:
+        """What its scores rest on beside the references: method, weights, settings, version. Equal: equal scores."""
+        ...
+
+    @property
+    def priors(self) -> tuple[ChannelPrior, ...]:
+        """(C,): what is expected of each channel before any reference is seen."""
+        ...
+
+    @property
+    def level(self) -> NDArray[np.float64]:
+        """(n, C): log score of every reference, in their order, as a new normal part would have it."""
+        ...
+
+    def score(self, parts: Sequence[Part], *, without: int | None = None) -> NDArray[np.float64]:
+        """Return log scores of whole parts, (m, C); a part of several views has the highest of theirs.
+
+        Args:
+            parts: samples, each judged for itself.
+            without: index of a reference that must play no part: parts made of it are judged. A single reference
+                plays its part all the same; parts made of it are changed copies.
+        """
+        ...
+
+    def weigh(self, centre: NDArray[np.float64], weights: NDArray[np.float64]) -> FittedLocalizer:
+        """Return the same localizer with its maps combined by these weights.
+
+        Args:
+            centre: (C,), log score that each channel gives normal parts.
+            weights: (C,), >= 0; all 0: none of its channels sees defects, and they count alike.
         """
         ...
 

@@ -13,13 +13,13 @@ _SIGMA = 1.2
 """Gaussian smoothing in cells of the patch grid."""
 
 
-def smooth(values: NDArray[np.float32], counted: NDArray[np.bool_]) -> NDArray[np.float32]:
+def smooth(values: NDArray[np.float32], counted: NDArray[np.bool_], sigma: float = _SIGMA) -> NDArray[np.float32]:
     """Smooth scores (h, w) over cells that count; the others stay 0 and do not dilute their neighbours."""
     import cv2
 
     weight = counted.astype(np.float32)
-    total = cv2.GaussianBlur(values * weight, (0, 0), sigmaX=_SIGMA, borderType=cv2.BORDER_REPLICATE)
-    share = cv2.GaussianBlur(weight, (0, 0), sigmaX=_SIGMA, borderType=cv2.BORDER_REPLICATE)
+    total = cv2.GaussianBlur(values * weight, (0, 0), sigmaX=sigma, borderType=cv2.BORDER_REPLICATE)
+    share = cv2.GaussianBlur(weight, (0, 0), sigmaX=sigma, borderType=cv2.BORDER_REPLICATE)
     result: NDArray[np.float32] = np.where(counted, total / np.maximum(share, 1e-6), 0.0).astype(np.float32)
     return result
 

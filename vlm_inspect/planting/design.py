@@ -15,7 +15,7 @@ SIZES = (0.01, 0.3)
 """Least and greatest size planted, as a share of the part's longer side."""
 STANDARD_SIZES = (0.06, 0.25)
 """Sizes that matter where the rule book does not say: log-uniform over this range."""
-CONTRASTS = (0.3, 1.0)
+CONTRASTS = (0.35, 1.0)
 """Weakest and strongest, as a share of the picture's own range of values; log-uniform."""
 
 

@@ -20,7 +20,7 @@ _VISIBLE = 6.0
 """Grey levels in the most changed channel from which on a pixel has changed."""
 _LEAST_SHARE = 0.3
 """Least share of the area asked for that has to change."""
-_LEAST_MEAN = 10.0
+_LEAST_MEAN = 14.0
 """Likewise on the mean of the pixels that changed: fainter, it would be no defect to anybody."""
 _LEAST_PIXELS = 3
 _TRIES = 6
@@ -62,8 +62,9 @@ class Planted:
 
 
 def kinds_for(surface: Surface) -> tuple[str, ...]:
-    """Return the kinds that a surface can have."""
-    return tuple(KINDS if surface.outlined else SURFACE_KINDS)
+    """Return the kinds that a surface can have: one without outline has no burr, a plain one no components."""
+    kinds = KINDS if surface.outlined else SURFACE_KINDS
+    return tuple(kind for kind in kinds if kind not in COMPONENT_KINDS or surface.structured)
 
 
 def plant(surface: Surface, kind: str, size: float, contrast: float, generator: np.random.Generator) -> Planted:

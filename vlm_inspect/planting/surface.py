@@ -1,6 +1,7 @@
 """The normal picture that defects are planted on, and the window of it that one defect changes."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,12 @@ _MOST_LOOKED_AT = 200_000
 """Pixels that the range of values is read from."""
 _CANDIDATES = 6
 """Places looked at for a component."""
+_PLACES = 60
+_COMPONENT = 0.08
+_LIVELY = 0.22
+_LEAST_LIVELY = 22.0
+"""A picture has components where, at 60 places of 8 % of the part's longer side, the tenth liveliest differ in
+themselves by this share of its range (standard deviation), and by so many grey levels."""
 _REACH = 3.2
 """Half the side of a window, in diameters of the defect."""
 
@@ -39,6 +46,11 @@ class Surface:
     """(3,): colour of the ground; of the picture's border where it has none."""
     grey: bool
     """Whether the picture has no colour."""
+
+    @cached_property
+    def structured(self) -> bool:
+        """Whether there are components on it that could be missing or out of place."""
+        return is_structured(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +114,15 @@ def see_surface(picture: NDArray[np.uint8], part: Mask | None = None, *, counted
     )
 
 
+def is_structured(surface: Surface) -> bool:
+    """Tell whether a picture has components: places that differ in themselves by a good share of its range."""
+    generator = np.random.default_rng(0)
+    half = max(2, round(_COMPONENT * surface.longer_side_px / 2))
+    places = [choose_place(surface, generator) for _ in range(_PLACES)]
+    spreads = [_look(surface, place, half).mean(axis=2).std() for place in places]
+    return float(np.quantile(spreads, 0.9)) >= max(_LIVELY * surface.range, _LEAST_LIVELY)
+
+
 def choose_place(surface: Surface, generator: np.random.Generator, *, on_outline: bool = False) -> tuple[int, int]:
     """Return row and column of a random pixel of the part, or of its outline."""
     mask = surface.part
@@ -120,14 +141,13 @@ def choose_place(surface: Surface, generator: np.random.Generator, *, on_outline
 def choose_component(surface: Surface, diameter: float, generator: np.random.Generator) -> tuple[int, int]:
     """Return the place of a component: of some random pixels of the part, that with most to see around it."""
     half = max(2, int(diameter / 2))
-    best, place = -1.0, (0, 0)
-    for _ in range(_CANDIDATES):
-        row, column = choose_place(surface, generator)
-        here = surface.picture[max(0, row - half) : row + half, max(0, column - half) : column + half]
-        lively = float(here.mean(axis=2).std())
-        if lively > best:
-            best, place = lively, (row, column)
-    return place
+    places = [choose_place(surface, generator) for _ in range(_CANDIDATES)]
+    return max(places, key=lambda place: float(_look(surface, place, half).mean(axis=2).std()))
+
+
+def _look(surface: Surface, place_yx: tuple[int, int], half: int) -> NDArray[np.uint8]:
+    row, column = place_yx
+    return surface.picture[max(0, row - half) : row + half, max(0, column - half) : column + half]
 
 
 def window_around(surface: Surface, place_yx: tuple[int, int], diameter: float) -> tuple[slice, slice]:

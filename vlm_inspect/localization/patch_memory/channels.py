@@ -74,8 +74,14 @@ class ChannelMemory(Protocol):
     def level(self) -> NDArray[np.float64]:
         """(n, C): log score of every reference as a new normal part would have it, the full memory against it.
 
-        Each is scored without itself, and corrected for the memory being one reference short then.
+        Each is scored without itself, and corrected for the memory being one reference short then. The row of a single
+        reference comes from changed copies of it, times what the next normal part usually exceeds such copies by.
         """
+        ...
+
+    @property
+    def level_error(self) -> NDArray[np.float64]:
+        """(C,): standard deviation of the error of the mean level, in the log, beyond what its scatter shows."""
         ...
 
     def score(self, views: Sequence[View], *, without: int | None = None) -> list[ViewScores]:
@@ -83,7 +89,8 @@ class ChannelMemory(Protocol):
 
         Args:
             views: pictures of parts; not one sample, each is judged for itself.
-            without: index of a reference that must not be found: for defects planted on it.
+            without: index of a reference that must not be found: for defects planted on it. A single reference is
+                found all the same; plant on changed copies of it (`copies.py`).
         """
         ...
 

@@ -1,0 +1,134 @@
+"""The bank of one layer: which reference patch each patch resembles most, and how far off it is."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_inspect.localization.patch_memory.eyes import Metric
+
+if TYPE_CHECKING:
+    import torch
+
+_CHUNK = 1 << 24
+"""Most distances held at once (64 MB)."""
+_SKETCH = 48
+"""Dimensions of the random projection in which the coreset is chosen (PatchCore, section 3.2)."""
+_CANDIDATES = 3
+"""The coreset is chosen among this many times its size."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerBank:
+    """Reference patches of one layer, as they are compared."""
+
+    metric: Metric
+    mean: NDArray[np.float32]
+    """(C,): mean over the references, subtracted; zeros for the cosine."""
+    weight: NDArray[np.float32]
+    """(C,): each channel's factor."""
+    place_weight: float
+    """Distance in features that equals a distance of the picture's longer side; 0 where places do not compare."""
+    rows: NDArray[np.float32]
+    """(M, C + 2): embedded patches."""
+
+    def embed(self, features: NDArray[np.float32], places_xy: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return features (N, C) and places (N, 2) as they are compared, (N, C + 2)."""
+        scaled = (features - self.mean) * self.weight
+        if self.metric == "cosine":
+            scaled /= np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-9)
+        return np.concatenate([scaled, self.place_weight * places_xy], axis=1).astype(np.float32)
+
+    def search(
+        self, queries: NDArray[np.float32], allowed: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return distance and index of each query's nearest patch, (N,) each.
+
+        Args:
+            queries: (N, C + 2), from `embed`.
+            allowed: (M,), which patches may be found; at least one.
+        """
+        import torch
+
+        kept = None if allowed is None else np.flatnonzero(allowed)
+        bank = torch.from_numpy(self.rows if kept is None else self.rows[kept])
+        squared, indices = _nearest(torch.from_numpy(queries), bank)
+        return self._distance(squared), indices if kept is None else kept[indices]
+
+    def search_each(
+        self, queries: NDArray[np.float32], owners: NDArray[np.int64], references: Sequence[int]
+    ) -> NDArray[np.float32]:
+        """Return the distance of each query to its nearest patch in every reference alone, (R, N)."""
+        return np.stack([self.search(queries, owners == reference)[0] for reference in references])
+
+    def _distance(self, squared: NDArray[np.float32]) -> NDArray[np.float32]:
+        # of unit vectors, half the squared distance is 1 - cosine
+        return np.asarray(squared / 2 if self.metric == "cosine" else np.sqrt(squared), np.float32)
+
+
+def _nearest(queries: "torch.Tensor", bank: "torch.Tensor") -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    import torch
+
+    lengths = (bank * bank).sum(dim=1)
+    distances, indices = [], []
+    with torch.inference_mode():
+        for chunk in torch.split(queries, max(1, _CHUNK // max(1, len(bank)))):
+            # |q - b|^2 = |q|^2 + |b|^2 - 2 q.b; |q|^2 does not move the minimum
+            nearest = torch.addmm(lengths[None], chunk, bank.T, alpha=-2.0).min(dim=1)
+            squared = nearest.values + (chunk * chunk).sum(dim=1)
+            distances.append(squared.clamp_min(0.0))
+            indices.append(nearest.indices)
+    if not distances:
+        return np.zeros(0, np.float32), np.zeros(0, np.int64)
+    return torch.cat(distances).numpy(), torch.cat(indices).numpy()
+
+
+def make_scaling(
+    features: NDArray[np.float32], channels: Sequence[int], metric: Metric
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the mean and the factor of every channel, (C,) each.
+
+    Args:
+        features: (N, C) patches of the references.
+        channels: channels of each stage of the network that the layer joins; every stage gets the same total variance.
+        metric: see `LayerBank`.
+    """
+    width = features.shape[1]
+    if metric == "cosine":
+        return np.zeros(width, np.float32), np.ones(width, np.float32)
+    variance = features.var(axis=0)
+    factors, start = [], 0
+    for count in channels:
+        total = float(variance[start : start + count].sum())
+        factors.append(np.full(count, 1.0 / math.sqrt(max(total, 1e-12) * len(channels))))
+        start += count
+    return features.mean(axis=0), np.concatenate(factors).astype(np.float32)
+
+
+def choose_coreset(rows: NDArray[np.float32], capacity: int) -> NDArray[np.int64]:
+    """Return indices of at most `capacity` rows that cover all of them: greedy k-centre (Gonzalez 1985), repeatable.
+
+    Of very many rows it sees a random part: a clip has patches by the hundred thousand, much alike.
+    """
+    import torch
+
+    if len(rows) <= capacity:
+        return np.arange(len(rows))
+    pool = np.sort(np.random.default_rng(0).permutation(len(rows))[: _CANDIDATES * capacity])
+    data = torch.from_numpy(np.ascontiguousarray(rows[pool]))
+    if data.shape[1] > _SKETCH:
+        generator = torch.Generator().manual_seed(0)
+        data = data @ torch.randn(data.shape[1], _SKETCH, generator=generator) / math.sqrt(_SKETCH)
+    lengths = (data * data).sum(dim=1)
+    far = torch.full((len(data),), torch.inf)
+    chosen = torch.empty(capacity, dtype=torch.int64)
+    pick = int(lengths.argmax())
+    with torch.inference_mode():
+        for step in range(capacity):
+            chosen[step] = pick
+            torch.minimum(far, lengths + lengths[pick] - 2.0 * (data @ data[pick]), out=far)
+            pick = int(far.argmax())
+    return np.sort(pool[chosen.numpy()])

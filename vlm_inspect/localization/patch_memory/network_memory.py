@@ -1,0 +1,151 @@
+"""What one network remembers of the reference views of a key."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.view import View
+from vlm_inspect.localization.framing import Framing, plan_framing
+from vlm_inspect.localization.patch_memory.eyes import NetworkUse
+from vlm_inspect.localization.patch_memory.grids import Pane, Seen, panes_of, pixels_for, see
+from vlm_inspect.localization.patch_memory.layer_bank import LayerBank, choose_coreset, make_scaling
+from vlm_inspect.localization.patch_memory.scores import (
+    LayerScores,
+    PatchScores,
+    ScoredGrid,
+    origins_on_grid,
+    spread_on_grid,
+)
+from vlm_inspect.vision import Network, load_network
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkMemory:
+    """The banks of one network, one a layer, over the same patches."""
+
+    use: NetworkUse
+    framing: Framing
+    banks: tuple[LayerBank, ...]
+    origin: NDArray[np.float32]
+    """(M, 4): of each patch the reference, the view, and x, y in [0, 1] on that view."""
+
+    @property
+    def owners(self) -> NDArray[np.int64]:
+        """(M,): the reference of each patch."""
+        return self.origin[:, 0].astype(np.int64)
+
+    @property
+    def network(self) -> Network:
+        """The network, loaded when it is first needed."""
+        return load_network(self.use.network)
+
+    def see(self, view: View) -> list[Seen]:
+        """Frame the pictures of a view and take their features."""
+        return see(self.network, self.framing, list(panes_of(view)))
+
+    def see_all(self, panes: Sequence[Pane]) -> list[Seen]:
+        """Frame pictures and take their features."""
+        return see(self.network, self.framing, panes)
+
+    def score(self, seen: Sequence[Seen], *, without: int | None = None) -> list[LayerScores]:
+        """Return the scores of one view by every layer.
+
+        Args:
+            seen: the pictures of the view.
+            without: a reference whose patches must not be found; where it is the only one, they are found.
+        """
+        allowed = self._without(without)
+        found = []
+        for layer, bank in enumerate(self.banks):
+            grids = []
+            for one in seen:
+                distances, nearest = bank.search(bank.embed(one.rows[layer], one.places), allowed)
+                values = spread_on_grid(one.grid, distances, self.use.sigma)
+                grids.append(ScoredGrid(one.grid, values, origins_on_grid(one.grid, self.origin[nearest])))
+            found.append(LayerScores(tuple(grids), self.use.pools[layer]))
+        return found
+
+    def score_by_each(self, seen: Sequence[Seen], references: Sequence[int]) -> "ByReference":
+        """Return what each reference alone says of the patches of one view, to be combined without searching again."""
+        each = [
+            [bank.search_each(bank.embed(one.rows[layer], one.places), self.owners, references) for one in seen]
+            for layer, bank in enumerate(self.banks)
+        ]
+        return ByReference(self.use, tuple(seen), {reference: row for row, reference in enumerate(references)}, each)
+
+    def _without(self, reference: int | None) -> NDArray[np.bool_] | None:
+        if reference is None:
+            return None
+        allowed = self.owners != reference
+        return allowed if allowed.any() else None
+
+
+@dataclass(frozen=True, eq=False)
+class ByReference:
+    """The distances of one view's patches to every reference alone."""
+
+    use: NetworkUse
+    seen: tuple[Seen, ...]
+    row: Mapping[int, int]
+    """Where each reference stands."""
+    distances: list[list[NDArray[np.float32]]]
+    """For each layer and picture, (R, N)."""
+
+    def score(self, references: Sequence[int]) -> list[LayerScores]:
+        """Return the scores by a memory of these references only."""
+        rows = [self.row[reference] for reference in references]
+        found = []
+        for layer, of_layer in enumerate(self.distances):
+            grids = tuple(
+                ScoredGrid(one.grid, spread_on_grid(one.grid, each[rows].min(axis=0), self.use.sigma))
+                for one, each in zip(self.seen, of_layer, strict=True)
+            )
+            found.append(LayerScores(grids, self.use.pools[layer]))
+        return found
+
+
+def learn_network(use: NetworkUse, views: Sequence[tuple[int, int, View]]) -> tuple[NetworkMemory, list[list[Seen]]]:
+    """Return the memory of reference views of one key, and what the network saw of each of them.
+
+    Args:
+        use: the network and how it is used.
+        views: reference index, view index and view; at least one.
+    """
+    network = load_network(use.network)
+    panes = [list(panes_of(view)) for _, _, view in views]
+    pictures = [pane.picture for of_view in panes for pane in of_view]
+    whole = all(view.key == "image" and view.mask is None for _, _, view in views)
+    framing = plan_framing(pictures, pixels=pixels_for(use, pictures), parts=whole, multiple=network.multiple)
+    seen = [see(network, framing, of_view) for of_view in panes]
+    origin = np.concatenate(
+        [
+            np.column_stack([np.tile(np.array([r, v], np.float32), (len(placed), 1)), placed])
+            for (r, v, view), of_view in zip(views, seen, strict=True)
+            for one in of_view
+            for placed in [one.grid.on_view(view.size_hw)]
+        ]
+    )
+    every = [one for of_view in seen for one in of_view]
+    banks = [_embed_all(use, network, layer, every, aligned=framing.aligned) for layer in range(len(network.layers))]
+    kept = choose_coreset(np.concatenate([bank.rows for bank in banks], axis=1), use.capacity)
+    thinned = tuple(
+        LayerBank(bank.metric, bank.mean, bank.weight, bank.place_weight, np.ascontiguousarray(bank.rows[kept]))
+        for bank in banks
+    )
+    return NetworkMemory(use, framing, thinned, origin[kept]), seen
+
+
+def _embed_all(use: NetworkUse, network: Network, layer: int, seen: Sequence[Seen], *, aligned: bool) -> LayerBank:
+    rows = np.concatenate([one.rows[layer] for one in seen])
+    mean, weight = make_scaling(rows, network.layers[layer].channels, use.metric)
+    place_weight = use.place_weight if aligned else 0.0
+    bare = LayerBank(use.metric, mean, weight, place_weight, rows[:0])
+    embedded = bare.embed(rows, np.concatenate([one.places for one in seen]))
+    return LayerBank(use.metric, mean, weight, place_weight, embedded)
+
+
+def join(layers: Sequence[LayerScores], view: View) -> PatchScores:
+    """Return the scores of one view by all layers of all networks."""
+    return PatchScores(tuple(layers), view.size_hw, view.mask)

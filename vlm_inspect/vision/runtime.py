@@ -1,0 +1,74 @@
+"""Which library runs the networks."""
+
+import os
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from vlm_inspect.vision.network import Rgb
+
+Runtime = Literal["openvino", "torch"]
+ENVIRONMENT: Final = "VLM_INSPECT_RUNTIME"
+"""Names the runtime, "openvino" or "torch", where the choice shall not be left to what is installed."""
+MOST_THREADS: Final = 4
+"""A picture of 448 px gains little from more, and a benchmark or a server judges several at once."""
+BATCH: Final = 8
+"""Most pictures that go through a network together."""
+
+_Found = TypeVar("_Found")
+
+
+def choose_runtime() -> Runtime:
+    """Return the runtime that the environment names, else OpenVINO where it is installed, else torch."""
+    named = os.environ.get(ENVIRONMENT)
+    if named == "torch":
+        return "torch"
+    return "openvino" if find_spec("openvino") is not None else "torch"
+
+
+def thread_count() -> int:
+    """Return how many threads a network runs with: the cores that this process may use, at most four."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(MOST_THREADS, allowed))
+
+
+@lru_cache(maxsize=1)
+def openvino_core() -> Any:
+    """Return the one OpenVINO core of this process."""
+    import openvino
+
+    return openvino.Core()
+
+
+def fast_precision() -> str:
+    """Return "bf16" where this processor computes in it, which takes half the time, else "f32"."""
+    return "bf16" if "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+
+
+def compile_openvino(model: Any, precision: str) -> Any:
+    """Return the model compiled for one picture, or a few, at a time, computed in "f32" or "bf16"."""
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": thread_count(),
+        "NUM_STREAMS": 1,
+    }
+    return openvino_core().compile_model(model, "CPU", settings)
+
+
+def in_batches(
+    pictures: "Sequence[Rgb]", extract: "Callable[[np.ndarray[Any, np.dtype[np.uint8]]], list[_Found]]"
+) -> list[_Found]:
+    """Apply `extract` to stacks (N, H, W, 3) of pictures of equal size, and return what it finds in their order."""
+    found: dict[int, _Found] = {}
+    for shape in dict.fromkeys(picture.shape for picture in pictures):
+        same = [index for index, picture in enumerate(pictures) if picture.shape == shape]
+        for start in range(0, len(same), BATCH):
+            chosen = same[start : start + BATCH]
+            stack = np.ascontiguousarray(np.stack([pictures[index] for index in chosen]))
+            found.update(zip(chosen, extract(stack), strict=True))
+    return [found[index] for index in range(len(pictures))]
