@@ -19,6 +19,7 @@ ViewKind = Literal["image", "depth", "normals", "deviation", "frames", "plot"]
 class ViewBudget:
     """How many pictures one sample may become, and how large: what the model sees, and what it costs."""
 
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, where a file sets these
     max_side: int = 1024
     """Longest side in pixels of a view of an image, a frame grid or a plot."""
     max_tiles: int = 12

@@ -14,3 +14,9 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}; set VLM_INSPECT_DATA to its folder")
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what tests cache and learn of servers out of the user's folder, unless one is named."""
+    os.environ.setdefault("VLM_INSPECT_CACHE", str(tmp_path_factory.mktemp("cache")))

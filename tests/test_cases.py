@@ -81,7 +81,7 @@ def test_ask_keeps_a_case_and_says_its_id_on_stderr(run: Run, part: Path, tmp_pa
     assert shown.code == 0, shown
     case = json.loads(shown.out)
     assert case["inspection"] == json.loads(done.out)
-    assert case["settings"]["samples"] == 1
+    assert case["settings"]["config"]["model"]["samples"] == 1
     assert case["settings"]["folder"] == str(Path.cwd())
     assert not set(case["settings"]) & {"save", "store", "debug", "quiet", "json_path"}
     assert case["input"] == ["part.png"]

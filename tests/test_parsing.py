@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from converters.view import BoxXyxyn, Place, View
 from vlm_inspect.backends.backend import Reply, TokenProbability
 from vlm_inspect.errors import ParseError
-from vlm_inspect.parsing import parse_verdict
+from vlm_inspect.parsing import needs_form, parse_verdict
 from vlm_inspect.rules import Check, Rule, RuleBook
 from vlm_inspect.verdict import Verdict
 
@@ -103,12 +103,64 @@ def test_all_fields_of_a_full_answer_arrive() -> None:
     assert verdict.samples == 1
 
 
-def test_a_bare_no_does_not_answer_for_normal_when_the_user_asked_something_else() -> None:
-    for text in ("No.", "Yes", "No, there is no scratch on the head."):
-        with pytest.raises(ParseError):
-            parse_verdict(Reply(text), BOOK, VIEWS, question="Is the thread complete?")
-    supported = parse_verdict(Reply("No, there are no defects."), BOOK, VIEWS, question="Is anything wrong?")
-    assert not supported.anomalous
+def test_words_alone_never_make_a_part_normal_whatever_they_say() -> None:
+    for text in ("No.", "No anomalies are visible.", "The part is normal.", "Everything is fine, no defects at all."):
+        assert cause_of(text) == "unreadable"
+        assert needs_form(Reply(text))
+
+
+def test_the_form_is_asked_for_only_where_there_is_a_finished_answer_without_it() -> None:
+    assert needs_form(Reply('{"reasoning": "The thread is whole."}'))
+    assert needs_form(Reply('{"anomalous": ' + "[" * 3000 + "]" * 3000 + "}"))
+    for reply in (Reply(""), Reply("No", finish_reason="length"), Reply("I'm sorry, I can't help with that."), FINE):
+        assert not needs_form(reply)
+
+
+def test_a_second_answer_in_the_asked_form_counts_and_is_said() -> None:
+    verdict = parse('{"reasoning": "x", "anomalous": false}', first_text="It looks whole to me.")
+    assert not verdict.anomalous
+    assert any("asked once more" in warning for warning in verdict.warnings)
+
+
+def test_a_second_answer_that_takes_back_a_fault_is_a_contradiction() -> None:
+    assert cause_of('{"reasoning": "x", "anomalous": false}', first_text="The thread is torn.") == "unreadable"
+    assert parse("Still no JSON.", first_text="The thread is torn.").path == "prose"
+
+
+def test_an_answer_in_the_place_of_thinking_is_used_only_where_it_is_whole() -> None:
+    body = '{"reasoning": "bent", "anomalous": true}'
+    verdict = parse("", reasoning=body)
+    assert verdict.anomalous
+    assert any("reasoning_content" in warning for warning in verdict.warnings)
+    with pytest.raises(ParseError, match="reasoning_content"):
+        parse("", reasoning=f"I think {body} or so")
+
+
+def test_a_failure_of_the_server_is_told_with_its_reason() -> None:
+    with pytest.raises(ParseError, match="finish reason error; Upstream error"):
+        parse("No. The part is normal", finish_reason="error", notes=("Upstream error",))
+
+
+@pytest.mark.parametrize("depth", [900, 5_000, 45_000])
+def test_deep_json_is_an_answer_that_cannot_be_read(depth: int) -> None:
+    deep = "[" * depth + "]" * depth
+    for text in (f'{{"anomalous": {deep}}}', f'{{"anomalous": true, "defects": {deep}}}', deep, '{"a":' * depth):
+        try:
+            found = parse(text).path
+        except ParseError as failure:
+            found = failure.cause
+        assert found in ("json", "repaired", "unreadable", "truncated")
+
+
+def test_huge_integers_do_no_harm() -> None:
+    huge = "9" * 4200
+    verdict = parse(
+        f'{{"anomalous": true, "probability": {huge}, '
+        f'"rules": [{{"id": "straight", "status": {huge}, "view": {huge}}}],'
+        f' "defects": [{{"type": {huge}, "view": 0, "box": [{huge}, 1, 2, 3], "score": {huge}}}]}}'
+    )
+    assert verdict.probability is None
+    assert verdict.defects[0].box_xyxyn is None
 
 
 def test_control_characters_and_lone_surrogates_do_not_get_through() -> None:
@@ -162,7 +214,6 @@ def reply_of(tokens: tuple[TokenProbability, ...]) -> Reply:
         (spell('{"anomalous": ', ("true", {"true": 0.97}), "}"), 0.97),
         (spell("<think>", '"anomalous": ', ("false", {"false": 0.9, "true": 0.1}), "</think>", '{"anomalous": ',
                ("true", {"true": 0.7, "false": 0.3}), "}"), 0.7),
-        (spell(("No", {"No": 0.75, "Yes": 0.25}), ", there are no defects."), 0.25),
     ],
 )  # fmt: skip
 def test_token_probability_of_the_verdict(tokens: tuple[TokenProbability, ...], expected: float) -> None:
@@ -330,7 +381,7 @@ def test_random_text_raises_nothing_but_parse_errors(text: str) -> None:
         verdict = parse(text)
     except ParseError:
         return
-    assert verdict.anomalous or "no" in text.lower()
+    assert verdict.anomalous or "{" in text
 
 
 JSON_VALUES = st.recursive(

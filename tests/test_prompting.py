@@ -20,8 +20,10 @@ from PIL import Image
 
 from converters.view import BoxXyxyn, Pane, Place, View, ViewKind
 from vlm_inspect.backends.backend import Request
+from vlm_inspect.backends.box_conventions import usual_convention
 from vlm_inspect.errors import PromptError
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, ReferenceMatch, Region
+from vlm_inspect.prompt_files import clean_data, prompt_folder
 from vlm_inspect.prompting import (
     ALL_INGREDIENTS,
     EVIDENCE_INGREDIENTS,
@@ -31,12 +33,9 @@ from vlm_inspect.prompting import (
     describe_messages,
     list_templates,
     load_template,
-    prompt_folder,
 )
 from vlm_inspect.prompting.encoding import encode_view, fit_size, tile_count
-from vlm_inspect.prompting.facts import per_mille
 from vlm_inspect.prompting.marks import crop_around, draw_marks
-from vlm_inspect.prompting.template import clean_data
 from vlm_inspect.rules import Check, Rule, RuleBook
 from vlm_inspect.tolerance import Tolerance
 
@@ -411,7 +410,7 @@ def test_foreign_text_stays_in_its_place(attack: str) -> None:
         question=attack,
     )
     told = "\n".join(b["text"] for b in blocks(evil.request()) if b["type"] == "text")
-    for tag in ("class", "rules", "evidence", "question"):
+    for tag in ("class", "rules", "evidence", "asked", "question"):
         assert told.count(f"<{tag}>") == told.count(f"</{tag}>") == 1
     rules = told[told.index("<rules>") : told.index("</rules>")]
     assert len(re.findall(r"^- id ", rules, re.MULTILINE)) == 2
@@ -449,6 +448,7 @@ def test_the_answer_in_words_is_the_answer_in_the_schema() -> None:
     for name in list_templates():
         template = load_template(name)
         told = "\n".join(b.text for b in template.blocks if b.ingredient is Ingredient.SCHEMA)
+        told = told.replace("{{ box.key }}", "box")
         keys: list[str] = []
 
         def collect(schema: dict[str, Any], into: list[str] = keys) -> None:
@@ -535,7 +535,7 @@ def test_requests_that_make_no_sense() -> None:
 
 @given(st.tuples(*[st.floats(0, 1)] * 4))
 def test_per_mille_is_whole_and_bounded(box: BoxXyxyn) -> None:
-    for side, told in zip(box, per_mille(box), strict=True):
+    for side, told in zip(box, usual_convention().write(box, (96, 96)), strict=True):
         assert 0 <= told <= 1000
         assert abs(told / 1000 - side) <= 0.0005 + 1e-9
 
@@ -583,4 +583,4 @@ def test_zoom_of_a_frame_grid_stays_in_its_cell() -> None:
     zoomed = pictures(replace(part, evidence=Evidence(regions=(corner,))).request())[-1][1]
     with Image.open(io.BytesIO(zoomed)) as picture:
         seen = {colour for _, colour in picture.crop((4, 40, 300, 300)).getcolors() or ()}
-    assert seen == {(0, 0, 200)}
+    assert all(abs(red) + abs(green) + abs(blue - 200) < 12 for red, green, blue in seen)  # it is a JPEG

@@ -26,8 +26,9 @@ from vlm_inspect.commands.replay import replay as replay_command
 from vlm_inspect.decision import fusion
 from vlm_inspect.errors import StoreError
 from vlm_inspect.inspector import Examination
-from vlm_inspect.prompting import prompt_folder
+from vlm_inspect.prompt_files import prompt_folder
 from vlm_inspect.store import Case, CaseStore, replay
+from vlm_inspect.store.settings import config_of
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -125,7 +126,7 @@ def test_what_ask_kept_is_replayed(
     with CaseStore(tmp_path / "cases.db") as store:
         case = store.load(store.list()[0].id)
     assert len(case.looks) == (2 if options else 1)
-    assert case.settings["model"] == "openai:tiny"
+    assert config_of(case).model.name == "openai:tiny"
     assert "sk-sentinel" not in json.dumps(dict(case.settings))
     code, out, err = run(case.id)
     assert (code, err) == (0, "")

@@ -2,6 +2,7 @@
 
 InspectError
 ├── RuleError              a rule book is wrong: names the key and the line
+├── ConfigError            a configuration file is wrong: names the key and the line
 ├── ReferenceSampleError   a reference is missing or of another kind than the source
 ├── MeasurementError       a check could not be measured on this sample
 ├── LocalizerError         a localizer or its weights cannot be used
@@ -29,6 +30,10 @@ class InspectWarning(UserWarning):
 
 class RuleError(InspectError):
     """A rule book is wrong; the message names the file, the line and the key."""
+
+
+class ConfigError(InspectError):
+    """A configuration file is wrong; the message names the file, the line and the key."""
 
 
 class ReferenceSampleError(InspectError):

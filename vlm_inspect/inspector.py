@@ -5,7 +5,7 @@ part       = present(sample, references)                     references.py
 fitted     = fit_class(kind, references, localizer)          fits.py, once for all parts
 evidence   = gather(part, references, rules, fitted)         gathering.py
 request    = build_request(template, views, rules, ...)      prompting/
-verdict    = parse_verdict(backend.generate(request), ...)   backends/, parsing.py
+verdict    = parse_verdict(ask_model(backend, request), ...) asking.py, backends/, parsing/
 inspection = fuse(verdict, evidence, thresholds, ...)        decision/fusion.py
 again      = second_request(request, verdict, ...)           looks/second_look.py, where a second look is asked for
 """
@@ -23,6 +23,7 @@ from converters.digest import sha256_of
 from converters.registry import read
 from converters.sample import SampleKind
 from converters.view import View, ViewBudget
+from vlm_inspect.asking import ask_model, limits_for
 from vlm_inspect.backends import load_backend
 from vlm_inspect.backends.backend import Backend, Reply, Request
 from vlm_inspect.decision.fusion import Record, fuse, is_by_model
@@ -86,11 +87,15 @@ class Prepared:
     """The views of every reference."""
     samples: "tuple[Part, ReferenceSet] | None" = None
     """Part and references at full resolution; None where nobody will look again."""
+    limits: PromptLimits = field(default_factory=PromptLimits)
+    """Those of the prompt: what was asked for, as the model takes it."""
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Inspector:
     """Judges parts of one class. Read once, the references serve every further part.
+
+    It never changes: `dataclasses.replace` makes another one, and `InspectorConfig.build` one from settings.
 
     Attributes:
         rules: what normal means for the class.
@@ -118,7 +123,8 @@ class Inspector:
     _fits: Fits = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._fits = Fits(self.references, self.budget, lambda: self.eyes, subject_of(self.rules))
+        fits = Fits(self.references, self.budget, lambda: self.used_localizer, subject_of(self.rules))
+        object.__setattr__(self, "_fits", fits)
 
     @classmethod
     def from_rules(cls, path: str | Path) -> "Inspector":
@@ -131,8 +137,8 @@ class Inspector:
         return cls(rules=rules, references=resolve_references(rules))
 
     @cached_property
-    def eyes(self) -> Localizer | None:
-        """The localizer that is used."""
+    def used_localizer(self) -> Localizer | None:
+        """The localizer itself, where `auto` is resolved; None: no heatmap."""
         if self.localizer == AUTO:
             return load_localizer(default_localizer(has_references=bool(self.references)))
         return self.localizer
@@ -170,7 +176,7 @@ class Inspector:
         prepared = self.prepare(source, question, as_kind=as_kind, progress=progress)
         progress(f"asking {self.backend.name}")
         began = time.perf_counter()
-        replies = self.backend.generate(prepared.request, samples=self.samples)
+        replies = ask_model(self.backend, prepared.request, samples=self.samples)
         first = self.conclude(prepared, replies, time.perf_counter() - began)
         return self._look_again(prepared, first, progress) if self.look_again else first
 
@@ -194,11 +200,12 @@ class Inspector:
         progress("measuring")
         views, evidence = gather(part, references, self.rules, fitted)
         template = load_template(self.template)
-        request = build_request(template, views, self.rules, references.views, evidence, question, limits=self.limits)
+        limits = limits_for(self.backend, self.limits, template, calibrated=self.thresholds.calibrated)
+        request = build_request(template, views, self.rules, references.views, evidence, question, limits=limits)
         provenance = self._provenance(digest, request, references)
         samples = (part, references) if self.look_again else None
         elapsed_s = time.perf_counter() - began
-        return Prepared(views, evidence, request, provenance, elapsed_s, references.views, samples)
+        return Prepared(views, evidence, request, provenance, elapsed_s, references.views, samples, limits)
 
     def conclude(
         self,
@@ -241,7 +248,7 @@ class Inspector:
             references=prepared.references,
             template=self.template,
             thresholds=self.thresholds,
-            limits=self.limits,
+            limits=prepared.limits,
         )
 
     def second_look(self, prepared: Prepared, first: Examination) -> "Prepared | Examination":
@@ -259,7 +266,7 @@ class Inspector:
         part, references = prepared.samples or (None, None)
         request = None
         if part is not None and references is not None:
-            request = second_request(first.request, first.opinion, part, references, self.limits)
+            request = second_request(first.request, first.opinion, part, references, prepared.limits)
         if request is None:
             return self._noted(first, "There was no second look: nothing was found or named that could be enlarged.")
         provenance = prepared.provenance.model_copy(update={"prompt_sha256": request.prompt_sha256})
@@ -304,7 +311,7 @@ class Inspector:
         replies: Sequence[Reply] = ()
         notes: tuple[str, ...] = ()
         try:
-            replies = self.backend.generate(again.request, samples=self.samples)
+            replies = ask_model(self.backend, again.request, samples=self.samples)
         except BackendError as error:
             notes = (f"The second look failed: {error}",)
         return self.conclude_again(again, first, replies, time.perf_counter() - began, notes=notes)
@@ -327,7 +334,7 @@ class Inspector:
 def _read_opinion(replies: Sequence[Reply], request: Request) -> Verdict | ParseError:
     """Return the verdict, or the reason why there is none: doubt is a result here, not an error."""
     try:
-        return parse_verdict(replies, request.rules, request.views, question=request.question)
+        return parse_verdict(replies, request.rules, request.views, boxes=request.boxes)
     except ParseError as failure:
         return failure
 

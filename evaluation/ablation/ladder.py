@@ -11,10 +11,12 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from evaluation.ablation.rungs import Rung, has_words_without_rules, make_rungs, write_rung
+from evaluation.bench.options import BenchOptions
 from evaluation.bench.run import run_bench
 from evaluation.comparison.comparison import compare_runs
 from evaluation.engine.journal import NAME as JOURNAL
@@ -37,13 +39,13 @@ Watch = Callable[[str, Rung], None]
 
 
 def run_ablation(
-    dataset: Path, out: Path, models: Sequence[str], options: Mapping[str, Any], watch: Watch = lambda model, rung: None
+    dataset: Path, out: Path, models: Sequence[str], options: BenchOptions, watch: Watch = lambda model, rung: None
 ) -> dict[str, Any]:
     """Run every rung with every model, and return what came of it; it is also written to `out`.
 
     Args:
         dataset: folder of the data set.
-        out: new folder, or with `options["resume"]` that of an ablation to go on with.
+        out: new folder, or with `options.resume` that of an ablation to go on with.
         models: PROVIDER:NAME each.
         options: those of `bench`; template, rule books, references and localizer are the ones of the highest rung.
         watch: told what is at work.
@@ -54,13 +56,13 @@ def run_ablation(
         InspectError: see `bench`.
     """
     _check(out, models, options)
-    data = read_dataset(dataset, format=options["format_name"])
-    data = data.select(options["categories"]) if options["categories"] else data
+    data = read_dataset(dataset, format=options.format_name)
+    data = data.select(options.categories) if options.categories else data
     if data.questions:
         raise RunError(
             "the ladder is of prompts for judging parts, and this data set asks questions; bench scores those"
         )
-    template = load_template(options["template"])
+    template = load_template(options.config.template)
     books = _books(data, options)
     rungs, left_out = make_rungs(template, _missing(template, data, options))
     out.mkdir(parents=True, exist_ok=True)
@@ -83,25 +85,25 @@ def run_ablation(
     return document
 
 
-def _check(out: Path, models: Sequence[str], options: Mapping[str, Any]) -> None:
+def _check(out: Path, models: Sequence[str], options: BenchOptions) -> None:
     if any(is_offline(model) for model in models):
         raise RunError("the model evidence reads no prompt, so that there is nothing to ablate; give a --model")
-    if options["price"] is not None and len(set(models)) > 1:
+    if options.asking.price is not None and len(set(models)) > 1:
         raise RunError("--price holds for one model, and several are given; run them one by one, each with its price")
     if out.exists() and not out.is_dir():
         raise RunError(f"--out {out} is a file; give a new folder")
-    if out.is_dir() and any(out.iterdir()) and not options["resume"]:
+    if out.is_dir() and any(out.iterdir()) and not options.resume:
         raise RunError(f"{out} is not empty; add --resume to go on with an ablation, or give a new folder")
 
 
-def _missing(template: Template, data: Dataset, options: Mapping[str, Any]) -> dict[str, str]:
+def _missing(template: Template, data: Dataset, options: BenchOptions) -> dict[str, str]:
     """Return the rungs that the options leave nothing for."""
     found = {}
-    if not options["rules_dir"] and not has_words_without_rules(template):
+    if not options.rules_dir and not has_words_without_rules(template):
         found["rules"] = "there is no --rules-dir"
-    if not options["shots"] or not any(_can_refer(data, name.name) for name in data.categories):
+    if not options.shots or not any(_can_refer(data, name.name) for name in data.categories):
         found["references"] = "there is no reference (--shots 0, or no normal training image)"
-    if options["localizer"] == "none":
+    if options.config.localizer.name == "none":
         found["evidence"] = "the localizer is none"
     return found
 
@@ -111,26 +113,26 @@ def _can_refer(data: Dataset, name: str) -> bool:
     return bool(category.train) or any(item.references for item in category.test)
 
 
-def _books(data: Dataset, options: Mapping[str, Any]) -> dict[str, RuleBook]:
-    if not options["rules_dir"]:
+def _books(data: Dataset, options: BenchOptions) -> dict[str, RuleBook]:
+    if not options.rules_dir:
         return {}
-    return load_rule_books(options["rules_dir"], [category.name for category in data.categories])
+    return load_rule_books(options.rules_dir, [category.name for category in data.categories])
 
 
-def _budgeted(options: Mapping[str, Any], spent: float) -> dict[str, Any]:
+def _budgeted(options: BenchOptions, spent: float) -> BenchOptions:
     """Return the options with what the rungs before left of the budget.
 
     Raises:
         RunStoppedError: nothing is left.
     """
-    if options["budget_usd"] is None:
-        return dict(options)
-    left = options["budget_usd"] - spent
-    if left <= 0.0:
+    budget = options.asking.budget_usd
+    if budget is None:
+        return options
+    if budget <= spent:
         raise RunStoppedError(
-            f"the budget of {options['budget_usd']:g} USD is used up ({spent:.4f}); --resume with a higher one goes on"
+            f"the budget of {budget:g} USD is used up ({spent:.4f}); --resume with a higher one goes on"
         )
-    return {**options, "budget_usd": left}
+    return replace(options, asking=replace(options.asking, budget_usd=budget - spent))
 
 
 def _run(
@@ -138,7 +140,7 @@ def _run(
     out: Path,
     model: str,
     rung: Rung,
-    options: Mapping[str, Any],
+    options: BenchOptions,
     *,
     template: Template,
     books: Mapping[str, RuleBook],
@@ -146,17 +148,15 @@ def _run(
     """Run one rung in its own folder, its summary going to stderr."""
     folder = folder_of(out, model) / rung.folder_name
     folder.parent.mkdir(exist_ok=True)
-    own = {
-        **options,
-        **write_rung(out, rung, template, books),
-        "model": model,
-        "out": folder,
-        "dry_run": False,
-        "calibration_path": None,
-        "resume": (folder / JOURNAL).exists(),
-    }
-    own["retry_failed"] = bool(options["retry_failed"] and own["resume"])
-    with contextlib.redirect_stdout(io.StringIO() if options["quiet"] else sys.stderr):
+    resume = (folder / JOURNAL).exists()
+    options = replace(options, config=options.config.with_changes(model={"name": model}))
+    own = replace(
+        write_rung(out, rung, template, books, options),
+        out=folder,
+        resume=resume,
+        retry_failed=options.retry_failed and resume,
+    )
+    with contextlib.redirect_stdout(io.StringIO() if options.quiet else sys.stderr):
         run_bench(dataset, own)
     return read_run(folder)
 

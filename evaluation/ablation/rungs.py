@@ -12,12 +12,13 @@ All of it is written down, so that every rung can be run again by `bench` alone.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from evaluation.bench.options import BenchOptions
 from evaluation.errors import RunError
 from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.prompting import EVIDENCE_INGREDIENTS, Ingredient, Template
@@ -93,14 +94,17 @@ def has_words_without_rules(template: Template) -> bool:
     return any(text.strip() and "rules" not in text for text in texts)
 
 
-def write_rung(folder: Path, rung: Rung, template: Template, books: Mapping[str, RuleBook]) -> dict[str, Any]:
-    """Write template and rule books of a rung, and return the options of `bench` that it rests on.
+def write_rung(
+    folder: Path, rung: Rung, template: Template, books: Mapping[str, RuleBook], options: BenchOptions
+) -> BenchOptions:
+    """Write template and rule books of a rung, and return the options of its run.
 
     Args:
         folder: of the whole ablation.
         rung: which one.
         template: the whole prompt.
         books: whole rule books by class; those without one are absent.
+        options: of the highest rung.
 
     Raises:
         OutputError: a file cannot be written.
@@ -109,14 +113,12 @@ def write_rung(folder: Path, rung: Rung, template: Template, books: Mapping[str,
     prompts.mkdir(parents=True, exist_ok=True)
     path = (prompts / f"{rung.folder_name}.yaml").resolve()
     write_atomically(path, _dump(_cut(template, rung).model_dump(mode="json", exclude_none=True)))
-    options: dict[str, Any] = {"template": str(path), "rules_dir": None}
-    if books and rung.has("class"):
-        options["rules_dir"] = _write_books(folder / "books" / rung.folder_name, rung, books)
-    if not rung.has("references"):
-        options["shots"] = 0
-    if not rung.has("evidence"):
-        options |= {"localizer": "none", "checkpoint": None}
-    return options | {"look_again": rung.has("look again")}
+    rules_dir = _write_books(folder / "books" / rung.folder_name, rung, books) if books and rung.has("class") else None
+    localizer = {} if rung.has("evidence") else {"name": "none", "checkpoint": None}
+    config = options.config.with_changes(
+        template=str(path), localizer=localizer, look_again=rung.has("look again"), calibration=None
+    )
+    return replace(options, config=config, rules_dir=rules_dir, shots=options.shots if rung.has("references") else 0)
 
 
 def _cut(template: Template, rung: Rung) -> Template:

@@ -16,6 +16,7 @@ import click
 
 from evaluation.bench.assembly import Bench, prepare_bench
 from evaluation.bench.dry_run import describe_data, describe_run
+from evaluation.bench.options import BenchOptions
 from evaluation.bench.progress import Board
 from evaluation.engine.item_files import ItemFiles
 from evaluation.engine.journal import Journal, open_journal
@@ -30,7 +31,7 @@ from evaluation.runs.results import RESULTS
 from evaluation.runs.settings import Limits
 from evaluation.scoring.pixel_draws import write_draws
 from evaluation.scoring.results import build_results, write_results
-from vlm_inspect.commands.options import progress
+from vlm_inspect.command_options.general import progress
 from vlm_inspect.datasets.item import Dataset
 from vlm_inspect.datasets.registry import read_dataset
 from vlm_inspect.datasets.summary import summarise
@@ -44,31 +45,32 @@ _SHOWN = 5
 """Problems that are told before a run."""
 
 
-def run_bench(folder: Path, options: Mapping[str, Any]) -> int:
+def run_bench(folder: Path, options: BenchOptions) -> int:
     """Do what the command was asked to; returns the exit code.
 
     Raises:
         InspectError: something is wrong with the data, the options, the output folder, or the run stopped.
     """
-    if options["out"] is None and not options["dry_run"]:
+    out = options.out
+    if out is None and not options.dry_run:
         raise click.UsageError("give --out DIR for the results, or --dry-run")
-    with progress(quiet=options["quiet"]) as say:
+    with progress(quiet=options.quiet) as say:
         say("reading the data set")
         dataset = _read(folder, options)
-        if options["dry_run"]:
+        if options.dry_run or out is None:
             return _dry_run(dataset, options, say)
         bench = prepare_bench(dataset, options)
-    with open_journal(options["out"], resume=options["resume"]) as journal:
+    with open_journal(out, resume=options.resume) as journal:
         journal.begin(bench.settings)
-        if options["retry_failed"]:
+        if options.retry_failed:
             journal.forget_failed()
-        with progress(quiet=options["quiet"]) as say:
+        with progress(quiet=options.quiet) as say:
             say("checking the files")
             problems = [problem.message for problem in summarise(dataset, decode=False).problems]
-        if not options["quiet"]:
+        if not options.quiet:
             _warn(problems)
         document = carry_out(bench, journal, options, problems)
-    click.echo(_summary(document, options["out"]))
+    click.echo(_summary(document, out))
     for warning in warnings_of(document.get("rule_test")):
         click.echo(f"warning: {plain_line(warning)}")
     if not document["coverage"]:
@@ -77,12 +79,12 @@ def run_bench(folder: Path, options: Mapping[str, Any]) -> int:
     return 0
 
 
-def _read(folder: Path, options: Mapping[str, Any]) -> Dataset:
-    dataset = read_dataset(folder, format=options["format_name"])
-    return dataset.select(options["categories"]) if options["categories"] else dataset
+def _read(folder: Path, options: BenchOptions) -> Dataset:
+    dataset = read_dataset(folder, format=options.format_name)
+    return dataset.select(options.categories) if options.categories else dataset
 
 
-def _dry_run(dataset: Dataset, options: Mapping[str, Any], say: Callable[[str], None]) -> int:
+def _dry_run(dataset: Dataset, options: BenchOptions, say: Callable[[str], None]) -> int:
     """Say what was found, and what would be asked, or why nothing could be; returns the exit code."""
     summary = summarise(dataset, on_progress=lambda done, of: say(f"{done} of {of} files"))
     try:
@@ -90,7 +92,7 @@ def _dry_run(dataset: Dataset, options: Mapping[str, Any], say: Callable[[str], 
     except InspectError:
         click.echo(describe_data(summary))
         raise
-    tested = options["rule_test_parts"] if options["rule_test"] else None
+    tested = options.rule_test_parts if options.rule_test else None
     click.echo(describe_run(summary, bench.plan, bench.settings, bench.limits, rule_test_parts=tested))
     return 0
 
@@ -103,9 +105,7 @@ def _warn(problems: Sequence[str]) -> None:
         click.echo(f"vlm-inspect: warning: and {len(problems) - _SHOWN} more; --dry-run tells them", err=True)
 
 
-def carry_out(
-    bench: Bench, journal: Journal, options: Mapping[str, Any], problems: Sequence[str] = ()
-) -> dict[str, Any]:
+def carry_out(bench: Bench, journal: Journal, options: BenchOptions, problems: Sequence[str] = ()) -> dict[str, Any]:
     """Run it, write the results into the journal's folder, and return them.
 
     Args:
@@ -121,8 +121,8 @@ def carry_out(
     out, limits = journal.path.parent, bench.limits
     known = journal.records()
     files = ItemFiles(out, bench.plan.categories, keep_maps=limits.keep_maps, aupro_200=bench.settings.aupro_200)
-    cache = cache_of(options)
-    board = Board(bench.plan, Spending(limits, known.values()), quiet=options["quiet"])
+    cache = cache_of(options.asking)
+    board = Board(bench.plan, Spending(limits, known.values()), quiet=options.quiet)
     board.recall(known.values())
     compile_page()
     try:
@@ -131,7 +131,7 @@ def carry_out(
                 limits = replace(limits, concurrency=workers.at_once)
             records = Runner(bench.plan, bench.examiner, journal, files, cache, limits, board.add, workers).run()
         document = _conclude(bench, journal, records, files, limits, problems)
-        if options.get("rule_test"):
+        if options.rule_test:
             document["rule_test"] = _listen(bench, journal, cache, options)
             write_results(out, document, bench.plan, records)
             write_report(out)
@@ -182,23 +182,23 @@ def _earlier_rule_test(out: Path) -> dict[str, Any] | None:
     return found.get("rule_test") if isinstance(found, dict) else None
 
 
-def _listen(bench: Bench, journal: Journal, cache: ReplyCache, options: Mapping[str, Any]) -> dict[str, Any]:
+def _listen(bench: Bench, journal: Journal, cache: ReplyCache, options: BenchOptions) -> dict[str, Any]:
     from evaluation.prompt_tests.run_tests import listen
 
-    with progress(quiet=options["quiet"]) as say:
+    with progress(quiet=options.quiet) as say:
         return listen(
             bench.plan,
             bench.examiner,
             journal,
             cache,
             bench.limits,
-            parts=options["rule_test_parts"],
+            parts=options.rule_test_parts,
             watch=lambda done, of: say(f"rule test: {done} of {of}"),
         )
 
 
 @contextmanager
-def _engine(bench: Bench, options: Mapping[str, Any], items: int) -> "Iterator[Workers | None]":
+def _engine(bench: Bench, options: BenchOptions, items: int) -> "Iterator[Workers | None]":
     """Give the workers that examine so many items; None where this process does."""
     from evaluation.engine.cluster.engine import open_workers
     from evaluation.engine.cluster.recipe import Recipe
@@ -207,11 +207,9 @@ def _engine(bench: Bench, options: Mapping[str, Any], items: int) -> "Iterator[W
         yield None
         return
     recipe = Recipe(
-        options=bench.inspector_options,
+        config=bench.config,
         rules=bench.plan.rules,
         thresholds=bench.thresholds,
-        template=bench.settings.template,
-        samples=bench.settings.samples,
         price=bench.own_price,
         model_name=bench.settings.model,
         localizer_name=bench.settings.localizer,
@@ -219,7 +217,7 @@ def _engine(bench: Bench, options: Mapping[str, Any], items: int) -> "Iterator[W
         folder=Path.cwd(),
     )
     with open_workers(
-        recipe, address=options["ray_address"], concurrency=options["concurrency"], items=items
+        recipe, address=options.ray_address, concurrency=options.asking.concurrency, items=items
     ) as workers:
         yield workers
 

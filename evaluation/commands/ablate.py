@@ -7,7 +7,9 @@ from typing import Any
 import click
 
 from evaluation.commands.bench import bench
-from vlm_inspect.commands.options import PATH
+from evaluation.engine.options import with_asking
+from vlm_inspect.command_options.general import PATH
+from vlm_inspect.command_options.inspector import with_config
 
 _OWN = frozenset(
     {"dataset", "out", "model", "dry_run", "calibration_path", "look_again", "rule_test", "rule_test_parts"}
@@ -27,6 +29,8 @@ look again is a rung."""
     metavar="PROVIDER:NAME",
     help="A language model, as for bench; repeatable.",
 )
+@with_config
+@with_asking
 def ablate(dataset: Path, out: Path, models: tuple[str, ...], **options: Any) -> int:
     """Climb the prompt ladder on DATASET_DIR: task, + class, + rules, + references, + evidence, + look again.
 
@@ -40,12 +44,15 @@ def ablate(dataset: Path, out: Path, models: tuple[str, ...], **options: Any) ->
       vlm-inspect ablate mvtec --out runs/ladder --model openai:gpt-4o --rules-dir rules --limit 40
     """
     from evaluation.ablation.ladder import PAGE, run_ablation
+    from evaluation.bench.options import BenchOptions
+
+    told = BenchOptions(**options)
 
     def watch(model: str, rung: Any) -> None:
-        if not options["quiet"]:
+        if not told.quiet:
             click.echo(f"{model}: rung {rung.name}", err=True)
 
-    document = run_ablation(dataset, out, models, options, watch)
+    document = run_ablation(dataset, out, models, told, watch)
     click.echo("\n".join(_lines(document)))
     click.echo(f"{out / PAGE}")
     return 0

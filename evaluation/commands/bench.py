@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from evaluation.engine.options import limit_options
-from vlm_inspect.commands.inspecting import model_options
-from vlm_inspect.commands.options import PATH, common
+from vlm_inspect.command_options.general import PATH, common
+from vlm_inspect.command_options.inspector import model_options
 
 
 def _known_format(context: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -114,6 +114,7 @@ def bench(dataset: Path, **options: Any) -> int:
       vlm-inspect bench mvtec --out runs/evidence --category bottle --shots 4
       vlm-inspect bench mvtec --out runs/gpt --model openai:gpt-4o --concurrency 16 --price 2.50/10 --budget-usd 20
     """
+    from evaluation.bench.options import BenchOptions
     from evaluation.bench.run import run_bench
 
-    return run_bench(dataset, options)
+    return run_bench(dataset, BenchOptions(**options))

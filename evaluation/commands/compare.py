@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vlm_inspect.commands.options import PATH
+from vlm_inspect.command_options.general import PATH
 
 if TYPE_CHECKING:
     from evaluation.comparison.comparison import Compared, Comparison

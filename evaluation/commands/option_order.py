@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evaluation.commands.bench import bench
-from vlm_inspect.commands.options import PATH, progress
+from evaluation.engine.options import with_asking
+from vlm_inspect.command_options.general import PATH, progress
+from vlm_inspect.command_options.inspector import with_config
 
 if TYPE_CHECKING:
+    from evaluation.engine.options import AskingOptions
     from evaluation.prompt_tests.option_order import OptionOrder
     from evaluation.prompt_tests.probing import Watch
     from evaluation.runs.plan import Plan
-    from vlm_inspect.backends.backend import Backend
+    from vlm_inspect.config import InspectorConfig
 
 _TAKEN = (
     *("format_name", "categories", "shots", "seed", "limit", "concurrency", "model", "base_url", "timeout_s"),
@@ -28,7 +31,11 @@ _TAKEN = (
 @click.command("option-order")
 @click.argument("dataset", type=PATH, metavar="DATASET_DIR")
 @click.option("--json", "as_json", is_flag=True, help="Write everything as JSON to stdout.")
-def option_order(dataset: Path, *, as_json: bool, **options: Any) -> int:
+@with_config
+@with_asking
+def option_order(
+    dataset: Path, *, as_json: bool, config: "InspectorConfig", asking: "AskingOptions", **options: Any
+) -> int:
     """Ask the multiple-choice questions of DATASET_DIR (MMAD) again with their options in other orders.
 
     Counts how often the chosen option, not its letter, moves; and which letters are chosen how often.
@@ -41,11 +48,9 @@ def option_order(dataset: Path, *, as_json: bool, **options: Any) -> int:
     """
     from evaluation.errors import RunError
     from evaluation.runs.plan import make_plan
-    from vlm_inspect.backends import is_offline
-    from vlm_inspect.commands.inspecting import make_backend
     from vlm_inspect.datasets.registry import read_dataset
 
-    if is_offline(options["model"]):
+    if not config.asks_a_model:
         raise RunError("the model evidence answers no questions; give a --model")
     with progress(quiet=options["quiet"]) as say:
         data = read_dataset(dataset, format=options["format_name"])
@@ -54,7 +59,7 @@ def option_order(dataset: Path, *, as_json: bool, **options: Any) -> int:
             raise RunError(f"{dataset} asks no questions; option-order is for multiple choice, such as MMAD")
         shots, seed, limit = options["shots"], options["seed"], options["limit"]
         plan = make_plan(data, shots=shots, seed=seed, limit=limit, ask_questions=True)
-        told = _test(plan, make_backend(options), options, lambda done, of: say(f"{done} of {of} questions"))
+        told = _test(plan, config, asking, lambda done, of: say(f"{done} of {of} questions"))
     if as_json:
         click.echo(json.dumps(told.as_document(), indent=2, ensure_ascii=False, allow_nan=False))
     else:
@@ -62,18 +67,19 @@ def option_order(dataset: Path, *, as_json: bool, **options: Any) -> int:
     return 0
 
 
-def _test(plan: "Plan", backend: "Backend", options: dict[str, Any], watch: "Watch") -> "OptionOrder":
+def _test(plan: "Plan", config: "InspectorConfig", asking: "AskingOptions", watch: "Watch") -> "OptionOrder":
     from evaluation.engine.asking import Asker
     from evaluation.engine.examiner import Examiner
     from evaluation.engine.options import cache_of, limits_of
     from evaluation.engine.spending import Spending
     from evaluation.prompt_tests.option_order import run_option_order
     from evaluation.prompt_tests.probing import Prober
-    from vlm_inspect.prompting import PromptLimits
 
-    limits, cache = limits_of(options, backend), cache_of(options)
-    asker = Asker(backend, limits, cache, samples=options["samples"], price=options["price"], spending=Spending(limits))
-    examiner = Examiner(backend, None, {}, samples=options["samples"], limits=PromptLimits(detail=options["detail"]))
+    inspector = config.with_changes(localizer={"name": "none"}).build()
+    backend, samples = inspector.backend, inspector.samples
+    limits, cache = limits_of(asking, backend), cache_of(asking)
+    asker = Asker(backend, limits, cache, samples=samples, price=asking.price, spending=Spending(limits))
+    examiner = Examiner(inspector)
     try:
         return asyncio.run(run_option_order(plan.tasks, examiner, Prober(asker), watch=watch))
     finally:

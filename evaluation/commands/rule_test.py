@@ -10,12 +10,14 @@ import click
 
 from converters.system_files import is_system_file
 from evaluation.engine.options import limit_options
-from vlm_inspect.commands.inspecting import inspector_options, make_inspector
-from vlm_inspect.commands.options import PATH, common, progress
+from vlm_inspect.command_options.general import PATH, common, progress
+from vlm_inspect.command_options.inspector import inspector_options
 
 if TYPE_CHECKING:
+    from evaluation.engine.options import AskingOptions
     from evaluation.prompt_tests.moves import RuleTest
     from evaluation.prompt_tests.probing import Watch
+    from vlm_inspect.config import InspectorConfig
     from vlm_inspect.inspector import Inspector
 
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 @limit_options
 @inspector_options
 @common
-def rule_test(sources: Sequence[Path], **options: Any) -> int:
+def rule_test(sources: Sequence[Path], *, config: "InspectorConfig", asking: "AskingOptions", **options: Any) -> int:
     """Ask about the same parts again with one rule left out or turned into its opposite, and count what moves.
 
     Also asked: the very same again, another class name, the references in reverse order, the part before the
@@ -49,10 +51,9 @@ def rule_test(sources: Sequence[Path], **options: Any) -> int:
 
     parts = _spread(_files(sources), options["limit"])
     with progress(quiet=options["quiet"]) as say:
-        inspector = make_inspector({**options, "calibration_path": None})
-        inspector.template = options["template"]
+        inspector = config.build()
         _check(inspector)
-        test = _test(inspector, parts, options, lambda done, of: say(f"{done} of {of} parts"))
+        test = _test(inspector, parts, asking, lambda done, of: say(f"{done} of {of} parts"))
     if options["out"] is not None:
         write_rule_test(options["out"], test.as_document())
     if options["as_json"]:
@@ -74,20 +75,20 @@ def _check(inspector: "Inspector") -> None:
         raise RunError("the rule book has no rule that the model judges (all carry a check, or there is none)")
 
 
-def _test(inspector: "Inspector", parts: Sequence[Path], options: dict[str, Any], watch: "Watch") -> "RuleTest":
+def _test(inspector: "Inspector", parts: Sequence[Path], asking: "AskingOptions", watch: "Watch") -> "RuleTest":
     from evaluation.engine.asking import Asker
     from evaluation.engine.options import cache_of, limits_of
     from evaluation.engine.spending import Spending
     from evaluation.prompt_tests.probing import Prober
     from evaluation.prompt_tests.rule_test import run_rule_test
 
-    limits, cache = limits_of(options, inspector.backend), cache_of(options)
+    limits, cache = limits_of(asking, inspector.backend), cache_of(asking)
     asker = Asker(
         backend=inspector.backend,
         limits=limits,
         cache=cache,
         samples=inspector.samples,
-        price=options["price"],
+        price=asking.price,
         spending=Spending(limits),
         standing=lambda: "parts left to ask; a higher --budget-usd goes on, and asks nothing twice that --cache keeps",
     )

@@ -19,6 +19,7 @@ from evaluation.engine.spending import Spending, cost_of, estimate_tokens
 from evaluation.engine.token_rate import Reservation, TokenRate
 from evaluation.runs.record import Spent
 from evaluation.runs.settings import Limits, Price
+from vlm_inspect.asking import ask_for_form, ask_model
 from vlm_inspect.backends import is_local, is_offline
 from vlm_inspect.backends.backend import Backend, Reply, Request
 from vlm_inspect.errors import BackendError
@@ -207,14 +208,15 @@ class Asker:
             try:
                 batch = backend.generate_batch(requests, samples=self.samples)
                 share_s = (time.perf_counter() - began) / len(requests)
-                return [Answered(tuple(replies), share_s) for replies in batch]
+                pairs = zip(requests, batch, strict=True)
+                return [Answered(ask_for_form(backend, one, replies), share_s) for one, replies in pairs]
             except BackendError:
                 return [self._generate([one])[0] for one in requests]
         try:
-            replies = backend.generate(requests[0], samples=self.samples)
+            replies = ask_model(backend, requests[0], samples=self.samples)
         except BackendError as error:
             return [error]
-        return [Answered(tuple(replies), time.perf_counter() - began)]
+        return [Answered(replies, time.perf_counter() - began)]
 
     def _count(self, replies: Sequence[Reply]) -> int:
         """Count what replies cost, and return their tokens."""

@@ -8,7 +8,7 @@ from vlm_inspect.backends.backend import Reply
 from vlm_inspect.datasets.question import Question
 from vlm_inspect.errors import ParseError
 from vlm_inspect.parsing.reply_text import final_text
-from vlm_inspect.prompting import prompt_folder
+from vlm_inspect.prompt_files import prompt_folder
 
 _OBJECT = re.compile(r"\{.*\}", re.DOTALL)
 _KEYS = ("choice", "answer", "option")

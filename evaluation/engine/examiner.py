@@ -30,14 +30,14 @@ from evaluation.runs.record import Choice, Failure, FailureKind, ItemRecord, Spe
 from evaluation.runs.settings import Price
 from evaluation.scoring.item_map import heatmap_score
 from evaluation.scoring.item_places import ItemPlaces, find_places
+from vlm_inspect.asking import ask_model
 from vlm_inspect.backends.backend import Backend, Request
 from vlm_inspect.datasets.masks import read_at_size
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import BackendError, DatasetError, ParseError
-from vlm_inspect.inspector import Examination, Inspector, Prepared
+from vlm_inspect.inspector import ANY_PART, Examination, Inspector, Prepared
 from vlm_inspect.localization.localizer import FittedLocalizer, Localization, Localizer
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
-from vlm_inspect.prompting import PromptLimits
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.rules import RuleBook
 
@@ -128,39 +128,42 @@ class _FittedOneAtATime:
             return self._fitted.localize(part)
 
 
-@dataclass
+def for_threads(inspector: Inspector) -> Inspector:
+    """Return the inspector with a localizer that several threads may call."""
+    localizer = inspector.used_localizer
+    return replace(inspector, localizer=None if localizer is None else OneAtATime(localizer))
+
+
+@dataclass(frozen=True, eq=False)
 class Examiner:
-    """Makes records of tasks; safe for threads.
+    """Makes records of tasks; safe for threads where its inspector's localizer is, see `for_threads`.
 
     Attributes:
-        backend: the model.
-        localizer: what makes the heatmaps; None: none.
+        inspector: the model, the localizer and the settings; what a class has of its own takes the place of its rules,
+            references and thresholds.
         rules: rule book by class.
         thresholds: by class; the defaults where it is absent.
-        template: name of a prompt.
-        samples: how often the model is asked.
-        look_again: whether the model is asked a second time, with the most suspicious places enlarged.
-        limits: sizes and numbers of the pictures in a prompt.
         price: the user's own; None: what the model's usage says.
     """
 
-    backend: Backend
-    localizer: Localizer | None
-    rules: Mapping[str, RuleBook]
+    inspector: Inspector
+    rules: Mapping[str, RuleBook] = field(default_factory=dict)
     thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
-    template: str = "inspect"
-    samples: int = 1
-    look_again: bool = False
-    limits: PromptLimits = field(default_factory=PromptLimits)
     price: Price | None = None
     _inspectors: OrderedDict[tuple[str, tuple[Path, ...], bool], Inspector] = field(
         default_factory=OrderedDict, repr=False
     )
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def __post_init__(self) -> None:
-        if self.localizer is not None:
-            self.localizer = OneAtATime(self.localizer)
+    @property
+    def backend(self) -> Backend:
+        """The model."""
+        return self.inspector.backend
+
+    @property
+    def samples(self) -> int:
+        """How often it is asked."""
+        return self.inspector.samples
 
     def prepare(self, task: Task) -> "Ready | Result":
         """Return the request of a task, or the failed result of one whose file cannot be inspected.
@@ -186,7 +189,7 @@ class Examiner:
         if ready.task.question is not None:
             return self._choice(ready, answered)
         first = ready.inspector.conclude(ready.prepared, answered.replies, answered.elapsed_s)
-        if self.look_again:
+        if ready.inspector.look_again:
             again = ready.inspector.second_look(ready.prepared, first)
             if isinstance(again, Prepared):
                 return SecondLook(ready.task, again, ready.inspector, first, answered)
@@ -227,7 +230,7 @@ class Examiner:
     def _ask(self, one: "Ready | SecondLook") -> Answered | BackendError:
         began = time.perf_counter()
         try:
-            replies = tuple(self.backend.generate(one.request, samples=self.samples))
+            replies = ask_model(self.backend, one.request, samples=self.samples)
         except BackendError as error:
             return error
         return Answered(replies, time.perf_counter() - began)
@@ -262,22 +265,22 @@ class Examiner:
         with self._lock:
             found = self._inspectors.pop(key, None)
             if found is None:
-                asks = task.question is not None
-                found = Inspector(
-                    rules=self.rules.get(task.category, RuleBook(class_name="part")),
-                    references=task.references,
-                    backend=self.backend,
-                    localizer=None if asks else self.localizer,
-                    template=question_template() if asks else self.template,
-                    thresholds=self.thresholds.get(task.category, Thresholds()),
-                    samples=self.samples,
-                    limits=self.limits,
-                    look_again=self.look_again and not asks,
-                )
+                found = self._make_inspector(task)
             self._inspectors[key] = found
             while len(self._inspectors) > _KEPT_INSPECTORS:
                 self._inspectors.popitem(last=False)
             return found
+
+    def _make_inspector(self, task: Task) -> Inspector:
+        own = replace(
+            self.inspector,
+            rules=self.rules.get(task.category, ANY_PART),
+            references=task.references,
+            thresholds=self.thresholds.get(task.category, Thresholds()),
+        )
+        if task.question is None:
+            return own
+        return replace(own, localizer=None, template=question_template(), look_again=False)
 
 
 def failed(task: Task, kind: FailureKind, error: Exception) -> Result:

@@ -1,12 +1,14 @@
 """How fast and how dear: the options that every command shares that asks a model many times."""
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from vlm_inspect.commands.options import GivenPath
+from vlm_inspect.command_options.general import GivenPath
 
 if TYPE_CHECKING:
     from evaluation.engine.reply_cache import ReplyCache
@@ -62,18 +64,43 @@ _OPTIONS = (
 )
 
 
+@dataclass(frozen=True)
+class AskingOptions:
+    """How fast and how dear; None: the default, or no limit."""
+
+    concurrency: int | None = None
+    tokens_per_minute: int | None = None
+    price: "Price | None" = None
+    """The user's own."""
+    budget_usd: float | None = None
+    cache: str | None = None
+    """Folder of kept replies, or "off"; None: the user's cache folder."""
+
+
 def limit_options(command: Command) -> Command:
-    """Add the options of concurrency, rate, price, budget and cache."""
+    """Add the options of concurrency, rate, price, budget and cache; the command gets them as `asking`."""
+    command = with_asking(command)
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def limits_of(options: Mapping[str, Any], backend: "Backend") -> "Limits":
+def with_asking(command: Command) -> Command:
+    """Let a command take these options as one `asking`, an `AskingOptions`."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **given: Any) -> Any:
+        own = {one.name: given.pop(one.name) for one in fields(AskingOptions)}
+        return command(*arguments, asking=AskingOptions(**own), **given)
+
+    return cast("Command", run)
+
+
+def limits_of(asking: AskingOptions, backend: "Backend") -> "Limits":
     """Return the limits that the options name.
 
     Args:
-        options: those of `limit_options`, and of `bench` where there are any.
+        asking: how fast and how dear.
         backend: the model, which may be in the price tables.
 
     Raises:
@@ -84,17 +111,14 @@ def limits_of(options: Mapping[str, Any], backend: "Backend") -> "Limits":
     from vlm_inspect.backends import is_local
 
     local = is_local(backend.name)
-    price = options["price"] or _known_price(backend)
-    if options["budget_usd"] is not None and price is None and not local:
+    price = asking.price or _known_price(backend)
+    if asking.budget_usd is not None and price is None and not local:
         raise RunError(f"the price of {backend.name} is not known: --budget-usd needs --price IN/OUT beside it")
     return Limits(
-        concurrency=options["concurrency"] or (1 if local else _AT_ONCE),
-        tokens_per_minute=options["tokens_per_minute"],
-        max_failures=options.get("max_failures"),
-        budget_usd=options["budget_usd"],
+        concurrency=asking.concurrency or (1 if local else _AT_ONCE),
+        tokens_per_minute=asking.tokens_per_minute,
+        budget_usd=asking.budget_usd,
         price=price,
-        keep_maps=bool(options.get("keep_maps")),
-        engine=options.get("engine") or "local",
     )
 
 
@@ -110,12 +134,11 @@ def _known_price(backend: "Backend") -> "Price | None":
     return None if found is None else Price(found.input, found.output)
 
 
-def cache_of(options: Mapping[str, Any]) -> "ReplyCache":
+def cache_of(asking: AskingOptions) -> "ReplyCache":
     """Return the cache of replies that the options name."""
     from evaluation.engine.reply_cache import ReplyCache
     from vlm_inspect.array_cache import cache_folder
 
-    named = options["cache"]
-    if named == "off":
+    if asking.cache == "off":
         return ReplyCache(None)
-    return ReplyCache(cache_folder("replies") if named is None else Path(named))
+    return ReplyCache(cache_folder("replies") if asking.cache is None else Path(asking.cache))

@@ -101,6 +101,9 @@ def _to_json(reply: Reply) -> dict[str, Any]:
         "tokens": tokens,
         "usage": reply.usage.model_dump(),
         "model": reply.model,
+        "reasoning": reply.reasoning,
+        "first_text": reply.first_text,
+        "notes": list(reply.notes),
     }
 
 
@@ -111,4 +114,7 @@ def _from_json(told: dict[str, Any]) -> Reply:
         tokens=tuple(TokenProbability(token, logprob, others) for token, logprob, others in told["tokens"]),
         usage=Usage.model_validate(told["usage"]),
         model=told["model"],
+        reasoning=told.get("reasoning", ""),
+        first_text=told.get("first_text", ""),
+        notes=tuple(told.get("notes", ())),
     )

@@ -22,9 +22,9 @@ from evaluation.errors import RunError
 from vlm_inspect.backends.backend import Request
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.inspector import Inspector, Prepared
-from vlm_inspect.prompting import Ingredient, PromptLimits, Template, build_request, prompt_folder
+from vlm_inspect.prompt_files import fill_text, prompt_folder, read_prompt_file
+from vlm_inspect.prompting import Ingredient, PromptLimits, Template, build_request
 from vlm_inspect.prompting.facts import choose_references
-from vlm_inspect.prompting.template import fill_text, read_prompt_file
 from vlm_inspect.rules import Rule, RuleBook
 
 Kind = Literal["as is", "again", "removed", "negated", "class", "references", "part first"]
@@ -95,13 +95,13 @@ def changed_request(change: Change, inspector: Inspector, prepared: Prepared, te
     elif change.kind == "class":
         rules = rules.model_copy(update={"class_name": _other_class(rules.class_name), "description": ""})
     elif change.kind == "references":
-        shown = _shown(references, template, inspector.limits)
+        shown = _shown(references, template, prepared.limits)
         order = [*reversed(range(shown)), *range(shown, len(references))]
         references, evidence = tuple(references[at] for at in order), _renumbered(evidence, order)
     else:
         template = _part_first(template)
     question = prepared.request.question
-    return build_request(template, prepared.views, rules, references, evidence, question, limits=inspector.limits)
+    return build_request(template, prepared.views, rules, references, evidence, question, limits=prepared.limits)
 
 
 def _without(rules: RuleBook, rule: str | None) -> RuleBook:

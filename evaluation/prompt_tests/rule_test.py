@@ -82,7 +82,7 @@ def _probe(name: str, change: Change, request: Request) -> Probe:
 
 def _read(request: Request, replies: Sequence[Reply]) -> Answer:
     try:
-        verdict = parse_verdict(replies, request.rules, request.views, question=request.question)
+        verdict = parse_verdict(replies, request.rules, request.views, boxes=request.boxes)
     except ParseError as error:
         return Answer(failure=str(error))
     return Answer(verdict.anomalous, verdict.probability, {one.id: one.status for one in verdict.rules})

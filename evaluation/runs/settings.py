@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 import vlm_inspect
 from evaluation.errors import RunError
+from vlm_inspect.config import InspectorConfig
 
 
 class Settings(BaseModel):
@@ -52,6 +53,8 @@ class Settings(BaseModel):
     items_sha256: str
     """Digest of the scored items' ids, labels and defect types, in order."""
     version: str = vlm_inspect.__version__
+    inspector: InspectorConfig | None = None
+    """Every setting of the inspection, that of the localizers among them; None: a run of before 0.2."""
 
     def check_equal(self, other: "Settings", where: str) -> None:
         """Make sure that a run with these settings may go on under the others.
@@ -71,11 +74,25 @@ class Settings(BaseModel):
             was, now = getattr(self, name), getattr(other, name)
             if was == now:
                 continue
+            if isinstance(was, InspectorConfig) or isinstance(now, InspectorConfig):
+                yield from _differing_sections(was, now)
+                continue
             if isinstance(was, dict):
                 key = next(key for key in sorted(was.keys() | now.keys()) if was.get(key) != now.get(key))
                 yield f"{name} of {key}", was.get(key), now.get(key)
             else:
                 yield name, was, now
+
+
+def _differing_sections(was: InspectorConfig | None, now: InspectorConfig | None) -> Iterator[tuple[str, Any, Any]]:
+    """Yield what moves results and has no setting of its own; files are compared by their digests."""
+    if was is None or now is None:
+        return
+    for name in ("localizer", "prompt", "views"):
+        one, other = (config.model_dump(exclude={"localizer": {"checkpoint"}})[name] for config in (was, now))
+        for key in one:
+            if one[key] != other[key]:
+                yield f"{name}.{key}", one[key], other[key]
 
 
 @dataclass(frozen=True)

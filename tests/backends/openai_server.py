@@ -1,7 +1,7 @@
 """A real HTTP server on this machine that speaks the OpenAI chat completions protocol, as told.
 
     with OpenAIServer([status(429, retry_after="0"), answer({"reasoning": "…", "anomalous": True})]) as server:
-        backend = OpenAICompatible("tiny", server.base_url)
+        backend = load_backend("openai:tiny", base_url=server.base_url)
         ...
     assert len(server.requests) == 2
 

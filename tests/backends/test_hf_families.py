@@ -113,7 +113,7 @@ def check_answer(reply: Reply, request: Request) -> None:
     assert list(answer)[:2] == ["reasoning", "anomalous"]
     assert isinstance(answer["anomalous"], bool)
     assert {rule["id"] for rule in answer["rules"]} <= {"thread", "edge"}
-    verdict = parse_verdict(reply, RULES, request.views, question=request.question)
+    verdict = parse_verdict(reply, RULES, request.views)
     assert verdict.anomalous is answer["anomalous"]
     assert verdict.probability == pytest.approx(_p_true(reply), abs=1e-5)
 

@@ -77,7 +77,7 @@ def test_any_logits_give_a_valid_answer(vocabulary: Vocabulary, seed: int, templ
     reply = answer_at_random(vocabulary, allowance_of(vocabulary, schema), seed)
     assert reply.finish_reason == "stop"
     check(json.loads(reply.text), schema)
-    verdict = parse_verdict(reply, RULES, request.views, question=request.question)
+    verdict = parse_verdict(reply, RULES, request.views)
     assert verdict.probability is not None
     assert 0.0 <= verdict.probability <= 1.0
 

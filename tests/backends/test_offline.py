@@ -20,7 +20,8 @@ from vlm_inspect.inspection import Inspection, Provenance, Usage
 from vlm_inspect.offline.report import EvidenceBackend
 from vlm_inspect.offline.wording import load_wording, read_wording
 from vlm_inspect.parsing import parse_verdict
-from vlm_inspect.prompting import load_template, prompt_folder
+from vlm_inspect.prompt_files import prompt_folder
+from vlm_inspect.prompting import load_template
 from vlm_inspect.rules import Check, Rule, RuleBook
 from vlm_inspect.tolerance import Tolerance
 

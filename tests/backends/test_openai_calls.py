@@ -16,6 +16,7 @@ from vlm_inspect.backends import prices
 from vlm_inspect.backends.backend import Request
 from vlm_inspect.backends.openai_compatible import OpenAICompatible
 from vlm_inspect.backends.prices import load_prices
+from vlm_inspect.backends.settings import Connection
 from vlm_inspect.errors import BackendError
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.parsing import parse_verdict
@@ -47,7 +48,8 @@ def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def backend(server: OpenAIServer, model: str = "tiny", **more: Any) -> OpenAICompatible:
     settings = {"timeout_s": 5.0, "max_retries": 0, "first_wait_s": 0.001} | more
-    return OpenAICompatible(model, server.base_url, **settings)
+    wait_s = settings.pop("first_wait_s")
+    return OpenAICompatible(model, Connection(server.base_url, **settings), first_wait_s=wait_s)
 
 
 # --- the deadline ----------------------------------------------------------------------------------------------------
@@ -272,7 +274,7 @@ def test_a_wrong_file_of_prices_is_one_line(own_prices: Path, text: str | bytes 
     else:
         own_prices.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(BackendError, match=said) as caught:
-        OpenAICompatible("tiny", "http://127.0.0.1:1/v1")
+        OpenAICompatible("tiny", Connection("http://127.0.0.1:1/v1"))
     assert "\n" not in str(caught.value)
     assert str(own_prices) in str(caught.value)
 

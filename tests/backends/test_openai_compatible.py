@@ -22,9 +22,11 @@ from converters.view import BoxXyxyn, Place, View
 from tests.backends.openai_server import Behaviour, OpenAIServer, answer, cut, echo_headers, hang, raw, status
 from vlm_inspect.backends import load_backend
 from vlm_inspect.backends.backend import Request
-from vlm_inspect.backends.capabilities import Capabilities, strict_schema
+from vlm_inspect.backends.capabilities import Capabilities
 from vlm_inspect.backends.endpoint import find_endpoint
 from vlm_inspect.backends.openai_compatible import OpenAICompatible
+from vlm_inspect.backends.settings import Connection
+from vlm_inspect.backends.strict_schema import strict_schema
 from vlm_inspect.errors import BackendError
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.prompting import build_request, load_template
@@ -56,7 +58,8 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def backend(server: OpenAIServer, **more: Any) -> OpenAICompatible:
     settings = {"timeout_s": 5.0, "max_retries": 2, "first_wait_s": 0.001} | more
-    return OpenAICompatible("tiny", server.base_url, **settings)
+    wait_s = settings.pop("first_wait_s")
+    return OpenAICompatible("tiny", Connection(server.base_url, **settings), first_wait_s=wait_s)
 
 
 def test_answer_usage_and_messages_go_through(request_: Request) -> None:
@@ -233,7 +236,7 @@ def test_lost_connections_are_tried_again(request_: Request, behaviour: Behaviou
         (raw([]), 1, "ends? in /v1"),
         (raw("hello"), 1, "ends? in /v1"),
         (raw({"object": "list"}), 1, "no choices"),
-        (raw({"error": {"message": "upstream is gone"}}), 1, "upstream is gone"),
+        (raw({"error": {"message": "upstream is gone"}}), 3, "after 3 attempts: upstream is gone"),
         (raw({"error": "flat"}, code=400), 1, "flat"),
         (raw({"detail": [{"loc": ["body"], "msg": "odd"}]}, code=422), 1, "odd"),
     ],
@@ -253,7 +256,7 @@ def test_unreachable_server_names_its_url(request_: Request) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-    nowhere = OpenAICompatible("tiny", url, max_retries=1, first_wait_s=0.001)
+    nowhere = OpenAICompatible("tiny", Connection(url, max_retries=1), first_wait_s=0.001)
     with pytest.raises(BackendError, match=r"after 2 attempts: .*is the server up at this URL") as caught:
         nowhere.generate(request_)
     assert url in str(caught.value)
@@ -270,7 +273,7 @@ def test_retry_after_is_honoured(request_: Request, form: str) -> None:
 
 
 def test_waits_grow_and_differ() -> None:
-    patient = OpenAICompatible("tiny", "http://127.0.0.1:1/v1", max_retries=10, first_wait_s=1.0)
+    patient = OpenAICompatible("tiny", Connection("http://127.0.0.1:1/v1", max_retries=10), first_wait_s=1.0)
     waits = list(patient._waits_s())
     assert len(waits) == 10
     assert all(0.5 * min(60, 2**i) <= wait <= min(60, 2**i) for i, wait in enumerate(waits))
@@ -283,7 +286,7 @@ def test_waits_grow_and_differ() -> None:
         (answer(None, refusal="I cannot help with that."), "I cannot help with that.", "refusal"),
         (answer('{"reasoning": "the thr', finish_reason="length"), '{"reasoning": "the thr', "length"),
         (answer(None, finish_reason="content_filter"), "", "content_filter"),
-        (answer("Yes, it is fine.", finish_reason="eos"), "Yes, it is fine.", "stop"),
+        (answer("Yes, it is fine.", finish_reason="eos"), "Yes, it is fine.", "eos"),
         (raw({"choices": [], "model": "m"}), "", "stop"),
         (raw({"choices": [{"message": {"content": [{"type": "text", "text": "a"}]}}]}), "a", "stop"),
         (raw({"choices": [{"text": "no message"}]}), "", "stop"),
@@ -335,7 +338,7 @@ def test_password_in_url_is_not_shown() -> None:
 )
 def test_wrong_url_is_one_line(url: str) -> None:
     with pytest.raises(BackendError, match="is no http") as caught:
-        OpenAICompatible("tiny", url)
+        OpenAICompatible("tiny", Connection(url))
     assert "\n" not in str(caught.value)
 
 

@@ -24,6 +24,7 @@ from tests.backends.tiny_vlms import build
 from vlm_inspect.backends import load_backend
 from vlm_inspect.backends.backend import Request
 from vlm_inspect.backends.openai_compatible import OpenAICompatible
+from vlm_inspect.backends.settings import Connection
 from vlm_inspect.errors import BackendError, ParseError
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.inspector import Inspector
@@ -205,7 +206,9 @@ def test_several_answers_are_fetched_one_by_one_and_differ(served: Served) -> No
 
 def test_an_answer_cut_at_the_limit_is_no_verdict(served: Served) -> None:
     request = request_of([picture(0)])
-    (reply,) = OpenAICompatible(str(served.folder), served.base_url, max_retries=0, max_tokens=4).generate(request)
+    (reply,) = OpenAICompatible(str(served.folder), Connection(served.base_url, max_retries=0, max_tokens=4)).generate(
+        request
+    )
     assert (reply.finish_reason, reply.usage.completion_tokens) == ("length", 4)
     with pytest.raises(ParseError) as failure:
         parse_verdict(reply, RULES, request.views)

@@ -13,6 +13,7 @@ from tests.chat.conftest import Desk
 from tests.chat.scripted_model import says
 from vlm_inspect.cli import main
 from vlm_inspect.store import CaseStore
+from vlm_inspect.store.settings import config_of
 
 PROMPT = r"\?2004h[^>]*>"
 """A line editor that begins: it asks the terminal to mark what is pasted, then writes its sign."""
@@ -48,7 +49,7 @@ def test_a_part_is_inspected_kept_and_talked_over(run: Run, desk: Desk, tmp_path
     with CaseStore(store) as kept:
         (line,) = kept.list()
         assert line.question == "ok?"
-        assert kept.load(line.id).settings["rules_path"] == str(rules)
+        assert config_of(kept.load(line.id)).rules == rules
         assert [c.payload["outcome"] for c in kept.corrections(line.id)] == ["NG"]
     code, out, _ = run(line.id[:15], "--store", store, typed="/rule clean: It is clean.\nyes\n")
     assert (code, "changed" in out) == (0, True)

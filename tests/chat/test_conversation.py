@@ -6,8 +6,9 @@ import pytest
 
 from tests.backends.openai_server import OpenAIServer, answer, cut, raw, status
 from tests.chat.scripted_model import calls, says, slow, stream
-from vlm_inspect.backends.conversation import ServerConversation, ToolsRefusedError
-from vlm_inspect.backends.endpoint import find_endpoint
+from vlm_inspect.backends.conversation import ToolsRefusedError
+from vlm_inspect.backends.server_conversation import ServerConversation
+from vlm_inspect.backends.settings import Connection
 from vlm_inspect.backends.spoken import Spoken
 from vlm_inspect.errors import BackendError
 
@@ -16,7 +17,7 @@ ASKED = [{"role": "user", "content": "hello"}]
 
 
 def converse(server: OpenAIServer, tools: Any = (TOOL,), **options: Any) -> tuple[Spoken, list[str]]:
-    conversation = ServerConversation("tiny", find_endpoint(server.base_url), first_wait_s=0.01, **options)
+    conversation = ServerConversation("tiny", Connection(server.base_url, **options), first_wait_s=0.01)
     heard: list[str] = []
     return conversation.converse(ASKED, tools, heard.append), heard
 

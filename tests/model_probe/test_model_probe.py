@@ -11,6 +11,7 @@ from tests.backends.openai_server import OpenAIServer, status
 from tests.model_probe.seeing_server import LACKS, Model
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.backends.openai_compatible import OpenAICompatible
+from vlm_inspect.backends.settings import Connection
 from vlm_inspect.errors import BackendError
 from vlm_inspect.inspection import Usage
 from vlm_inspect.model_probe import ModelReport, probe_model
@@ -28,7 +29,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def probe(*lacks: str, refuses: Sequence[str] = (), seed: int = 1) -> tuple[ModelReport, Model]:
     model = Model(frozenset(lacks))
     with OpenAIServer([model], refuses=refuses) as server:
-        backend = OpenAICompatible("tiny", server.base_url, timeout_s=10, max_retries=0)
+        backend = OpenAICompatible("tiny", Connection(server.base_url, timeout_s=10, max_retries=0))
         return probe_model(backend, seed=seed), model
 
 
@@ -102,7 +103,7 @@ def test_the_form_that_the_server_takes_is_told(refuses: list[str], form: str) -
 @pytest.mark.parametrize("code", [401, 404, 503])
 def test_a_model_out_of_reach_is_an_error(code: int) -> None:
     with OpenAIServer([status(code)]) as server, pytest.raises(BackendError, match=str(code)):
-        probe_model(OpenAICompatible("tiny", server.base_url, max_retries=0))
+        probe_model(OpenAICompatible("tiny", Connection(server.base_url, max_retries=0)))
 
 
 class Guesser:

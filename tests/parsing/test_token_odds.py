@@ -42,7 +42,7 @@ def test_what_another_text_of_the_answer_says_is_not_the_verdict() -> None:
 
 def test_a_value_that_spells_another_verdict_does_not_count() -> None:
     stray = spell('{"anomalous": true, "reasoning": "x"} anomalous=', ("no", {"no": 0.9, "yes": 0.1}))
-    assert token_probability(stray, prose=False, anomalous=True) == pytest.approx(1.0)
+    assert token_probability(stray, anomalous=True) == pytest.approx(1.0)
 
 
 def test_a_token_that_decides_nothing_yet_leaves_room_for_the_other_side() -> None:
@@ -60,9 +60,8 @@ def test_servers_without_log_probabilities_leave_the_stated_probability() -> Non
 @given(
     st.dictionaries(st.text(max_size=6), st.floats(1e-6, 1.0), max_size=6),
     st.sampled_from([" true", "false", '"', ":", " tr", "0"]),
-    st.booleans(),
 )
-def test_it_is_a_probability_or_nothing(others: dict[str, float], chosen: str, prose: bool) -> None:
+def test_it_is_a_probability_or_nothing(others: dict[str, float], chosen: str) -> None:
     tokens = spell('{"anomalous":', (chosen, {**others, chosen: 0.5}), "}")
-    found = token_probability(tokens, prose=prose)
+    found = token_probability(tokens)
     assert found is None or 0.0 <= found <= 1.0

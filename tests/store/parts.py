@@ -135,7 +135,7 @@ def examine(
     replies = tuple(Reply(text, tokens=(token,), usage=Usage(prompt_tokens=7), model="tiny-1") for text in texts)
     opinion: Verdict | ParseError
     try:
-        opinion = parse_verdict(replies, rules, views, question=question)
+        opinion = parse_verdict(replies, rules, views)
     except ParseError as failure:
         opinion = failure
     thresholds = Thresholds(0.25, 0.55, 0.1 + 0.2, 0.7, calibrated=True)
@@ -171,7 +171,7 @@ def two_looks() -> Examination:
     closer = Enlargement(0, (0.4, 0.4, 0.6, 0.6), (("mark", {"mark": 1}),), noise(7, 30, 30), True, 0, noise(8, 30, 30))
     request = build_second_request(first.request, first.opinion, [closer], limits)
     replies = (Reply(json.dumps({**ANSWER, "anomalous": False, "probability": 0.2, "rules": [], "defects": []})),)
-    opinion = parse_verdict(replies, first.record.rules, first.views, question=first.record.question)
+    opinion = parse_verdict(replies, first.record.rules, first.views)
     provenance = first.record.provenance.model_copy(update={"prompt_sha256": request.prompt_sha256})
     notes = ("The second look changed the model's verdict from anomalous to normal.",)
     record = dataclasses.replace(first.record, provenance=provenance, notes=notes)

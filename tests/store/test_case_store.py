@@ -24,14 +24,15 @@ from tests.store.parts import (
     two_looks,
 )
 from vlm_inspect.backends.backend import Reply
+from vlm_inspect.backends.messages import digest_messages
 from vlm_inspect.errors import ParseError, StoreError
 from vlm_inspect.evidence import AnomalyMap, Evidence
 from vlm_inspect.inspector import Examination
-from vlm_inspect.prompting.assembly import digest_messages
 from vlm_inspect.prompting.second_request import Enlargement
 from vlm_inspect.rules import RuleBook, load_rules
-from vlm_inspect.store import CaseStore, Filters, case_store
+from vlm_inspect.store import Case, CaseStore, Filters, case_store
 from vlm_inspect.store.records import EnlargementEntry, EvidenceEntry, MapEntry, ViewEntry
+from vlm_inspect.store.settings import config_of
 
 BOXES = ((0.0, 0.0, 1.0, 1.0), (0.1, 0.2, 0.4, 0.35), (0.61, 0.5, 0.9, 0.77))
 
@@ -413,3 +414,26 @@ def test_an_origin_of_another_kind_is_refused(tmp_path: Path) -> None:
     examination = dataclasses.replace(examine(evidence=evidence_over()), views=(odd,))
     with CaseStore(tmp_path / "cases.db") as store, pytest.raises(StoreError, match="origin is a object"):
         store.save(examination, "a.png")
+
+
+def kept_with(folder: Path, settings: dict[str, object]) -> Case:
+    with CaseStore(str(folder / "cases.db")) as store:
+        return store.load(store.save(full_examination(), "part.png", settings=settings))
+
+
+def test_settings_of_old_cases_are_read_as_a_configuration(tmp_path: Path) -> None:
+    old = {
+        "rules_path": "r.yaml", "references": ["a/*.png"], "model": "openai:x", "timeout_s": 9.0, "samples": 2,
+        "localizer": "dapo", "checkpoint": "k.pt", "device": "cpu", "detail": "low", "look_again": True,
+        "question": "ok?", "folder": "/parts",
+    }  # fmt: skip
+    config = config_of(kept_with(tmp_path, old))
+    assert (config.rules, config.references) == (Path("/parts/r.yaml"), ("/parts/a/*.png",))
+    assert (config.model.name, config.model.timeout_s, config.model.samples) == ("openai:x", 9.0, 2)
+    assert (config.localizer.name, config.localizer.checkpoint) == ("dapo", Path("/parts/k.pt"))
+    assert (config.device, config.prompt.detail, config.look_again) == ("cpu", "low", True)
+
+
+def test_damaged_settings_of_a_case_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"settings\.model\.samples"):
+        config_of(kept_with(tmp_path, {"config": {"model": {"samples": -1}}}))

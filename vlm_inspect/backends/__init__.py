@@ -5,52 +5,27 @@ library of another one.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from vlm_inspect.backends.settings import DEFAULT_RETRIES, DEFAULT_TIMEOUT_S, Connection, Dtype, Placement, Quantization
 from vlm_inspect.errors import BackendError
 
 if TYPE_CHECKING:
     from vlm_inspect.backends.backend import Backend
 
+__all__ = ["DEFAULT_MODEL", "PROVIDERS", "Connection", "Dtype", "Placement", "Quantization", "load_backend"]
+
 DEFAULT_MODEL = "evidence"
-Dtype = Literal["auto", "float32", "float16", "bfloat16"]
-Quantization = Literal["8bit", "4bit"]
-
-
-@dataclass(frozen=True)
-class Connection:
-    """How a model that is reached over a network is reached."""
-
-    base_url: str | None = None
-    """None: the provider's own default."""
-    timeout_s: float = 120.0
-    """Longest wait for one answer in seconds."""
-    max_retries: int = 3
-    """Further attempts after one that failed for a passing reason."""
-
-
-@dataclass(frozen=True)
-class Placement:
-    """How a model that runs on this machine is loaded."""
-
-    device: str = "auto"
-    """"auto" (every GPU where there is one, else the CPU), "cpu", "cuda", "cuda:0", "mps"."""
-    dtype: Dtype = "auto"
-    """Number type of the weights; "auto": as stored."""
-    quantize: Quantization | None = None
-    """Fewer bits a weight, by bitsandbytes."""
-    trust_remote_code: bool = False
-    """Whether Python code that comes with the model may run."""
 
 
 def load_backend(
     model: str = DEFAULT_MODEL,
     *,
     base_url: str | None = None,
-    timeout_s: float = Connection.timeout_s,
-    max_retries: int = Connection.max_retries,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    max_retries: int = DEFAULT_RETRIES,
     placement: Placement | None = None,
+    connection: Connection | None = None,
 ) -> "Backend":
     """Return the backend that `model` names, as PROVIDER:NAME or `evidence`. Nothing is sent yet.
 
@@ -60,6 +35,7 @@ def load_backend(
         timeout_s: longest wait of an `openai:` model for one answer in seconds.
         max_retries: further attempts of an `openai:` or `langchain:` model after a passing failure.
         placement: how an `hf:` model is loaded; None: on what this machine has, as stored.
+        connection: all of how a model is reached, in place of the three settings above.
 
     Raises:
         BackendError: the provider is unknown, or the name or the connection cannot be right.
@@ -69,9 +45,23 @@ def load_backend(
         raise BackendError(f"unknown model provider {provider!r} in {model!r}; known: {', '.join(_USAGE.values())}")
     if placement is not None and provider != "hf":
         raise BackendError(f"the model {model} does not run here: device, dtype and quantization belong to hf:NAME")
-    if base_url and provider in {"hf", "langchain"}:
-        raise BackendError(f"the model {model} takes no base URL; that belongs to openai:NAME")
-    return PROVIDERS[provider](name.strip(), Connection(base_url, timeout_s, max_retries), placement or Placement())
+    reached = connection or Connection(base_url, timeout_s, max_retries)
+    if provider in {"hf", "langchain"}:
+        _refuse_server_settings(model, reached)
+    return PROVIDERS[provider](name.strip(), reached, placement or Placement())
+
+
+def _refuse_server_settings(model: str, connection: Connection) -> None:
+    """Raise where something is asked for that only a server of an `openai:` model can have."""
+    asked = {
+        "base URL": connection.base_url,
+        "header": connection.headers,
+        "file of certificates": connection.ca_file,
+        "reasoning effort": connection.reasoning_effort,
+    }
+    for what, value in asked.items():
+        if value:
+            raise BackendError(f"the model {model} takes no {what}; that belongs to openai:NAME")
 
 
 def is_offline(model: str) -> bool:
@@ -102,6 +92,8 @@ def _load_hf(name: str, connection: Connection, placement: Placement) -> "Backen
 
     if not name:
         raise BackendError("the model has no name; write hf:FOLDER or hf:REPOSITORY, such as hf:models/smolvlm")
+    if connection.max_tokens is not None:
+        return HuggingFaceModel(name, placement, max_tokens=connection.max_tokens)
     return HuggingFaceModel(name, placement)
 
 
@@ -116,9 +108,7 @@ def _load_openai(name: str, connection: Connection, placement: Placement) -> "Ba
 
     if not name:
         raise BackendError("the model has no name; write openai:NAME, such as openai:gpt-4o")
-    return OpenAICompatible(
-        name, base_url=connection.base_url, timeout_s=connection.timeout_s, max_retries=connection.max_retries
-    )
+    return OpenAICompatible(name, connection)
 
 
 PROVIDERS: Mapping[str, Callable[[str, Connection, Placement], "Backend"]] = {

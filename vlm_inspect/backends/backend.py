@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from vlm_inspect.backends.box_conventions import BoxFrame, usual_convention
 from vlm_inspect.inspection import Usage
 from vlm_inspect.verdict import Verdict
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from vlm_inspect.evidence import Evidence
     from vlm_inspect.prompting.second_request import Enlargement
     from vlm_inspect.rules import RuleBook
+
+
+def _usual_boxes() -> BoxFrame:
+    return BoxFrame(usual_convention())
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +35,8 @@ class Request:
     question: str | None
     prompt_sha256: str
     """Digest of the messages, images included; equal digests are equal prompts."""
+    boxes: BoxFrame = field(default_factory=_usual_boxes)
+    """How boxes are written in the messages, and asked for."""
     enlargements: "tuple[Enlargement, ...]" = ()
     """What a second look shows closer."""
 
@@ -50,12 +57,19 @@ class Reply:
 
     text: str
     finish_reason: str = "stop"
-    """"stop", "length" (cut short), "refusal", "content_filter"."""
+    """"stop" (finished), "length" (cut short), "refusal", "content_filter"; any other word, the server's own, is a
+    cut or a failure."""
     tokens: tuple[TokenProbability, ...] = ()
     """Empty where the server gives no log-probabilities."""
     usage: Usage = field(default_factory=Usage)
     model: str = ""
     """The model's name as the server reports it."""
+    reasoning: str = ""
+    """What the server hands over as thinking, apart from the answer."""
+    first_text: str = ""
+    """What the model said before it was asked once more for the form; "": it was not."""
+    notes: tuple[str, ...] = ()
+    """What an engineer should know of how it came about: pictures left out, a failure in the middle."""
     verdict: Verdict | None = None
     """What the text says, of a backend that judges measurements and reads no prompt; None: the text is to be read."""
 

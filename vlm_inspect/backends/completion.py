@@ -1,62 +1,26 @@
-"""What an OpenAI-compatible server answered, as replies or as a failure."""
+"""What an OpenAI-compatible server answered with status 200, as replies or as a failure."""
 
 import json
-import math
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vlm_inspect.backends.backend import Reply, TokenProbability
-from vlm_inspect.backends.endpoint import KEY_VARIABLE, Endpoint
+from vlm_inspect.backends.endpoint import Endpoint
+from vlm_inspect.backends.failure import ADVICE, Failure, error_within
+from vlm_inspect.backends.messages import text_of
 from vlm_inspect.backends.prices import Price
 from vlm_inspect.inspection import Usage
 
 if TYPE_CHECKING:
-    from openai import APIStatusError
     from openai.types.chat import ChatCompletion
     from openai.types.chat.chat_completion import Choice
 
-_PASSING = frozenset({408, 409, 429})
-_ADVICE = {
-    401: f"set {KEY_VARIABLE} to a key that this server accepts",
-    403: f"the key in {KEY_VARIABLE} may not use this model",
-    404: "check the model's name, and that the base URL ends in /v1",
-    413: "send fewer or smaller pictures",
-    429: "wait, or ask for a higher limit",
-}
+_BROKEN = "error"
+"""Finish reason of an answer that a failure ended, where the server calls it finished."""
+_MOST_TOKENS = 10**12
+"""A larger count is none."""
 _FINISH_REASONS = {"length": "length", "max_tokens": "length", "content_filter": "content_filter"}
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why one attempt failed. It holds no exception: those carry the request, and with it the key."""
-
-    message: str
-    advice: str
-    status: int | None = None
-    """HTTP status; None: there was no answer, or it was none of the protocol."""
-    parameter: str = ""
-    """The option that the server blames."""
-    passing: bool = False
-    """True where a further attempt may succeed."""
-    wait_s: float | None = None
-    """What the server asks to wait in seconds."""
-
-
-def read_failure(error: "APIStatusError", endpoint: Endpoint) -> Failure:
-    """Read an answer of status 4xx or 5xx."""
-    status = error.status_code
-    final = error.response.headers.get("x-should-retry") == "false" or error.code == "insufficient_quota"
-    return Failure(
-        endpoint.clear(_message_of(error.body if error.body is not None else error.message)),
-        _ADVICE.get(status, "try again later" if status >= 500 else "the request does not fit this model"),
-        status=status,
-        parameter=error.param or "",
-        passing=(status in _PASSING or status >= 500) and not final,
-        wait_s=_retry_after_s(error.response.headers),
-    )
 
 
 def read_completion(
@@ -70,16 +34,18 @@ def read_completion(
     from openai.types.chat import ChatCompletion
 
     if not isinstance(result, ChatCompletion):  # the SDK hands a page of another type through, as text
-        return Failure(f"not an answer of the protocol, but {endpoint.clear(str(result))!r}", _ADVICE[404])
+        return Failure(f"not an answer of the protocol, but {endpoint.clear(str(result))!r}", ADVICE[404])
     choices = getattr(result, "choices", None)
+    if not choices and (told := _extra(result, "error")):
+        return error_within(told, endpoint)
     if not isinstance(choices, list):
-        told = (result.model_extra or {}).get("error")
-        message = _message_of({"error": told}) if told else "not an answer of the protocol: it has no choices"
-        return Failure(endpoint.clear(message), _ADVICE[404])
+        return Failure("not an answer of the protocol: it has no choices", ADVICE[404])
     usage = _usage_of(result, latency_s, price)
     name = str(getattr(result, "model", "") or "")
-    replies = [_reply_of(choice) for choice in choices] or [Reply("")]
-    return [Reply(r.text, r.finish_reason, r.tokens, Usage() if i else usage, name) for i, r in enumerate(replies)]
+    failures = [error_within(told, endpoint) for choice in choices if (told := _extra(choice, "error"))]
+    replies = [_reply_of(choice, endpoint) for choice in choices] or [Reply("")]
+    counted = [replace(one, usage=Usage() if i else usage, model=name) for i, one in enumerate(replies)]
+    return replace(failures[0], replies=tuple(counted)) if failures else counted
 
 
 def read_tool_call(result: object, latency_s: float) -> "Mapping[str, Any] | None":
@@ -90,7 +56,7 @@ def read_tool_call(result: object, latency_s: float) -> "Mapping[str, Any] | Non
     function = getattr(calls[0], "function", None) if isinstance(calls, list) and calls else None
     try:
         arguments = json.loads(str(getattr(function, "arguments", "")))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return arguments if isinstance(arguments, dict) else None
 
@@ -111,15 +77,26 @@ def _usage_of(completion: "ChatCompletion", latency_s: float, price: Price | Non
 
 def _count(holder: object, name: str) -> int:
     value = _field(holder, name)
-    return value if isinstance(value, int) and value > 0 else 0
+    return value if isinstance(value, int) and 0 < value < _MOST_TOKENS else 0
 
 
-def _reply_of(choice: "Choice") -> Reply:
+def _extra(holder: object, name: str) -> Any:
+    """Return what a server adds to the protocol."""
+    return (getattr(holder, "model_extra", None) or {}).get(name)
+
+
+def _reply_of(choice: "Choice", endpoint: Endpoint) -> Reply:
     message = getattr(choice, "message", None)
     refusal = getattr(message, "refusal", None)
-    text = refusal or _text_of(getattr(message, "content", None))
-    reason = "refusal" if refusal else _FINISH_REASONS.get(str(getattr(choice, "finish_reason", "")), "stop")
-    return Reply(text, reason, _tokens_of(getattr(choice, "logprobs", None)))
+    text = str(refusal or "") or text_of(getattr(message, "content", None))
+    aside = text_of(getattr(message, "reasoning_content", None)) or text_of(getattr(message, "reasoning", None))
+    told = str(getattr(choice, "finish_reason", None) or "stop")
+    reason = "refusal" if refusal else _FINISH_REASONS.get(told, told)
+    reply = Reply(text, reason, _tokens_of(getattr(choice, "logprobs", None)), reasoning=aside)
+    if not (broken := _extra(choice, "error")):
+        return reply
+    reason = reason if reason != "stop" else _BROKEN
+    return replace(reply, finish_reason=reason, notes=(error_within(broken, endpoint).message,))
 
 
 def _tokens_of(logprobs: object) -> tuple[TokenProbability, ...]:
@@ -132,7 +109,7 @@ def _tokens_of(logprobs: object) -> tuple[TokenProbability, ...]:
         listed = _field(logprobs, "content")
         found = _modern(listed) if listed else _older(logprobs)
         return tuple(TokenProbability(text, own, {**others, text: own}) for text, own, others in found)
-    except (TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError, AttributeError, OverflowError):
         return ()
 
 
@@ -154,33 +131,3 @@ def _older(logprobs: object) -> Iterator[_Spelt]:
 
 def _field(holder: object, name: str) -> Any:
     return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
-
-
-def _text_of(content: object) -> str:
-    """Return the text of a message; some servers answer in blocks, as requests are written."""
-    if isinstance(content, list):
-        return "".join(str(block.get("text", "")) for block in content if isinstance(block, Mapping))
-    return content if isinstance(content, str) else ""
-
-
-def _message_of(body: object) -> str:
-    """Return the message of an error body; servers write {"error": {"message": …}}, {"error": …} or {"detail": …}."""
-    while isinstance(body, Mapping):
-        inner = next((body[key] for key in ("error", "message", "detail") if body.get(key)), None)
-        if inner is None:
-            break
-        body = inner
-    return str(body)
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return what `Retry-After` asks for in seconds: a number of seconds or a date (RFC 9110, section 10.2.3)."""
-    asked = headers.get("retry-after", "")
-    try:
-        seconds = float(asked)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(asked).timestamp() - time.time()
-        except ValueError:
-            return None
-    return None if math.isnan(seconds) else max(0.0, seconds)

@@ -9,14 +9,22 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vlm_inspect.backends.backend import Reply, Request
-from vlm_inspect.backends.capabilities import Capabilities, recall, remember, strict_schema
-from vlm_inspect.backends.completion import Failure, read_completion, read_failure, read_tool_call
+from vlm_inspect.backends.box_conventions import BoxConvention, convention_of_habit, find_convention
+from vlm_inspect.backends.call_options import CallOptions, Message, shape_messages
+from vlm_inspect.backends.capabilities import Capabilities
+from vlm_inspect.backends.clients import open_async_client
+from vlm_inspect.backends.completion import read_completion, read_tool_call
 from vlm_inspect.backends.endpoint import Endpoint, find_endpoint
+from vlm_inspect.backends.failure import SEES_NOTHING, Failure, lost_connection, read_failure
+from vlm_inspect.backends.learned import BoxHabit, Learned, recall, remember, remember_boxes
+from vlm_inspect.backends.messages import roles_and_labels
+from vlm_inspect.backends.picture_limits import count_pictures, fit_pictures
 from vlm_inspect.backends.prices import Prices, load_prices
+from vlm_inspect.backends.settings import Connection
 from vlm_inspect.backends.timed_calls import TimedCalls
 from vlm_inspect.errors import BackendError
 
@@ -26,52 +34,41 @@ if TYPE_CHECKING:
 
 MAX_WAIT_S = 60.0
 """Longest wait before another attempt in seconds; a server that asks for more has failed."""
-_NO_KEY = "no-key"  # the SDK insists on one; servers without keys ignore it
-_TOP_LOGPROBS = 5
-_SAMPLING_TEMPERATURE = 0.7
-"""Several answers to one request must be able to differ; a single one is the likeliest."""
-_REFUSALS = frozenset({400, 403, 422})
+MAX_TOKENS = 4096
+"""Longest answer in tokens, where the user names none."""
+_NO_LIMIT = 1_000_000
+_REFUSALS = frozenset({400, 403, 404, 415, 422, 500, 501})
 """Statuses that servers refuse an option with (OpenAI says 403 to log-probabilities that a model does not give)."""
+_GUESSED = frozenset({400, 422})
+"""Of these, those whose message need not name the option."""
 _STUMBLES = frozenset({400, 422, 500, 501})
 """Statuses that servers answer with where they cannot give several answers to one request."""
 
-Message = dict[str, Any]
 _Read = TypeVar("_Read")
 
 
 class OpenAICompatible:
     """A model at OpenAI, Azure (its `/openai/v1` URL), vLLM, Ollama, llama.cpp, LM Studio and their like."""
 
-    def __init__(
-        self,
-        model: str,
-        base_url: str | None = None,
-        *,
-        timeout_s: float = 120.0,
-        max_retries: int = 3,
-        first_wait_s: float = 0.5,
-        max_tokens: int = 4096,
-    ) -> None:
+    def __init__(self, model: str, connection: Connection | None = None, *, first_wait_s: float = 0.5) -> None:
         """Check the settings; nothing is sent yet.
 
         Args:
             model: name as the server knows it.
-            base_url: address up to and with `/v1`; None: OPENAI_BASE_URL, else OpenAI.
-            timeout_s: longest time of one attempt in seconds, from its first byte out to its last byte in.
-            max_retries: further attempts after a passing failure.
-            first_wait_s: wait before the first of them in seconds; doubled each time.
-            max_tokens: longest answer in tokens.
+            connection: where the server is, and what every request asks for. Its time limit is that of one attempt,
+                from its first byte out to its last byte in.
+            first_wait_s: wait before the first further attempt in seconds; doubled each time.
 
         Raises:
             BackendError: the URL is none, the key is missing or cannot be sent, or the file of prices is wrong.
         """
         self.model = model
-        self.endpoint: Endpoint = find_endpoint(base_url)
+        self.connection = connection or Connection()
+        self.endpoint: Endpoint = find_endpoint(
+            self.connection.base_url, headers=self.connection.headers, ca_file=self.connection.ca_file
+        )
         self._prices: Prices = load_prices()
-        self._timeout_s = timeout_s
-        self._max_retries = max_retries
         self._first_wait_s = first_wait_s
-        self._max_tokens = max_tokens
         self._client: AsyncOpenAI | None = None
         self._calls: TimedCalls | None = None
         self._lock = threading.Lock()
@@ -84,7 +81,29 @@ class OpenAICompatible:
     @property
     def structure(self) -> str:
         """How the server holds answers to their form, as far as it is known: "schema", "json" or "text"."""
-        return recall(self.endpoint.base_url, self.model).structure
+        return self.known.capabilities.structure
+
+    @property
+    def known(self) -> Learned:
+        """What this server taught, today or before."""
+        return recall(self.endpoint.base_url, self.model)
+
+    @property
+    def boxes(self) -> BoxConvention:
+        """How this model is asked for boxes: as it was found to write them, else as its family does."""
+        habit = self.known.boxes
+        if habit is None:
+            return find_convention(self.model)
+        return convention_of_habit(self.model, habit.unit, rows_first=habit.rows_first)
+
+    def keep_boxes(self, habit: BoxHabit) -> None:
+        """Keep how this model was found to write boxes."""
+        remember_boxes(self.endpoint.base_url, self.model, habit)
+
+    @property
+    def most_pictures(self) -> int | None:
+        """Most pictures of one request, where a limit was met."""
+        return self.known.capabilities.pictures
 
     def generate(self, request: Request, *, samples: int = 1) -> Sequence[Reply]:
         """Answer the request `samples` times: in one call where the server takes that, else in several.
@@ -92,13 +111,12 @@ class OpenAICompatible:
         Raises:
             BackendError: the server cannot be reached after bounded retries, or rejects the request.
         """
-        from langchain_core.messages import convert_to_openai_messages
-
-        messages = convert_to_openai_messages(list(request.messages))
+        most = self.connection.max_tokens or MAX_TOKENS
+        effort = self.connection.reasoning_effort
         replies: list[Reply] = []
         while len(replies) < samples:
-            options = _Options(request.answer_schema, self._max_tokens, samples - len(replies), samples > 1)
-            replies += self._call(messages, options)
+            options = CallOptions(request.answer_schema, most, samples - len(replies), samples > 1, effort)
+            replies += self._call(request, options)
         return replies[:samples]
 
     def offer_tool(self, question: str, tool: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -118,15 +136,23 @@ class OpenAICompatible:
             raise BackendError(self._explanation(result))
         return None
 
-    def _call(self, messages: list[Message], options: "_Options") -> list[Reply]:
-        """Make one call that succeeds, dropping the options that the server refuses."""
-        able = recall(self.endpoint.base_url, self.model)
+    def _call(self, request: Request, options: CallOptions) -> list[Reply]:
+        """Make one call that succeeds, giving way to what the server refuses."""
+        from langchain_core.messages import convert_to_openai_messages
+
+        whole = convert_to_openai_messages(list(request.messages))
+        roles, labels = roles_and_labels(request.messages)
+        able = self.known.capabilities
         while True:
+            fitted = fit_pictures(whole, able.pictures or _NO_LIMIT, roles, labels)
+            messages = shape_messages(fitted.messages, able)
             result = self._attempt_repeatedly(messages, options.within(able), self._read)
-            if not isinstance(result, Failure):
+            if not isinstance(result, Failure) or result.replies:
                 remember(self.endpoint.base_url, self.model, able)
-                return result
-            weaker = _weaker(able, result, options)
+                notes = (*fitted.notes(able.pictures or 0), *_effort_notes(able, options))
+                replies = result.replies if isinstance(result, Failure) else result
+                return [replace(one, notes=(*one.notes, *notes)) for one in replies]
+            weaker = _weaker(able, result, options, count_pictures(messages))
             if weaker is None:
                 raise BackendError(self._explanation(result))
             able = weaker
@@ -149,7 +175,7 @@ class OpenAICompatible:
 
     def _waits_s(self) -> Iterator[float]:
         """Exponential back-off with jitter: half to all of a doubling wait, so that clients do not retry in step."""
-        for attempt in range(self._max_retries):
+        for attempt in range(self.connection.max_retries):
             yield min(MAX_WAIT_S, self._first_wait_s * 2**attempt) * random.uniform(0.5, 1.0)
 
     def _attempt(
@@ -168,15 +194,16 @@ class OpenAICompatible:
 
         started = time.monotonic()
         try:
-            result = calls.run(call, self._timeout_s)
+            result = calls.run(call, self.connection.timeout_s)
         except (openai.APITimeoutError, TimeoutError):
-            return Failure(f"no answer within {self._timeout_s:g} s", "is the server overloaded?", passing=True)
+            return Failure(
+                f"no answer within {self.connection.timeout_s:g} s", "is the server overloaded?", passing=True
+            )
         except openai.APIConnectionError as error:
-            reason = self.endpoint.clear(str(error.__cause__ or error))
-            return Failure(reason, "is the server up at this URL?", passing=True)
+            return lost_connection(error, self.endpoint)
         except openai.APIStatusError as error:
             return read_failure(error, self.endpoint)
-        except (openai.OpenAIError, ValueError) as error:  # a body that claims to be JSON and is not
+        except (openai.OpenAIError, ValueError, RecursionError) as error:  # a body that claims to be JSON and is not
             told = self.endpoint.clear(str(error))
             return Failure(f"not an answer of the protocol: {told}", "does the base URL end in /v1?")
         return read(result, time.monotonic() - started)
@@ -189,65 +216,38 @@ class OpenAICompatible:
     def _connected(self) -> "tuple[AsyncOpenAI, TimedCalls]":
         with self._lock:
             if self._client is None or self._calls is None:
-                import openai
-
-                # A proxy that the environment names must not be asked for this very machine.
-                direct = openai.DefaultAsyncHttpxClient(trust_env=False) if self.endpoint.is_loopback else None
-                self._client = openai.AsyncOpenAI(
-                    api_key=self.endpoint.key or _NO_KEY,
-                    base_url=self.endpoint.base_url,
-                    max_retries=0,
-                    timeout=self._timeout_s,
-                    http_client=direct,
-                )
+                self._client = open_async_client(self.endpoint, self.connection.timeout_s)
                 self._calls = TimedCalls()
                 weakref.finalize(self, self._calls.close, self._client.close)
             return self._client, self._calls
 
     def _explanation(self, failure: Failure) -> str:
         status = "no usable answer" if failure.status is None else f"status {failure.status}"
-        tries = f" after {self._max_retries + 1} attempts" if failure.passing and self._max_retries else ""
+        tries = (
+            f" after {self.connection.max_retries + 1} attempts"
+            if failure.passing and self.connection.max_retries
+            else ""
+        )
         return f"{self.name}: {status} from {self.endpoint.shown_url}{tries}: {failure.message}; {failure.advice}"
 
     def __repr__(self) -> str:
         return f"OpenAICompatible({self.model!r}, base_url={self.endpoint.shown_url!r})"
 
 
-def _weaker(able: Capabilities, failure: Failure, options: "_Options") -> Capabilities | None:
+def _weaker(able: Capabilities, failure: Failure, options: CallOptions, pictures: int) -> Capabilities | None:
     """Return what to ask for after a failure, or None where asking for less will not help."""
+    if failure.advice == SEES_NOTHING:
+        return None
     left = None
     if failure.status in _REFUSALS:
-        left = able.without(failure.message, failure.parameter, guess=failure.status != 403)
+        guess = failure.status in _GUESSED
+        left = able.without(failure.message, failure.parameter, guess=guess, pictures=pictures)
     if left is None and options.wanted > 1 and able.choices and failure.status in _STUMBLES:
-        return replace(able, choices=False)  # some servers break on several answers without saying so
+        return able.model_copy(update={"choices": False})  # some servers break on several answers without saying so
     return left
 
 
-@dataclass(frozen=True)
-class _Options:
-    """What one call would ask for at a server that takes everything."""
-
-    schema: Mapping[str, Any]
-    max_tokens: int
-    wanted: int
-    """Number of answers."""
-    varied: bool
-    """True where the answers must be able to differ."""
-
-    def within(self, able: Capabilities) -> dict[str, Any]:
-        """Return the options for a server of these capabilities."""
-        options: dict[str, Any] = {}
-        if able.structure == "schema":
-            strict = {"name": "inspection", "strict": True, "schema": strict_schema(dict(self.schema))}
-            options["response_format"] = {"type": "json_schema", "json_schema": strict}
-        elif able.structure == "json":
-            options["response_format"] = {"type": "json_object"}
-        if able.logprobs:
-            options |= {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}
-        if able.limit:
-            options[able.limit] = self.max_tokens
-        if able.temperature:
-            options["temperature"] = _SAMPLING_TEMPERATURE if self.varied else 0.0
-        if able.choices and self.wanted > 1:
-            options["n"] = self.wanted
-        return options
+def _effort_notes(able: Capabilities, options: CallOptions) -> tuple[str, ...]:
+    if options.effort is None or able.effort:
+        return ()
+    return (f"the server takes no reasoning effort; {options.effort!r} was left out",)

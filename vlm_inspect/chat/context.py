@@ -52,7 +52,7 @@ def load_chat_prompt() -> ChatPrompt:
     Raises:
         PromptError: the file is missing or wrong.
     """
-    from vlm_inspect.prompting import prompt_folder
+    from vlm_inspect.prompt_files import prompt_folder
 
     path = prompt_folder() / "words" / "chat_prompt.yaml"
     try:

@@ -9,25 +9,28 @@ still what they were.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from converters.digest import sha256_of
 from converters.errors import ConversionError
 from converters.view import View
 from vlm_inspect.chat.corrections import Proposal
+from vlm_inspect.config import InspectorConfig
 from vlm_inspect.decision.defects import lies_in
 from vlm_inspect.decision.fusion import Record, fuse, is_by_model
 from vlm_inspect.errors import InspectError, ParseError, StoreError
 from vlm_inspect.evidence import Evidence, Measurement
 from vlm_inspect.ignored import ignored_boxes, without_ignored
 from vlm_inspect.inspection import Inspection, Outcome
+from vlm_inspect.inspector import Inspector
+from vlm_inspect.localization import AUTO
 from vlm_inspect.offline.report import judge_evidence
 from vlm_inspect.offline.wording import probability_words
 from vlm_inspect.parsing import parse_verdict
-from vlm_inspect.rules import Rule, RuleBook
+from vlm_inspect.rules import Rule, RuleBook, resolve_references
 from vlm_inspect.store.case import Case
 from vlm_inspect.store.case_store import CaseStore
 from vlm_inspect.store.listing import Filters
+from vlm_inspect.store.settings import config_of
 from vlm_inspect.verdict import Verdict
 
 MOST_CASES = 500
@@ -162,7 +165,7 @@ def _opinion(case: Case, book: RuleBook, evidence: Evidence, views: Sequence[Vie
     if not is_by_model(case.opinion):
         return judge_evidence(evidence, book, views, case.question)
     try:
-        return parse_verdict(case.replies, book, views, question=case.question)
+        return parse_verdict(case.replies, book, views, boxes=case.boxes)
     except ParseError as failure:
         return failure
 
@@ -198,7 +201,7 @@ class _Measured:
 
     def __init__(self, book: RuleBook) -> None:
         self._book = book
-        self._inspectors: dict[str, Any] = {}
+        self._inspectors: dict[str, Inspector] = {}
 
     def fuse(self, case: Case) -> Inspection:
         """Return what a case amounts to when its part is measured against the references.
@@ -217,28 +220,15 @@ class _Measured:
         )
         return fuse(opinion, prepared.evidence, case.thresholds, record)
 
-    def _inspector(self, case: Case) -> Any:
-        from vlm_inspect.inspector import Inspector
-        from vlm_inspect.localization import load_localizer
-        from vlm_inspect.localization.memory_settings import MemorySettings
-        from vlm_inspect.localization.settings import LocalizerSettings
-        from vlm_inspect.rules import resolve_references
-
-        settings = case.settings
-        name = str(settings.get("localizer") or "auto")
-        if name == "auto":
+    def _inspector(self, case: Case) -> Inspector:
+        told = config_of(case)
+        name = told.localizer.name
+        if name == AUTO:
             name = "none" if case.inspection.localizer == "none" else "memory"
-        if name not in self._inspectors:
-            checkpoint = settings.get("checkpoint")
-            backbone = settings.get("backbone")
-            options = LocalizerSettings(
-                memory=MemorySettings() if backbone is None else MemorySettings(backbone=str(backbone)),
-                clip=settings.get("clip"),
-                checkpoint=None if checkpoint is None else Path(str(settings.get("folder", "."))) / checkpoint,
-            )
-            self._inspectors[name] = Inspector(
-                rules=self._book,
-                references=tuple(resolve_references(self._book)),
-                localizer=load_localizer(name, options),
-            )
-        return self._inspectors[name]
+        config = InspectorConfig(localizer=told.localizer.model_copy(update={"name": name}), views=told.views)
+        key = config.model_dump_json()
+        if key not in self._inspectors:
+            made = config.build()
+            references = tuple(resolve_references(self._book))
+            self._inspectors[key] = replace(made, rules=self._book, references=references)
+        return self._inspectors[key]

@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vlm_inspect.commands.inspecting import inspector_options, make_inspector
-from vlm_inspect.commands.options import PATH, GivenPath, common, progress
+from vlm_inspect.command_options.general import PATH, GivenPath, common, progress
+from vlm_inspect.command_options.inspector import inspector_options
 from vlm_inspect.commands.storing import open_store, settings_of, store_option
 
 if TYPE_CHECKING:
+    from vlm_inspect.config import InspectorConfig
     from vlm_inspect.inspector import Examination, Inspector
-
-_NOT_KEPT = ("json_path", "html_path", "overlay_path", "save", "keep_input", "store", "quiet", "debug")
-"""Options that say nothing of how a part is inspected; a store's URL may hold a password."""
 
 
 @click.command()
@@ -45,7 +43,7 @@ _NOT_KEPT = ("json_path", "html_path", "overlay_path", "save", "keep_input", "st
 @click.option("--keep-input", is_flag=True, help="With --save: keep the bytes of SOURCE, too.")
 @store_option
 @common
-def ask(source: Path, **options: Any) -> int:
+def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:
     """Inspect SOURCE: an image, a scan, a video, a folder of frames or a curve.
 
     Exit code: 0 OK, 1 NG, 3 REVIEW, 2 error.
@@ -65,28 +63,28 @@ def ask(source: Path, **options: Any) -> int:
         open_store(options["store"], create=True).close()  # a store that cannot be used is known before the work
     with progress(quiet=options["quiet"]) as say:
         say("starting")
-        inspector = make_inspector(options)
-        outputs.check_apart_from(_inputs(source, options, inspector))
+        inspector = config.build()
+        outputs.check_apart_from(_inputs(source, config, inspector))
         examination = inspector.examine(source, options["question"], as_kind=options["as_kind"], progress=say)
     if options["debug"]:
         _show_request(examination)
     try:
         if options["save"]:
-            _save(examination, source, options)
+            _save(examination, source, config, options)
     finally:  # an answer that was waited for is shown, even where it cannot be kept
         outputs.write(examination)
     return examination.inspection.exit_code
 
 
-def _save(examination: "Examination", source: Path, options: dict[str, Any]) -> None:
-    settings = settings_of(options, _NOT_KEPT)
+def _save(examination: "Examination", source: Path, config: "InspectorConfig", options: dict[str, Any]) -> None:
+    settings = settings_of(config, as_kind=options["as_kind"])
     with open_store(options["store"], create=True) as store:
         case_id = store.save(examination, source, keep_input=options["keep_input"], settings=settings)
     click.echo(f"saved as case {case_id}", err=True)
 
 
-def _inputs(source: Path, options: dict[str, Any], inspector: "Inspector") -> list[Path]:
-    named = [source, options["rules_path"], options["calibration_path"], *inspector.references]
+def _inputs(source: Path, config: "InspectorConfig", inspector: "Inspector") -> list[Path]:
+    named = [source, config.rules, config.calibration, config.localizer.checkpoint, *inspector.references]
     return [path for path in named if path is not None]
 
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from converters.system_files import is_system_file
-from vlm_inspect.commands.inspecting import inspector_options, make_inspector
-from vlm_inspect.commands.options import PATH, common, progress
+from vlm_inspect.command_options.general import PATH, common, progress
+from vlm_inspect.command_options.inspector import inspector_options
 
 if TYPE_CHECKING:
     from vlm_inspect.calibration.run import CalibrationRun
+    from vlm_inspect.config import InspectorConfig
 
 _SHOWN = 5
 
@@ -33,7 +34,7 @@ _SHOWN = 5
 )
 @inspector_options
 @common
-def calibrate(normals: Path, out: Path, **options: Any) -> int:
+def calibrate(normals: Path, out: Path, *, config: "InspectorConfig", **options: Any) -> int:
     """Set the thresholds of OK and REVIEW from the normal parts in NORMALS_DIR, which must not be references.
 
     The file holds for this rule book and localizer; `ask` and `bench` take it as --calibration.
@@ -46,11 +47,11 @@ def calibrate(normals: Path, out: Path, **options: Any) -> int:
     from vlm_inspect.calibration.file import save_calibration
     from vlm_inspect.calibration.run import calibrate as run_calibration
 
-    if options["calibration_path"]:
+    if config.calibration is not None:
         raise click.UsageError("calibrate makes a calibration and takes none; leave --calibration away")
     paths, others = _files(normals), _files(options["anomalous"]) if options["anomalous"] else []
     with progress(quiet=options["quiet"]) as say:
-        inspector = make_inspector(options)
+        inspector = config.build()
         run = run_calibration(
             inspector,
             paths,

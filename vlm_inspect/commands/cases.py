@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from vlm_inspect.commands.options import PATH, GivenPath, common
+from vlm_inspect.command_options.general import PATH, GivenPath, common
 from vlm_inspect.commands.storing import open_store, store_option
 
 if TYPE_CHECKING:

@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vlm_inspect.commands.inspecting import inspector_options, make_backend, make_inspector
-from vlm_inspect.commands.options import PATH, common, progress
+from vlm_inspect.command_options.general import PATH, common, progress
+from vlm_inspect.command_options.inspector import inspector_options
 from vlm_inspect.commands.storing import open_store, settings_of, store_option
 
 if TYPE_CHECKING:
     from vlm_inspect.backends.backend import Backend
     from vlm_inspect.chat.screen import Screen
+    from vlm_inspect.config import InspectorConfig
     from vlm_inspect.store import Case, CaseStore
 
 _CASE_ID = re.compile(r"[0-9]{8}(-[0-9a-f-]*)?")
-_NOT_KEPT = ("target", "store", "keep_input", "pictures", "quiet", "debug")
-"""Options that say nothing of how a part is inspected; a store's URL may hold a password."""
 NO_ANSWER = 2
 """Exit code where a script's question got no answer."""
 
@@ -36,7 +35,7 @@ NO_ANSWER = 2
 @click.option("--pictures", type=PATH, metavar="FOLDER", help="Where pictures go; default: the user's cache folder.")
 @store_option
 @common
-def chat(target: str | None, **options: Any) -> int:
+def chat(target: str | None, *, config: "InspectorConfig", **options: Any) -> int:
     """Inspect SOURCE and talk about it, or take up the case CASE_ID; without either, the newest case.
 
     Questions may be piped in, one a line; /help lists the commands that correct an inspection.
@@ -52,9 +51,9 @@ def chat(target: str | None, **options: Any) -> int:
 
     with open_store(options["store"], create=target is not None and Path(target).exists()) as store:
         screen = open_screen(_history_file(), quiet=options["quiet"])
-        case, backend = _open_case(store, target, options)
+        case, backend = _open_case(store, target, config, options)
         dialogue = Dialogue(
-            case, store, backend=backend, rules_path=_rules_path(case, options), timeout_s=options["timeout_s"]
+            case, store, backend=backend, rules_path=_rules_path(case, config), timeout_s=config.model.timeout_s
         )
         session = Session(dialogue, screen, options["pictures"] or _pictures_folder(case.id))
         _greet(session.dialogue, screen)
@@ -62,43 +61,45 @@ def chat(target: str | None, **options: Any) -> int:
     return NO_ANSWER if session.failures and not screen.interactive else 0
 
 
-def _open_case(store: "CaseStore", target: str | None, options: dict[str, Any]) -> "tuple[Case, Backend]":
+def _open_case(
+    store: "CaseStore", target: str | None, config: "InspectorConfig", options: dict[str, Any]
+) -> "tuple[Case, Backend]":
     from vlm_inspect.errors import StoreError
     from vlm_inspect.store import Filters
 
     is_id = target is not None and not Path(target).exists() and _CASE_ID.fullmatch(target)
     if target is not None and not is_id:
-        return _inspect(store, Path(target), options)
+        return _inspect(store, Path(target), config, options)
     if target is None:
         newest = store.list(Filters(limit=1))
         if not newest:
             raise StoreError("the store holds no case yet; name a part: vlm-inspect chat PART --rules RULES.yaml")
         target = newest[0].id
-    backend = make_backend(options)
+    backend = config.load_model()
     return store.load(target), backend
 
 
-def _inspect(store: "CaseStore", source: Path, options: dict[str, Any]) -> "tuple[Case, Backend]":
+def _inspect(
+    store: "CaseStore", source: Path, config: "InspectorConfig", options: dict[str, Any]
+) -> "tuple[Case, Backend]":
     with progress(quiet=options["quiet"]) as say:
         say("starting")
-        inspector = make_inspector(options)
+        inspector = config.build()
         examination = inspector.examine(source, options["question"], as_kind=options["as_kind"], progress=say)
         say("keeping the case")
-        case_id = store.save(
-            examination, source, keep_input=options["keep_input"], settings=settings_of(options, _NOT_KEPT)
-        )
+        settings = settings_of(config, as_kind=options["as_kind"])
+        case_id = store.save(examination, source, keep_input=options["keep_input"], settings=settings)
     return store.load(case_id), inspector.backend
 
 
-def _rules_path(case: "Case", options: dict[str, Any]) -> Path | None:
+def _rules_path(case: "Case", config: "InspectorConfig") -> Path | None:
     """Return the rule book that corrections change: the named one, else that of the inspection, where it is there."""
-    if options["rules_path"]:
-        return Path(options["rules_path"])
-    named = case.settings.get("rules_path")
-    if not named:
-        return None
-    path = Path(str(case.settings.get("folder", "."))) / str(named)
-    return path if path.is_file() else None
+    from vlm_inspect.store.settings import config_of
+
+    if config.rules is not None:
+        return config.rules
+    path = config_of(case).rules
+    return path if path is not None and path.is_file() else None
 
 
 def _greet(dialogue: Any, screen: "Screen") -> None:

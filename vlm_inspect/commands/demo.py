@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from vlm_inspect.commands.options import PATH, common, progress
+from vlm_inspect.command_options.general import PATH, common, progress
 
 
 @click.command()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vlm_inspect.commands.inspecting import timeout_option
-from vlm_inspect.commands.options import common, progress
+from vlm_inspect.command_options.general import common, progress
+from vlm_inspect.command_options.inspector import timeout_option
 
 if TYPE_CHECKING:
     from vlm_inspect.backends.backend import Backend

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vlm_inspect.commands.options import common
+from vlm_inspect.command_options.general import common
 from vlm_inspect.commands.storing import open_store, store_option
 
 if TYPE_CHECKING:

@@ -1,12 +1,13 @@
 """What every command that uses the store shares: which store, and how one is opened."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from vlm_inspect.config import InspectorConfig
     from vlm_inspect.store import CaseStore
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -17,22 +18,21 @@ def store_option(command: Command) -> Command:
     return click.option(
         "--store",
         envvar="VLM_INSPECT_STORE",
+        show_envvar=True,
         metavar="FILE|URL",
         help="Where cases are kept: a SQLite file, or postgresql://USER:PASSWORD@HOST/DATABASE; default: the user's "
         "data folder.",
     )(command)
 
 
-def settings_of(options: Mapping[str, Any], not_kept: Collection[str]) -> dict[str, Any]:
-    """Return the options that a case keeps, as JSON types, and the folder that relative paths are relative to."""
-    kept = {
-        name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-        for name, value in options.items()
-        if name not in not_kept
-    }
-    if "@" in (kept.get("base_url") or ""):
-        del kept["base_url"]  # it names a user, and a password
-    return {**kept, "folder": str(Path.cwd())}
+def settings_of(config: "InspectorConfig", *, as_kind: str | None) -> dict[str, Any]:
+    """Return what a case keeps of how its part was inspected, as JSON values.
+
+    Args:
+        config: the settings of the inspector.
+        as_kind: what the part was said to be; None: its content told.
+    """
+    return {"config": config.as_record(), "as_kind": as_kind, "folder": str(Path.cwd())}
 
 
 def open_store(named: str | None, *, create: bool = False) -> "CaseStore":

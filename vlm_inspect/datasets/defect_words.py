@@ -11,7 +11,7 @@ from types import MappingProxyType
 from pydantic import BaseModel, ConfigDict
 
 from vlm_inspect.datasets.folder_names import ANOMALOUS
-from vlm_inspect.prompting.template import prompt_folder, read_prompt_file
+from vlm_inspect.prompt_files import prompt_folder, read_prompt_file
 
 ANY_DEFECT = "damage"
 """The word for a folder whose name only says that something is wrong."""

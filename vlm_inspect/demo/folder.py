@@ -88,7 +88,7 @@ def _build(folder: Path, seed: int) -> DemoTruth:
 
 def _write_rules(path: Path, references: tuple[str, ...]) -> None:
     """Copy an example rule book, with the demo's references added as a glob relative to it."""
-    from vlm_inspect.prompting.template import prompt_folder
+    from vlm_inspect.prompt_files import prompt_folder
 
     text = (prompt_folder() / "rules" / path.name).read_text(encoding="utf-8")
     first = Path(references[0])

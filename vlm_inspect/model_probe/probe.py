@@ -169,14 +169,14 @@ class _Talk:
         request = questions.ask_about_plate(self.random, anomalous=anomalous)
         try:
             replies = self._ask(request)
-            verdict = parse_verdict(replies, request.rules, request.views)
+            verdict = parse_verdict(replies, request.rules, request.views, boxes=request.boxes)
         except BackendError as error:
             return PairAnswer("unreadable", None, str(error))
         except ParseError as error:
             self.all_json = False
             return PairAnswer("unreadable", None, str(error))
         self._read(replies[0])
-        by_tokens = token_probability(replies[0].tokens, prose=verdict.path == "prose", anomalous=verdict.anomalous)
+        by_tokens = token_probability(replies[0].tokens, anomalous=verdict.anomalous)
         self.token_probabilities |= by_tokens is not None
         return PairAnswer("anomalous" if verdict.anomalous else "normal", verdict.probability, verdict.reasoning)
 

@@ -11,15 +11,14 @@ from pydantic import BaseModel, ConfigDict
 from converters.image import ImageOrigin
 from converters.view import View
 from vlm_inspect.backends.backend import Reply, Request
+from vlm_inspect.backends.messages import PICTURE_LABELS, digest_messages
 from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.model_probe.pictures import COLOURS, Picture, draw_plate
 from vlm_inspect.parsing.reply_text import final_text
+from vlm_inspect.prompt_files import fill_text, prompt_folder, read_prompt_file
 from vlm_inspect.prompting import build_request, load_template
-from vlm_inspect.prompting.assembly import digest_messages
-from vlm_inspect.prompting.description import PICTURE_LABELS
 from vlm_inspect.prompting.encoding import encode
-from vlm_inspect.prompting.template import fill_text, prompt_folder, read_prompt_file
 from vlm_inspect.rules import Rule, RuleBook
 
 

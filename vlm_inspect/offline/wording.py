@@ -148,7 +148,7 @@ def load_wording() -> Wording:
     Raises:
         PromptError: the file is missing or wrong.
     """
-    from vlm_inspect.prompting import prompt_folder
+    from vlm_inspect.prompt_files import prompt_folder
 
     return read_wording(prompt_folder() / "words" / "evidence_report.yaml")
 

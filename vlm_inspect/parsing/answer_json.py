@@ -18,7 +18,7 @@ NEGATIVE_KEYS = ("correctness", "normal", "is_normal")
 """Keys whose true value means normal; `correctness` is the benchmark template's (1 = no anomaly)."""
 
 _MAX_OBJECTS = 40
-_LOOKS_LIKE_JSON = re.compile(r"""\{\s*(?:["'“]|//|/\*|\#|[A-Za-z_]\w*\s*[:=]|$)""")
+LOOKS_LIKE_JSON = re.compile(r"""\{\s*(?:["'“]|//|/\*|\#|[A-Za-z_]\w*\s*[:=]|$)""")
 _OPEN_FENCE = re.compile(r"(?:```|~~~)[ \t]*\w*\s*\Z")
 _STRING = r'("(?:\\.|[^"\\])*")'
 _COMMENT = re.compile(rf"{_STRING}|//[^\n]*|/\*.*?\*/|#[^\n]*", re.DOTALL)
@@ -35,6 +35,8 @@ class Answer:
     fields: Mapping[str, Any]
     path: str
     """"json", "fenced", "embedded" or "repaired"."""
+    beside: str = ""
+    """What the reply says beside the object."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,21 @@ def find_answer(text: str) -> Answer | None:
     for found in _objects(text):
         fields = _with_verdict(found.value)
         if fields is not None:
-            answers.append(Answer(fields, _path(text, found)))
+            answers.append(Answer(fields, _path(text, found), f"{text[: found.start]} {text[found.end :]}"))
     if len({_plain_verdict(answer.fields) for answer in answers}) > 1:
         raise ParseError(
             "The model's reply holds verdicts that contradict each other.", reply_text=text, cause="unreadable"
         )
-    if not answers and _LOOKS_LIKE_JSON.search(text):
+    if not answers and LOOKS_LIKE_JSON.search(text):
         raise ParseError('The model\'s reply is JSON without "anomalous".', reply_text=text, cause="unreadable")
     return answers[0] if answers else None
+
+
+def is_whole_object(text: str) -> bool:
+    """Return whether a text is one JSON object, fenced or not, and nothing else."""
+    body = re.sub(r"\A(?:```|~~~)\w*\s*|\s*(?:```|~~~)\s*\Z", "", text.strip())
+    found = _strict(body, 0) if body.startswith("{") else None
+    return found is not None and found.end == len(body)
 
 
 def normalise_keys(value: Mapping[Any, Any]) -> dict[str, Any]:
@@ -106,7 +115,7 @@ def _objects(text: str) -> Iterator[_Found]:
         found = _strict(text, start) or _mended(text, start)
         if found is not None:
             yield found
-        elif _LOOKS_LIKE_JSON.match(text, start) and _balanced_end(text, start) is None:
+        elif LOOKS_LIKE_JSON.match(text, start) and balanced_end(text, start) is None:
             raise ParseError("The model's reply is truncated: its JSON is cut off.", reply_text=text, cause="truncated")
         position = start + 1 if found is None else found.end
 
@@ -122,7 +131,7 @@ def _strict(text: str, start: int) -> _Found | None:
 def _mended(text: str, start: int) -> _Found | None:
     from json_repair import repair_json
 
-    end = _balanced_end(text, start) if _LOOKS_LIKE_JSON.match(text, start) else None
+    end = balanced_end(text, start) if LOOKS_LIKE_JSON.match(text, start) else None
     if end is None:
         return None
     span = text[start:end]
@@ -169,7 +178,7 @@ def _refuse_two_verdicts(span: str) -> None:
         raise ParseError('The model\'s reply gives "anomalous" two values.', reply_text=span, cause="unreadable")
 
 
-def _balanced_end(text: str, start: int) -> int | None:
+def balanced_end(text: str, start: int) -> int | None:
     """Return the index after the brace that closes the one at `start`, or None where it never closes."""
     depth, index = 0, start
     while index < len(text):

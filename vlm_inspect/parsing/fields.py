@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from converters.view import BoxXyxyn, View
+from vlm_inspect.backends.box_conventions import BoxFrame
 from vlm_inspect.errors import ParseError
 from vlm_inspect.parsing.answer_json import NEGATIVE_KEYS, POSITIVE_KEYS, Answer, normalise_keys
-from vlm_inspect.parsing.boxes import read_box
-from vlm_inspect.parsing.prose import classify
+from vlm_inspect.parsing.boxes import BOX_KEYS, read_box
+from vlm_inspect.parsing.prose import says_anomalous
 from vlm_inspect.parsing.reply_text import clean_text
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.verdict import Defect, RuleResult, RuleStatus, Severity, Verdict
@@ -41,6 +42,7 @@ _UNKNOWN = frozenset(
     }
     | {"not visible", "undetermined", "inconclusive", "null", "unsure", "skip", "skipped", "", "?"}
 )
+_NOTHING = re.compile(r"\s*(?:|n/a|\[\]|(?:no|none|nothing|not any|without)\b.*)\s*\Z", re.IGNORECASE | re.DOTALL)
 _SEVERITIES: Mapping[str, Severity] = {
     **dict.fromkeys(("critical", "severe", "high", "fatal", "serious"), "critical"),
     **dict.fromkeys(("major", "medium", "moderate"), "major"),
@@ -48,7 +50,7 @@ _SEVERITIES: Mapping[str, Severity] = {
 }
 
 
-def read_answer(answer: Answer, rules: RuleBook, views: Sequence[View]) -> Verdict:
+def read_answer(answer: Answer, rules: RuleBook, views: Sequence[View], frame: BoxFrame) -> Verdict:
     """Return the verdict that an answer object states.
 
     Raises:
@@ -62,7 +64,7 @@ def read_answer(answer: Answer, rules: RuleBook, views: Sequence[View]) -> Verdi
         probability=_stated_probability(fields, anomalous, warnings),
         answer=_text(_first(fields, "answer", "response")),
         rules=_rules(_first(fields, "rules", "rule_results"), rules, views, warnings),
-        defects=_defects(_first(fields, "defects", "anomalies", "regions"), views, warnings),
+        defects=_defects(_first(fields, "defects", "anomalies", "regions"), views, frame, warnings),
         path=answer.path,
         warnings=tuple(dict.fromkeys(warnings)),
     )
@@ -72,7 +74,8 @@ def read_number(raw: Any) -> float | None:
     """Return a finite number, from a number or from text such as "90%" (0.9); None for anything else."""
     if isinstance(raw, str):
         match = re.fullmatch(r"\s*[~≈]?\s*([+-]?\d*\.?\d+(?:e[+-]?\d+)?)\s*(%?)\s*", raw, re.IGNORECASE)
-        return float(match[1]) / (100 if match[2] else 1) if match else None
+        number = float(match[1]) / (100 if match[2] else 1) if match else math.nan
+        return number if math.isfinite(number) else None
     if isinstance(raw, bool) or not isinstance(raw, (int, float)):
         return None
     try:
@@ -105,8 +108,7 @@ def _truth(raw: Any) -> bool | None:
     word = raw.strip().strip(".!\"'*").lower()
     if word in _TRUE or word in _FALSE:
         return word in _TRUE
-    statement = classify(raw)
-    return statement.anomalous if statement is not None else None
+    return True if says_anomalous(raw) else None
 
 
 def _stated_probability(fields: Mapping[str, Any], anomalous: bool, warnings: list[str]) -> float | None:
@@ -191,15 +193,15 @@ def _status(raw: Any, rule_id: str, warnings: list[str]) -> RuleStatus:
     return "cannot_tell"
 
 
-def _defects(raw: Any, views: Sequence[View], warnings: list[str]) -> tuple[Defect, ...]:
+def _defects(raw: Any, views: Sequence[View], frame: BoxFrame, warnings: list[str]) -> tuple[Defect, ...]:
     if isinstance(raw, Mapping):
         raw = [raw]
     if isinstance(raw, str):
-        raw = [] if classify(raw) is not None or raw.strip().lower() in ("", "none", "n/a", "[]") else [raw]
+        raw = [] if _NOTHING.match(raw) else [raw]
     defects = []
     for item in raw if isinstance(raw, (list, tuple)) else []:
         if isinstance(item, Mapping):
-            defects.append(_defect(normalise_keys(item), views, warnings))
+            defects.append(_defect(normalise_keys(item), views, frame, warnings))
         elif isinstance(item, str) and item.strip():
             defects.append(Defect(type=_text(item)[:100]))
         elif item is not None:
@@ -207,7 +209,7 @@ def _defects(raw: Any, views: Sequence[View], warnings: list[str]) -> tuple[Defe
     return tuple(defects)
 
 
-def _defect(fields: Mapping[str, Any], views: Sequence[View], warnings: list[str]) -> Defect:
+def _defect(fields: Mapping[str, Any], views: Sequence[View], frame: BoxFrame, warnings: list[str]) -> Defect:
     said = _first(fields, "view", "view_index", "image", "image_index")
     view = 0 if said is None and len(views) == 1 else _view_number(said, views, warnings)
     word = _text(fields.get("severity")).strip().lower()
@@ -218,22 +220,22 @@ def _defect(fields: Mapping[str, Any], views: Sequence[View], warnings: list[str
         type=_text(_first(fields, "type", "name", "label", "category", "defect"))[:100] or "unnamed defect",
         severity=_SEVERITIES.get(word, "major"),
         view=view,
-        box_xyxyn=_box(fields, view, views, warnings),
+        box_xyxyn=_box(fields, view, views, frame, warnings),
         description=_text(_first(fields, "description", "reason", "detail", "details")),
         score=score if score is not None and 0.0 <= score <= 1.0 else None,
     )
 
 
-def _box(fields: Mapping[str, Any], view: int | None, views: Sequence[View], warnings: list[str]) -> BoxXyxyn | None:
-    key = next((k for k in ("box", "bbox", "box_2d", "bbox_2d", "bounding_box", "box_xyxy") if fields.get(k)), None)
+def _box(
+    fields: Mapping[str, Any], view: int | None, views: Sequence[View], frame: BoxFrame, warnings: list[str]
+) -> BoxXyxyn | None:
+    key = next((k for k in (frame.convention.key, *BOX_KEYS) if fields.get(k)), None)
     if key is None:
         return None
     if view is None:
         warnings.append("a box without a view was dropped")
         return None
-    if key == "box_2d":
-        warnings.append("a box named box_2d was read as y0, x0, y1, x1")
-    return read_box(fields[key], views[view].size_hw, warnings, rows_first=key == "box_2d")
+    return read_box(fields[key], key, frame.convention, frame.size_of(view, views[view].size_hw), warnings)
 
 
 def _view_number(raw: Any, views: Sequence[View], warnings: list[str]) -> int | None:

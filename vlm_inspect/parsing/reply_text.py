@@ -5,17 +5,15 @@ import unicodedata
 
 from vlm_inspect.backends.backend import Reply
 from vlm_inspect.errors import ParseError
+from vlm_inspect.parsing.answer_json import is_whole_object
+from vlm_inspect.parsing.thinking import UnclosedMarkError, without_thinking
 
 MAX_CHARS = 100_000
 """A longer reply is a runaway, not an answer."""
+FINISHED = "stop"
+"""The one finish reason of a whole answer; every other one is a cut or a failure."""
 
-_THINKING = r"think|thinking|thought|reasoning|scratchpad"
-_END_OF_THINKING = re.compile(rf"</(?:{_THINKING})>|◁/think▷", re.IGNORECASE)
-_OPEN_THINKING = re.compile(rf"<(?:{_THINKING})>|◁think▷", re.IGNORECASE)
 _FINAL_CHANNEL = re.compile(r"\A.*<\|channel\|>\s*final\s*(?:<\|[^|>]*\|>[^<]*?)?<\|message\|>", re.DOTALL)
-_CONTROL_TOKEN = re.compile(
-    r"<\|[A-Za-z0-9_]{1,40}\|>|</?s>|</?(?:answer|final_answer|response|output)>", re.IGNORECASE
-)
 
 _I = r"\b(?:i|we)\s*(?:(?:am|are|'m|'re)\s+)?(?:(?:really|very|so|truly)\s+)?(?:sorry,?\s*(?:but\s+)?(?:i\s+)?)?"
 _CANNOT = (
@@ -61,15 +59,27 @@ def final_text(reply: Reply) -> str:
         )
     if reply.finish_reason == "length":
         raise _truncated(reply.text, "the token limit cut it")
-    if not reply.text.strip():
-        raise ParseError("The model's reply is empty.", reply_text=reply.text, cause="empty")
+    if reply.finish_reason != FINISHED:
+        told = "; ".join((f"finish reason {clean_text(reply.finish_reason)[:60]}", *reply.notes))
+        raise _truncated(reply.text, f"the server cut it off, or failed ({told})")
     if len(reply.text) > MAX_CHARS:
         raise ParseError(
             f"The model's reply is a runaway of {len(reply.text)} characters.",
             reply_text=reply.text,
             cause="unreadable",
         )
-    return _without_thinking(reply.text)
+    if reply.text.strip():
+        return _without_thinking(reply.text)
+    aside = reply.reasoning.strip()
+    if aside and is_whole_object(aside):
+        return aside
+    told = f": all it wrote, {len(aside)} characters, is in reasoning_content, and no answer after it" if aside else ""
+    raise ParseError(f"The model's reply is empty{told}.", reply_text=reply.text, cause="empty")
+
+
+def came_aside(reply: Reply) -> bool:
+    """Return whether the answer stands where the thinking belongs: a server took the one for the other."""
+    return not reply.text.strip() and bool(reply.reasoning.strip())
 
 
 def clean_text(text: str) -> str:
@@ -105,17 +115,13 @@ def refuse_if_blind(reasoning: str) -> None:
 
 
 def _without_thinking(raw: str) -> str:
-    text = raw.strip()
-    if text.startswith(("{", "[")):  # an answer that only quotes such a tag
-        return text
-    text = _FINAL_CHANNEL.sub("", text)
-    ends = [match.end() for match in _END_OF_THINKING.finditer(text)]
-    text = text[ends[-1] :] if ends else text  # the opening tag may be part of the prompt
-    if _OPEN_THINKING.search(text):
-        raise _truncated(raw, "it ends inside the model's thinking")
-    if "<|channel|>" in text:
+    text = _FINAL_CHANNEL.sub("", raw.strip())
+    if "<|channel|>" in text and not text.startswith("{"):
         raise _truncated(raw, "it holds no final message")
-    text = _CONTROL_TOKEN.sub(" ", text).strip()
+    try:
+        text = without_thinking(text)
+    except UnclosedMarkError as unclosed:
+        raise _truncated(raw, f"it ends inside {unclosed}, which is never closed") from unclosed
     if not text:
         raise ParseError("The model's reply holds thinking but no answer.", reply_text=raw, cause="empty")
     return text

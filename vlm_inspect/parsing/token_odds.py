@@ -16,19 +16,16 @@ _LEAST_KNOWN = 0.01
 """Least mass of the two sides that says anything about their ratio."""
 
 
-def token_probability(
-    tokens: Sequence[TokenProbability], *, prose: bool, anomalous: bool | None = None
-) -> float | None:
+def token_probability(tokens: Sequence[TokenProbability], *, anomalous: bool | None = None) -> float | None:
     """Return P(anomalous) in [0, 1] from the token that begins the verdict's value, or None where it cannot be told.
 
     The mass of every alternative that begins "true", "yes" or "1" is set against that of "false", "no" or "0". A side
     that is not among the alternatives gets what the others leave. The last verdict of the reply counts, after any
     thinking; one that stands inside another text of the answer ("reasoning", "answer") counts only where there is no
-    other. `prose` replies count by their first word.
+    other.
 
     Args:
         tokens: the reply, token by token.
-        prose: whether the reply is no JSON.
         anomalous: the verdict as it was read; a value that spells another one is somebody else's and does not count.
     """
     if not tokens:
@@ -37,7 +34,7 @@ def token_probability(
     for token in tokens:
         starts.append(starts[-1] + len(token.token))
     text = "".join(token.token for token in tokens)
-    for place, inverted in _value_places(text, prose=prose):
+    for place, inverted in _value_places(text):
         if anomalous is not None and not _spells(text, place, anomalous != inverted):
             continue
         index = min(bisect.bisect_right(starts, place) - 1, len(tokens) - 1)
@@ -48,13 +45,8 @@ def token_probability(
     return None
 
 
-def _value_places(text: str, *, prose: bool) -> Iterator[tuple[int, bool]]:
+def _value_places(text: str) -> Iterator[tuple[int, bool]]:
     """Yield offsets where the verdict's value may begin, the likeliest first, and whether true means normal there."""
-    if prose:
-        match = re.match(r"[\s*\"']*(?=(?:yes|no)\b)", text, re.IGNORECASE)
-        if match is not None:
-            yield match.end(), False
-        return
     keys = [key for key in _KEY.finditer(text) if key.end() < len(text)]
     quoted = _inside_strings(text, [key.start("key") for key in keys])
     own = [key for key, inside in zip(keys, quoted, strict=True) if not inside]

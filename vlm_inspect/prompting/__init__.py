@@ -16,7 +16,6 @@ from vlm_inspect.prompting.template import (
     Template,
     list_templates,
     load_template,
-    prompt_folder,
 )
 
 __all__ = [
@@ -29,5 +28,4 @@ __all__ = [
     "describe_messages",
     "list_templates",
     "load_template",
-    "prompt_folder",
 ]

@@ -1,9 +1,8 @@
 """`build_request`: walk through the blocks of a template, fill them, and put the pictures between them."""
 
-import hashlib
-import json
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -11,10 +10,11 @@ from numpy.typing import NDArray
 
 from converters.view import BoxXyxyn, View
 from vlm_inspect.backends.backend import Request
+from vlm_inspect.backends.box_conventions import BoxConvention, BoxFrame, usual_convention
+from vlm_inspect.backends.messages import PICTURE_LABELS, PICTURE_ROLES, PictureRole, digest_messages
 from vlm_inspect.errors import PromptError
 from vlm_inspect.evidence import Evidence, Region
-from vlm_inspect.prompting.description import PICTURE_LABELS
-from vlm_inspect.prompting.encoding import EncodedImage, encode, encode_view, fit_size, shrink
+from vlm_inspect.prompting.encoding import EncodedImage, encode, encode_view, fit_size, form_of, shrink
 from vlm_inspect.prompting.facts import (
     Facts,
     ShownReferences,
@@ -24,6 +24,7 @@ from vlm_inspect.prompting.facts import (
     kind_facts,
     view_facts,
 )
+from vlm_inspect.prompting.labels import sent_labels
 from vlm_inspect.prompting.marks import crop_around, draw_marks, enlarge, place_side_by_side
 from vlm_inspect.prompting.template import ALL_INGREDIENTS, Block, Ingredient, Template, look_of
 from vlm_inspect.rules import RuleBook
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PromptLimits:
-    """How many pictures a prompt may hold, and how large they are."""
+    """How many pictures a prompt may hold, how large they are, and how boxes and texts are written."""
 
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, where a file sets these
     max_side: int = 1024
     """Longest side of a picture in pixels."""
     references: int = 4
@@ -47,6 +49,14 @@ class PromptLimits:
     """Zoomed marks, the hottest first."""
     detail: Literal["auto", "low", "high"] = "high"
     """How closely the server shall look, where it offers a choice; "low" also sends one tile a picture."""
+    pictures: int | None = None
+    """Pictures in all: zoomed marks, marks, then references but one give way. None: as many as there are."""
+    boxes: BoxConvention | None = None
+    """How the model writes boxes; None: as the contract says, per mille."""
+    language: str | None = None
+    """What the texts of the answer are written in; None: the language of the question."""
+    calibrated: bool = False
+    """Whether a calibration file says what the scores of normal parts reach."""
 
     @property
     def sent_side(self) -> int:
@@ -77,6 +87,8 @@ class _Material:
 
     template: Template
     views: Sequence[View]
+    labels: Sequence[str]
+    """Of the views, as they are sent."""
     references: Sequence[Sequence[View]]
     shown: ShownReferences
     regions: Mapping[int, Region]
@@ -114,9 +126,12 @@ def build_request(
         raise PromptError("there is no view to show to the model")
     if question and not template.takes_question:
         raise PromptError(f"template {template.task} has no place for a question; leave it out or use inspect")
-    shown = _shown_references(template, references, ingredients, limits)
     regions = dict(enumerate(evidence.regions[: limits.regions], start=1))
-    material = _Material(template, views, references, shown, regions, limits)
+    limits = _within_pictures(limits, template, len(views), evidence.regions, ingredients)
+    shown = _shown_references(template, references, ingredients, limits)
+    labels = sent_labels(views, limits.sent_side)
+    material = _Material(template, views, labels, references, shown, regions, limits)
+    frame = box_frame(views, limits if template.states_boxes else replace(limits, boxes=None))
     looks = {look_of(view) for view in views}
     known_looks = {look_of(view) for _, view in shown.pictures} or looks
     values = {
@@ -126,27 +141,30 @@ def build_request(
         "reference_count": shown.count,
         "references_shown": shown.shown,
         "reference_views_left_out": shown.views_left_out,
-        "views": [view_facts(template.words, view, i) for i, view in enumerate(views)],
-        **evidence_facts(evidence, regions),
+        "views": [view_facts(template.words, view, i, labels[i]) for i, view in enumerate(views)],
+        **evidence_facts(evidence, regions, views, frame),
         "question": question,
+        "language": limits.language,
+        "calibrated": limits.calibrated,
+        "box": {"key": frame.convention.key, "form": frame.convention.form, "words": frame.convention.words},
     }
-    blocks = [b for b in template.blocks if b.ingredient is None or b.ingredient in ingredients]
+    blocks = [
+        b
+        for b in template.blocks
+        if (b.ingredient is None or b.ingredient in ingredients)
+        and (b.each not in ("marked_views", "crops") or (limits.regions if b.each == "marked_views" else limits.crops))
+    ]
     messages = _messages(blocks, material, values)
     return Request(
         messages=messages,
-        answer_schema=template.answer_schema,
+        answer_schema=with_boxes(template.answer_schema, frame.convention),
+        boxes=frame,
         views=tuple(views),
         rules=rules,
         evidence=evidence,
         question=question,
         prompt_sha256=digest_messages(messages),
     )
-
-
-def digest_messages(messages: "Sequence[BaseMessage]") -> str:
-    """Return the SHA-256 of roles, texts and pictures, in hexadecimal."""
-    told = [[message.type, message.content] for message in messages]
-    return hashlib.sha256(json.dumps(told, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 
 def _shown_references(
@@ -161,6 +179,56 @@ def _shown_references(
     return choose_references(references, max_references=most, max_views=limits.reference_views)
 
 
+def _within_pictures(
+    limits: PromptLimits,
+    template: Template,
+    views: int,
+    regions: Sequence[Region],
+    ingredients: frozenset[Ingredient],
+) -> PromptLimits:
+    """Return limits under which a request holds as few pictures as allowed; the views of the part are always sent.
+
+    Zoomed marks give way first, then the copies with marks, then references but one picture.
+    """
+    if limits.pictures is None:
+        return limits
+    used = regions[: limits.regions]
+    marked = len({region.view for region in used}) if Ingredient.EVIDENCE_MARKS in ingredients else 0
+    crops = min(limits.crops, len(used)) if Ingredient.EVIDENCE_CROPS in ingredients else 0
+    wanted = limits.reference_views if Ingredient.REFERENCES in ingredients else 0
+    room = limits.pictures - views
+    known = min(wanted, max(room, 1)) if wanted else 0
+    room -= known
+    marks = limits.regions if marked <= room else 0
+    room -= marked if marks else 0
+    return replace(limits, reference_views=known, regions=marks, crops=min(crops, max(0, room)))
+
+
+def box_frame(views: Sequence[View], limits: PromptLimits) -> BoxFrame:
+    """Return how boxes are written in a prompt of these limits, and in the answer to it."""
+    return BoxFrame(limits.boxes or usual_convention(), tuple(fit_size(one.size_hw, limits.sent_side) for one in views))
+
+
+def with_boxes(schema: Mapping[str, Any], convention: BoxConvention) -> dict[str, Any]:
+    """Return the schema of an answer with its boxes as a convention writes them."""
+    changed = copy.deepcopy(dict(schema))
+    defect = changed.get("properties", {}).get("defects", {}).get("items", {})
+    if "box" not in defect.get("properties", {}):
+        return changed
+    numbers = {"fraction": ("number", 1), "per_mille": ("integer", 1000), "pixels": ("integer", _MOST_PIXELS)}
+    kind, most = numbers[convention.unit]
+    box = {**defect["properties"]["box"], "items": {"type": kind, "minimum": 0, "maximum": most}}
+    defect["properties"] = {
+        (convention.key if name == "box" else name): (box if name == "box" else part)
+        for name, part in defect["properties"].items()
+    }
+    return changed
+
+
+_MOST_PIXELS = 4096
+"""No picture is sent with a longer side."""
+
+
 def _messages(blocks: Sequence[Block], material: _Material, values: Facts) -> "tuple[BaseMessage, ...]":
     from langchain_core.messages import HumanMessage, SystemMessage
 
@@ -168,6 +236,7 @@ def _messages(blocks: Sequence[Block], material: _Material, values: Facts) -> "t
     told = [fill(block.text, values) for block in blocks if block.role == "system"]
     content: list[str | dict[Any, Any]] = []
     labels: list[str] = []
+    roles: list[PictureRole] = []
     for block in blocks:
         if block.role == "system":
             continue
@@ -178,8 +247,12 @@ def _messages(blocks: Sequence[Block], material: _Material, values: Facts) -> "t
             content.append({"type": "text", "text": fill(block.text, {**values, **item.values})})
             content.append(_image_block(item.picture, material.limits.detail))
             labels.append(item.label)
-    human = HumanMessage(content=content, additional_kwargs={PICTURE_LABELS: labels})
+            roles.append(_ROLES[block.each])
+    human = HumanMessage(content=content, additional_kwargs={PICTURE_LABELS: labels, PICTURE_ROLES: roles})
     return (SystemMessage(content="\n\n".join(told)), human) if told else (human,)
+
+
+_ROLES: dict[str, PictureRole] = {"references": "reference", "views": "view", "marked_views": "marks", "crops": "crop"}
 
 
 def _image_block(picture: EncodedImage, detail: str) -> dict[Any, Any]:
@@ -189,7 +262,8 @@ def _image_block(picture: EncodedImage, detail: str) -> dict[Any, Any]:
 def _reference_items(material: _Material) -> Iterator[_Item]:
     words = material.template.words
     for number, view in material.shown.pictures:
-        values = {"reference": number, "view": view_facts(words, view, None)}
+        (label,) = sent_labels([view], material.limits.sent_side)
+        values = {"reference": number, "view": view_facts(words, view, None, label)}
         yield _Item(values, encode_view(view, material.limits.sent_side), f"reference {number}: {view.label}")
 
 
@@ -197,7 +271,7 @@ def _view_items(material: _Material) -> Iterator[_Item]:
     words = material.template.words
     for index, view in enumerate(material.views):
         picture = encode_view(view, material.limits.sent_side)
-        yield _Item({"view": view_facts(words, view, index)}, picture, view.label)
+        yield _Item({"view": view_facts(words, view, index, material.labels[index])}, picture, view.label)
 
 
 def _marked_items(material: _Material) -> Iterator[_Item]:
@@ -207,8 +281,8 @@ def _marked_items(material: _Material) -> Iterator[_Item]:
         if marks:
             small = shrink(view.image, fit_size(view.size_hw, material.limits.sent_side))
             drawn = draw_marks(small, [(number, r.box_xyxyn) for number, r in marks.items()])
-            values = {"view": view_facts(words, view, index), "marks": list(marks)}
-            yield _Item(values, encode(drawn, "image/png"), f"{view.label}, marks {', '.join(map(str, marks))}")
+            values = {"view": view_facts(words, view, index, material.labels[index]), "marks": list(marks)}
+            yield _Item(values, encode(drawn, form_of(view)), f"{view.label}, marks {', '.join(map(str, marks))}")
 
 
 def _crop_items(material: _Material) -> Iterator[_Item]:
@@ -225,8 +299,9 @@ def _crop_items(material: _Material) -> Iterator[_Item]:
             panels.append(
                 (enlarge(same, side_px), template.fill(template.words.captions.reference, {"reference": reference}))
             )
-        values = {"mark": number, "view": view_facts(template.words, view, region.view), "reference": reference}
-        yield _Item(values, encode(place_side_by_side(panels), "image/png"), f"mark {number}, zoomed")
+        facts = view_facts(template.words, view, region.view, material.labels[region.view])
+        values = {"mark": number, "view": facts, "reference": reference}
+        yield _Item(values, encode(place_side_by_side(panels), form_of(view)), f"mark {number}, zoomed")
 
 
 def picture_of(view: View, box_xyxyn: BoxXyxyn) -> tuple[NDArray[np.uint8], BoxXyxyn]:

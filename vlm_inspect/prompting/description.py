@@ -5,11 +5,10 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from vlm_inspect.backends.messages import PICTURE_LABELS
+
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
-
-PICTURE_LABELS = "picture_labels"
-"""Key in a message's `additional_kwargs`: a label for each of its pictures. It is not sent to a model."""
 
 
 def describe_messages(messages: "Sequence[BaseMessage]") -> str:

@@ -27,7 +27,8 @@ _WORTH_A_TILE = 0.92
 """A side is shrunk to whole tiles when that costs no more than 8 % of its pixels: 530 becomes 512."""
 _JPEG_QUALITY = 90
 _PHOTOGRAPHIC: frozenset[Look] = frozenset({"image", "frames"})
-"""Drawn pictures (depth, plots, marks) stay lossless: JPEG blurs thin lines and bends flat colours."""
+"""Drawn pictures (depth, plots) stay lossless: JPEG blurs thin lines and bends flat colours. The line of a mark on a
+photograph is wide enough for JPEG, and the photograph as PNG would be five times the bytes."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,9 @@ def encode(image: NDArray[np.uint8], mime_type: MimeType) -> EncodedImage:
     return EncodedImage(buffer.getvalue(), mime_type, (image.shape[0], image.shape[1]))
 
 
-def is_photographic(view: View) -> bool:
-    """Whether JPEG does its pictures no harm."""
-    return look_of(view) in _PHOTOGRAPHIC
+def form_of(view: View) -> MimeType:
+    """Return how pictures of a view are encoded, with marks or without; JPEG where it does them no harm."""
+    return "image/jpeg" if look_of(view) in _PHOTOGRAPHIC else "image/png"
 
 
 def encode_view(view: View, max_side: int = 1024) -> EncodedImage:
@@ -100,7 +101,7 @@ def encode_view(view: View, max_side: int = 1024) -> EncodedImage:
         if max_side in known:
             return known[max_side]
     picture = shrink(view.image, fit_size(view.size_hw, max_side))
-    encoded = encode(picture, "image/jpeg" if is_photographic(view) else "image/png")
+    encoded = encode(picture, form_of(view))
     with _LOCK:
         return known.setdefault(max_side, encoded)
 

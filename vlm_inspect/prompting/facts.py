@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from converters.view import BoxXyxyn, View
+from converters.view import View
+from vlm_inspect.backends.box_conventions import BoxFrame
 from vlm_inspect.evidence import Evidence, Region
 from vlm_inspect.prompting.template import LOOKS, Look, Words, look_of
 from vlm_inspect.rules import Rule, RuleBook
@@ -56,14 +57,14 @@ def kind_facts(words: Words, looks: Set[Look]) -> list[Facts]:
     return [{"noun": words.views[look].noun, "reading": words.views[look].reading} for look in LOOKS if look in looks]
 
 
-def view_facts(words: Words, view: View, index: int | None) -> Facts:
+def view_facts(words: Words, view: View, index: int | None, label: str) -> Facts:
     """One picture: its number, what it is called, and the names of its cells."""
     cells = [pane.name for pane in view.panes if pane.name] if view.kind == "frames" else []
-    return {"index": index, "noun": words.views[look_of(view)].noun, "label": view.label, "cells": cells}
+    return {"index": index, "noun": words.views[look_of(view)].noun, "label": label, "cells": cells}
 
 
-def evidence_facts(evidence: Evidence, regions: Mapping[int, Region]) -> Facts:
-    """All that was measured, in rounded numbers; `regions` by the number of their mark."""
+def evidence_facts(evidence: Evidence, regions: Mapping[int, Region], views: Sequence[View], frame: BoxFrame) -> Facts:
+    """All that was measured, in rounded numbers; `regions` by the number of their mark, their boxes as asked for."""
     return {
         "measurements": [
             {
@@ -87,16 +88,17 @@ def evidence_facts(evidence: Evidence, regions: Mapping[int, Region]) -> Facts:
             }
             for m in evidence.maps
         ],
-        "regions": [_region_facts(number, region) for number, region in regions.items()],
+        "regions": [
+            {
+                **_region_facts(number, region),
+                "box": frame.convention.write(region.box_xyxyn, frame.size_of(region.view, views[region.view].size_hw)),
+            }
+            for number, region in regions.items()
+        ],
         "by_words": sorted({m.source for m in evidence.maps if m.by_words}),
         "regions_left_out": len(evidence.regions) - len(regions),
         "notes": evidence.notes,
     }
-
-
-def per_mille(box_xyxyn: BoxXyxyn) -> list[int]:
-    """Return the box as the request and the answer write it: integers from 0 to 1000."""
-    return [min(1000, max(0, round(1000 * side))) for side in box_xyxyn]
 
 
 def _rule_facts(rule: Rule) -> Facts:
@@ -114,7 +116,6 @@ def _region_facts(number: int, region: Region) -> Facts:
     return {
         "mark": number,
         "view": region.view,
-        "box": per_mille(region.box_xyxyn),
         "score": f"{region.score:.2f}",
         "calibrated": region.calibrated,
         "source": region.source,

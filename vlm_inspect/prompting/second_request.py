@@ -11,12 +11,13 @@ from pydantic import BaseModel, ConfigDict
 
 from converters.view import BoxXyxyn
 from vlm_inspect.backends.backend import Request
-from vlm_inspect.prompting.assembly import PromptLimits, digest_messages
-from vlm_inspect.prompting.description import PICTURE_LABELS
-from vlm_inspect.prompting.encoding import encode, is_photographic
-from vlm_inspect.prompting.facts import Facts, per_mille, view_facts
+from vlm_inspect.backends.messages import PICTURE_LABELS, PICTURE_ROLES, digest_messages
+from vlm_inspect.prompt_files import fill_text, prompt_folder, read_prompt_file
+from vlm_inspect.prompting.assembly import PromptLimits
+from vlm_inspect.prompting.encoding import encode, form_of
+from vlm_inspect.prompting.facts import Facts, view_facts
 from vlm_inspect.prompting.marks import enlarge, place_side_by_side
-from vlm_inspect.prompting.template import Captions, Words, fill_text, load_words, prompt_folder, read_prompt_file
+from vlm_inspect.prompting.template import Captions, Words, load_words
 from vlm_inspect.verdict import Verdict
 
 PANEL_SIDE = 512
@@ -99,14 +100,16 @@ def build_second_request(
     texts, words = load_look_again(), load_words()
     human = first.messages[-1]
     before = human.content if isinstance(human.content, list) else [{"type": "text", "text": human.content}]
-    content = [*before, _text(texts.first_look, {"first": None if opinion is None else _first_facts(opinion)})]
+    content = [*before, _text(texts.first_look, {"first": None if opinion is None else _first_facts(opinion, first)})]
     labels = list(human.additional_kwargs.get(PICTURE_LABELS, ()))
+    roles = list(human.additional_kwargs.get(PICTURE_ROLES, ()))
     for number, one in enumerate(enlargements, start=1):
         content.append(_text(texts.enlargement, _enlargement_facts(number, one, first, texts, words)))
         content.append(_picture(number, one, first, texts, limits))
         labels.append(f"closer look {number}")
+        roles.append("closer")
     content.append(_text(texts.final, {}))
-    message = HumanMessage(content=content, additional_kwargs={PICTURE_LABELS: labels})
+    message = HumanMessage(content=content, additional_kwargs={PICTURE_LABELS: labels, PICTURE_ROLES: roles})
     messages = (*first.messages[:-1], message)
     digest = digest_messages(messages)
     return replace(first, messages=messages, prompt_sha256=digest, enlargements=tuple(enlargements))
@@ -116,7 +119,7 @@ def _text(text: str, values: Facts) -> dict[str, Any]:
     return {"type": "text", "text": fill_text(text, values, "look_again.yaml")}
 
 
-def _first_facts(opinion: Verdict) -> Facts:
+def _first_facts(opinion: Verdict, first: Request) -> Facts:
     reasoning = opinion.reasoning
     return {
         "samples": opinion.samples,
@@ -128,7 +131,7 @@ def _first_facts(opinion: Verdict) -> Facts:
                 "type": defect.type,
                 "severity": defect.severity,
                 "view": defect.view,
-                "box": None if defect.box_xyxyn is None else per_mille(defect.box_xyxyn),
+                "box": _written(defect.view, defect.box_xyxyn, first),
                 "description": defect.description,
             }
             for defect in opinion.defects
@@ -139,12 +142,21 @@ def _first_facts(opinion: Verdict) -> Facts:
 def _enlargement_facts(number: int, one: Enlargement, first: Request, texts: LookAgain, words: Words) -> Facts:
     return {
         "number": number,
-        "view": view_facts(words, first.views[one.view], one.view),
-        "box": per_mille(one.box_xyxyn),
+        "view": view_facts(words, first.views[one.view], one.view, first.views[one.view].label),
+        "box": _written(one.view, one.box_xyxyn, first),
         "from_source": one.from_source,
         "reasons": [fill_text(getattr(texts.reasons, key), values, "look_again.yaml") for key, values in one.reasons],
         "reference": None if one.reference is None else one.reference + 1,
     }
+
+
+def _written(view: int | None, box_xyxyn: BoxXyxyn | None, first: Request) -> list[float] | None:
+    """Return a box as the first request writes boxes."""
+    if box_xyxyn is None or view is None or view >= len(first.views):
+        return None
+    frame = first.boxes
+    size_hw = first.views[view].size_hw
+    return frame.convention.write(box_xyxyn, frame.size_of(view, size_hw))
 
 
 def _picture(number: int, one: Enlargement, first: Request, texts: LookAgain, limits: PromptLimits) -> dict[str, Any]:
@@ -153,6 +165,5 @@ def _picture(number: int, one: Enlargement, first: Request, texts: LookAgain, li
     if one.twin is not None and one.reference is not None:
         caption = fill_text(texts.captions.reference, {"reference": one.reference + 1}, "look_again.yaml")
         panels.append((enlarge(one.twin, side), caption))
-    photographic = is_photographic(first.views[one.view])
-    drawn = encode(place_side_by_side(panels), "image/jpeg" if photographic else "image/png")
+    drawn = encode(place_side_by_side(panels), form_of(first.views[one.view]))
     return {"type": "image_url", "image_url": {"url": drawn.data_url, "detail": limits.detail}}

@@ -7,22 +7,25 @@ ingredient that is switched off are left out. Jinja2 fills the texts, sandboxed,
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from converters.view import View
 from vlm_inspect.errors import PromptError
+from vlm_inspect.prompt_files import (
+    fill_text,
+    prompt_environment,
+    prompt_folder,
+    read_prompt_file,
+    read_prompt_yaml,
+    validated_prompt,
+)
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
-    from jinja2 import Template as CompiledTemplate
-
-
-_M = TypeVar("_M", bound=BaseModel)
+    pass
 
 
 Look = Literal["image", "shaded", "depth", "normals", "deviation", "frames", "plot"]
@@ -57,7 +60,7 @@ SHARED_INGREDIENTS = ALL_INGREDIENTS - EVIDENCE_INGREDIENTS - {Ingredient.QUESTI
 SHARED_VARIABLES = frozenset(
     {
         *("class_name", "description", "defects", "unit", "rules", "kinds"),
-        *("reference_count", "references_shown", "reference_views_left_out"),
+        *("reference_count", "references_shown", "reference_views_left_out", "language", "box", "calibrated"),
     }
 )
 PART_VARIABLES = frozenset(
@@ -71,20 +74,6 @@ ITEM_VARIABLES: dict[str, frozenset[str]] = {
 }
 _PLACEHOLDER = re.compile(r"\{\s*[A-Za-z_]\w*\s*\}|\$\{?[A-Za-z_]\w*|%\([A-Za-z_]\w*\)|<<\w+>>|\[\[\w+\]\]")
 """What other template languages write; Jinja2 would send it to the model as it stands."""
-
-
-@cache
-def prompt_folder() -> Path:
-    """Return the folder of the templates: inside the installed package, else at the top of the source tree.
-
-    Raises:
-        PromptError: neither exists; the installation is broken.
-    """
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "prompts", package.parent / "prompts"):
-        if (folder / "words" / "views.yaml").is_file():
-            return folder
-    raise PromptError(f"no prompts beside {package}; reinstall vlm-inspect")
 
 
 class _Strict(BaseModel):
@@ -148,6 +137,11 @@ class Template(_Strict):
         """False for a template that has no place for the user's question."""
         return any(block.ingredient is Ingredient.QUESTION for block in self.blocks)
 
+    @cached_property
+    def states_boxes(self) -> bool:
+        """Whether its texts say how boxes are written by the variable, so that they fit any model."""
+        return any("box" in _names_of(block.text, self.task) for block in self.blocks)
+
     def fill(self, text: str, values: Mapping[str, Any]) -> str:
         """Fill one text of this template; surrounding blank lines are cut.
 
@@ -164,29 +158,6 @@ def load_words() -> Words:
         PromptError: their file is missing or wrong.
     """
     return read_prompt_file(Words, prompt_folder() / "words" / "views.yaml")
-
-
-def fill_text(text: str, values: Mapping[str, Any], where: str) -> str:
-    """Fill one text with values, each made safe by `clean_data`; surrounding blank lines are cut.
-
-    Raises:
-        PromptError: a name of the text has no value; the message begins with `where`.
-    """
-    from jinja2 import TemplateError
-
-    try:
-        return _compiled(text).render(values).strip()
-    except TemplateError as error:
-        raise PromptError(f"{where}: {error}") from error
-
-
-def read_prompt_file(model: type[_M], path: Path) -> _M:
-    """Read a YAML file of prompt texts that is no template.
-
-    Raises:
-        PromptError: it cannot be read, or has another form.
-    """
-    return _validated(model, _read_yaml(path), path)
 
 
 def list_templates() -> list[str]:
@@ -214,66 +185,18 @@ def load_template(name: str | Path) -> Template:
 def _read_template(path: Path, stamp: tuple[int, int]) -> Template:
     """Read and check a file, once for each `stamp` (its time and size): the checks take longer than a request."""
     del stamp
-    template = _validated(Template, _read_yaml(path), path)
+    template = validated_prompt(Template, read_prompt_yaml(path), path)
     for number, block in enumerate(template.blocks, start=1):
         _check_names(block, f"{path.name}, block {number}")
     _check_order(template, path.name)
     return template
 
 
-def _read_yaml(path: Path) -> object:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PromptError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
-
-
-def _validated(model: type[_M], data: object, path: Path) -> _M:
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "top level"
-        raise PromptError(f"{path.name}: {place}: {first['msg']}") from error
-
-
-@cache
-def _environment() -> "Environment":
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    # `finalize` sees every value that a template writes, so that no block can forget to clean one.
-    return ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=clean_data, autoescape=False
-    )
-
-
-@lru_cache(maxsize=256)
-def _compiled(text: str) -> "CompiledTemplate":
-    return _environment().from_string(text)
-
-
-_TAG = re.compile(r"<(?=[/A-Za-z!|<])")
-_CONTROL_TOKEN = re.compile(r"\[(/?[A-Z][A-Z_]+)\]")
-
-
-def clean_data(value: object) -> object:
-    """Return a value as the prompt may hold it: one line, no control characters, no tag that could end a block.
-
-    Rules, notes, labels and questions are written by people and files. "<rules>" becomes "‹rules>", which also disarms
-    the image and role tokens of local models ("<image>", "<|im_end|>", "[INST]"); "a < b" stays.
-    """
-    if not isinstance(value, str):
-        return value
-    line = " ".join("".join(c if c.isprintable() else " " for c in value).split())
-    return _CONTROL_TOKEN.sub(r"(\1)", _TAG.sub("‹", line))
-
-
 def _names_of(text: str, where: str) -> set[str]:
     from jinja2 import TemplateSyntaxError, meta
 
     try:
-        return meta.find_undeclared_variables(_environment().parse(text))
+        return meta.find_undeclared_variables(prompt_environment().parse(text))
     except TemplateSyntaxError as error:
         raise PromptError(f"{where}, line {error.lineno} of its text: {error.message}") from error
 
@@ -285,7 +208,7 @@ def _check_names(block: Block, where: str) -> None:
     unknown = _names_of(block.text, where) - known
     if unknown:
         raise PromptError(f"{where}: unknown variable {sorted(unknown)[0]}; known here: {', '.join(sorted(known))}")
-    for data in _environment().parse(block.text).find_all(nodes.TemplateData):
+    for data in prompt_environment().parse(block.text).find_all(nodes.TemplateData):
         if left := _PLACEHOLDER.search(data.data):
             raise PromptError(f"{where}: unreplaced placeholder {left.group()}; write {{{{ name }}}}")
 

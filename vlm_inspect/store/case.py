@@ -24,6 +24,7 @@ from vlm_inspect.verdict import Verdict
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
+    from vlm_inspect.backends.box_conventions import BoxFrame
     from vlm_inspect.inspector import Examination
 
 
@@ -94,7 +95,7 @@ class Look:
         Raises:
             StoreError: they do not have the digest that was recorded.
         """
-        from vlm_inspect.prompting.assembly import digest_messages
+        from vlm_inspect.backends.messages import digest_messages
 
         messages = unpack_messages(self._messages, self._files)
         if digest_messages(messages) != self.prompt_sha256:
@@ -221,6 +222,13 @@ class Case:
             limits=self.limits,
             passes=tuple(passes) if len(passes) > 1 else (),
         )
+
+    @property
+    def boxes(self) -> "BoxFrame":
+        """How the model was asked for boxes."""
+        from vlm_inspect.prompting.assembly import box_frame
+
+        return box_frame(self.views, self.limits)
 
     @property
     def input_names(self) -> Sequence[str]:

@@ -126,7 +126,7 @@ def _read_again(case: Case, look: Look) -> Verdict | ParseError:
     if not is_by_model(look.opinion):
         return look.opinion
     try:
-        return parse_verdict(look.replies, case.rules, case.views, question=case.question)
+        return parse_verdict(look.replies, case.rules, case.views, boxes=case.boxes)
     except ParseError as failure:
         return failure
 

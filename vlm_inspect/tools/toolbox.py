@@ -151,7 +151,7 @@ def describe_tools() -> Mapping[str, _Description]:
     Raises:
         PromptError: the file is missing or wrong.
     """
-    from vlm_inspect.prompting import prompt_folder
+    from vlm_inspect.prompt_files import prompt_folder
 
     path = prompt_folder() / "words" / "chat_tools.yaml"
     try:

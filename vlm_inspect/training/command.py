@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from vlm_inspect.commands.options import PATH, common
+from vlm_inspect.command_options.general import PATH, common
 
 if TYPE_CHECKING:
     from vlm_inspect.training.building import Kind, TrainingOptions

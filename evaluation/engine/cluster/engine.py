@@ -69,9 +69,9 @@ def open_workers(recipe: Recipe, *, address: str | None, concurrency: int | None
     with connected(address) as ray:
         there = ray.cluster_resources()
         machines = sum(bool(node["Alive"] and node["Resources"].get("CPU")) for node in ray.nodes())
-        shares = share_out(recipe.options, there, machines, concurrency=concurrency, items=items)
+        shares = share_out(recipe.config, there, machines, concurrency=concurrency, items=items)
         if there.get("GPU", 0.0) < 1:  # none that Ray could keep several processes from sharing
-            recipe = replace(recipe, options={**recipe.options, "device": "cpu"})
+            recipe = replace(recipe, config=recipe.config.with_changes(device="cpu"))
         crew = _Crew(ray)
         try:
             yield crew.hire(recipe, shares)

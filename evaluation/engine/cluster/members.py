@@ -68,7 +68,7 @@ class Worker:
         if self._localizers is None:
             return recipe.make_examiner(model)
         desk, names = find(self._localizers), recipe.localizer_names
-        parts = localizers_for_gpu(recipe.options)
+        parts = localizers_for_gpu(recipe.config)
         return recipe.make_examiner(model, {part: SharedLocalizer(desk, part, names[part]) for part in parts})
 
 

@@ -5,14 +5,15 @@ Objects that hold locks, connections or weights do not travel; each process make
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import vlm_inspect
-from evaluation.engine.examiner import Examiner, OneAtATime
+from evaluation.engine.examiner import Examiner, OneAtATime, for_threads
 from evaluation.errors import RunError
 from evaluation.runs.settings import Price
+from vlm_inspect.config import InspectorConfig
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.rules import RuleBook
 
@@ -26,14 +27,12 @@ if TYPE_CHECKING:
 class Recipe:
     """Plain data, which can be sent."""
 
-    options: Mapping[str, Any]
-    """Of `make_inspector`."""
+    config: InspectorConfig
+    """Of the model and the localizer."""
     rules: Mapping[str, RuleBook]
     """By class, for every class."""
     thresholds: Mapping[str, Thresholds]
     """By class."""
-    template: str
-    samples: int
     price: Price | None
     model_name: str
     """Name in the record."""
@@ -48,7 +47,7 @@ class Recipe:
     @property
     def localizer_names(self) -> dict[str, str]:
         """Part of `--localizer` -> its name in the record."""
-        parts = [part.strip() for part in str(self.options["localizer"]).split("+")]
+        parts = [part.strip() for part in self.config.localizer.name.split("+")]
         return dict(zip(parts, self.localizer_name.split("+"), strict=True))
 
     def make_examiner(
@@ -57,7 +56,7 @@ class Recipe:
         """Return the examiner; loads what the model and the localizer need.
 
         Args:
-            model: in place of the one that the options name.
+            model: in place of the one that the configuration names.
             localizers: likewise, by the parts of `--localizer`, which may be called by several threads.
 
         Raises:
@@ -65,41 +64,30 @@ class Recipe:
             InspectError: the model or the localizer cannot be used here.
         """
         self.enter()
-        inspector = self._inspector("none" if localizers else self.options["localizer"], model)
+        inspector = self._inspector("none" if localizers else self.config.localizer.name, model)
         endpoint = getattr(inspector.backend, "endpoint", None)
         if endpoint is not None and endpoint.shown_url != self.server:
             raise RunError(f"a worker would ask {endpoint.shown_url}, not {self.server}; give --base-url")
-        examiner = Examiner(
-            backend=inspector.backend,
-            localizer=inspector.eyes,
-            rules=self.rules,
-            thresholds=self.thresholds,
-            template=self.template,
-            samples=self.samples,
-            look_again=inspector.look_again,
-            limits=inspector.limits,
-            price=self.price,
-        )
-        if localizers:  # set here, past the examiner's own lock: several threads may wait for a pool
-            examiner.localizer = self._sum_with(localizers, inspector.backend)
-        return examiner
+        if localizers:
+            inspector = replace(inspector, localizer=self._sum_with(localizers, inspector.backend))
+        else:
+            inspector = for_threads(inspector)
+        return Examiner(inspector, self.rules, self.thresholds, self.price)
 
     def make_model(self) -> "Backend":
         """Return the model alone; raises what `make_examiner` raises."""
-        from vlm_inspect.commands.inspecting import make_backend
-
         self.enter()
-        return make_backend(dict(self.options))
+        return self.config.load_model()
 
     def make_localizer(self, part: str, model: "Backend | None" = None) -> "Localizer":
         """Return one part of the localizer alone, for one thread; raises what `make_examiner` raises.
 
         Args:
             part: one of the names in `--localizer`.
-            model: in place of the one that the options name.
+            model: in place of the one that the configuration names.
         """
         self.enter()
-        made = self._inspector(part, model).eyes
+        made = self._inspector(part, model).used_localizer
         assert made is not None
         return made
 
@@ -117,9 +105,7 @@ class Recipe:
             raise RunError(f"a worker has no folder {self.folder}; mount it at the same place everywhere") from error
 
     def _inspector(self, localizer: str, model: "Backend | None") -> "Inspector":
-        from vlm_inspect.commands.inspecting import make_inspector
-
-        return make_inspector({**self.options, "localizer": localizer}, backend=model)
+        return self.config.with_changes(localizer={"name": localizer}).build(backend=model)
 
     def _sum_with(self, given: "Mapping[str, Localizer]", model: "Backend") -> "Localizer":
         """Return the localizer, with these in place of their parts."""

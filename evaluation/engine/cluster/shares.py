@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from evaluation.errors import RunError
 from vlm_inspect.backends import is_loaded_here
+from vlm_inspect.config import InspectorConfig
 
 ON_A_GPU = frozenset({"winclip", "alfa", "dapo", "promptad"})
 """Localizers that `--device` is about."""
@@ -42,14 +42,14 @@ class Shares:
         return -(-self.at_once // self.workers.members)
 
 
-def localizers_for_gpu(options: Mapping[str, Any]) -> tuple[str, ...]:
+def localizers_for_gpu(config: InspectorConfig) -> tuple[str, ...]:
     """Return which parts of `--localizer` run on a GPU where there is one."""
-    parts = [part.strip() for part in str(options["localizer"]).split("+")]
-    return tuple(part for part in parts if part in ON_A_GPU and options["device"] != "cpu")
+    parts = [part.strip() for part in config.localizer.name.split("+")]
+    return tuple(part for part in parts if part in ON_A_GPU and config.device != "cpu")
 
 
 def share_out(
-    options: Mapping[str, Any], there: Mapping[str, float], machines: int, *, concurrency: int | None, items: int
+    config: InspectorConfig, there: Mapping[str, float], machines: int, *, concurrency: int | None, items: int
 ) -> Shares:
     """Return who gets what.
 
@@ -57,7 +57,7 @@ def share_out(
     one process a machine. Localizers that run on a GPU get one each, a quarter of them where models want GPUs too.
 
     Args:
-        options: model, localizer and device, as `make_inspector` takes them.
+        config: model, localizer and device.
         there: what the cluster has, as Ray counts it: "CPU", "GPU".
         machines: how many machines have it.
         concurrency: size of a batch of an `hf:` model, for which two batches a model are in flight; for others items in
@@ -68,11 +68,11 @@ def share_out(
         RunError: there is no core for a worker, or no GPU and it is asked for.
     """
     cores, gpus = int(there.get("CPU", 0.0)), int(there.get("GPU", 0.0))
-    wanted, local = localizers_for_gpu(options), is_loaded_here(str(options["model"]))
-    if options["device"] == "cuda" and gpus < 1 and (wanted or local):
+    wanted, local = localizers_for_gpu(config), is_loaded_here(config.model.name)
+    if config.device == "cuda" and gpus < 1 and (wanted or local):
         raise RunError("--device cuda: no machine of the Ray cluster has a GPU; use --device auto or cpu")
-    localizers = _gpus(gpus, models=local and options["device"] != "cpu", items=items) if wanted and gpus else None
-    models = _models(options, cores, gpus, machines, localizers, items) if local else None
+    localizers = _gpus(gpus, models=local and config.device != "cpu", items=items) if wanted and gpus else None
+    models = _models(config, cores, gpus, machines, localizers, items) if local else None
     cores -= models.members * models.cores if models else 0
     batch = concurrency or 1
     in_flight = 2 * batch * models.members if models else concurrency or cores
@@ -90,9 +90,9 @@ def _gpus(gpus: int, *, models: bool, items: int) -> Share:
 
 
 def _models(
-    options: Mapping[str, Any], cores: int, gpus: int, machines: int, localizers: Share | None, items: int
+    config: InspectorConfig, cores: int, gpus: int, machines: int, localizers: Share | None, items: int
 ) -> Share:
-    if options["device"] == "cpu" or not gpus:
+    if config.device == "cpu" or not gpus:
         members = max(1, min(machines, items))
         own = cores // max(1, machines)
         return Share(members, max(0, own - max(1, own // 4)), 0.0)

@@ -9,11 +9,13 @@ import pytest
 import yaml
 
 from evaluation.ablation.rungs import RUNGS, make_rungs, write_rung
+from evaluation.bench.options import BenchOptions
 from evaluation.errors import RunError
 from tests.backends.openai_server import Body, OpenAIServer, Response, answer
 from tests.evaluation.coloured_parts import coloured_parts, number_of
 from tests.evaluation.engine.test_second_looks import sees_it_when_enlarged
 from vlm_inspect import cli
+from vlm_inspect.config import InspectorConfig
 from vlm_inspect.prompting import load_template
 from vlm_inspect.rules import load_rules
 
@@ -159,15 +161,19 @@ def test_the_ladder_of_a_template_is_written_down(tmp_path: Path) -> None:
     rungs, left_out = make_rungs(template, {})
     assert [rung.name for rung in rungs] == list(RUNGS)
     assert left_out == {}
-    told = [write_rung(tmp_path / "out", rung, template, {"a/b": book}) for rung in rungs]
-    assert [one.get("shots") for one in told] == [0, 0, 0, None, None, None]
-    assert [one.get("localizer") for one in told] == ["none"] * 4 + [None, None]
-    assert [one["look_again"] for one in told] == [False] * 5 + [True]
-    assert told[0]["rules_dir"] is None
-    for one in told[1:]:
-        load_rules(one["rules_dir"] / "a_b.yaml")
-    assert load_template(told[4]["template"]).blocks == template.blocks
-    books = [yaml.safe_load((one["rules_dir"] / "a_b.yaml").read_text()) for one in told[1:]]
+    whole = BenchOptions(config=InspectorConfig(calibration=tmp_path / "c.json"))
+    told = [write_rung(tmp_path / "out", rung, template, {"a/b": book}, whole) for rung in rungs]
+    assert [one.shots for one in told] == [0, 0, 0, 4, 4, 4]
+    assert [one.config.localizer.name for one in told] == ["none"] * 4 + ["auto"] * 2
+    assert [one.config.look_again for one in told] == [False] * 5 + [True]
+    assert told[0].rules_dir is None
+    folders = [one.rules_dir for one in told[1:] if one.rules_dir is not None]
+    assert len(folders) == 5
+    for folder in folders:
+        load_rules(folder / "a_b.yaml")
+    assert all(one.config.calibration is None for one in told), "each rung has its own rule book"
+    assert load_template(told[4].config.template).blocks == template.blocks
+    books = [yaml.safe_load((folder / "a_b.yaml").read_text()) for folder in folders]
     assert "rules" not in books[0]
     assert [rule.get("check") for rule in books[1]["rules"]] == [None, None]
     assert books[3]["rules"][1]["check"] == {"measure": "brightness", "min": 1.0}

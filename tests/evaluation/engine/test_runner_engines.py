@@ -25,6 +25,7 @@ from vlm_inspect.backends.backend import Reply, Request, TokenProbability
 from vlm_inspect.datasets.registry import read_dataset
 from vlm_inspect.errors import BackendError, PromptError
 from vlm_inspect.inspection import Usage
+from vlm_inspect.inspector import Inspector
 
 SAID = json.dumps({"reasoning": "Fine.", "anomalous": False, "probability": 0.1})
 
@@ -92,7 +93,7 @@ def run(
     folder.mkdir(exist_ok=True)
     with Journal(folder / "journal.sqlite") as journal:
         journal.begin(settings)
-        examiner = Examiner(model, None, plan.rules, look_again=look_again)
+        examiner = Examiner(Inspector(backend=model, localizer=None, look_again=look_again), plan.rules)
         files = ItemFiles(folder, plan.categories)
         return Runner(plan, examiner, journal, files, ReplyCache(None), limits).run()
 
@@ -122,7 +123,7 @@ def test_no_more_requests_are_in_flight_than_allowed(plan: Plan, tmp_path: Path)
 
 def test_a_task_may_be_done_as_a_whole_and_elsewhere(plan: Plan, tmp_path: Path) -> None:
     records = run(plan, Slow(), tmp_path / "out", Limits(concurrency=3))
-    examiner = Examiner(Slow(), None, plan.rules)
+    examiner = Examiner(Inspector(backend=Slow(), localizer=None), plan.rules)
     for task in plan.tasks[:3]:
         result = pickle.loads(pickle.dumps(examiner.examine(task)))
         timeless = [one.model_copy(update={"latency_s": 0.0}) for one in (result.record, records[task.id])]
@@ -131,7 +132,7 @@ def test_a_task_may_be_done_as_a_whole_and_elsewhere(plan: Plan, tmp_path: Path)
         assert result.preview.startswith(b"\xff\xd8"), "a JPEG"
     missing = replace(plan.tasks[0], item=replace(plan.tasks[0].item, paths=(tmp_path / "gone.png",)))
     assert examiner.examine(missing).record.failure.kind == "unreadable"
-    refused = Examiner(Batches(most=0), None, plan.rules).examine(plan.tasks[0])
+    refused = Examiner(Inspector(backend=Batches(most=0), localizer=None), plan.rules).examine(plan.tasks[0])
     assert refused.record.failure.kind == "backend"
 
 
@@ -158,8 +159,8 @@ def test_what_no_item_could_survive_ends_the_run(plan: Plan, tmp_path: Path) -> 
 
 def test_replies_come_back_from_the_cache_as_they_were(plan: Plan, tmp_path: Path) -> None:
     model = Batches()
-    ready = Examiner(model, None, plan.rules).prepare(plan.tasks[0])
-    other = Examiner(model, None, plan.rules).prepare(plan.tasks[1])
+    ready = Examiner(Inspector(backend=model, localizer=None), plan.rules).prepare(plan.tasks[0])
+    other = Examiner(Inspector(backend=model, localizer=None), plan.rules).prepare(plan.tasks[1])
     key = key_of_request(model, ready.request, 1)
     assert key == key_of_request(model, ready.request, 1)
     assert len({key, key_of_request(model, ready.request, 2), key_of_request(model, other.request, 1)}) == 3

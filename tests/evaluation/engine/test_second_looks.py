@@ -19,6 +19,7 @@ from tests.evaluation.engine.test_runner_engines import Batches, run
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.datasets.registry import read_dataset
 from vlm_inspect.inspection import Usage
+from vlm_inspect.inspector import Inspector
 
 PARTS = 8
 SECOND = "You have looked at this part once."
@@ -145,7 +146,9 @@ def test_a_local_model_looks_again_in_batches(parts: Path, tmp_path: Path) -> No
     assert sorted(map(sorted, model.looks)) == [[False], [False], [True], [True]]
     assert all(one.usage == records[plan.tasks[0].id].usage for one in records.values())
     assert records[plan.tasks[0].id].usage.prompt_tokens == 10
-    whole = Examiner(LooksTwice(), None, plan.rules, look_again=True).examine(plan.tasks[0])
+    whole = Examiner(Inspector(backend=LooksTwice(), localizer=None, look_again=True), plan.rules).examine(
+        plan.tasks[0]
+    )
     timeless = [one.model_copy(update={"latency_s": 0.0}) for one in (whole.record, records[plan.tasks[0].id])]
     assert timeless[0] == timeless[1]
     assert len(whole.replies) == 2

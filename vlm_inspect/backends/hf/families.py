@@ -36,7 +36,7 @@ def load_words() -> LocalWords:
     Raises:
         PromptError: the file is missing or wrong.
     """
-    from vlm_inspect.prompting import prompt_folder
+    from vlm_inspect.prompt_files import prompt_folder
 
     path = prompt_folder() / "words" / "local_models.yaml"
     try:

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any, get_args
 
-from vlm_inspect.backends import Dtype, Placement, Quantization
 from vlm_inspect.backends.hf.folder import ModelFolder
+from vlm_inspect.backends.settings import Dtype, Placement, Quantization
 from vlm_inspect.errors import BackendError
 
 _LOADING_FAILURES = (OSError, ValueError, ImportError, TypeError, KeyError, AttributeError, RuntimeError)

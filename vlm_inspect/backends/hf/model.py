@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Sequence
 
-from vlm_inspect.backends import Placement
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.backends.hf.engine import Engine
 from vlm_inspect.backends.hf.families import find_manner
@@ -18,6 +17,7 @@ from vlm_inspect.backends.hf.folder import open_folder
 from vlm_inspect.backends.hf.grammar import Answer
 from vlm_inspect.backends.hf.loading import check_placement, load_model, load_processor
 from vlm_inspect.backends.hf.memory import check_fits, estimate_need
+from vlm_inspect.backends.settings import Placement
 from vlm_inspect.errors import BackendError
 from vlm_inspect.inspection import Usage
 

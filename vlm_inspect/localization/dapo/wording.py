@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from vlm_inspect.errors import PromptError
 from vlm_inspect.localization.dapo.vocabulary import check_words
-from vlm_inspect.prompting.template import prompt_folder
+from vlm_inspect.prompt_files import prompt_folder
 from vlm_inspect.strict_yaml import YamlError, read_yaml
 
 DEFECT = "{defect}"

@@ -163,8 +163,8 @@ def _request(name: str, text: str, words: Questions) -> "Request":
     from langchain_core.messages import HumanMessage
 
     from vlm_inspect.backends.backend import Request
+    from vlm_inspect.backends.messages import digest_messages
     from vlm_inspect.evidence import Evidence
-    from vlm_inspect.prompting.assembly import digest_messages
     from vlm_inspect.rules import RuleBook
 
     messages = (HumanMessage(content=text),)

@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar, cast
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from vlm_inspect.errors import PromptError
-from vlm_inspect.prompting.template import prompt_folder
+from vlm_inspect.prompt_files import prompt_folder
 from vlm_inspect.strict_yaml import YamlError, key_path, read_yaml
 
 FOLDER = "zero_shot"

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from vlm_inspect.errors import PromptError
 from vlm_inspect.localization.subject import Subject
-from vlm_inspect.prompting.template import prompt_folder
+from vlm_inspect.prompt_files import prompt_folder
 from vlm_inspect.strict_yaml import YamlError, key_path, read_yaml
 
 _Sentences = Annotated[tuple[str, ...], Field(min_length=1)]

@@ -25,6 +25,7 @@ from evaluation.errors import RunError
 from evaluation.runs.plan import Task
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.backends.hf.schema import bounded_schema
+from vlm_inspect.config import InspectorConfig, LocalizerConfig, ModelConfig
 from vlm_inspect.datasets.item import Item
 from vlm_inspect.errors import BackendError, InspectWarning, LocalizerError
 from vlm_inspect.evidence import AnomalyMap
@@ -88,13 +89,23 @@ class DirectDesk:
 
 def recipe(**changes: Any) -> Recipe:
     """A recipe of the offline model without a localizer."""
-    options: dict[str, Any] = dict.fromkeys(("rules_path", "base_url", "dtype", "quantize", "clip", "checkpoint"))
-    options |= {"model": "evidence", "localizer": "none", "backbone": "lite0", "device": "auto", "detail": "high"}
-    options |= {"references": (), "timeout_s": 1.0, "samples": 1, "trust_remote_code": False, "calibration_path": None}
-    given = {name: changes.pop(name) for name in list(changes) if name in options}
-    facts = {"rules": {}, "thresholds": {}, "template": "inspect", "samples": 1, "price": None, "server": None}
-    names = {"model_name": given.get("model", "evidence"), "localizer_name": given.get("localizer", "none")}
-    return Recipe(**{"options": options | given, "folder": Path.cwd(), **facts, **names, **changes})
+    named = {
+        "model": "evidence",
+        "localizer": "none",
+        "device": "auto",
+        "timeout_s": 1.0,
+        "clip": None,
+        "base_url": None,
+    }
+    given = {name: changes.pop(name, told) for name, told in named.items()}
+    config = InspectorConfig(
+        model=ModelConfig(name=given["model"], timeout_s=given["timeout_s"], base_url=given["base_url"]),
+        localizer=LocalizerConfig(name=given["localizer"], clip=given["clip"]),
+        device=given["device"],
+    )
+    facts = {"rules": {}, "thresholds": {}, "price": None, "server": None}
+    names = {"model_name": given["model"], "localizer_name": given["localizer"]}
+    return Recipe(**{"config": config, "folder": Path.cwd(), **facts, **names, **changes})
 
 
 @pytest.fixture
@@ -269,10 +280,10 @@ def test_a_shared_localizer_is_one_part_of_the_sum(store: Store, part: Path) -> 
     made = recipe(localizer="memory+dapo", localizer_name="memory+dapo-mini")
     assert made.localizer_names == {"memory": "memory", "dapo": "dapo-mini"}
     examiner = made.make_examiner(None, {"dapo": localizers(store)})
-    assert isinstance(examiner.localizer, LocalizerSum)
-    assert examiner.localizer.name == "memory+dapo-mini"
+    assert isinstance(examiner.inspector.localizer, LocalizerSum)
+    assert examiner.inspector.localizer.name == "memory+dapo-mini"
     alone = recipe(localizer="dapo", localizer_name="dapo-mini").make_examiner(None, {"dapo": localizers(store)})
-    assert isinstance(alone.localizer, SharedLocalizer), "several threads may wait for it at once"
+    assert isinstance(alone.inspector.localizer, SharedLocalizer), "several threads may wait for it at once"
 
 
 def test_an_item_whose_localizers_all_died_fails_alone(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,16 @@ import pytest
 
 from evaluation.engine.cluster.shares import Share, Shares, localizers_for_gpu, share_out
 from evaluation.errors import RunError
+from vlm_inspect.config import InspectorConfig, LocalizerConfig
+
+_NAMES = {"model": "evidence", "localizer": "memory"}
 
 
 def shares(
     cores: float, gpus: float = 0, machines: int = 1, concurrency: int | None = None, items: int = 99, **options: Any
 ) -> Shares:
-    given = {"model": "evidence", "localizer": "memory", "device": "auto", **options}
+    sections = {name: {"name": options.pop(name, told)} for name, told in _NAMES.items()}
+    given = InspectorConfig.model_validate({**sections, **options})
     return share_out(given, {"CPU": cores, "GPU": gpus}, machines, concurrency=concurrency, items=items)
 
 
@@ -80,6 +84,6 @@ def test_what_cannot_be_is_said() -> None:
 
 
 def test_parts_that_run_on_a_gpu() -> None:
-    options = {"localizer": "memory + winclip+dapo", "device": "auto"}
-    assert localizers_for_gpu(options) == ("winclip", "dapo")
-    assert localizers_for_gpu({**options, "device": "cpu"}) == ()
+    config = InspectorConfig(localizer=LocalizerConfig(name="memory + winclip+dapo"))
+    assert localizers_for_gpu(config) == ("winclip", "dapo")
+    assert localizers_for_gpu(config.with_changes(device="cpu")) == ()

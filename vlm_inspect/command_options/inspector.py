@@ -1,17 +1,17 @@
-"""What every command that inspects shares: the options of an inspector, and the inspector that they make."""
+"""The options of an inspection, which a command gets as one `InspectorConfig`."""
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
+from click.core import ParameterSource
 
-from vlm_inspect.commands.options import PATH
+from vlm_inspect.command_options.general import PATH
 
 if TYPE_CHECKING:
-    from vlm_inspect.backends import Placement
-    from vlm_inspect.backends.backend import Backend
-    from vlm_inspect.inspector import Inspector
+    from vlm_inspect.config import InspectorConfig
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 LONGEST_TIMEOUT_S = 86_400.0
@@ -44,10 +44,19 @@ _PART_OPTIONS = (
         help="Normal samples, beside those that the rule book names; repeatable.",
     ),
 )
-_MODEL_OPTIONS = (
+MODEL_OPTIONS = (
+    click.option(
+        "--config",
+        "config_path",
+        type=PATH,
+        metavar="FILE",
+        help="Settings of the inspection (YAML), those of every localizer among them; options given beside it count "
+        "more.",
+    ),
     click.option(
         "--model",
         envvar="VLM_INSPECT_MODEL",
+        show_envvar=True,
         default="evidence",
         show_default=True,
         metavar="PROVIDER:NAME",
@@ -93,6 +102,7 @@ _MODEL_OPTIONS = (
     click.option(
         "--clip",
         envvar="VLM_INSPECT_CLIP",
+        show_envvar=True,
         metavar="FOLDER|ID",
         help="CLIP weights of winclip, alfa, dapo and promptad: a folder, or an id in the local cache. Without them "
         "dapo runs on dapo-mini.",
@@ -120,91 +130,70 @@ _MODEL_OPTIONS = (
 )
 
 
+_PLACES: Mapping[str, tuple[str, ...]] = {
+    "rules_path": ("rules",),
+    "references": ("references",),
+    "model": ("model", "name"),
+    "base_url": ("model", "base_url"),
+    "timeout_s": ("model", "timeout_s"),
+    "samples": ("model", "samples"),
+    "dtype": ("model", "dtype"),
+    "quantize": ("model", "quantize"),
+    "trust_remote_code": ("model", "trust_remote_code"),
+    "detail": ("prompt", "detail"),
+    "template": ("template",),
+    "look_again": ("look_again",),
+    "localizer": ("localizer", "name"),
+    "backbone": ("localizer", "memory", "backbone"),
+    "clip": ("localizer", "clip"),
+    "checkpoint": ("localizer", "checkpoint"),
+    "device": ("device",),
+    "calibration_path": ("calibration",),
+}
+"""Parameter of a command -> its place in the configuration. A command has any of them."""
+
+
 def inspector_options(command: Command) -> Command:
-    """Add the options that say how a part is inspected."""
-    return _with(command, (*_PART_OPTIONS, *_MODEL_OPTIONS))
+    """Add the options that say how a part is inspected; the command gets them as `config`, an `InspectorConfig`."""
+    return _with(command, (*_PART_OPTIONS, *MODEL_OPTIONS))
 
 
 def model_options(command: Command) -> Command:
-    """Add those that do not depend on the class of the part: model, localizer, calibration."""
-    return _with(command, _MODEL_OPTIONS)
+    """Add those that do not depend on the class of the part: model, localizer, calibration; see `inspector_options`."""
+    return _with(command, MODEL_OPTIONS)
+
+
+def with_config(command: Command) -> Command:
+    """Let a command take the options of an inspection that it has as one `config`."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **given: Any) -> Any:
+        own = {name: given.pop(name) for name in _PLACES if name in given}
+        return command(*arguments, config=_read(own, given.pop("config_path", None)), **given)
+
+    return cast("Command", run)
 
 
 def _with(command: Command, options: Sequence[Callable[[Any], Any]]) -> Command:
+    command = with_config(command)
     for option in reversed(options):
         command = option(command)
     return command
 
 
-def make_inspector(options: dict[str, Any], *, backend: "Backend | None" = None) -> "Inspector":
-    """Put the inspector together; every option that can be wrong is checked before the part is read.
+def _read(given: Mapping[str, Any], path: Path | None) -> "InspectorConfig":
+    """Return the configuration: the command line before the file, the file before environment and defaults."""
+    from vlm_inspect.config import InspectorConfig, load_config
 
-    Args:
-        options: those of the command.
-        backend: in place of the model that the options name.
-    """
-    from vlm_inspect.backends import is_offline
-    from vlm_inspect.inspector import ANY_PART, Inspector
-    from vlm_inspect.localization import AUTO, default_localizer, load_localizer
-    from vlm_inspect.localization.memory_settings import MemorySettings
-    from vlm_inspect.localization.settings import LocalizerSettings
-    from vlm_inspect.prompting import PromptLimits
-    from vlm_inspect.references import expand_references
-    from vlm_inspect.rules import load_rules, resolve_references
-
-    rules = load_rules(options["rules_path"]) if options["rules_path"] else ANY_PART
-    references = [*resolve_references(rules), *expand_references(options["references"])]
-    backend = backend or make_backend(options)
-    name = options["localizer"]
-    if name == AUTO:
-        name = default_localizer(has_references=bool(references))
-    settings = LocalizerSettings(
-        memory=MemorySettings(backbone=options["backbone"]), clip=options["clip"], checkpoint=options["checkpoint"]
-    )
-    language = None if is_offline(options["model"]) else backend
-    inspector = Inspector(
-        rules=rules,
-        references=tuple(dict.fromkeys(references)),
-        backend=backend,
-        localizer=load_localizer(name, settings, device=options["device"], language=language),
-        samples=options["samples"],
-        limits=PromptLimits(detail=options.get("detail") or PromptLimits.detail),
-        look_again=bool(options.get("look_again")),
-    )
-    if options["calibration_path"]:
-        inspector.thresholds = _thresholds(options["calibration_path"], inspector)
-    return inspector
-
-
-def make_backend(options: dict[str, Any]) -> "Backend":
-    """Return the model that is asked for, loaded as the options say."""
-    from vlm_inspect.backends import load_backend
-
-    return load_backend(
-        options["model"],
-        base_url=options["base_url"],
-        timeout_s=options["timeout_s"],
-        placement=_placement(options),
-    )
-
-
-def _placement(options: dict[str, Any]) -> "Placement | None":
-    """Return how a model that runs here is loaded; None for the others, unless what they cannot have is asked for."""
-    from vlm_inspect.backends import Placement, is_loaded_here
-
-    chosen = options["dtype"] or options["quantize"] or options["trust_remote_code"]
-    if not (chosen or is_loaded_here(options["model"])):
-        return None
-    return Placement(
-        device=options["device"],
-        dtype=options["dtype"] or "auto",
-        quantize=options["quantize"],
-        trust_remote_code=options["trust_remote_code"],
-    )
-
-
-def _thresholds(path: Path, inspector: "Inspector") -> Any:
-    from vlm_inspect.calibration.file import load_calibration
-
-    localizer = inspector.eyes.name if inspector.eyes else "none"
-    return load_calibration(path, rules_sha256=inspector.rules.sha256, localizer=localizer).thresholds
+    base = InspectorConfig() if path is None else load_config(path)
+    source = click.get_current_context().get_parameter_source
+    changes: dict[str, Any] = {}
+    for name, value in given.items():
+        if path is not None and source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        *sections, key = _PLACES[name]
+        inner = changes
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[key] = value
+    return base.with_changes(**changes)

@@ -1,0 +1,38 @@
+"""What the messages of a request carry beside their text and pictures, and their digest."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+
+PICTURE_LABELS = "picture_labels"
+"""Key in a message's `additional_kwargs`: a label for each of its pictures. It is not sent to a model."""
+PICTURE_ROLES = "picture_roles"
+"""Key beside it: what each of them is there for. It is not sent either."""
+PictureRole = Literal["reference", "view", "marks", "crop", "closer"]
+
+
+def digest_messages(messages: "Sequence[BaseMessage]") -> str:
+    """Return the SHA-256 of roles, texts and pictures, in hexadecimal."""
+    told = [[message.type, message.content] for message in messages]
+    return hashlib.sha256(json.dumps(told, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
+
+
+def text_of(content: Any) -> str:
+    """Return the text of a message's content: a string, or blocks of which the pictures are left out."""
+    if isinstance(content, list):
+        return "".join(str(block.get("text", "")) for block in content if isinstance(block, Mapping))
+    return content if isinstance(content, str) else ""
+
+
+def roles_and_labels(messages: "Sequence[BaseMessage]") -> tuple[list[str], list[str]]:
+    """Return what each picture of the messages is there for, and what it is called, in order."""
+    roles: list[str] = []
+    labels: list[str] = []
+    for message in messages:
+        roles += message.additional_kwargs.get(PICTURE_ROLES, ())
+        labels += message.additional_kwargs.get(PICTURE_LABELS, ())
+    return roles, labels

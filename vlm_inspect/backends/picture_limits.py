@@ -1,0 +1,179 @@
+"""No more pictures than a server takes: the least telling are left out, and what then is too much goes on one sheet."""
+
+import base64
+import binascii
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from vlm_inspect.errors import BackendError
+from vlm_inspect.prompt_files import fill_text, prompt_folder, read_prompt_file
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Message = dict[str, Any]
+Block = Mapping[str, Any]
+_FIRST_OUT = ("crop", "marks", "reference")
+"""What is left out, in this order; views of the part and closer looks never are."""
+_SHEET_SIDE = 1536
+
+
+class LimitWords(BaseModel):
+    """What a model is told of pictures that are left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    left_out: str
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Messages that hold no more pictures than allowed."""
+
+    messages: list[Message]
+    left_out: tuple[str, ...] = ()
+    """Labels of pictures that are not sent."""
+    on_sheet: int = 0
+    """How many pictures share one sheet; 0: each stands by itself."""
+
+    def notes(self, most: int) -> tuple[str, ...]:
+        """Say what an engineer should know of it."""
+        told = []
+        if self.left_out:
+            told.append(f"the server takes at most {most} pictures a request; left out: {'; '.join(self.left_out)}")
+        if self.on_sheet:
+            told.append(f"the server takes at most {most} pictures a request; {self.on_sheet} were put on one sheet")
+        return tuple(told)
+
+
+def count_pictures(messages: Sequence[Message]) -> int:
+    """Return how many pictures messages of the OpenAI protocol hold."""
+    return sum(_is_picture(block) for message in messages for block in _blocks(message))
+
+
+def fit_pictures(
+    messages: Sequence[Message], most: int, roles: Sequence[str] = (), labels: Sequence[str] = ()
+) -> Fitted:
+    """Return the messages with at most `most` pictures.
+
+    Zoomed places go first, the weakest before the others, then the copies with marks, then references but one. What is
+    still too much is put on one sheet, in numbered fields.
+
+    Args:
+        messages: those of the OpenAI protocol.
+        most: at least 1.
+        roles: what each picture is there for, in order; "view" beyond them.
+        labels: what each picture is called, in order.
+
+    Raises:
+        BackendError: a picture cannot be read.
+        PromptError: the texts are missing or wrong.
+    """
+    count = count_pictures(messages)
+    if count <= most:
+        return Fitted(list(messages))
+    dropped = _choose(count, most, roles)
+    kept, left_out = _without(messages, dropped, most, labels)
+    remaining = count - len(dropped)
+    if remaining <= most:
+        return Fitted(kept, left_out)
+    return Fitted(_on_sheet(kept), left_out, remaining)
+
+
+def _choose(count: int, most: int, roles: Sequence[str]) -> frozenset[int]:
+    dropped: list[int] = []
+    for role in _FIRST_OUT:
+        places = [i for i in range(count) if i < len(roles) and roles[i] == role]
+        for place in reversed(places[1:] if role == "reference" else places):
+            if count - len(dropped) > most:
+                dropped.append(place)
+    return frozenset(dropped)
+
+
+def _without(
+    messages: Sequence[Message], dropped: frozenset[int], most: int, labels: Sequence[str]
+) -> tuple[list[Message], tuple[str, ...]]:
+    """Leave pictures out, each with the text that announces it, and say so at the end of their message."""
+    number, told, kept = 0, list[str](), list[Message]()
+    for message in messages:
+        blocks: list[Block] = []
+        here: list[str] = []
+        for block in _blocks(message):
+            if not _is_picture(block):
+                blocks.append(block)
+                continue
+            if number not in dropped:
+                blocks.append(block)
+            else:
+                before = blocks.pop() if blocks and not _is_picture(blocks[-1]) else {"text": ""}
+                here.append(labels[number] if number < len(labels) else str(before.get("text", "")).strip())
+            number += 1
+        if here:
+            text = fill_text(_words().left_out, {"most": most, "labels": here}, "picture_limit.yaml")
+            blocks.append({"type": "text", "text": text})
+        told += here
+        kept.append({**message, "content": blocks} if isinstance(message.get("content"), list) else dict(message))
+    return kept, tuple(told)
+
+
+def _on_sheet(messages: Sequence[Message]) -> list[Message]:
+    """Put all pictures on one sheet before the first text of the person, and name its fields where they stood."""
+    from vlm_inspect.backends.hf.families import load_words
+    from vlm_inspect.backends.hf.sheet import compose_sheet
+
+    words, number = load_words(), 0
+    pictures: list[Image.Image] = []
+    changed: list[Message] = []
+    for message in messages:
+        blocks: list[Block] = []
+        for block in _blocks(message):
+            if _is_picture(block):
+                number += 1
+                pictures.append(_read(block))
+                blocks.append({"type": "text", "text": words.place.format(number=number)})
+            else:
+                blocks.append(block)
+        changed.append({**message, "content": blocks} if isinstance(message.get("content"), list) else dict(message))
+    sheet = compose_sheet(pictures, _SHEET_SIDE)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    url = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    head = [
+        {"type": "image_url", "image_url": {"url": url, "detail": "high"}},
+        {"type": "text", "text": words.sheet.format(count=len(pictures))},
+    ]
+    first = next(i for i, message in enumerate(changed) if message["role"] != "system")
+    rest = changed[first]["content"]
+    body = rest if isinstance(rest, list) else [{"type": "text", "text": str(rest)}]
+    changed[first] = {**changed[first], "content": [*head, *body]}
+    return changed
+
+
+def _read(block: Block) -> "Image.Image":
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        data = base64.b64decode(str(block["image_url"]["url"]).partition(",")[2], validate=True)
+        with Image.open(io.BytesIO(data)) as picture:
+            return picture.convert("RGB")
+    except (ValueError, OSError, KeyError, UnidentifiedImageError, binascii.Error) as error:
+        raise BackendError(f"a picture of the request cannot be read: {error}") from error
+
+
+def _blocks(message: Message) -> Sequence[Block]:
+    content = message.get("content")
+    return [block for block in content if isinstance(block, Mapping)] if isinstance(content, list) else []
+
+
+def _is_picture(block: Block) -> bool:
+    return block.get("type") == "image_url"
+
+
+@cache
+def _words() -> LimitWords:
+    return read_prompt_file(LimitWords, prompt_folder() / "words" / "picture_limit.yaml")

@@ -1,0 +1,265 @@
+"""`InspectorConfig`: every setting of an inspection, and `build()`, the one way from settings to an `Inspector`.
+
+The command line, `bench`, `ablate`, the workers of a cluster, `chat` and `replay` all make their inspector here. A file
+(`--config FILE`, YAML) may name every setting; unknown keys are errors that name the key and the line:
+
+    rules: screw.yaml
+    references: ["normal/*.ply"]
+    model: {name: "openai:gpt-4o", samples: 3, timeout_s: 60}     # or: model: openai:gpt-4o
+    localizer: {name: memory+alfa, clip: models/clip, alfa: {ridge: 0.02}}     # or: localizer: memory
+    prompt: {detail: low, references: 2}
+    look_again: true
+"""
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from converters.view import ViewBudget
+from vlm_inspect.backends import DEFAULT_MODEL, Dtype, Placement, Quantization, is_loaded_here, is_offline, load_backend
+from vlm_inspect.calibration.file import load_calibration
+from vlm_inspect.decision.thresholds import Thresholds
+from vlm_inspect.errors import ConfigError
+from vlm_inspect.inspector import ANY_PART, Inspector
+from vlm_inspect.localization import AUTO, default_localizer, load_localizer
+from vlm_inspect.localization.settings import LocalizerSettings
+from vlm_inspect.prompting import PromptLimits
+from vlm_inspect.references import expand_references
+from vlm_inspect.rules import RuleBook, load_rules, resolve_references
+from vlm_inspect.strict_yaml import MAX_BYTES, Document, Loc, YamlError, key_path, read_yaml
+
+if TYPE_CHECKING:
+    from vlm_inspect.backends.backend import Backend
+    from vlm_inspect.localization.localizer import Localizer
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelConfig(_Section):
+    """Which model is asked, and how."""
+
+    name: str = DEFAULT_MODEL
+    """`evidence`, or PROVIDER:NAME."""
+    base_url: str | None = None
+    timeout_s: float = Field(default=120.0, ge=1.0, le=86_400.0)
+    """Longest time of one attempt to get an answer, in seconds."""
+    samples: int = Field(default=1, ge=1, le=20)
+    """How often it is asked."""
+    dtype: Dtype | None = None
+    """Number type of an `hf:` model's weights; None: as stored."""
+    quantize: Quantization | None = None
+    trust_remote_code: bool = False
+
+    def load(self, device: Device) -> "Backend":
+        """Return the model; raises what `load_backend` raises."""
+        placement = self._placement(device)
+        return load_backend(self.name, base_url=self.base_url, timeout_s=self.timeout_s, placement=placement)
+
+    def _placement(self, device: Device) -> Placement | None:
+        """Return how a model is loaded here; None for the others, unless what they cannot have is asked for."""
+        if not (is_loaded_here(self.name) or self.dtype or self.quantize or self.trust_remote_code):
+            return None
+        return Placement(device, self.dtype or "auto", self.quantize, self.trust_remote_code)
+
+
+class LocalizerConfig(LocalizerSettings):
+    """What makes the heatmaps, and with what settings."""
+
+    name: str = AUTO
+    """A localizer, a sum such as memory+dapo, `none`, or `auto`: what fits the references."""
+
+    def load(self, device: Device, *, has_references: bool, language: "Backend | None" = None) -> "Localizer | None":
+        """Return the localizer; None for `none`.
+
+        Args:
+            device: where text-driven localizers run.
+            has_references: what `auto` depends on.
+            language: the model that may word ALFA's prompts; None: they come from the bank.
+
+        Raises:
+            LocalizerError: the name is unknown, or the weights cannot be used.
+        """
+        name = default_localizer(has_references=has_references) if self.name == AUTO else self.name
+        return load_localizer(name, self, device=device, language=language)
+
+
+class InspectorConfig(_Section):
+    """Every setting of an inspection."""
+
+    rules: Path | None = None
+    """Rule book of the class; None: any part."""
+    references: tuple[str, ...] = ()
+    """Paths and patterns of normal samples, beside those that the rule book names."""
+    model: ModelConfig = ModelConfig()
+    localizer: LocalizerConfig = LocalizerConfig()
+    device: Device = "auto"
+    """Where `hf:` models and text-driven localizers run."""
+    calibration: Path | None = None
+    template: str = "inspect"
+    """Name of a prompt in `prompts/`, or a file."""
+    prompt: PromptLimits = PromptLimits()
+    """Sizes and numbers of the pictures in a prompt."""
+    views: ViewBudget = ViewBudget()
+    """How many pictures a part may become."""
+    look_again: bool = False
+    """Whether the model is asked a second time, with the most suspicious places enlarged."""
+
+    def build(self, *, backend: "Backend | None" = None) -> Inspector:
+        """Return the inspector; whatever can be wrong with it is found here, before a part is read.
+
+        Args:
+            backend: in place of the model that is named.
+
+        Raises:
+            RuleError, CalibrationError, LocalizerError, BackendError, PromptError, ConversionError: a setting, or the
+                file that it names, cannot be used.
+        """
+        rules = self.load_rules()
+        paths = tuple(dict.fromkeys([*resolve_references(rules), *expand_references(self.references)]))
+        model = backend or self.load_model()
+        localizer = self.load_localizer(model, has_references=bool(paths))
+        return Inspector(
+            rules=rules,
+            references=paths,
+            backend=model,
+            localizer=localizer,
+            template=self.template,
+            thresholds=self._load_thresholds(rules, localizer),
+            budget=self.views,
+            samples=self.model.samples,
+            limits=self.prompt,
+            look_again=self.look_again,
+        )
+
+    def load_rules(self) -> RuleBook:
+        """Return the rule book; that of any part where none is named."""
+        return ANY_PART if self.rules is None else load_rules(self.rules)
+
+    def load_model(self) -> "Backend":
+        """Return the model alone; raises what `load_backend` raises."""
+        return self.model.load(self.device)
+
+    def load_localizer(self, model: "Backend", *, has_references: bool) -> "Localizer | None":
+        """Return the localizer alone, None for `none`; raises what `load_localizer` raises.
+
+        Args:
+            model: may word ALFA's prompts, where it has a language.
+            has_references: what `auto` depends on.
+        """
+        language = None if is_offline(model.name) else model
+        return self.localizer.load(self.device, has_references=has_references, language=language)
+
+    def _load_thresholds(self, rules: RuleBook, localizer: "Localizer | None") -> Thresholds:
+        if self.calibration is None:
+            return Thresholds()
+        name = "none" if localizer is None else localizer.name
+        return load_calibration(self.calibration, rules_sha256=rules.sha256, localizer=name).thresholds
+
+    @property
+    def asks_a_model(self) -> bool:
+        """Whether a language model is asked; the offline report reads no prompt."""
+        return not is_offline(self.model.name)
+
+    def with_changes(self, **changes: Any) -> Self:
+        """Return the configuration with other values, checked; a section is changed by a mapping of its fields."""
+        return type(self).model_validate(_merge(self.model_dump(), changes))
+
+    def relative_to(self, folder: Path) -> Self:
+        """Return a configuration whose relative paths begin in a folder."""
+        checkpoint = self.localizer.checkpoint
+        return self.with_changes(
+            rules=None if self.rules is None else folder / self.rules,
+            references=tuple(str(folder / one) for one in self.references),
+            calibration=None if self.calibration is None else folder / self.calibration,
+            localizer={"checkpoint": None if checkpoint is None else folder / checkpoint},
+        )
+
+    def without_secrets(self) -> Self:
+        """Return what a record may hold: an address that names a user, and so a password, is left out."""
+        return self.with_changes(model={"base_url": None}) if "@" in (self.model.base_url or "") else self
+
+    def as_record(self) -> dict[str, Any]:
+        """Return the settings as JSON values for a record; see `without_secrets`."""
+        return self.without_secrets().model_dump(mode="json")
+
+
+def _merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for key, value in changes.items():
+        section = merged.get(key)
+        merged[key] = _merge(section, value) if isinstance(section, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+def load_config(path: Path) -> InspectorConfig:
+    """Return the configuration of a YAML file; its paths are relative to the file's folder.
+
+    Raises:
+        ConfigError: the file cannot be read, or says something that a configuration cannot; one line with file, line
+            and key.
+    """
+    try:
+        if not path.is_file():
+            raise ConfigError(f"{path}: {'is no file' if path.exists() else 'no such file'}; name a YAML file")
+        if path.stat().st_size > MAX_BYTES:
+            raise ConfigError(f"{path} is larger than {MAX_BYTES >> 20} MB; a configuration is a short text")
+        document = read_yaml(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text; save it as UTF-8") from error
+    except YamlError as error:
+        where = f", {error.key}" if error.key else ""
+        raise ConfigError(f"{path}, line {error.line}{where}: {error}") from error
+    if not isinstance(document.data, dict):
+        raise ConfigError(f"{path}, line 1: a configuration is keys and values (model: ...)")
+    try:  # as JSON, so that a text is a path and a list a tuple, and yet "3" is no number
+        config = InspectorConfig.model_validate_json(
+            json.dumps(_with_sections(document.data), default=str), strict=True
+        )
+    except ValidationError as error:
+        raise ConfigError(_in_words(error, document, path)) from error
+    return config.relative_to(path.resolve().parent)
+
+
+def _with_sections(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Let a name stand for a section: `model: openai:gpt-4o`."""
+    return {
+        key: {"name": value} if key in ("model", "localizer") and isinstance(value, str) else value
+        for key, value in data.items()
+    }
+
+
+def _in_words(error: ValidationError, document: Document, path: Path) -> str:
+    """Return the first thing that is wrong, by line, in one line."""
+    found = min(error.errors(include_url=False), key=lambda item: document.line(item["loc"]))
+    loc: Loc = found["loc"]
+    message = _message(found["type"], loc, found["msg"])
+    return f"{path}, line {document.line(loc)}, {key_path(loc) or 'configuration'}: {message}"
+
+
+def _message(kind: str, loc: Loc, message: str) -> str:
+    if kind not in {"extra_forbidden", "unexpected_keyword_argument"}:
+        return message[:1].lower() + message[1:].removeprefix("alue error, ")
+    known = _keys_at(loc[:-1])
+    near = difflib.get_close_matches(str(loc[-1]), known, n=1)
+    return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; known here: {', '.join(known)}"
+
+
+def _keys_at(loc: Loc) -> list[str]:
+    """Return the keys that may stand at a place."""
+    schema: Any = InspectorConfig.model_json_schema()
+    definitions, here = schema["$defs"], schema
+    for part in loc:
+        here = here.get("properties", {}).get(part, {})
+        reference = here.get("$ref") or next((one["$ref"] for one in here.get("allOf", ()) if "$ref" in one), "")
+        here = definitions.get(reference.rpartition("/")[2], here)
+    return list(here.get("properties", {}))
