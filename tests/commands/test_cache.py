@@ -45,8 +45,6 @@ def test_a_kind_that_is_not_there_is_said(home: Path, capsys: pytest.CaptureFixt
 
 
 def test_off_or_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
     monkeypatch.setenv(ENVIRONMENT, "off")
     assert run(capsys)[:2] == (0, "VLM_INSPECT_CACHE is off: nothing is kept on disk\n")
     assert run(capsys, "clear")[:2] == (0, "removed 0 entries, 0.0 KiB\n")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vlm_inspect.commands.options import common
+from vlm_inspect.command_options.general import common
 
 if TYPE_CHECKING:
     from vlm_inspect.array_cache import ArrayCache
