@@ -81,6 +81,7 @@ def _measurements(part: Part, references: ReferenceSet, rules: RuleBook) -> tupl
 
 
 def _notes(sample: Sample | None) -> tuple[str, ...]:
+    notes = () if sample is None else sample.notes
     if isinstance(sample, PointCloud) and sample.dropped:
-        return (f"{sample.dropped} points of the scan were NaN or infinite and were left out.",)
-    return ()
+        return (f"{sample.dropped} points of the scan were NaN or infinite and were left out.", *notes)
+    return notes
