@@ -11,7 +11,8 @@ from vlm_inspect.commands.storing import open_store, settings_of, store_option
 
 if TYPE_CHECKING:
     from vlm_inspect.config import InspectorConfig
-    from vlm_inspect.inspector import Examination, Inspector
+    from vlm_inspect.examination import Examination
+    from vlm_inspect.inspector import Inspector
 
 
 @click.command()
@@ -91,8 +92,8 @@ def _inputs(source: Path, config: "InspectorConfig", inspector: "Inspector") -> 
 def _show_request(examination: "Examination") -> None:
     from vlm_inspect.prompting import describe_messages
 
-    looks = [(one.request, one.replies) for one in examination.passes]
-    for request, replies in looks or [(examination.request, examination.replies)]:
-        click.echo(describe_messages(request.messages), err=True)
-        for reply in replies:
+    for look in examination.looks:
+        if look.request is not None:
+            click.echo(describe_messages(look.request.messages), err=True)
+        for reply in look.replies:
             click.echo(f"--- reply ({reply.finish_reason}) ---\n{reply.text}", err=True)

@@ -10,7 +10,7 @@ from vlm_inspect.errors import OutputError
 from vlm_inspect.file_writing import check_writable, write_atomically
 
 if TYPE_CHECKING:
-    from vlm_inspect.inspector import Examination
+    from vlm_inspect.examination import Examination
 
 STDOUT = "-"
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import vlm_inspect
 from vlm_inspect.backends.backend import Request
-from vlm_inspect.decision.fusion import fuse, is_by_model
+from vlm_inspect.decision.fusion import fuse
 from vlm_inspect.errors import ParseError, PromptError
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.parsing import parse_verdict
-from vlm_inspect.store.case import Case, Look
+from vlm_inspect.store.case import Case, KeptLook
 from vlm_inspect.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class _Rebuilt:
     """The prompt of one look, then and now."""
 
     name: str
-    look: Look
+    look: KeptLook
     request: Request | None
     failure: str = ""
 
@@ -121,9 +121,9 @@ def _rebuild(case: Case) -> Iterator[_Rebuilt]:
         opinion = _read_again(case, look)
 
 
-def _read_again(case: Case, look: Look) -> Verdict | ParseError:
+def _read_again(case: Case, look: KeptLook) -> Verdict | ParseError:
     """Read the replies of a look again; a report of measurements was never read from a text."""
-    if not is_by_model(look.opinion):
+    if isinstance(look.opinion, Verdict) and not look.opinion.by_model:
         return look.opinion
     try:
         return parse_verdict(look.replies, case.rules, case.views, boxes=case.boxes)
