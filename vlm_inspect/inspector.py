@@ -21,6 +21,7 @@ from typing import Literal
 
 import vlm_inspect
 from converters.digest import sha256_of
+from converters.errors import ConversionError
 from converters.registry import read
 from converters.sample import SampleKind
 from converters.view import ViewBudget
@@ -43,6 +44,7 @@ from vlm_inspect.looks.second_look import second_step
 from vlm_inspect.prompting import PromptLimits, build_request, load_template
 from vlm_inspect.references import ReferenceSet, present
 from vlm_inspect.rules import RuleBook, load_rules, resolve_references
+from vlm_inspect.source_state import state_of
 from vlm_inspect.verdict import Verdict
 
 Progress = Callable[[str], None]
@@ -153,11 +155,14 @@ class Inspector:
         began = time.perf_counter()
         source = Path(source)
         progress("reading the part")
+        before = state_of(source)
         sample = read(source, as_kind=as_kind)
         digest = sha256_of(source)
         progress("reading the references")
         references, fitted = self.fit(sample.kind, without=digest)
         part = present(sample, references.stage, self.budget)
+        if state_of(source) != before:  # the digest would be that of other bytes than were judged
+            raise ConversionError(f"{source} changed while it was read; inspect it again when it is complete")
         progress("measuring")
         views, evidence = gather(part, references, self.rules, fitted)
         template = load_template(self.template)

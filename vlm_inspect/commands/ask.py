@@ -69,11 +69,11 @@ def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:
         examination = inspector.examine(source, options["question"], as_kind=options["as_kind"], progress=say)
     if options["debug"]:
         _show_request(examination)
-    try:
+    try:  # an answer that was waited for is shown first, and kept even where a file cannot be written
+        outputs.write(examination)
+    finally:
         if options["save"]:
             _save(examination, source, config, options)
-    finally:  # an answer that was waited for is shown, even where it cannot be kept
-        outputs.write(examination)
     return examination.inspection.exit_code
 
 

@@ -46,9 +46,11 @@ def calibrate(normals: Path, out: Path, *, config: "InspectorConfig", **options:
     """
     from vlm_inspect.calibration.file import save_calibration
     from vlm_inspect.calibration.run import calibrate as run_calibration
+    from vlm_inspect.file_writing import check_writable
 
     if config.calibration is not None:
         raise click.UsageError("calibrate makes a calibration and takes none; leave --calibration away")
+    check_writable(out)
     paths, others = _files(normals), _files(options["anomalous"]) if options["anomalous"] else []
     with progress(quiet=options["quiet"]) as say:
         inspector = config.build()
