@@ -14,6 +14,7 @@ import click
 
 import vlm_inspect
 from converters.errors import ConversionError
+from vlm_inspect.command_options.groups import write_environment
 from vlm_inspect.commands.ask import ask
 from vlm_inspect.commands.calibrate import calibrate
 from vlm_inspect.commands.cases import cases
@@ -40,6 +41,11 @@ class _Commands(click.Group):
             command: click.Command = getattr(importlib.import_module(_ABOVE[cmd_name]), cmd_name.replace("-", "_"))
             return command
         return super().get_command(ctx, cmd_name)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Say what is read from the environment."""
+        write_environment(formatter)
+        super().format_epilog(ctx, formatter)
 
 
 _ABOVE = {

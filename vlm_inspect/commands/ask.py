@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlm_inspect.command_options.general import PATH, GivenPath, common, progress
+from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
 from vlm_inspect.commands.storing import open_store, settings_of, store_option
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from vlm_inspect.inspector import Inspector
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("source", type=PATH)
 @inspector_options
 @click.option("--question", help="A question about the part, answered beside the verdict.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlm_inspect.command_options.general import PATH, common, progress
+from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
 from vlm_inspect.commands.storing import open_store, settings_of, store_option
 
@@ -21,7 +22,7 @@ NO_ANSWER = 2
 """Exit code where a script's question got no answer."""
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("target", metavar="[SOURCE | CASE_ID]", required=False)
 @inspector_options
 @click.option("--question", help="A question about the part, answered with the inspection.")
