@@ -26,9 +26,8 @@ def test_every_option_stands_in_one_group(name: str) -> None:
     assert command is not None
     for parameter in command.params:
         if isinstance(parameter, click.Option):
-            assert len(re.findall(rf"^  {re.escape(parameter.opts[0])}(?![\w-])", text, re.MULTILINE)) == 1, (
-                parameter.opts
-            )
+            shown = re.findall(rf"^  {re.escape(parameter.opts[0])}(?![\w-])", text, re.MULTILINE)
+            assert len(shown) == 1, parameter.opts
     assert [title for title in GROUPS if f"\n{title}:\n" in text][:2] == ["Model", "Heatmap"]
 
 
@@ -39,10 +38,9 @@ def test_no_group_names_an_option_twice() -> None:
 
 def test_the_environment_is_shown_and_read() -> None:
     text = help_of()
-    source = "\n".join(
-        path.read_text(encoding="utf-8") for top in ("vlm_inspect", "evaluation", "converters") for path in (ROOT / top).rglob("*.py")
-        if path.name != "groups.py"
-    )  # fmt: skip
+    tops = [ROOT / top for top in ("vlm_inspect", "evaluation", "converters")]
+    paths = [path for top in tops for path in top.rglob("*.py") if path.name != "groups.py"]
+    source = "\n".join(path.read_text(encoding="utf-8") for path in paths)
     for name in ENVIRONMENT:
         assert name in text
         assert name in source, f"{name} is shown, but nothing reads it"
