@@ -12,7 +12,6 @@ from functools import cache
 
 import click
 
-import vlm_inspect
 from converters.errors import ConversionError
 from vlm_inspect.command_options.groups import write_environment
 from vlm_inspect.commands.ask import ask
@@ -24,6 +23,7 @@ from vlm_inspect.commands.doctor import doctor
 from vlm_inspect.commands.replay import replay
 from vlm_inspect.errors import InspectError, InspectWarning
 from vlm_inspect.training.command import train
+from vlm_inspect.version import VERSION
 
 ERROR = 2
 """Exit code of every failure, bugs included: never 1, which would read as NG."""
@@ -58,7 +58,7 @@ _ABOVE = {
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(vlm_inspect.__version__, prog_name="vlm-inspect")
+@click.version_option(VERSION, prog_name="vlm-inspect")
 def cli() -> None:
     """Judge one part (photo, 3-D scan, video or sensor curve) and say why: OK, NG or REVIEW, rule by rule.
 

@@ -19,7 +19,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-import vlm_inspect
 from converters.digest import sha256_of
 from converters.errors import ConversionError
 from converters.registry import read
@@ -46,6 +45,7 @@ from vlm_inspect.references import ReferenceSet, present
 from vlm_inspect.rules import RuleBook, load_rules, resolve_references
 from vlm_inspect.source_state import state_of
 from vlm_inspect.verdict import Verdict
+from vlm_inspect.version import VERSION
 
 Progress = Callable[[str], None]
 ANY_PART = RuleBook(class_name="part")
@@ -243,7 +243,7 @@ class Inspector:
             input_sha256=input_sha256,
             rules_sha256=self.rules.sha256,
             prompt_sha256=request.prompt_sha256,
-            version=vlm_inspect.__version__,
+            version=VERSION,
             created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             references_sha256=references.sha256,
         )

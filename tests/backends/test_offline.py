@@ -12,12 +12,12 @@ import yaml
 
 from converters.view import BoxXyxyn, Place, View
 from vlm_inspect.backends.backend import Request
+from vlm_inspect.backends.offline import EvidenceBackend
 from vlm_inspect.decision.fusion import Record, fuse
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import PromptError
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region
 from vlm_inspect.inspection import Inspection, Provenance, Usage
-from vlm_inspect.offline.report import EvidenceBackend
 from vlm_inspect.offline.wording import load_wording, read_wording
 from vlm_inspect.parsing import parse_verdict
 from vlm_inspect.prompt_files import prompt_folder

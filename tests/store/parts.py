@@ -16,6 +16,7 @@ from converters.view import Pane, Place, View, ViewBudget
 from vlm_inspect.backends.backend import Reply, TokenProbability
 from vlm_inspect.decision.fusion import Record, fuse
 from vlm_inspect.decision.thresholds import Thresholds
+from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, ReferenceMatch, Region, TypeMap
 from vlm_inspect.examination import Examination
@@ -23,7 +24,7 @@ from vlm_inspect.inspection import Provenance, Usage
 from vlm_inspect.looks.look import Look
 from vlm_inspect.parsing import parse_verdict
 from vlm_inspect.prompting import PromptLimits, build_request, load_template
-from vlm_inspect.prompting.second_request import Enlargement, build_second_request
+from vlm_inspect.prompting.second_request import build_second_request
 from vlm_inspect.rules import RuleBook, parse_rules
 from vlm_inspect.tolerance import Tolerance
 from vlm_inspect.verdict import Verdict

@@ -25,10 +25,10 @@ from tests.store.parts import (
 )
 from vlm_inspect.backends.backend import Reply
 from vlm_inspect.backends.messages import digest_messages
+from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.errors import ParseError, StoreError
 from vlm_inspect.evidence import AnomalyMap, Evidence
 from vlm_inspect.examination import Examination
-from vlm_inspect.prompting.second_request import Enlargement
 from vlm_inspect.rules import RuleBook, load_rules
 from vlm_inspect.store import Case, CaseStore, Filters, case_store
 from vlm_inspect.store.records import EnlargementEntry, EvidenceEntry, MapEntry, ViewEntry

@@ -46,6 +46,7 @@ def chat(target: str | None, *, config: "InspectorConfig", **options: Any) -> in
       vlm-inspect chat part.ply --rules rules/screw.yaml
       echo "where, and how big?" | vlm-inspect chat 20260314-092600-1a2b
     """
+    from vlm_inspect.chat.commands import run_command
     from vlm_inspect.chat.dialogue import Dialogue
     from vlm_inspect.chat.screen import open_screen
     from vlm_inspect.chat.session import Session
@@ -56,7 +57,7 @@ def chat(target: str | None, *, config: "InspectorConfig", **options: Any) -> in
         dialogue = Dialogue(
             case, store, backend=backend, rules_path=_rules_path(case, config), timeout_s=config.model.timeout_s
         )
-        session = Session(dialogue, screen, options["pictures"] or _pictures_folder(case.id))
+        session = Session(dialogue, screen, options["pictures"] or _pictures_folder(case.id), run_command)
         _greet(session.dialogue, screen)
         session.run()
     return NO_ANSWER if session.failures and not screen.interactive else 0

@@ -16,13 +16,14 @@ import numpy as np
 from converters.sample import Sample
 from converters.view import BoxXyxy, BoxXyxyn, View
 from vlm_inspect.backends.backend import Request
+from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import AnomalyMap, Evidence, ReferenceMatch
 from vlm_inspect.ignored import ignored_boxes
 from vlm_inspect.looks.look import Look, Step
 from vlm_inspect.looks.zoom import cut_out
 from vlm_inspect.prompting.assembly import PromptLimits
-from vlm_inspect.prompting.second_request import Enlargement, build_second_request
+from vlm_inspect.prompting.second_request import build_second_request
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.verdict import Verdict

@@ -1,22 +1,17 @@
 """`judge_evidence`: what was measured, as a `Verdict` in words; no language model.
 
 The same evidence gives the same words. The verdict's probability is the heatmap's, and its source says so, so that
-fusion counts it once. `EvidenceBackend` is the model `evidence`: it puts that verdict into a reply, in the schema that
-every model answers in, for the record.
+fusion counts it once. `as_answer` puts that verdict into the schema that every model answers in, for the record.
 """
 
-import json
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from converters.view import BoxXyxyn, View
-from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.decision.defects import is_hot
 from vlm_inspect.evidence import Evidence, Measurement, Region
-from vlm_inspect.inspection import Usage
 from vlm_inspect.offline.wording import Wording, load_wording
 from vlm_inspect.rules import Rule, RuleBook
 from vlm_inspect.verdict import Defect, RuleResult, Verdict
@@ -36,28 +31,6 @@ class Finding:
     """What it may be, in words of the vocabulary."""
     sentence: str
     place: str
-
-
-class EvidenceBackend:
-    """Words the evidence of a request; deterministic, offline, without a language model."""
-
-    @property
-    def name(self) -> str:
-        """The name in `--model` and in the record."""
-        return "evidence"
-
-    def generate(self, request: Request, *, samples: int = 1) -> Sequence[Reply]:
-        """Return one reply with its verdict, whatever `samples` asks for: a second one would be the same words.
-
-        Raises:
-            PromptError: the file of its sentences is missing or wrong.
-        """
-        del samples
-        start = time.perf_counter()
-        verdict = judge_evidence(request.evidence, request.rules, request.views, request.question)
-        text = json.dumps(_as_answer(verdict), ensure_ascii=False)
-        usage = Usage(latency_s=time.perf_counter() - start, calls=1)
-        return [Reply(text=text, usage=usage, model=self.name, verdict=verdict)]
 
 
 def judge_evidence(evidence: Evidence, book: RuleBook, views: Sequence[View], question: str | None = None) -> Verdict:
@@ -232,7 +205,7 @@ def _defect(finding: Finding, book: RuleBook) -> Defect:
     )
 
 
-def _as_answer(verdict: Verdict) -> dict[str, Any]:
+def as_answer(verdict: Verdict) -> dict[str, Any]:
     """Return a verdict in the shape of the answer schema."""
     return {
         "reasoning": verdict.reasoning,

@@ -10,11 +10,11 @@ from converters.view import View
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.decision.fusion import Record
 from vlm_inspect.decision.thresholds import Thresholds
+from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.errors import ParseError, StoreError
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.prompting.assembly import PromptLimits
-from vlm_inspect.prompting.second_request import Enlargement
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.store.files import FileFolder
 from vlm_inspect.store.messages import unpack_messages

@@ -15,11 +15,11 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from converters.view import BoxXyxyn, Pane, View, ViewKind
 from vlm_inspect.backends.backend import Reply
 from vlm_inspect.decision.thresholds import Thresholds
+from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region, TypeMap
 from vlm_inspect.looks.look import Look, Phase, Seen
 from vlm_inspect.prompting.assembly import PromptLimits
-from vlm_inspect.prompting.second_request import Enlargement
 from vlm_inspect.store.files import Arrays, Bundle, FileFolder
 from vlm_inspect.store.origins import pack_origins, unpack_origin
 from vlm_inspect.tolerance import Tolerance

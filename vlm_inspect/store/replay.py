@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import vlm_inspect
 from vlm_inspect.backends.backend import Request
 from vlm_inspect.decision.fusion import fuse
 from vlm_inspect.errors import ParseError, PromptError
@@ -19,6 +18,7 @@ from vlm_inspect.inspection import Inspection
 from vlm_inspect.parsing import parse_verdict
 from vlm_inspect.store.case import Case, KeptLook
 from vlm_inspect.verdict import Verdict
+from vlm_inspect.version import VERSION
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -92,7 +92,7 @@ def replay(case: Case) -> Replay:
         prompt_diff="\n".join(diff for one in changed if (diff := _diff_prompts(one))),
         inspection=inspection,
         version_before=case.inspection.provenance.version,
-        version_now=vlm_inspect.__version__,
+        version_now=VERSION,
     )
 
 
