@@ -9,6 +9,7 @@ import click
 from evaluation.commands.bench import bench
 from evaluation.engine.options import with_asking
 from vlm_inspect.command_options.general import PATH
+from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import with_config
 
 _OWN = frozenset(
@@ -18,7 +19,7 @@ _OWN = frozenset(
 look again is a rung."""
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("dataset", type=PATH, metavar="DATASET_DIR")
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="Folder of the runs, the table and the plot.")
 @click.option(

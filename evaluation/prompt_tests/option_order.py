@@ -11,14 +11,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
+from converters.errors import ConversionError
 from evaluation.engine.choices import read_choice
-from evaluation.engine.examiner import Examiner, Ready
+from evaluation.engine.examiner import Examiner
 from evaluation.errors import RunError
 from evaluation.prompt_tests.probing import Answer, Probe, Prober, Watch, put, total_spent
 from evaluation.runs.plan import Task
 from evaluation.runs.record import Spent
+from evaluation.runs.results import OptionOrderDocument
 from vlm_inspect.backends.backend import Reply
 from vlm_inspect.calibration.intervals import overkill_interval
 from vlm_inspect.datasets.question import Question
@@ -77,10 +78,11 @@ class OptionOrder:
         ]
         return found
 
-    def as_document(self) -> dict[str, Any]:
+    def as_document(self) -> OptionOrderDocument:
         """Return it as what `--json` writes."""
         rows = [{**vars(one), "interval": one.interval} for one in self.moves]
-        return {**vars(self), "moves": rows, "spent": self.spent.model_dump(), "warnings": self.warnings()}
+        told = {**vars(self), "moves": rows, "spent": self.spent.model_dump(), "warnings": self.warnings()}
+        return OptionOrderDocument.model_validate(told)
 
 
 def reordered(question: Question, order: str) -> Question:
@@ -141,8 +143,9 @@ def _probes_of(examiner: Examiner, task: Task) -> list[Probe]:
     probes = []
     for order in ORDERS:
         question = reordered(task.question, order)
-        ready = examiner.prepare(replace(task, question=question))
-        if not isinstance(ready, Ready):
+        try:
+            ready = examiner.prepare(replace(task, question=question))
+        except ConversionError:
             return []
         read, salt = partial(_read, question), order if order == "again" else ""
         probes.append(Probe(f"{task.id}: {order}", ready.request, read, salt))
