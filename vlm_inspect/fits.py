@@ -7,6 +7,7 @@ from pathlib import Path
 
 from converters.sample import SampleKind
 from converters.view import ViewBudget
+from vlm_inspect.ignored import blanked
 from vlm_inspect.localization.composition import FittedClass, fit_class
 from vlm_inspect.localization.localizer import Localizer
 from vlm_inspect.localization.subject import Subject
@@ -76,5 +77,6 @@ class Fits:
         return self._read[kind]
 
     def _fit(self, kind: SampleKind, references: ReferenceSet) -> Known:
-        fitted = fit_class(kind, references, self._localizer(), self._subject)
-        return references, qualify_class(fitted, references, self._subject, self._budget, self._settings)
+        seen = references.seen_by(lambda views: blanked(views, self._subject.ignore))
+        fitted = fit_class(kind, seen, self._localizer(), self._subject)
+        return references, qualify_class(fitted, seen, self._subject, self._budget, self._settings)

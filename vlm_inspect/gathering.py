@@ -13,7 +13,7 @@ import numpy as np
 from converters.sample import PointCloud, Sample
 from converters.view import View
 from vlm_inspect.evidence import Evidence, Measurement, Region
-from vlm_inspect.ignored import ignored_boxes, without_ignored
+from vlm_inspect.ignored import blanked, ignored_boxes, without_ignored
 from vlm_inspect.localization.composition import FittedClass
 from vlm_inspect.localization.localizer import Localization
 from vlm_inspect.references import Part, ReferenceSet
@@ -44,7 +44,8 @@ def gather(
     Raises:
         LocalizerError: a localizer or its weights cannot be used.
     """
-    found = [one.localize(part) for one in fitted.members]
+    seen = replace(part, views=blanked(part.views, rules.ignore))
+    found = [one.localize(seen) for one in fitted.members]
     views = (*part.views, *(picture for one in found for picture in one.pictures))
     found = [_counted(one, views, rules) for one in found]
     maps = tuple(made for one in found for made in one.maps)
@@ -60,7 +61,12 @@ def gather(
         reference_count=len(references),
         localizer=fitted.localizer,
         standing=standing,
-        notes=(*_notes(part.sample), *notes, *dict.fromkeys(note for one in maps for note in one.notes)),
+        notes=(
+            *((fitted.advice,) if fitted.advice else ()),
+            *_notes(part.sample),
+            *notes,
+            *dict.fromkeys(note for one in maps for note in one.notes),
+        ),
     )
     return views, evidence
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.sample import SampleKind
-from vlm_inspect.localization.localizer import FittedLocalizer, Localizer, ScoredLocalizer
+from vlm_inspect.localization.localizer import FittedLocalizer, Localizer, ScoredLocalizer, is_scored
 from vlm_inspect.localization.refitted import RefittedLocalizer
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import ReferenceSet
@@ -41,7 +41,7 @@ class FittedClass:
     @property
     def scored(self) -> tuple[ScoredLocalizer, ...] | None:
         """The members, where every one of them tells how references score without themselves."""
-        known = tuple(one for one in self.members if isinstance(one, ScoredLocalizer))
+        known = tuple(one for one in self.members if is_scored(one))
         return known if len(known) == len(self.members) else None
 
 
@@ -67,7 +67,7 @@ def fit_class(
 def _fit_scored(localizer: Localizer, references: ReferenceSet, subject: Subject) -> FittedLocalizer:
     """Fit one; what does not score its references itself is fitted anew without each, where that is asked for."""
     fitted = localizer.fit(references, subject)
-    if isinstance(fitted, ScoredLocalizer) or len(references.sha256) < 2:
+    if is_scored(fitted) or len(references.sha256) < 2:
         return fitted
     return RefittedLocalizer(localizer, fitted, references, subject)
 

@@ -59,13 +59,13 @@ class RefittedLocalizer:
     def localize(self, part: Part) -> Localization:
         """See `FittedLocalizer.localize`."""
         found = self._fitted.localize(part)
-        return found if found.log_scores is not None else _with_score(found)
+        complete = bool(found.maps) and all(one.tolerance is not None for one in found.maps)
+        return replace(found, log_scores=_log_score(found)) if complete else found
 
     def score(self, parts: Sequence[Part], *, without: int | None = None) -> NDArray[np.float64]:
         """See `ScoredLocalizer.score`."""
         judge = self._fitted if without is None else self._fitted_without(without)
-        scores = [_with_score(judge.localize(part)).log_scores for part in parts]
-        return np.array([np.full(1, np.log(_LEAST)) if one is None else one for one in scores])
+        return np.array([_log_score(judge.localize(part)) for part in parts]).reshape(len(parts), 1)
 
     def weigh(self, centre: NDArray[np.float64], weights: NDArray[np.float64]) -> "RefittedLocalizer":
         """Return itself: there is one channel."""
@@ -78,8 +78,6 @@ class RefittedLocalizer:
         return self._without[1]
 
 
-def _with_score(found: Localization) -> Localization:
-    """Return the finding with the log score of its highest map; without maps there is none."""
-    if not found.maps:
-        return found
-    return replace(found, log_scores=np.array([np.log(max(_LEAST, *(one.score for one in found.maps)))]))
+def _log_score(found: Localization) -> NDArray[np.float64]:
+    """Return the log score of the highest map, (1,)."""
+    return np.array([np.log(max(_LEAST, *(one.score for one in found.maps), _LEAST))])

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.view import ViewBudget
-from vlm_inspect.array_cache import ArrayCache, Arrays, key_of
+from vlm_inspect.array_cache import Arrays, key_of, user_cache
 from vlm_inspect.localization.localizer import ScoredLocalizer
 from vlm_inspect.localization.subject import Subject
 from vlm_inspect.qualification.settings import QualificationSettings
-from vlm_inspect.qualification.trial import Trial, run_trial
+from vlm_inspect.qualification.trial import PLANTED, Trial, run_trial
 from vlm_inspect.references import ReferenceSet
 from vlm_inspect.sensitivity.bounds import MISSED, OVERKILL
 from vlm_inspect.sensitivity.learning import ChannelPrior, Decision, PlantedScores, learn_decision
@@ -94,22 +94,18 @@ def _remembered(
 ) -> Trial | None:
     if not references.sha256:  # only views are at hand: nothing to plant on, nothing to remember it by
         return None
-    planted = settings.planted, settings.seed
-    parts = [str(VERSION), *(repr(one) for one in (budget, subject.ignore, subject.smallest_defect, planted))]
-    key = key_of("trial", parts, list(references.sha256), [one.identity for one in members])
-    made: list[Trial | None] = []
-
-    def compute() -> Arrays:
-        made.append(run_trial(references, members, subject, budget, count=settings.planted, seed=settings.seed))
-        return pack_trial(made[0])
-
-    arrays = ArrayCache("trials").get(key, compute)
-    if made:
-        return made[0]
-    try:
-        return unpack_trial(arrays, sum(len(one.priors) for one in members), len(references))
-    except (KeyError, ValueError, TypeError):  # whole arrays, but not those of a trial
-        return run_trial(references, members, subject, budget, count=settings.planted, seed=settings.seed)
+    sample = references.parts[0].sample
+    count = settings.planted or (0 if sample is None else PLANTED[sample.kind])
+    planted = repr((budget, subject.ignore, subject.smallest_defect, count, settings.seed))
+    key = key_of("trial", str(VERSION), planted, list(references.sha256), [one.identity for one in members])
+    channels = sum(len(one.priors) for one in members)
+    return user_cache().value(
+        "trials",
+        key,
+        lambda: run_trial(references, members, subject, budget, count=count, seed=settings.seed),
+        pack_trial,
+        lambda arrays: unpack_trial(arrays, channels, len(references)),
+    )
 
 
 def pack_trial(trial: Trial | None) -> Arrays:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from converters.sample import ImageSample, PointCloud, Sample, SampleKind
 from converters.view import ViewBudget
+from vlm_inspect.ignored import blanked
 from vlm_inspect.localization.localizer import ScoredLocalizer
 from vlm_inspect.localization.subject import Subject
 from vlm_inspect.planting.copies import COPIES, changed_copy
@@ -77,11 +78,11 @@ def run_trial(
     sizes, rises = np.zeros(len(plan)), np.zeros((len(plan), sum(len(one.priors) for one in members)))
     for index, stand in enumerate(stands):
         left_out = stand.row if len(references) > 1 else None
-        base = _scores(members, [stand_in(stand, stand.sample, references, budget)], left_out)[0]
+        base = _scores(members, [stand_in(stand, stand.sample, references, budget, subject)], left_out)[0]
         own = [number for number, one in enumerate(plan) if one.reference == index]
         for some in _chunks(own):
             made = [plant_as_planned(stand, plan[number]) for number in some]
-            parts = [stand_in(stand, one.sample, references, budget) for one in made]
+            parts = [stand_in(stand, one.sample, references, budget, subject) for one in made]
             rises[some] = _scores(members, parts, left_out) - base
             sizes[some] = [one.size for one in made]
     return Trial(
@@ -116,8 +117,13 @@ def plant_as_planned(stand: Stand, planting: Planting) -> PlantedSample:
     return stand.specimen.plant(planting.kind, planting.size, planting.contrast, generator)
 
 
-def stand_in(stand: Stand, sample: Sample, references: ReferenceSet, budget: ViewBudget) -> Part:
+def stand_in(stand: Stand, sample: Sample, references: ReferenceSet, budget: ViewBudget, subject: Subject) -> Part:
     """Return a changed reference as a part; a scan keeps the pose of the reference, which a defect does not turn."""
+    part = _present(stand, sample, references, budget)
+    return replace(part, views=blanked(part.views, subject.ignore))
+
+
+def _present(stand: Stand, sample: Sample, references: ReferenceSet, budget: ViewBudget) -> Part:
     if isinstance(sample, PointCloud) and stand.reference.frame is not None:
         from converters.point_cloud import render_point_cloud
 

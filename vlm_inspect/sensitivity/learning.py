@@ -101,6 +101,29 @@ def learn_decision(
     return Decision(centre, weights, normal, bounds, odds), responses
 
 
+def with_normals(
+    decision: Decision,
+    responses: NDArray[np.float64],
+    log_scores: Sequence[float],
+    *,
+    overkill: float = OVERKILL,
+    missed: float = MISSED,
+) -> Decision:
+    """Return the decision with bounds from more normal parts than its references: a calibration.
+
+    Args:
+        decision: from the references.
+        responses: to the planted defects of the sizes that matter.
+        log_scores: combined log scores of normal parts that are no references, at least one.
+        overkill: share of normal parts that may be called NG.
+        missed: share of planted defects that may be called OK.
+    """
+    own = decision.normal
+    normal = normal_scores(log_scores, prior_spread=own.spread)
+    bounds = set_bounds(normal, responses, overkill=overkill, missed=missed)
+    return replace(decision, normal=normal, bounds=bounds, odds=_odds(normal, responses, bounds.ng_above))
+
+
 def respond(
     own: NDArray[np.float64], rises: NDArray[np.float64], owners: NDArray[np.int64], normal: NormalScores
 ) -> NDArray[np.float64]:
