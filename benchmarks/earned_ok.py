@@ -21,7 +21,7 @@ import os
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -169,8 +169,9 @@ def _count(names: NDArray[np.str_]) -> dict[str, int]:
 
 
 def _by_size(sizes: NDArray[np.float64], found: NDArray[np.bool_]) -> dict[str, tuple[int, int]]:
-    pairs = zip(SIZE_CLASSES, SIZE_CLASSES[1:], strict=False)
-    inside = {f"{100 * low:g}-{100 * high:g} %": (sizes >= low) & (sizes < high) for low, high in pairs}
+    inside = {
+        f"{100 * low:g}-{100 * high:g} %": (sizes >= low) & (sizes < high) for low, high in pairwise(SIZE_CLASSES)
+    }
     return {name: (int(found[own].sum()), int(own.sum())) for name, own in inside.items()}
 
 
@@ -196,14 +197,14 @@ def show(rows: Sequence[Outcomes]) -> None:
     for count, calibrating in dict.fromkeys((row.references, row.calibrating) for row in rows):
         own = [row for row in rows if (row.references, row.calibrating) == (count, calibrating)]
         means = [
-            np.mean([_rate(kind(row), outcome) for row in own])
+            100 * np.mean([_rate(kind(row), outcome) for row in own])
             for kind in (lambda row: row.anomalous, lambda row: row.normal)
             for outcome in ("OK", "NG")
         ]
         name = f"{count}+{calibrating}" if calibrating else str(count)
         print(
             f"mean of classes     {name:>5}  {np.mean([row.image_auroc for row in own]):.3f}        "
-            f"{100 * means[0]:5.1f} / {100 * means[1]:5.1f}                      {100 * means[2]:5.1f} / {100 * means[3]:5.1f}"
+            f"{means[0]:5.1f} / {means[1]:5.1f}                      {means[2]:5.1f} / {means[3]:5.1f}"
         )
 
 

@@ -32,6 +32,16 @@ class Qualification:
     responses: NDArray[np.float64]
     """(m,): log score that each planted defect gives a part that is otherwise usual."""
 
+    @property
+    def found(self) -> NDArray[np.bool_]:
+        """(m,): which planted defects would have been held up.
+
+        Where no OK can be earned: if every usual part were called OK.
+        """
+        bounds = self.decision.bounds
+        passing = bounds.ok_below if bounds.earns_ok else min(bounds.usual_below, bounds.ng_above)
+        return np.asarray(self.responses > passing)
+
     def standing_of(self, log_scores: NDArray[np.float64]) -> Standing:
         """Return where a part with these log scores (C,) stands."""
         return standing_of(float(self.decision.combine(log_scores)), self.decision, self.sensitivity)
@@ -67,8 +77,14 @@ def learn_qualification(
 ) -> Qualification:
     """Return what a trial says."""
     decision, responses = learn_decision(trial.level, trial.planted, priors, overkill=overkill, missed=missed)
+    return qualification_of(decision, trial, responses, references)
+
+
+def qualification_of(
+    decision: Decision, trial: Trial, responses: NDArray[np.float64], references: int
+) -> Qualification:
+    """Return the qualification that these bounds amount to."""
     bounds = decision.bounds
-    # where no OK can be earned, the question is what an OK for every usual part would let through
     passing = bounds.ok_below if bounds.earns_ok else min(bounds.usual_below, bounds.ng_above)
     found = responses > passing
     matter = trial.planted.matter

@@ -73,8 +73,7 @@ def run_trial(
     kind = stands[0].sample.kind
     unit = unit_per_share(stands[0].sample)
     matters = sizes_that_matter(subject, unit)
-    kinds = [stand.specimen.kinds for stand in stands]
-    plan = design(kinds, count or PLANTED[kind], matters=matters, seed=seed)
+    plan = plan_trial(stands, matters, count=count or PLANTED[kind], seed=seed)
     sizes, rises = np.zeros(len(plan)), np.zeros((len(plan), sum(len(one.priors) for one in members)))
     for index, stand in enumerate(stands):
         left_out = stand.row if len(references) > 1 else None
@@ -109,6 +108,11 @@ def set_up(references: ReferenceSet, subject: Subject) -> list[Stand]:
             if specimen is not None and sample is not None:
                 stands.append(Stand(specimen, sample, part, row))
     return stands
+
+
+def plan_trial(stands: Sequence[Stand], matters: tuple[float, float], *, count: int, seed: int) -> list[Planting]:
+    """Return what is planted on specimens; `Planting.reference` counts them."""
+    return design([stand.specimen.kinds for stand in stands], count, matters=matters, seed=seed)
 
 
 def plant_as_planned(stand: Stand, planting: Planting) -> PlantedSample:

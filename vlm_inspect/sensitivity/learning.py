@@ -64,6 +64,8 @@ class Decision:
     """Of the combined log score, in which 0 is a normal part."""
     bounds: Bounds
     odds: ScoreOdds
+    prior_spread: float
+    """Standard deviation of the combined log score that was expected before any reference was seen."""
 
     def combine(self, log_scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return combined log scores (...,) of log scores (..., C)."""
@@ -98,7 +100,7 @@ def learn_decision(
     responses = respond(own, planted.rises @ weights, planted.owners, normal)
     bounds = set_bounds(normal, responses[planted.matter], overkill=overkill, missed=missed)
     odds = _odds(normal, responses[planted.matter], bounds.ng_above)
-    return Decision(centre, weights, normal, bounds, odds), responses
+    return Decision(centre, weights, normal, bounds, odds, prior_spread), responses
 
 
 def with_normals(
