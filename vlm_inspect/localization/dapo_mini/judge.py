@@ -4,6 +4,7 @@ Its words are MiniLM's. The features of the words that it was trained with lie i
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -23,15 +24,17 @@ from vlm_inspect.localization.dapo.text_encoder import ProgressiveTextEncoder
 from vlm_inspect.localization.dapo.towers import TowerSizes
 from vlm_inspect.localization.dapo.vision_path import PictureTokens
 from vlm_inspect.localization.dapo.vocabulary import check_words
+from vlm_inspect.localization.dapo_mini.minilm import load_minilm, minilm_folder, minilm_identity
+from vlm_inspect.localization.dapo_mini.stages import NORMALISATION, LiteStages, load_stages
+from vlm_inspect.localization.dapo_mini.vision import MiniVision, rarities
 from vlm_inspect.localization.dual_encoder.encoder import Rgb
-from vlm_inspect.localization.dual_encoder.mini_eye import MiniEye, rarities
-from vlm_inspect.localization.dual_encoder.mini_stages import NORMALISATION, LiteStages, load_stages
-from vlm_inspect.localization.dual_encoder.minilm import load_minilm, minilm_folder, minilm_identity
 from vlm_inspect.localization.picture_judge import PictureScores
 from vlm_inspect.localization.subject import Subject
 from vlm_inspect.localization.trained_settings import check_trained
 
 NAME = "dapo-mini"
+_VISION = "eye"
+"""Prefix of the vision network's tensors in the file."""
 VISION = "efficientnet-lite0"
 _MULTIPLE = 32
 _MOST_STRETCHED = 2.0
@@ -41,7 +44,7 @@ _TEXT_WIDTH, _TEXT_BLOCKS = 384, 6
 
 
 class MiniModel:
-    """The eye, DAPO's learned tensors, and the features of the words that they were trained with."""
+    """The vision network, DAPO's learned tensors, and the features of the words that they were trained with."""
 
     name = NAME
 
@@ -56,8 +59,8 @@ class MiniModel:
         self.words = tuple(words)
         self.settings = settings
         self.states = states
-        self.eye = MiniEye()
-        sizes = TowerSizes(_TEXT_WIDTH, _TEXT_BLOCKS, _TEXT_WIDTH, None, self.eye.tap_widths, self.eye.joint)
+        self.vision = MiniVision()
+        sizes = TowerSizes(_TEXT_WIDTH, _TEXT_BLOCKS, _TEXT_WIDTH, None, self.vision.tap_widths, self.vision.joint)
         self.learnables = DapoLearnables(sizes, settings)
 
     @classmethod
@@ -75,7 +78,7 @@ class MiniModel:
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Yield what is trained."""
-        for module in (self.eye, self.learnables):
+        for module in (self.vision, self.learnables):
             yield from (one for one in module.parameters() if one.requires_grad)
 
     def encode_words(self, words: tuple[str, ...]) -> Tensor:
@@ -88,7 +91,7 @@ class MiniModel:
 
     def look(self, stages: Sequence[Tensor], rarity: Tensor, states: Tensor) -> DapoOutput:
         """Return what is seen of the states on pictures: `gather_stages` and `rarities` of them."""
-        summary, taps = self.eye(self.eye.standardise(stages), rarity)
+        summary, taps = self.vision(self.vision.standardise(stages), rarity)
         tokens = PictureTokens(summary, taps, (stages[0].shape[-2], stages[0].shape[-1]))
         return judge_tokens(tokens, self.learnables, states, self.settings.temperature)
 
@@ -99,7 +102,7 @@ class MiniModel:
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors by name, the words' features included."""
         named = {"states": self.states}
-        for prefix, module in (("eye", self.eye), ("dapo", self.learnables)):
+        for prefix, module in ((_VISION, self.vision), ("dapo", self.learnables)):
             named |= {f"{prefix}.{name}": one for name, one in module.state_dict().items()}
         return named
 
@@ -125,7 +128,7 @@ def load_model(path: Path) -> MiniModel:
             f"{path}: the features of its {len(header.words)} words are missing; reinstall the package"
         )
     model = MiniModel(header.words, settings, states)
-    for prefix, module in (("eye", model.eye), ("dapo", model.learnables)):
+    for prefix, module in ((_VISION, model.vision), ("dapo", model.learnables)):
         own = {name.removeprefix(f"{prefix}."): one for name, one in tensors.items() if name.startswith(f"{prefix}.")}
         apply_weights(module, own, path)
         module.eval().requires_grad_(False)
@@ -167,15 +170,9 @@ class MiniJudge:
         self._settings, self._words = settings, words
         at = "+".join(map(str, settings.sides))
         self.identity = f"{identity} over {stages.identity} at {at} px, {settings.rarity_weight}, {', '.join(words)}"
-        self._vocabularies: dict[tuple[str, ...], tuple[tuple[str, ...], Tensor, tuple[str, ...]]] = {}
 
-    def judge(
-        self,
-        pictures: Sequence[Rgb],
-        subject: Subject,
-        normals: Sequence[Rgb] = (),
-    ) -> list[PictureScores]:
-        """Return, of each picture, P(anomalous), its map, and a map for each defect word.
+    def fit(self, subject: Subject, normals: Sequence[Rgb] = ()) -> "FittedMini":
+        """See `PictureJudge.fit`: the states of the words.
 
         Words that are new to the model need MiniLM; where it is missing they are left out, and a note says so.
 
@@ -183,34 +180,9 @@ class MiniJudge:
             LocalizerError: a wrong vocabulary: a word that is empty, stands twice or cannot be encoded, or too many.
         """
         asked = check_words(subject.defects or self._words) if subject.defects or self._words else ()
-        if asked not in self._vocabularies:
-            self._vocabularies[asked] = self._vocabulary(asked)
-        words, states, notes = self._vocabularies[asked]
-        typed = [words.index(word) for word in (asked or words) if word in words]
-        return [self._scores(picture, words, states, typed, notes) for picture in pictures]
-
-    @torch.inference_mode()
-    def _scores(
-        self, picture: Rgb, words: tuple[str, ...], states: Tensor, typed: list[int], notes: tuple[str, ...]
-    ) -> PictureScores:
-        maps, wholes = [], []
-        for side in self._settings.sides:
-            pixels = prepare_proportional(picture, side)
-            stages = self.stages(pixels)
-            rarity = rarities(stages)
-            output = self.model.look(stages, rarity, states)
-            maps.append(blend(output, rarity, self._settings.rarity_weight))
-            wholes.append(output.logits[0, 1] - output.logits[0, 0])
-        size = max((one.shape[-2:] for one in maps), key=lambda hw: hw[0] * hw[1])
-        mean = torch.stack([spread(one, (size[0], size[1])) for one in maps]).mean(0)[0]
-        heat, types = mean.sum(0).clamp(0, 1), mean[typed].clamp(0, 1)
-        return PictureScores(
-            score=float(torch.sigmoid(torch.stack(wholes).mean())),
-            heat=heat.numpy().astype(np.float32),
-            types=types.numpy().astype(np.float32),
-            words=tuple(words[index] for index in typed),
-            notes=notes,
-        )
+        words, states, notes = self._vocabulary(asked)
+        typed = tuple(words.index(word) for word in (asked or words) if word in words)
+        return FittedMini(self.model, self.stages, self._settings, words, states, typed, notes)
 
     def _vocabulary(self, asked: tuple[str, ...]) -> tuple[tuple[str, ...], Tensor, tuple[str, ...]]:
         """Return the words that compete, their states, and what an engineer should know."""
@@ -226,6 +198,47 @@ class MiniJudge:
         with torch.inference_mode():
             states = model.encode_words(new)
         return (*known, *new), torch.cat([model.states, states[1:]]), ()
+
+
+@dataclass(frozen=True, eq=False)
+class FittedMini:
+    """dapo-mini with one vocabulary."""
+
+    model: MiniModel
+    stages: LiteStages
+    settings: DapoMiniSettings
+    words: tuple[str, ...]
+    """All that compete."""
+    states: Tensor
+    """(1 + K, 384): of the normal state and of each word."""
+    typed: tuple[int, ...]
+    """Places of the words that types are named by."""
+    notes: tuple[str, ...]
+
+    def judge(self, pictures: Sequence[Rgb]) -> list[PictureScores]:
+        """Return, of each picture, P(anomalous), its map, and a map for each defect word."""
+        return [self._scores(picture) for picture in pictures]
+
+    @torch.inference_mode()
+    def _scores(self, picture: Rgb) -> PictureScores:
+        maps, wholes = [], []
+        for side in self.settings.sides:
+            pixels = prepare_proportional(picture, side)
+            stages = self.stages(pixels)
+            rarity = rarities(stages)
+            output = self.model.look(stages, rarity, self.states)
+            maps.append(blend(output, rarity, self.settings.rarity_weight))
+            wholes.append(output.logits[0, 1] - output.logits[0, 0])
+        size = max((one.shape[-2:] for one in maps), key=lambda hw: hw[0] * hw[1])
+        mean = torch.stack([spread(one, (size[0], size[1])) for one in maps]).mean(0)[0]
+        heat, types = mean.sum(0).clamp(0, 1), mean[list(self.typed)].clamp(0, 1)
+        return PictureScores(
+            score=float(torch.sigmoid(torch.stack(wholes).mean())),
+            heat=heat.numpy().astype(np.float32),
+            types=types.numpy().astype(np.float32),
+            words=tuple(self.words[index] for index in self.typed),
+            notes=self.notes,
+        )
 
 
 def blend(output: DapoOutput, rarity: Tensor, weight: float) -> Tensor:
