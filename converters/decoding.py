@@ -1,14 +1,19 @@
 """Image files to pages of upright 8-bit RGB, by Pillow, tifffile or OpenCV, whichever keeps every bit."""
 
+import io
 import logging
+import os
 import re
+import struct
+import sys
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +21,8 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from converters.errors import ConversionError
 from converters.faults import reader_faults
-from converters.pixels import RawPage, over_white, rgb_from, upright
+from converters.limits import check_time, claim
+from converters.pixels import RawPage, flattened, over_white, rgb_from, upright
 
 MAX_PIXELS = 178_000_000
 """Most pixels of one file, over all of its pages; told from the header, before anything is decoded.
@@ -47,6 +53,11 @@ _OPENCV_SIZES = (
 )
 """Headers of what OpenCV reads and Pillow does not, and where they hold the size."""
 
+_PILLOW_BYTES = 10
+"""Bytes a pixel while Pillow decodes 8-bit colour: 4 of its own, and two copies of 3."""
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_CHUNKS = frozenset({b"tRNS", b"acTL", b"fcTL", b"fdAT", b"eXIf"})
+"""What of a PNG's ancillary chunks changes its picture; text, colour profiles and clocks do not."""
 _HEAD = 4096
 _PROCESS_WIDE = threading.RLock()
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else its remarks go to stderr
@@ -107,7 +118,9 @@ def decode_pages(path: Path) -> list[NDArray[np.uint8]]:
         return decode_tiff(path)
     for size in _OPENCV_SIZES:
         if found := size.match(head):
-            check_size(path, int(found["w"]) * int(found["h"]))
+            pixels = int(found["w"]) * int(found["h"])
+            check_size(path, pixels)
+            claim(path, pixels * 4 * 8)
             return [rgb_from(opencv_page(path))]
     return _decode_pillow(path)
 
@@ -130,33 +143,75 @@ def check_size(path: Path, pixels: int, pages: int = 1) -> None:
 
 
 @contextmanager
-def open_pillow(path: Path) -> Iterator[ImageFile.ImageFile]:
-    """Open a file with Pillow, its warnings silenced; the lock is there because the filters are one per process."""
+def open_pillow(path: Path, file: BinaryIO | None = None) -> Iterator[ImageFile.ImageFile]:
+    """Open a file with Pillow, its warnings silenced; the lock is there because the filters are one per process.
+
+    Args:
+        path: the file; a suffix without a signature (TGA) is told from it.
+        file: what to read in place of the file's own bytes.
+    """
     formats = [*FORMATS, *([_NO_MAGIC[path.suffix.lower()]] if path.suffix.lower() in _NO_MAGIC else [])]
-    with _PROCESS_WIDE, warnings.catch_warnings(), path.open("rb") as file:
+    with _PROCESS_WIDE, warnings.catch_warnings(), file or path.open("rb") as opened:
         warnings.simplefilter("ignore")
-        with Image.open(file, formats=formats) as image:
+        with Image.open(opened, formats=formats) as image:
             yield image
 
 
 def _decode_pillow(path: Path) -> list[NDArray[np.uint8]]:
     try:
-        with open_pillow(path) as image:
-            count = getattr(image, "n_frames", 1) if image.format in _PAGED else 1
-            check_size(path, image.width * image.height * count, count)
-            pages = []
-            for index in range(count):
-                if count > 1:
-                    image.seek(index)
-                orientation = _orientation(image)
-                pages.append(upright(_page_of(path, image), orientation))
-            return pages
+        try:
+            return _pillow_pages(path)
+        except reader_faults() as fault:
+            core = _png_core(path)
+            if core is None or isinstance(fault, ConversionError | Image.DecompressionBombError):
+                raise
+            return _pillow_pages(path, core)
     except Image.DecompressionBombError as bomb:
         raise ConversionError(
             f"{path}: over the limit of {MAX_PIXELS / 1e6:.0f} million pixels: crop or shrink it"
         ) from bomb
     except UnidentifiedImageError as fault:
         raise ConversionError(f"{path}: not an image that Pillow or OpenCV reads; export it as PNG or TIFF") from fault
+
+
+def _pillow_pages(path: Path, file: BinaryIO | None = None) -> list[NDArray[np.uint8]]:
+    with open_pillow(path, file) as image:
+        count = getattr(image, "n_frames", 1) if image.format in _PAGED else 1
+        pixels = image.width * image.height
+        check_size(path, pixels * count, count)
+        claim(path, pixels * (3 * count + _PILLOW_BYTES))
+        pages = []
+        for index in range(count):
+            check_time(path)
+            if count > 1:
+                image.seek(index)
+            orientation = _orientation(image)
+            pages.append(upright(_page_of(path, image), orientation))
+        return pages
+
+
+def _png_core(path: Path) -> BinaryIO | None:
+    """Return a PNG with only those chunks that make its picture; None for another file, or one that ends too early.
+
+    Pillow refuses a whole file for a long text, a broken colour profile or a checksum in a chunk that shows nothing.
+    """
+    data = path.read_bytes()
+    if not data.startswith(_PNG):
+        return None
+    kept, at = [_PNG], len(_PNG)
+    while at + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        kind, end = data[at + 4 : at + 8], at + 12 + length
+        is_critical = kind[:1].isupper()
+        if end > len(data) and is_critical:
+            return None
+        is_whole = end <= len(data) and zlib.crc32(data[at + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
+        if is_critical or (kind in _PNG_CHUNKS and is_whole):
+            kept.append(data[at:end])
+        if kind == b"IEND":
+            return io.BytesIO(b"".join(kept))
+        at = end
+    return None
 
 
 def _orientation(image: Image.Image) -> int:
@@ -190,7 +245,8 @@ def pillow_rgb(image: Image.Image) -> NDArray[np.uint8]:
         image = image.convert("LA" if image.mode == "La" else "RGBA")
     if image.has_transparency_data:
         pixels = np.asarray(image.convert("RGBA"))
-        return over_white(pixels[:, :, :3], pixels[:, :, 3])
+        flatten = flattened if image.mode in {"LA", "RGBA"} else over_white  # of a colour key all may be meant
+        return flatten(pixels[:, :, :3], pixels[:, :, 3])
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
@@ -203,7 +259,7 @@ def opencv_page(path: Path, index: int = 0) -> RawPage:
     import cv2
 
     data = np.fromfile(path, np.uint8)  # not imread: its file names are not unicode everywhere
-    with _PROCESS_WIDE:
+    with _PROCESS_WIDE, silent_stderr():
         level = cv2.utils.logging.getLogLevel()
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         try:
@@ -218,6 +274,25 @@ def opencv_page(path: Path, index: int = 0) -> RawPage:
     return RawPage(pixels, has_alpha=pixels.ndim == 3 and pixels.shape[2] == 4)
 
 
+@contextmanager
+def silent_stderr() -> Iterator[None]:
+    """Keep what C libraries (libtiff, libpng) write past Python off the process's stderr."""
+    try:
+        sys.stderr.flush()
+        kept = os.dup(2)
+    except (OSError, AttributeError, ValueError):  # there is no stderr
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _numpy_page(path: Path) -> RawPage:
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     if (
@@ -229,4 +304,5 @@ def _numpy_page(path: Path) -> RawPage:
             f"{path}: {array.dtype} {array.shape} is no image: give (H, W), (H, W, 3) or (H, W, 4) numbers"
         )
     check_size(path, array.shape[0] * array.shape[1])
+    claim(path, array.size * (1 + array.itemsize) + 8 * array.shape[0] * array.shape[1])
     return RawPage(array, has_alpha=array.ndim == 3 and array.shape[2] == 4)

@@ -10,35 +10,23 @@ from numpy.typing import NDArray
 
 from converters.errors import ConversionError
 from converters.faults import FAULTS
+from converters.limits import claim, reading
 from converters.sample import SampleKind
 from converters.system_files import is_system_file
 
 SUPPORTED = (
-    "images (png, jpg, tif, webp, bmp, hdr ...), scans (ply, pcd, xyz, stl, obj, off, glb, npy, npz), "
+    "images (png, jpg, tif, webp, bmp, hdr ...), scans (ply, pcd, xyz, pts, asc, stl, obj, off, glb, npy, npz), "
     "clips (mp4, avi, mov, mkv, webm, gif, a folder of frames), curves (csv, txt, npy, npz)"
 )
 
-MAX_ARCHIVE = 2**31
-"""Most bytes that a compressed npz may unpack to."""
-
 _HEAD = 4096
 
-_SCANS = tuple(
-    re.compile(pattern, re.DOTALL)
-    for pattern in (
-        rb"ply\r?\n",
-        rb"# \.PCD |(\s*#[^\n]*\n)*\s*(VERSION [^\n]*\n\s*)?FIELDS [^\n]*\n\s*SIZE ",
-        rb"(\s*#[^\n]*\n)*\s*C?N?OFF\s",
-        rb"glTF[\x01\x02]",
-        rb"\s*solid\b.*\n\s*(facet\s+normal|endsolid)\b",
-    )
-)
 _FILE_TYPE = re.compile(rb"....ftyp(?P<brand>....)", re.DOTALL)
 _HEIF = {b"heic", b"heix", b"hevc", b"mif1", b"msf1"}
 _OBJ = re.compile(rb"^v[ \t]+[-+.\d]\S*[ \t]+[-+.\d]\S*[ \t]+[-+.\d]", re.MULTILINE)
 
 _SUFFIXES: dict[str, SampleKind] = {
-    **dict.fromkeys(("ply", "pcd", "xyz", "stl", "obj", "off", "glb"), "point_cloud"),
+    **dict.fromkeys(("ply", "pcd", "xyz", "pts", "asc", "stl", "obj", "off", "glb"), "point_cloud"),
     **dict.fromkeys(("mp4", "m4v", "avi", "mov", "mkv", "webm", "mpg", "mpeg", "ts", "wmv"), "video"),
     **dict.fromkeys(("png", "jpg", "jpeg", "tif", "tiff", "bmp", "gif", "webp", "jp2", "avif", "tga", "hdr"), "image"),
     **dict.fromkeys(("csv", "tsv", "txt", "dat", "npy", "npz"), "series"),
@@ -58,10 +46,11 @@ _IMAGE_COLUMNS = 64
 def detect_kind(path: Path) -> SampleKind:
     """Tell what a file or folder holds.
 
-    A folder with an image in it is a clip. Tables: x, y and z by name, or without a header three or six columns of
-    which the first is no evenly rising time, are a cloud; others are series. NumPy arrays: (H, W, 1 to 4) and large
-    (H, W) are an image, unless they are coordinates (`is_organised_scan`); (N, 3 or 6) floats are a cloud by the rule
-    for tables; others are series. TIFF is an image unless it holds coordinates.
+    A folder whose images are numbered in one sequence is a clip (`frame_folder`). Tables: x, y and z by name, or
+    without a header three or six columns of which the first is no evenly rising time, are a cloud; others are series.
+    NumPy arrays: (H, W, 1 to 4) and large (H, W) are an image, unless they are coordinates (`is_organised_scan`);
+    (N, 3 or 6) floats are a cloud by the rule for tables; others are series. TIFF is an image unless it holds
+    coordinates.
 
     Raises:
         ConversionError: missing, empty, or of no known kind.
@@ -79,28 +68,43 @@ def detect_kind(path: Path) -> SampleKind:
         raise ConversionError(f"{path}: cannot be read: {fault.strerror or fault}") from fault
     if not head.strip():
         raise ConversionError(f"{path}: the file is empty; supported are {SUPPORTED}")
-    return _kind_of_known_format(path, head) or _kind_of_text(path, head)
+    with reading(path):
+        return _kind_of_known_format(path, head) or _kind_of_text(path, head)
 
 
 def _kind_of_folder(path: Path) -> SampleKind:
     from converters.decoding import identify
+    from converters.frame_folder import why_no_clip
+    from converters.video_source import frame_files
 
     files = sorted(entry for entry in path.iterdir() if entry.is_file() and not is_system_file(entry))
     if not files:
         raise ConversionError(f"{path}: the folder holds no file; give one file, or a folder of frames")
+    frames = frame_files(path)
+    if frames:
+        reason = why_no_clip(frames)
+        if reason is None:
+            return "video"
+        raise ConversionError(
+            f"{path}: {len(frames)} photos in a folder are no clip ({reason}); give one of them, or all to "
+            "`vlm-inspect batch`; where they are the frames of one clip, say --as video"
+        )
     if any(identify(file) for file in files):
-        return "video"
+        raise ConversionError(f"{path}: holds no frames of a clip, but pictures of other types; give one of them")
     raise ConversionError(
         f"{path}: none of the {len(files)} files in the folder is an image; give one file, or a folder of frames"
     )
 
 
 def _kind_of_known_format(path: Path, head: bytes) -> SampleKind | None:
+    from converters.scan_files import format_of_head
+
     if head.startswith(b"\x93NUMPY"):
         return _kind_of_array(path, _load_array(path))
     if head.startswith(b"PK\x03\x04"):
         return _kind_of_archive(path)
-    if any(signature.match(head) for signature in _SCANS) or _is_binary_stl(path, head):
+    scan = format_of_head(head, path.stat().st_size, path.suffix.lower())
+    if scan in {"ply", "pcd", "glb", "stl", "off"}:
         return "point_cloud"
     return _kind_of_media(path, head)
 
@@ -119,11 +123,6 @@ def _kind_of_media(path: Path, head: bytes) -> SampleKind | None:
     if not is_text(head) and identify_container(path):  # "t;a;skip" in a csv would pass for a QuickTime box
         return "video"
     return None
-
-
-def _is_binary_stl(path: Path, head: bytes) -> bool:
-    """80 bytes of anything, the number of triangles, 50 bytes for each."""
-    return len(head) >= 84 and path.stat().st_size == 84 + 50 * int.from_bytes(head[80:84], "little")
 
 
 def _kind_of_tiff(path: Path) -> SampleKind:
@@ -198,11 +197,7 @@ def _kind_of_archive(path: Path) -> SampleKind:
                 return "point_cloud"
             if lower & _SERIES_KEYS:
                 return "series"
-            size = sum(member.file_size for member in archive.zip.infolist())
-            if size > MAX_ARCHIVE:
-                raise ConversionError(
-                    f"{path}: unpacks to {size / 2**30:.1f} GiB, over {MAX_ARCHIVE / 2**30:.0f} GiB: split it"
-                )
+            claim(path, 2 * max((member.file_size for member in archive.zip.infolist()), default=0))
             first = archive[names[0]] if names else np.empty(0)
     except ConversionError:
         raise
@@ -228,21 +223,27 @@ def _kind_of_text(path: Path, head: bytes) -> SampleKind:
             f"{path}: neither its content nor its suffix says what it is; supported are {SUPPORTED}; "
             "name the kind with --as image|point_cloud|video|series"
         ) from None
-    if path.suffix.lower() == ".xyz":
+    columns = table.values.shape[1]
+    if path.suffix.lower() in {".xyz", ".pts"} or (table.announced is not None and columns >= 3):
         return "point_cloud"
-    return "series" if 0 in table.timestamps else kind_of_columns(table.values, table.names)
+    if 0 in table.timestamps:
+        return "series"
+    is_scan = path.suffix.lower() == ".asc" and columns >= 3 and not any(table.names)
+    return kind_of_columns(table.values, table.names, (columns,) if is_scan else (3, 6))
 
 
-def kind_of_columns(values: NDArray[np.float64], names: Sequence[str] = ()) -> SampleKind:
+def kind_of_columns(
+    values: NDArray[np.float64], names: Sequence[str] = (), widths: Sequence[int] = (3, 6)
+) -> SampleKind:
     """Tell a cloud from a series by the (N, C) numbers and the names of their columns ("" where there is none).
 
-    With names: x, y and z make a cloud, unless the first column is a time. Without: three or six columns do, unless
-    the first rises evenly.
+    With names: x, y and z make a cloud, unless the first column is a time. Without: as many columns as `widths` names
+    do, unless the first rises evenly.
     """
     if any(names):
         axes = {match["axis"].lower() for name in names if (match := _AXIS.fullmatch(name))}
         return "point_cloud" if len(axes) == 3 and not _TIME.fullmatch(names[0]) else "series"
-    return "point_cloud" if values.shape[1] in {3, 6} and not _rises_evenly(values[:, 0]) else "series"
+    return "point_cloud" if values.shape[1] in widths and not _rises_evenly(values[:, 0]) else "series"
 
 
 def _rises_evenly(column: NDArray[np.float64]) -> bool:

@@ -11,8 +11,8 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, or of a folder of frames, as 64 hexadecimal digits.
 
     A folder's digest covers the names and contents of the files directly in it, in the order of their names; what a
-    system leaves there (".DS_Store", "Thumbs.db") does not count. A file is read in pieces, so that a long clip does
-    not fill the memory.
+    system left there (".DS_Store", "Thumbs.db") does not count. A file is read in pieces, so that a long clip does not
+    fill the memory.
 
     Raises:
         ConversionError: missing or unreadable.

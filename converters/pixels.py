@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.limits import note
+
 _SAMPLE = 2**20
 """Values that the range is estimated from; more add time and nothing else."""
 
@@ -38,7 +40,7 @@ def rgb_from(page: RawPage) -> NDArray[np.uint8]:
     if page.white_is_zero:
         colors = 255 - colors
     rgb = np.repeat(colors, 3, axis=2) if colors.shape[2] == 1 else colors
-    return np.ascontiguousarray(rgb if alpha is None else over_white(rgb, alpha))
+    return np.ascontiguousarray(rgb if alpha is None else flattened(rgb, alpha))
 
 
 def to_8bit(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -75,10 +77,27 @@ def robust_range(values: NDArray[Any]) -> tuple[float, float]:
     return (math.floor(low / step) * step, math.ceil(high / step) * step) if step else (low, high)
 
 
+def flattened(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the colours (H, W, 3) without their alpha channel (H, W): laid over white.
+
+    Opacity 0 everywhere is a channel that the writer never filled (32-bit BMP and TGA of frame grabbers): the colours
+    count, and the reader says so.
+    """
+    if alpha.any():
+        return over_white(rgb, alpha)
+    note("The opacity (alpha) is 0 everywhere; the colours were taken as opaque.")
+    return np.ascontiguousarray(rgb)
+
+
 def over_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Lay (H, W, 3) uint8 colours with (H, W) uint8 opacity over white: a c + (1 - a) 255, rounded."""
-    opacity = alpha[:, :, None].astype(np.uint16)
-    return ((rgb * opacity + (255 - opacity) * np.uint16(255) + 127) // 255).astype(np.uint8)
+    out = np.empty(rgb.shape, np.uint8)
+    rows = max(1, _CHUNK // max(1, rgb[:1].size))
+    for start in range(0, len(rgb), rows):
+        part = slice(start, start + rows)
+        opacity = alpha[part, :, None].astype(np.uint16)
+        out[part] = (rgb[part] * opacity + (255 - opacity) * np.uint16(255) + 127) // 255
+    return out
 
 
 def upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

@@ -1,9 +1,13 @@
 """PLY (Stanford polygon format): ascii, little and big endian; points and polygons, in any order of elements.
 
-Our own reader, because the declared counts must be checked against the file before memory is taken, and because an
-ascii scan of a million points must not take seconds.
+Our own reader (decision 9): declared counts are checked against the file before memory is taken, and an ascii scan of
+a million points takes a second.
 """
 
+import re
+import struct
+from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.errors import ConversionError
+from converters.limits import check_time, claim, note
+from converters.numerals import numbers_of
 from converters.raw_scan import RawScan, colors_from, refuse_too_many
 
 _TYPES = {
@@ -20,6 +26,8 @@ _TYPES = {
 }  # fmt: skip
 _ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 _MAX_HEADER = 1 << 16
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_CODES = {"i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I", "f4": "f", "f8": "d"}
 _COLOR_NAMES = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
 _NORMAL_NAMES = (("nx", "ny", "nz"), ("normal_x", "normal_y", "normal_z"))
 _FACE_LISTS = ("vertex_indices", "vertex_index")
@@ -71,6 +79,9 @@ def read_ply(path: Path) -> RawScan:
     """
     data = path.read_bytes()
     header = _read_header(path, data)
+    # Points as float64 and their copies, colours and normals; of triangles at least the indices.
+    rows = {element.name: element.count for element in header.elements}
+    claim(path, len(data) + 110 * rows.get("vertex", 0) + 50 * rows.get("face", 0))
     body = _TextBody(path, data[header.end :]) if header.order == "" else _BinaryBody(path, data, header)
     vertices: dict[str, NDArray[np.generic]] = {}
     faces: NDArray[np.int64] | None = None
@@ -101,13 +112,18 @@ def _scan(path: Path, vertices: dict[str, NDArray[np.generic]], faces: NDArray[n
 
 
 def _read_header(path: Path, data: bytes) -> _Header:
-    stop = data.find(b"end_header", 0, _MAX_HEADER)
-    end = data.find(b"\n", stop) + 1
-    if not data.startswith(b"ply") or stop < 0 or end == 0:
+    first = _LINE_END.search(data, 0, _MAX_HEADER)
+    stop = re.search(rb"[\r\n]\s*end_header[ \t]*", data[:_MAX_HEADER], re.IGNORECASE)
+    if data[:3].lower() != b"ply" or first is None or stop is None:
         raise ConversionError(f"{path}: the PLY header has no end_header line: the file is truncated or not a PLY")
+    # Where lines end in CR alone, a body may begin with the byte of a line feed.
+    last = re.compile(rb"\r" if first[0] == b"\r" else rb"\r?\n").match(data, stop.end())
+    if last is None:
+        raise ConversionError(f"{path}: the PLY header's last line goes on after end_header: export the scan again")
+    end = last.end()
     orders: list[str] = []
     elements: list[_Element] = []
-    for line in data[:stop].decode("ascii", errors="replace").splitlines()[1:]:
+    for line in data[: stop.start()].decode("ascii", errors="replace").lower().splitlines()[1:]:
         try:
             _read_line(path, line.split(), orders, elements)
         except ConversionError:
@@ -158,21 +174,31 @@ class _BinaryBody:
         lengths = self._first_lengths(element)
         dtype = element.dtype(self._order, lengths)
         if lengths[name] >= 3 and start + element.count * dtype.itemsize <= len(self._data):
+            claim(self._path, len(self._data) + 60 * element.count * lengths[name])
             rows = self._take(element, dtype)
             if all(np.all(rows[f"{key} count"] == length) for key, length in lengths.items()):
                 return _fans(rows[name].astype(np.int64))
             self._at = start
-        return _triangles([row[name] for row in self._walk(element)])
+        starts, lengths_of = self._walk(element, name)
+        kind = np.dtype(self._order + next(each.type for each in element.properties if each.name == name))
+        data = np.frombuffer(self._data, np.uint8)
+
+        def corners(at: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+            taken = data[at[:, None] + np.arange(length * kind.itemsize)]
+            return np.asarray(taken.view(kind).astype(np.int64))
+
+        return triangles_of(self._path, starts, lengths_of, corners)
 
     def skip(self, element: _Element) -> None:
-        if not element.has_list:
+        if element.has_list:
+            self._walk(element, "")
+        else:
             self._take(element, element.dtype(self._order, {}))
-            return
-        for _ in self._walk(element):
-            pass
 
     def finish(self) -> None:
         """Bytes after the last element are allowed: some writers pad."""
+        if left := len(self._data) - self._at:
+            note(f"{left} bytes after the last element of the PLY were ignored.")
 
     def _take(self, element: _Element, dtype: np.dtype[np.void]) -> NDArray[np.void]:
         end = self._at + element.count * dtype.itemsize
@@ -184,31 +210,38 @@ class _BinaryBody:
         return rows
 
     def _first_lengths(self, element: _Element) -> dict[str, int]:
-        at = self._at
-        first = next(iter(self._walk(_Element(element.name, 1, element.properties))))
-        self._at = at
-        return {name: len(values) for name, values in first.items()}
-
-    def _walk(self, element: _Element) -> "list[dict[str, NDArray[np.int64]]]":
-        found = []
-        for row in range(element.count):
-            lists: dict[str, NDArray[np.int64]] = {}
-            for each in element.properties:
-                length = int(self._numbers(element, row, each.count_type, 1)[0]) if each.count_type else 1
-                values = self._numbers(element, row, each.type, length)
-                if each.count_type:
-                    lists[each.name] = values.astype(np.int64)
-            found.append(lists)
+        """Lengths of the lists in the first row, which most files repeat in every row."""
+        at, first = self._at, _Element(element.name, 1, element.properties)
+        lists = [each.name for each in element.properties if each.count_type]
+        found = {}
+        for name in lists:
+            found[name] = int(self._walk(first, name)[1][0])
+            self._at = at
         return found
 
-    def _numbers(self, element: _Element, row: int, type_: str, count: int) -> NDArray[np.generic]:
-        dtype: np.dtype[np.generic] = np.dtype(self._order + type_)
-        end = self._at + count * dtype.itemsize
-        if count < 0 or end > len(self._data):
-            raise _too_short(self._path, element, row)
-        values = np.frombuffer(self._data, dtype, count, self._at) if count else np.empty(0, dtype)
-        self._at = end
-        return values
+    def _walk(self, element: _Element, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Go over rows of any length; return byte and length of the list of that name in each."""
+        plan = []
+        for each in element.properties:
+            length = struct.Struct((self._order + _CODES[each.count_type]) if each.count_type else "0s")
+            plan.append((each.count_type, length, np.dtype(each.type).itemsize, each.name == name))
+        starts, lengths, at, end = array("q"), array("q"), self._at, len(self._data)
+        for row in range(element.count):
+            if not row % 65536:
+                check_time(self._path)
+            for is_list, length, size, is_wanted in plan:
+                if at + length.size > end:
+                    raise _too_short(self._path, element, row)
+                count = int(length.unpack_from(self._data, at)[0]) if is_list else 1
+                at += length.size
+                if is_wanted:
+                    starts.append(at)
+                    lengths.append(count)
+                at += count * size
+                if count < 0 or at > end:
+                    raise _too_short(self._path, element, row)
+        self._at = at
+        return np.array(starts, np.int64), np.array(lengths, np.int64)
 
 
 class _TextBody:
@@ -240,11 +273,17 @@ class _TextBody:
             if np.all(rows[:, 0] == corners):
                 self._at = end
                 return _fans(_whole(self._path, rows[:, 1:]))
-        return _triangles([_whole(self._path, row[name]) for row in self._walk(element)])
+        starts, lengths = self._walk(element, name)
+        return triangles_of(
+            self._path,
+            starts,
+            lengths,
+            lambda at, length: _whole(self._path, numbers[at[:, None] + np.arange(length)]),
+        )
 
     def skip(self, element: _Element) -> None:
         if element.has_list:
-            self._walk(element)
+            self._walk(element, "")
         else:
             self._take(element, element.count * len(element.properties))
 
@@ -255,17 +294,25 @@ class _TextBody:
                 f"{self._path}: {left} numbers are left over after what the PLY header declares: its counts are wrong"
             )
 
-    def _walk(self, element: _Element) -> list[dict[str, NDArray[np.float64]]]:
-        found = []
-        for _ in range(element.count):
-            lists: dict[str, NDArray[np.float64]] = {}
+    def _walk(self, element: _Element, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Go over rows of any length; return place and length of the list of that name in each."""
+        starts, lengths, at, end = array("q"), array("q"), self._at, len(self._numbers)
+        for row in range(element.count):
+            if not row % 65536:
+                check_time(self._path)
             for each in element.properties:
-                length = int(_whole(self._path, self._take(element, 1))[0]) if each.count_type else 1
-                values = self._take(element, length)
+                count = 1
                 if each.count_type:
-                    lists[each.name] = values
-            found.append(lists)
-        return found
+                    count = int(_whole(self._path, self._numbers[at : at + 1]).sum()) if at < end else -1
+                    at += 1
+                    if each.name == name:
+                        starts.append(at)
+                        lengths.append(count)
+                at += count
+                if count < 0 or at > end:
+                    raise _too_short(self._path, element, None)
+        self._at = at
+        return np.array(starts, np.int64), np.array(lengths, np.int64)
 
     def _take(self, element: _Element, count: int) -> NDArray[np.float64]:
         end = self._at + count
@@ -274,36 +321,6 @@ class _TextBody:
         values = self._numbers[self._at : end]
         self._at = end
         return values
-
-
-def numbers_of(path: Path, text: bytes) -> NDArray[np.float64]:
-    """Return the numbers of white-space separated text, float64 (N,).
-
-    Raises:
-        ConversionError: a word is not a number; the message names it.
-    """
-    import warnings
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # older NumPy stops at a word with a warning
-            return np.fromstring(text, dtype=np.float64, sep=" ") if text.strip() else np.empty(0)
-    except (ValueError, DeprecationWarning):
-        pass
-    words = text.split()
-    try:
-        return np.array(words, dtype=np.float64)
-    except ValueError as error:
-        bad = next((word for word in words if not _is_number(word)), b"?").decode("utf-8", errors="replace")
-        raise ConversionError(f"{path}: {bad[:40]!r} stands where a number should be") from error
-
-
-def _is_number(word: bytes) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def _fits(values: NDArray[np.float64], kind: np.dtype[np.generic]) -> bool:
@@ -324,10 +341,32 @@ def _fans(polygons: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.stack(fans, axis=1).reshape(-1, 3)
 
 
-def _triangles(polygons: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Triangles of polygons of any size; points and lines have none."""
-    fans = [_fans(polygon[None]) for polygon in polygons if len(polygon) >= 3]
-    return np.concatenate(fans) if fans else np.empty((0, 3), dtype=np.int64)
+def triangles_of(
+    path: Path,
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    corners: Callable[[NDArray[np.int64], int], NDArray[np.int64]],
+) -> NDArray[np.int64]:
+    """Return triangles (T, 3), in the order of the rows, of polygons of any size; points and lines have none.
+
+    Args:
+        path: the file.
+        starts: (F,) where the corners of each polygon are.
+        lengths: (F,) how many each has.
+        corners: takes some of `starts`, and their length; returns the corners (K, length).
+    """
+    sizes = np.maximum(lengths - 2, 0)
+    total = int(sizes.sum())
+    refuse_too_many(path, total, "triangles")
+    claim(path, 110 * total + 60 * len(starts))
+    first = np.cumsum(sizes) - sizes
+    triangles = np.empty((total, 3), np.int64)
+    for length in np.unique(lengths[lengths >= 3]):
+        check_time(path)
+        these = np.flatnonzero(lengths == length)
+        fans = _fans(corners(starts[these], int(length)))
+        triangles[(first[these][:, None] + np.arange(length - 2)).ravel()] = fans
+    return triangles
 
 
 def _too_short(path: Path, element: _Element, whole: int | None) -> ConversionError:

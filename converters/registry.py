@@ -7,12 +7,14 @@
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from converters.detection import detect_kind
 from converters.errors import ConversionError
 from converters.faults import in_one_line, reader_faults
+from converters.limits import ReadLimits, reading
 from converters.sample import Sample, SampleKind
 from converters.view import View, ViewBudget
 
@@ -84,15 +86,16 @@ RENDERERS: dict[SampleKind, Callable[[Any, ViewBudget], list[View]]] = {
 """Each takes a sample of its own kind."""
 
 
-def read(path: Path | str, as_kind: str | None = None) -> Sample:
+def read(path: Path | str, as_kind: str | None = None, limits: ReadLimits | None = None) -> Sample:
     """Read any input file, or a folder of frames.
 
     Args:
         path: the file or folder.
         as_kind: "image", "point_cloud", "video" or "series", where the content should not decide.
+        limits: most memory and time that it may take; default: those of the environment (see `limits`).
 
     Raises:
-        ConversionError: missing, empty, damaged, or of no known kind; one line.
+        ConversionError: missing, empty, damaged, beyond the limits, or of no known kind; one line.
     """
     path = Path(path)
     kind = next((known for known in READERS if known == as_kind), None)
@@ -100,8 +103,10 @@ def read(path: Path | str, as_kind: str | None = None) -> Sample:
         raise ConversionError(f"unknown kind {as_kind!r}: --as takes {', '.join(READERS)}")
     _check_place(path, kind)
     try:
-        kind = kind or detect_kind(path)
-        return READERS[kind](path)
+        with reading(path, limits) as current:
+            kind = kind or detect_kind(path)
+            sample = READERS[kind](path)
+            return replace(sample, notes=(*sample.notes, *current.notes))
     except ConversionError:
         raise
     except reader_faults() as fault:
@@ -113,7 +118,11 @@ def read(path: Path | str, as_kind: str | None = None) -> Sample:
 
 def _check_place(path: Path, kind: SampleKind | None) -> None:
     """Refuse what is not there, and what never ends: reading a pipe or a device could wait for ever."""
-    if not path.exists():
+    try:
+        found = path.exists()
+    except (OSError, ValueError) as fault:  # a link to itself, a name that is too long, a zero byte in it
+        raise ConversionError(f"{path}: cannot be opened ({in_one_line(fault)}); check the path") from fault
+    if not found:
         raise ConversionError(f"{path}: no such file or folder; check the path")
     if path.is_dir() and kind not in {None, "video"}:
         raise ConversionError(f"{path}: is a folder, which only a video may be; give one file")

@@ -22,6 +22,8 @@ class ImageSample:
     path: Path
     pages: tuple[NDArray[np.uint8], ...]
     """Each uint8, HWC, RGB, upright, at full resolution; at least one."""
+    notes: tuple[str, ...] = ()
+    """What the reader ignored or assumed, in sentences; so in every sample."""
     kind: Literal["image"] = "image"
 
 
@@ -61,6 +63,7 @@ class PointCloud:
     """Place of the sensor in the scan's coordinates, where the format has one (organised scans: the origin)."""
     grid: ScanGrid | None = None
     """Where each point lies in an organised scan; None: a cloud in no order."""
+    notes: tuple[str, ...] = ()
     kind: Literal["point_cloud"] = "point_cloud"
 
 
@@ -89,15 +92,16 @@ class VideoClip:
     size_hw: tuple[int, int]
     frame_count: int
     fps: float
-    """Mean frames a second; a folder of frames has 1.0 unless its reader was told otherwise."""
+    """Mean frames a second; 1.0 where the source keeps no time."""
     frames: FrameReader
     time_is_index: bool = False
     """True where the source keeps no time: `Frame.time_s` is then the frame number, `fps` 1.0."""
+    notes: tuple[str, ...] = ()
     kind: Literal["video"] = "video"
 
     @property
     def duration_s(self) -> float:
-        """Length in seconds."""
+        """Length in seconds; in frames where the source keeps no time."""
         return self.frame_count / self.fps
 
 
@@ -115,6 +119,7 @@ class Series:
     """C each; "" where the file does not say."""
     time_is_index: bool = False
     """True where the file had no time column and `time_s` is the sample number."""
+    notes: tuple[str, ...] = ()
     kind: Literal["series"] = "series"
 
 

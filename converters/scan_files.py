@@ -1,40 +1,39 @@
-"""Every file format of a scan but PLY, to a `RawScan`; which format a file is, is told from its first bytes."""
+"""Every file format of a scan to a `RawScan`; which format a file is, is told from its first bytes."""
 
-import json
-import logging
+import math
+import re
 import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.errors import ConversionError
-from converters.faults import FAULTS, in_one_line
-from converters.ply import numbers_of, read_ply
-from converters.raw_scan import MAX_POINTS, RawScan, colors_from, refuse_too_many, scan_from_columns
+from converters.faults import FAULTS
+from converters.limits import claim, note
+from converters.mesh_files import broken, read_glb, read_obj
+from converters.numerals import numbers_of
+from converters.off import is_off, read_off
+from converters.ply import read_ply
+from converters.raw_scan import RawScan, colors_from, refuse_too_many, scan_from_columns
+from converters.stl import is_stl, read_stl
 from converters.table import Table, read_table
 
 ScanFormat = Literal["ply", "pcd", "npy", "npz", "tiff", "glb", "stl", "off", "obj", "text"]
 
-_MAGIC: tuple[tuple[bytes, ScanFormat], ...] = (
-    (b"ply\n", "ply"),
-    (b"ply\r", "ply"),
-    (b"\x93NUMPY", "npy"),
-    (b"PK\x03\x04", "npz"),
-    (b"glTF", "glb"),
-    (b"II*\x00", "tiff"),
-    (b"II+\x00", "tiff"),
-    (b"MM\x00*", "tiff"),
-    (b"MM\x00+", "tiff"),
+_SIGNATURES: tuple[tuple[re.Pattern[bytes], ScanFormat], ...] = (
+    (re.compile(rb"ply[ \t]*[\r\n]", re.IGNORECASE), "ply"),
+    (re.compile(rb"\x93NUMPY"), "npy"),
+    (re.compile(rb"PK\x03\x04"), "npz"),
+    (re.compile(rb"glTF"), "glb"),
+    (re.compile(rb"II[*+]\0|MM\0[*+]"), "tiff"),
+    (re.compile(rb"(\s*#[^\r\n]*[\r\n])*\s*(VERSION\s[^\r\n]*\s+)?FIELDS\s", re.IGNORECASE), "pcd"),
 )
 _OBJ_WORDS = frozenset({"v", "vn", "vt", "f", "o", "g", "mtllib", "usemtl", "s"})
-_OFF_WORDS = frozenset({"OFF", "COFF", "NOFF", "CNOFF"})
 _BINARY_SUFFIXES = frozenset({".ply", ".pcd", ".glb", ".gltf", ".npy", ".npz", ".tif", ".tiff"})
-_SILENT = logging.NullHandler()
-_STL_HEAD, _STL_FACET = 84, 50
 _CLOUD_ARRAYS = ("points", "xyz", "vertices", "pointcloud", "point_cloud", "cloud", "pos", "coords", "arr_0")
 
 
@@ -42,25 +41,31 @@ def scan_format(path: Path) -> ScanFormat:
     """Tell the format from the first bytes; text that no format claims is a table of numbers."""
     with path.open("rb") as handle:
         head = handle.read(4096)
-    for magic, name in _MAGIC:
-        if head.startswith(magic):
+    found = format_of_head(head, path.stat().st_size, path.suffix.lower())
+    if found is not None:
+        return found
+    by_suffix: dict[str, ScanFormat] = {".stl": "stl", ".obj": "obj", ".off": "off"}
+    return by_suffix.get(path.suffix.lower(), "text")
+
+
+def format_of_head(head: bytes, size: int, suffix: str = "") -> ScanFormat | None:
+    """Return the format that the first bytes of a file show by a word or number of its own; None for other files.
+
+    Args:
+        head: up to 4096 bytes.
+        size: bytes of the whole file.
+        suffix: in small letters; see `stl.is_stl`.
+    """
+    for pattern, name in _SIGNATURES:
+        if pattern.match(head):
             return name
-    lines = [line.split() for line in head.decode("latin-1").splitlines()]
-    told = [words for words in lines if words and not words[0].startswith("#")]
-    if told and told[0][0] in {"VERSION", "FIELDS"}:
-        return "pcd"
-    if _is_binary_stl(head, path.stat().st_size) or (head.lstrip()[:5] == b"solid" and b"facet" in head):
+    if is_stl(head, size, suffix):
         return "stl"
-    if told and told[0][0] in _OFF_WORDS:
+    if is_off(head):
         return "off"
-    if told and told[0][0] in _OBJ_WORDS:
-        return "obj"
-    suffix = path.suffix.lower()
-    return "stl" if suffix == ".stl" else "obj" if suffix == ".obj" else "off" if suffix == ".off" else "text"
-
-
-def _is_binary_stl(head: bytes, size: int) -> bool:
-    return len(head) >= _STL_HEAD and size == _STL_HEAD + _STL_FACET * int.from_bytes(head[80:84], "little")
+    told = (line.split() for line in head.decode("latin-1").splitlines())
+    first = next((words[0] for words in told if words and not words[0].startswith("#")), "")
+    return "obj" if first in _OBJ_WORDS else None
 
 
 def read_raw(path: Path) -> RawScan:
@@ -81,40 +86,33 @@ def read_raw(path: Path) -> RawScan:
 
 def _read_pcd(path: Path) -> RawScan:
     """Read a PCD (Point Cloud Library) of version 0.7: ascii, binary or binary_compressed."""
-    from pypcd4 import PointCloud
-
-    with path.open("rb") as handle:
-        meta = _pcd_header(path, handle)
+    data = path.read_bytes()
+    meta, start = _pcd_header(path, data)
+    try:
+        row = meta.build_dtype()
         refuse_too_many(path, meta.points)
-        body = path.stat().st_size - handle.tell()
-        try:
-            row = meta.build_dtype()
-            if meta.data.value == "ascii":
-                columns = _pcd_text(path, handle.read(), row, meta.points)
-            else:
-                _check_pcd_size(path, handle, meta.data.value, body, meta.points * row.itemsize)
-                handle.seek(0)
-                rows = PointCloud.from_fileobj(handle).pc_data
-                columns = {name: rows[name] for name in rows.dtype.names or ()}
-        except ConversionError:
-            raise
-        except FAULTS as error:
-            raise _broken(path, "PCD", error) from error
+        claim(path, 2 * len(data) + meta.points * (2 * row.itemsize + 110))
+        columns = _pcd_columns(path, data[start:], row, meta)
+    except ConversionError:
+        raise
+    except FAULTS as error:
+        raise broken(path, "PCD", error) from error
     if not {"x", "y", "z"} <= columns.keys():
         raise ConversionError(f"{path}: this PCD has no fields x, y and z, but {', '.join(columns)[:80]}: rename them")
     points = np.column_stack([columns[name].astype(np.float64) for name in "xyz"])
     return RawScan(points, _pcd_colors(columns), _pcd_normals(columns))
 
 
-def _pcd_header(path: Path, handle: BinaryIO):  # type: ignore[no-untyped-def]  # pypcd4's MetaData is untyped here
+def _pcd_header(path: Path, data: bytes):  # type: ignore[no-untyped-def]  # pypcd4's MetaData is untyped here
+    """The header, and the byte where the body starts."""
     from pypcd4.pypcd4 import MetaData
 
-    lines: list[str] = []
-    for raw in handle:
-        line = raw[:4096].decode("ascii", errors="replace").strip()
-        lines.append(line)
-        if line.upper().startswith("DATA") or len(lines) > 100:
-            break
+    last = re.search(rb"^\s*DATA[ \t]+\w+[ \t]*(\r\n|\n|\r)", data[: 1 << 16].replace(b"\r", b"\n"), re.I | re.M)
+    end = len(data) if last is None else last.end()
+    if data[end - 1 : end + 1] == b"\r\n":
+        end += 1
+    lines = data[: min(end, 1 << 16)].decode("ascii", errors="replace").splitlines()
+    lines = [line.strip().upper() if line.strip()[:4].upper() == "TYPE" else line.strip().lower() for line in lines]
     try:
         meta = MetaData.parse_header(lines)
     except FAULTS as error:
@@ -123,16 +121,33 @@ def _pcd_header(path: Path, handle: BinaryIO):  # type: ignore[no-untyped-def]  
         raise ConversionError(f"{path}: FIELDS, SIZE, TYPE and COUNT of the PCD header differ in length")
     if meta.points != meta.width * meta.height or sum(meta.count) > 1000:
         raise ConversionError(f"{path}: POINTS, WIDTH, HEIGHT or COUNT of the PCD header are wrong: export it again")
-    return meta
+    return meta, end
 
 
-def _check_pcd_size(path: Path, handle: BinaryIO, encoding: str, body: int, expected: int) -> None:
-    """Raise where the body cannot hold what the header declares; a compressed body says its own size."""
-    if encoding != "binary":
-        packed, unpacked = struct.unpack("<II", handle.read(8)) if body >= 8 else (0, 0)
-        body = unpacked if packed <= body - 8 and unpacked == expected else 0
-    if body < expected:
+def _pcd_columns(path: Path, body: bytes, row: "np.dtype[np.void]", meta: Any) -> dict[str, NDArray[np.generic]]:
+    if meta.data.value == "ascii":
+        return _pcd_text(path, body, row, meta.points)
+    packed = meta.data.value != "binary"
+    held, size = len(body), meta.points * row.itemsize
+    if packed:
+        compressed, unpacked = struct.unpack_from("<II", body) if held >= 8 else (0, 0)
+        held = unpacked if compressed <= held - 8 and unpacked == size else 0
+    if held < size:
         raise ConversionError(f"{path}: the PCD body is shorter than its header declares: truncated, export it again")
+    names = row.names or ()
+    if not packed:
+        if held > size:
+            note(f"{held - size} bytes after the last point of the PCD were ignored.")
+        rows = np.frombuffer(body, row, meta.points) if meta.points else np.empty(0, row)
+        return {name: rows[name] for name in names}
+    import lzf
+
+    plain = lzf.decompress(body[8 : 8 + compressed], size) if size else b""
+    columns, at = {}, 0
+    for name in names:  # compressed, the fields lie one after the other
+        columns[name] = np.frombuffer(plain, row[name], meta.points, at)
+        at += meta.points * row[name].itemsize
+    return columns
 
 
 def _pcd_text(path: Path, text: bytes, row: np.dtype[np.void], count: int) -> dict[str, NDArray[np.generic]]:
@@ -174,8 +189,14 @@ def _read_text(path: Path) -> RawScan:
     refuse_too_many(path, len(table.values))
     if table.values.shape[1] < 3:
         raise ConversionError(f"{path}: a scan needs x, y and z in every row, this table has {table.values.shape[1]}")
+    claim(path, table.values.nbytes + 110 * len(table.values))
+    if table.announced not in {None, len(table.values)}:
+        raise ConversionError(
+            f"{path}: announces {table.announced} points and has {len(table.values)}: truncated or joined, export it "
+            "again"
+        )
     if not table.has_header:
-        return scan_from_columns(table.values)
+        return scan_from_columns(table.values, is_leica=path.suffix.lower() == ".pts")
     place = _columns(table, ("x", "y", "z"))
     if place is None:
         raise ConversionError(f"{path}: no columns named x, y and z, but {', '.join(table.names)[:80]}: rename them")
@@ -206,19 +227,23 @@ def _load_array(path: Path, handle: BinaryIO) -> NDArray[np.generic]:
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read_header(handle)
         if not dtype.hasobject and {"x", "y", "z"} <= set(dtype.names or ()):
-            refuse_too_many(path, int(np.prod([float(side) for side in shape])))
+            count = math.prod(int(side) for side in shape)
+            refuse_too_many(path, count)
+            claim(path, count * (dtype.itemsize + 110))
             handle.seek(0)
             rows = np.load(handle, allow_pickle=False)
             return np.stack([np.asarray(rows[name], dtype=np.float64) for name in "xyz"], axis=-1)
         if dtype.hasobject or dtype.kind not in "fiub":
             raise ConversionError(f"{path}: holds {dtype} values, not numbers: save it as float32 or float64")
-        refuse_too_many(path, int(np.prod([float(side) for side in shape])) // 3)
+        count = math.prod(int(side) for side in shape)
+        refuse_too_many(path, count // 3)
+        claim(path, count * (dtype.itemsize + 35))
         handle.seek(0)
         return np.asarray(np.load(handle, allow_pickle=False))
     except ConversionError:
         raise
     except FAULTS as error:
-        raise _broken(path, "NumPy file", error) from error
+        raise broken(path, "NumPy file", error) from error
 
 
 def _from_array(path: Path, array: NDArray[np.generic]) -> RawScan:
@@ -245,7 +270,7 @@ def _read_npz(path: Path) -> RawScan:
     except ConversionError:
         raise
     except FAULTS as error:
-        raise _broken(path, "npz", error) from error
+        raise broken(path, "npz", error) from error
     raw = _from_array(path, parts[found])
     rows = {name: array.reshape(-1, array.shape[-1]) for name, array in parts.items() if array.ndim >= 2}
     for name in {"colors", "normals"} & parts.keys():
@@ -265,85 +290,11 @@ def _read_tiff(path: Path) -> RawScan:
     except ConversionError:
         raise
     except FAULTS as error:
-        raise _broken(path, "TIFF", error) from error
+        raise broken(path, "TIFF", error) from error
     if array is None or array.shape[2] != 3 or array.dtype.kind != "f":
         has = "an unknown compression" if array is None else f"{array.dtype} {array.shape}"
         raise ConversionError(f"{path}: a TIFF of {has} is no scan (three float channels x, y, z): use --as image")
     return RawScan(array.reshape(-1, 3).astype(np.float64), size_hw=(array.shape[0], array.shape[1]))
-
-
-def _read_mesh(path: Path) -> RawScan:
-    """Read stl, obj, off or glb with trimesh; the parts of a scene are placed by its transforms."""
-    import trimesh
-
-    # trimesh logs what it also raises; without a handler Python would print it.
-    logging.getLogger("trimesh").addHandler(_SILENT)
-    kind = scan_format(path)
-    _check_mesh_counts(path, kind)
-    options: dict[str, bool] = {"skip_materials": True} if kind == "obj" else {}
-    try:
-        with path.open("rb") as handle:
-            scene = trimesh.load_scene(handle, file_type=kind, process=False, **options)
-        parts = scene.dump(concatenate=False)
-    except FAULTS as error:
-        raise _broken(path, kind.upper(), error) from error
-    return _joined([_part(part) for part in parts if hasattr(part, "vertices")])
-
-
-def _part(part) -> RawScan:  # type: ignore[no-untyped-def]  # trimesh's geometry classes are untyped here
-    points = np.asarray(part.vertices, dtype=np.float64).reshape(-1, 3)
-    faces = np.asarray(part.faces, dtype=np.int64) if hasattr(part, "faces") else None
-    colors = getattr(part, "colors", None)
-    if hasattr(part, "faces"):
-        colors = part.visual.vertex_colors if part.visual.kind == "vertex" else None
-    fits = colors is not None and len(colors) == len(points) > 0
-    return RawScan(points, np.asarray(colors, dtype=np.uint8)[:, :3] if fits else None, faces=faces)
-
-
-def _joined(parts: list[RawScan]) -> RawScan:
-    """One scan of all parts; colours are kept where every part has them."""
-    if not parts:
-        return RawScan(np.empty((0, 3)))
-    faces, start = [], 0
-    for part in parts:
-        if part.faces is not None:
-            faces.append(part.faces + start)
-        start += len(part.points)
-    colors = [part.colors for part in parts if part.colors is not None]
-    return RawScan(
-        np.concatenate([part.points for part in parts]),
-        np.concatenate(colors) if len(colors) == len(parts) else None,
-        faces=np.concatenate(faces) if faces else None,
-    )
-
-
-def _check_mesh_counts(path: Path, kind: ScanFormat) -> None:
-    """Refuse counts that the file cannot hold, before a parser takes memory for them."""
-    with path.open("rb") as handle:
-        head = handle.read(1 << 12)
-        if kind == "glb":
-            handle.seek(12)
-            length = int.from_bytes(handle.read(4), "little")
-            handle.read(4)
-            try:
-                accessors = json.loads(handle.read(min(length, 1 << 28))).get("accessors", [])
-                counts = [int(accessor["count"]) for accessor in accessors]
-            except FAULTS as error:
-                raise _broken(path, "GLB", error) from error
-            refuse_too_many(path, sum(counts) if min(counts, default=0) >= 0 else -1, "values")
-    size = path.stat().st_size
-    if kind == "stl" and not head.lstrip().startswith(b"solid") and not _is_binary_stl(head, size):
-        holds = max(0, size - _STL_HEAD) // _STL_FACET
-        declared = int.from_bytes(head[80:84], "little") if len(head) >= _STL_HEAD else 0
-        raise ConversionError(
-            f"{path}: the STL header declares {declared} triangles, the file holds {holds}: truncated, export it again"
-        )
-    if size > MAX_POINTS * 40:
-        raise ConversionError(f"{path}: {size / 2**30:.1f} GiB of mesh are too much: reduce it")
-
-
-def _broken(path: Path, kind: str, error: Exception) -> ConversionError:
-    return ConversionError(f"{path}: not a readable {kind}: {in_one_line(error)}: export the scan again")
 
 
 _READERS: dict[ScanFormat, Callable[[Path], RawScan]] = {
@@ -353,8 +304,8 @@ _READERS: dict[ScanFormat, Callable[[Path], RawScan]] = {
     "npz": _read_npz,
     "tiff": _read_tiff,
     "text": _read_text,
-    "glb": _read_mesh,
-    "stl": _read_mesh,
-    "off": _read_mesh,
-    "obj": _read_mesh,
+    "glb": read_glb,
+    "stl": read_stl,
+    "off": read_off,
+    "obj": read_obj,
 }

@@ -2,7 +2,7 @@
 
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from converters.errors import ConversionError
 from converters.faults import in_one_line, reader_faults
+from converters.limits import claim
 from converters.sample import Series
 from converters.series_plot import Limits, draw_panels, value_limits
-from converters.table import MAX_BYTES, read_table
+from converters.table import read_table
 from converters.time_axis import check_rising, find_time
 from converters.view import View, ViewBudget
 
@@ -51,13 +52,15 @@ def read_series(path: Path) -> Series:
         reason = fault.strerror if isinstance(fault, OSError) and fault.strerror else in_one_line(fault)
         raise ConversionError(f"{path}: cannot be read: {reason}") from fault
     table = read_table(path)
-    return _from_columns(path, table.values, table.names, table.units)
+    rate = None if table.interval_s is None else 1.0 / table.interval_s
+    return _from_columns(path, table.values, table.names, table.units, rate, table.elapsed)
 
 
 def _array_columns(
     path: Path, array: NDArray[Any], name: str = ""
 ) -> tuple[NDArray[np.float64], tuple[str, ...], tuple[str, ...]]:
     """Columns (N, C), their names and units; fields of a structured array are columns with names."""
+    claim(path, array.size * (array.dtype.itemsize + 40 * max(1, len(array.dtype.names or ()))))
     if array.dtype.names:
         names = array.dtype.names
         values = np.column_stack([_numeric(path, array[field]) for field in names])
@@ -80,11 +83,7 @@ def _numeric(path: Path, array: NDArray[Any]) -> NDArray[np.float64]:
 
 def _read_npz(path: Path) -> Series:
     with zipfile.ZipFile(path) as archive:
-        size = sum(entry.file_size for entry in archive.infolist())
-    if size > MAX_BYTES:
-        raise ConversionError(
-            f"{path}: {size / 2**30:.1f} GiB unpacked, more than {MAX_BYTES / 2**30:.0f} GiB: thin it out"
-        )
+        claim(path, 8 * sum(entry.file_size for entry in archive.infolist()))  # bytes become float64, and copies
     with np.load(path, allow_pickle=False) as archive:
         arrays = {key: archive[key] for key in archive.files}
     rate = next((float(array) for key, array in arrays.items() if array.ndim == 0 and _RATE.fullmatch(key)), None)
@@ -103,11 +102,16 @@ def _read_npz(path: Path) -> Series:
 
 
 def _from_columns(
-    path: Path, values: NDArray[np.float64], names: Sequence[str], units: Sequence[str], rate_hz: float | None = None
+    path: Path,
+    values: NDArray[np.float64],
+    names: Sequence[str],
+    units: Sequence[str],
+    rate_hz: float | None = None,
+    elapsed: Mapping[int, NDArray[np.float64]] | None = None,
 ) -> Series:
     if len(values) < 2:
         raise ConversionError(f"{path}: {len(values)} row of numbers; a series needs at least two")
-    axis = find_time(path, values, names, units)
+    axis = find_time(path, values, names, units, elapsed)
     kept = [column for column in range(values.shape[1]) if column != axis.column]
     if not kept:
         raise ConversionError(f"{path}: a time column and no other; a series needs a channel")

@@ -42,11 +42,13 @@ class PlotPanel:
 
 @dataclass(frozen=True)
 class PlotOrigin:
-    """Maps a box of a plot to a second."""
+    """Maps a box of a plot to a second, or to a sample of a curve that keeps no time."""
 
     size_hw: tuple[int, int]
     panels: tuple[PlotPanel, ...]
     """At least one; all share the time axis."""
+    time_is_index: bool = False
+    """True where the axis counts samples."""
 
     def locate(self, box_xyxyn: BoxXyxyn) -> Place:
         """Return the time at the box's centre; beside the axes, at their nearer end."""
@@ -54,7 +56,8 @@ class PlotOrigin:
         left, _, right, _ = panel.box_xyxy
         x = (box_xyxyn[0] + box_xyxyn[2]) / 2 * self.size_hw[1]
         share = min(max((x - left) / (right - left), 0.0), 1.0)
-        return Place(time_s=panel.t0 + share * (panel.t1 - panel.t0))
+        time = panel.t0 + share * (panel.t1 - panel.t0)
+        return Place(sample=round(time)) if self.time_is_index else Place(time_s=time)
 
 
 def value_limits(values: NDArray[np.float64]) -> Limits:
@@ -86,7 +89,7 @@ def draw_panels(
         image=_draw(series, panels, size_hw),
         kind="plot",
         label=_label(series, channels, is_split),
-        origin=PlotOrigin(size_hw, panels),
+        origin=PlotOrigin(size_hw, panels, series.time_is_index),
         key=f"plot/{series.names[channels[0]] or channels[0] + 1}" if is_split else "plot",
         mask=mask,
         panes=tuple(Pane(panel.box_xyxy, _title(series, panel.channel)) for panel in panels),

@@ -3,36 +3,40 @@
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
+from converters.decimal_signs import shown_sign, with_point
 from converters.errors import ConversionError
+from converters.numerals import plain_numerals
+from converters.table_header import Header, Preamble, header_of, read_preamble, split_unit, units_of
 
 _SAMPLE_LINES = 200
 _SAMPLE_CHARACTERS = 2**18
 """Wide tables show their layout in fewer lines."""
 MAX_LINE = 2**18
 """Longest line, in characters; a longer one is no row of a table."""
-_MISSING = frozenset({"", "-", "--", "?", "na", "n/a", "nan", "null", "none", "missing"})
-_COMMENTS = ("#", "%", "//")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
-_TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?")
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_WORD_WITH_UNIT = re.compile(r"[^\s\[(]+(?:\s*[\[(][^\])]*[\])])?|[\[(][^\])]*[\])]")
-_BRACKET_UNIT = re.compile(r"(.*?)\s*[\[(]([^\[\]]*?)[\])]")
-_SLASH_UNIT = re.compile(r"(.+?)\s*/\s*\(?([^\s()]+)\)?")
-_KNOWN_UNITS = frozenset(
+_MISSING = frozenset(
     """
-    ns us µs μs ms s min h
-    um µm μm mm cm m km in mm² mm^2 deg ° rad
-    mm/s m/s km/h m/s² m/s^2 m/s2 deg/s °/s rad/s 1/s 1/min rpm l/min Hz kHz MHz GHz
-    mg g kg mN N kN Nm Pa hPa kPa MPa GPa bar mbar psi
-    uV µV mV V kV uA µA mA A mW W kW J kJ Ohm ohm Ω kΩ uT µT mT T
-    K C F °C °F degC degF % ppm dB lx cd lm mol counts
-    """.split()  # noqa: SIM905 - as a list of ninety strings the grouping would be lost
-)
+    - -- --- ? na n/a n.a. n.d. nan +nan -nan null none nil missing #n/a #na #num! #value! #div/0! #null! #ref! #name?
+    """.split()  # noqa: SIM905 - as a list of strings it would be longer than the rest
+) | {""}
+_COMMENTS = ("#", "%", "//")
+_COMMENT_AT_END = re.compile(r"#(?!n/?a\b|num!|value!|div/0!|null!|ref!|name\?).*", re.IGNORECASE)
+"""Excel's #N/A and its kin are cells."""
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
+_TIMESTAMP = re.compile(r"\d{4}[-/]\d{2}[-/]\d{2}([T ]\d{2}:\d{2}.*)?")
+_FRACTION = re.compile(r"(?<=:\d\d)[.,](\d+)")
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+TICKS = 10**12
+"""Of a timestamp in a second: exact integers, since float64 knows the time of day to 0.1 us only."""
+_WORD_WITH_UNIT = re.compile(r"[^\s\[(]+(?:\s*[\[(][^\])]*[\])])?|[\[(][^\])]*[\])]")
+_LABVIEW_COMMENT = "comment"
+"""LabVIEW names a last column that its rows do not have."""
+_TEKTRONIX_COLUMNS = 3
+"""Columns of settings that older Tektronix oscilloscopes write beside the first rows of a curve."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +45,20 @@ class Dialect:
 
     delimiter: str | None
     decimal: str = "."
+    skip: int = 0
+    """Leading columns that are no part of the table."""
 
     def split(self, line: str) -> list[str]:
         """Cut a line of numbers into cells, without quotes, outer blanks and a comment at its end."""
-        return self._cut(line.partition("#")[0])
+        if "#" in line:
+            line = _COMMENT_AT_END.sub("", plain_numerals(line))
+        return self._cut(line)[self.skip :]
 
     def split_header(self, line: str) -> list[str]:
         """Cut a line of names into cells; between blanks, "time (s)" stays one name."""
         if self.delimiter is None:
             return [match.strip("\"'") for match in _WORD_WITH_UNIT.findall(line)]
-        return self._cut(line)
+        return self._cut(line)[self.skip :]
 
     def _cut(self, line: str) -> list[str]:
         if self.delimiter is None:
@@ -60,8 +68,8 @@ class Dialect:
         return [cell.strip() for cell in line.split(self.delimiter)]
 
     def point(self, cell: str) -> str:
-        """Return the cell with a decimal point; a cell that is no number stays none."""
-        return cell.replace(",", ".") if self.decimal == "," and "." not in cell else cell
+        """Return the cell with a decimal point, thousands ungrouped; a cell that is no number stays none."""
+        return plain_numerals(with_point(cell, self.decimal))
 
 
 DIALECTS = (
@@ -84,15 +92,30 @@ class Layout:
     first: int
     """Index of the first line of numbers."""
     columns: int
-    header: tuple[tuple[str, str], ...] = ()
+    header: Header = ()
     """(name, unit) of each column; empty without a header, one short where every row ends with a delimiter."""
     timestamps: tuple[int, ...] = ()
     """Columns that hold ISO 8601 timestamps."""
+    exact: tuple[int, ...] = ()
+    """Columns whose numbers have more digits than float64 holds: clocks that count nanoseconds."""
+    is_sign_known: bool = True
+    """False where no cell of the first lines tells the decimal sign."""
+    announced: int | None = None
+    """Number of points that a line above the numbers gives, as scans have it."""
+    preamble: Preamble = field(default_factory=Preamble)
+    clock: tuple[float, float] | None = None
+    """Time of the first row and seconds between rows, of a table whose first column only counts."""
 
 
 def content_lines(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
     """Yield index and text of the lines that are neither blank nor a comment."""
-    return ((k, line) for k, line in enumerate(lines) if line.strip() and not line.lstrip().startswith(_COMMENTS))
+    return ((k, line) for k, line in enumerate(lines) if is_content(line))
+
+
+def is_content(line: str) -> bool:
+    """Tell a line that is neither blank nor a comment."""
+    start = line.lstrip()
+    return bool(start) and not start.startswith(_COMMENTS)
 
 
 def cell_value(cell: str, *, timestamp: bool = False) -> float | None:
@@ -103,28 +126,23 @@ def cell_value(cell: str, *, timestamp: bool = False) -> float | None:
     if cell.lower() in _MISSING:
         return float("nan")
     if timestamp:
-        return _timestamp_s(cell)
+        ticks = timestamp_ticks(cell)
+        return None if ticks is None else ticks / TICKS
     return float(cell) if _NUMBER.fullmatch(cell) else None
 
 
-def _timestamp_s(cell: str) -> float | None:
+def timestamp_ticks(cell: str) -> int | None:
+    """Return the ticks (1 / `TICKS` s) from 2000-01-01 of a timestamp, None for another cell; digits are kept."""
     if not _TIMESTAMP.fullmatch(cell):
         return None
+    fraction = _FRACTION.search(cell)
     try:
-        moment = datetime.fromisoformat(cell)
+        moment = datetime.fromisoformat(_FRACTION.sub("", cell).replace("/", "-"))
     except ValueError:
         return None
-    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH).total_seconds()
-
-
-def split_unit(name: str) -> tuple[str, str]:
-    """Split a column's name from its unit: "accel [g]", "time (s)" and "t/ms" give ("accel", "g") and so on."""
-    name = name.strip().strip("\"'").strip()
-    if (match := _BRACKET_UNIT.fullmatch(name)) and match[1]:
-        return match[1].rstrip(" /"), match[2].strip()
-    if (match := _SLASH_UNIT.fullmatch(name)) and match[2] in _KNOWN_UNITS:
-        return match[1], match[2]
-    return name, ""
+    elapsed = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
+    part = int((fraction[1] + "0" * 12)[:12]) if fraction else 0
+    return (elapsed.days * 86400 + elapsed.seconds) * TICKS + part
 
 
 def find_layout(path: Path, lines: Sequence[str]) -> Layout:
@@ -145,9 +163,25 @@ def find_layout(path: Path, lines: Sequence[str]) -> Layout:
         dialect, widths = Dialect(None, ","), [min(width, 1) for width in widths]
     found = [width for width in widths if width]
     columns = max(found, key=found.count)
-    if found[0] == 1 and columns >= 3 and sample[start][1].strip().isdigit() and start + 1 < len(sample):
-        start += 1  # the number of points that .pts and some .xyz files begin with
-    return _read_layout(path, lines, sample, start, columns, dialect)
+    start = _after_preamble(sample, widths, start, columns, dialect)
+    announced = None
+    if widths[start] == 1 and columns >= 3 and sample[start][1].strip().isdigit() and start + 1 < len(sample):
+        announced = int(sample[start][1])  # the number of points that .pts and some .xyz files begin with
+        start += 1
+    layout = _read_layout(path, lines, sample, start, columns, dialect)
+    return replace(layout, announced=announced)
+
+
+def _after_preamble(
+    sample: Sequence[tuple[int, str]], widths: Sequence[int], start: int, columns: int, dialect: Dialect
+) -> int:
+    """Index in the sample of the first row, where numbers of a preamble, or names like 1 and 2, stand above it."""
+    for k in range(len(sample) - 1, start, -1):
+        if widths[k] or k + 1 >= len(sample) or widths[k + 1] != columns:
+            continue
+        if units_of(dialect.split_header(sample[k][1])) or columns not in widths[start:k]:
+            return k + 1
+    return start
 
 
 def _take_sample(path: Path, lines: Sequence[str]) -> list[tuple[int, str]]:
@@ -155,7 +189,7 @@ def _take_sample(path: Path, lines: Sequence[str]) -> list[tuple[int, str]]:
     room = _SAMPLE_CHARACTERS
     for index, line in islice(content_lines(lines), _SAMPLE_LINES):
         if len(line) > MAX_LINE:
-            raise ConversionError(f"{path}: line {index + 1}: {len(line)} characters; a table has one row a line")
+            raise too_long(path, index, len(line))
         sample.append((index, line))
         room -= len(line)
         if room < 0 and len(sample) > 2:
@@ -163,11 +197,21 @@ def _take_sample(path: Path, lines: Sequence[str]) -> list[tuple[int, str]]:
     return sample
 
 
+def too_long(path: Path, index: int, length: int) -> ConversionError:
+    """Return the error of a line that is no row."""
+    return ConversionError(f"{path}: line {index + 1}: {length} characters; a table has one row a line")
+
+
 def _choose_dialect(sample: Sequence[tuple[int, str]]) -> tuple[Dialect, list[int]]:
     """The dialect under which most lines are two or more numbers, else one number; with the width of every line."""
-    widths = {dialect: [_width(line, dialect) for _, line in sample] for dialect in DIALECTS}
-    best = max(DIALECTS, key=lambda dialect: sum(width > 1 for width in widths[dialect]))
+    dialects: tuple[Dialect, ...] = DIALECTS
+    if sample[0][1].lstrip('"').lower().startswith("record length"):
+        dialects = (*DIALECTS, Dialect(",", skip=_TEKTRONIX_COLUMNS))
+    widths = {dialect: [_width(line, dialect) for _, line in sample] for dialect in dialects}
+    best = max(dialects, key=lambda dialect: sum(width > 1 for width in widths[dialect]))
     best = best if max(widths[best]) > 1 else Dialect(None)
+    if best == Dialect(None) and best not in widths:
+        widths[best] = [_width(line, best) for _, line in sample]
     return best, widths[best]
 
 
@@ -175,48 +219,85 @@ def _width(line: str, dialect: Dialect) -> int:
     """Number of cells of a line of numbers; 0 where a cell is a word, or no cell a number."""
     cells = [dialect.point(cell) for cell in dialect.split(line)]
     values = [cell_value(cell, timestamp=bool(_TIMESTAMP.fullmatch(cell))) for cell in cells]
-    is_row = None not in values and any(cell.lower() not in _MISSING for cell in cells)
+    is_row = None not in values and any(cell.lower() not in _MISSING or "nan" in cell.lower() for cell in cells)
     return len(cells) if is_row else 0
 
 
 def _read_layout(
     path: Path, lines: Sequence[str], sample: Sequence[tuple[int, str]], start: int, columns: int, dialect: Dialect
 ) -> Layout:
-    first, line = sample[start]
-    cells = [dialect.point(cell) for cell in dialect.split(line)]
-    open_ended = all(dialect.split(line)[-1:] == [""] for _, line in sample[start:])
-    header = _find_header(path, sample[:start], {columns, columns - open_ended}, dialect)
+    first = sample[start][0]
+    rows = [dialect.split(line) for _, line in sample[start:]]
+    cells = [dialect.point(cell) for cell in rows[0]]
+    open_ended = all(row[-1:] == [""] for row in rows)
+    preamble = read_preamble(lines[:first], dialect.delimiter)
+    layout = Layout(
+        dialect,
+        first,
+        columns,
+        timestamps=tuple(k for k, cell in enumerate(cells) if _TIMESTAMP.fullmatch(cell)),
+        exact=tuple(k for k, cell in enumerate(cells) if _needs_digits(cell)),
+        is_sign_known=dialect.delimiter == "," or any(shown_sign(cell) in {".", ","} for row in rows for cell in row),
+        preamble=preamble,
+    )
+    if dialect.skip:
+        return replace(layout, header=(("time", preamble.x_unit or "s"), ((*preamble.names, "")[0], "")))
+    above = sample[:start]
+    if (counted := _counted_rows(above, dialect)) is not None:
+        header, clock = counted
+        return replace(layout, header=header, clock=clock)
+    header = _find_header(path, above, {columns, columns - open_ended}, dialect)
     header = header or _commented_header(lines[first - 1] if first else "", columns, dialect)
-    timestamps = tuple(k for k, cell in enumerate(cells) if _TIMESTAMP.fullmatch(cell))
-    return Layout(dialect, first, columns, header, timestamps)
+    return replace(layout, header=header)
 
 
-def _find_header(
-    path: Path, above: Sequence[tuple[int, str]], allowed: set[int], dialect: Dialect
-) -> tuple[tuple[str, str], ...]:
-    """Names and units from the one or two lines above the numbers; what is above those is the instrument's preamble."""
-    if not above:
-        return ()
-    index, line = above[-1]
-    cells = dialect.split_header(line)
-    numbers = [cell_value(dialect.point(cell)) is not None and bool(cell) for cell in cells]
-    if len(cells) > 1 and numbers[0]:
-        raise bad_cell(path, index, cells, dialect)
-    if len(cells) not in allowed:
-        if dialect.delimiter and len(cells) > 1 and not any(numbers):
-            raise ConversionError(f"{path}: line {index + 1}: {len(cells)} names for {max(allowed)} columns of numbers")
-        return ()
-    names = dialect.split_header(above[-2][1]) if len(above) > 1 else []
-    if len(names) == len(cells) and all(map(_is_unit, cells)):
-        return tuple((name, cell.strip("[]() ")) for name, cell in zip(names, cells, strict=True))
-    return tuple(split_unit(cell) for cell in cells)
+def _needs_digits(cell: str) -> bool:
+    whole, _, fraction = cell.lstrip("+-").partition(".")
+    return (
+        whole.isdigit() and len(whole) >= 9 and len(whole) + len(fraction) > 15 and fraction.isdigit() | (not fraction)
+    )
 
 
-def _is_unit(cell: str) -> bool:
-    return cell in _KNOWN_UNITS or cell in {"", "-"} or (cell[0] in "[(" and cell[-1] in "])")
+def _counted_rows(above: Sequence[tuple[int, str]], dialect: Dialect) -> tuple[Header, tuple[float, float]] | None:
+    """Names and clock of Rigol's tables: the first column counts, "Start" and "Increment" stand in the header."""
+    if len(above) < 2:
+        return None
+    names, values = (dialect.split_header(line) for _, line in above[-2:])
+    plain = [name.lower() for name in names]
+    if not {"start", "increment"} <= set(plain) or values[0].lower() != "sequence" or len(values) < len(names) - 1:
+        return None
+    start, step = (cell_value(dialect.point(values[plain.index(name)])) for name in ("start", "increment"))
+    if start is None or step is None or not step > 0:
+        return None
+    units = [unit[0] if (unit := units_of([cell])) else "" for cell in values]
+    shown = [k for k, name in enumerate(plain) if name not in {"start", "increment", ""}]
+    return (("time", "s"), *((names[k], units[k]) for k in shown[1:])), (start, step)
 
 
-def _commented_header(comment: str, columns: int, dialect: Dialect) -> tuple[tuple[str, str], ...]:
+def _find_header(path: Path, above: Sequence[tuple[int, str]], allowed: set[int], dialect: Dialect) -> Header:
+    """Names and units from the rows above the numbers; what is above those is the instrument's preamble."""
+    rows: list[list[str]] = []
+    for index, line in reversed(above[-4:]):
+        cells = dialect.split_header(line)
+        if cells and cells[-1].lower() == _LABVIEW_COMMENT and len(cells) - 1 in allowed:
+            cells = cells[:-1]
+        if len(cells) - 1 in allowed and cells[-1] == "":
+            cells = cells[:-1]
+        if not rows:
+            numbers = [cell_value(dialect.point(cell)) is not None and bool(cell) for cell in cells]
+            if len(cells) > 1 and numbers[0] and units_of(cells) is None:
+                raise bad_cell(path, index, cells, dialect)
+            if len(cells) not in allowed and dialect.delimiter and len(cells) > 1 and not any(numbers):
+                raise ConversionError(
+                    f"{path}: line {index + 1}: {len(cells)} names for {max(allowed)} columns of numbers"
+                )
+        if len(cells) not in allowed or (rows and len(cells) != len(rows[0])):
+            break
+        rows.append(cells)
+    return header_of(rows) if rows else ()
+
+
+def _commented_header(comment: str, columns: int, dialect: Dialect) -> Header:
     """Names from a comment right above the numbers, as `numpy.savetxt` and CloudCompare write them."""
     if not comment.lstrip().startswith(_COMMENTS):
         return ()
@@ -231,10 +312,11 @@ def bad_cell(
     values = [cell_value(dialect.point(cell), timestamp=k in timestamps) for k, cell in enumerate(cells)]
     column = values.index(None)
     cell = cells[column] if len(cells[column]) <= 40 else cells[column][:40] + "…"
+    where = f"{path}: line {index + 1}, column {column + 1}: {cell!r}"
+    if shown_sign(cell) not in {"", dialect.decimal}:
+        return ConversionError(f"{where} in a table whose decimal sign is {dialect.decimal!r}; write it with one sign")
     wanted = "timestamp" if column in timestamps else "number"
-    return ConversionError(
-        f"{path}: line {index + 1}, column {column + 1}: {cell!r} is not a {wanted}; correct or remove it"
-    )
+    return ConversionError(f"{where} is not a {wanted}; correct or remove it")
 
 
 def _no_numbers(path: Path, sample: Sequence[tuple[int, str]]) -> ConversionError:
@@ -243,6 +325,6 @@ def _no_numbers(path: Path, sample: Sequence[tuple[int, str]]) -> ConversionErro
     delimiter = max(";\t,", key=line.count)
     dialect = Dialect(delimiter if delimiter in line else None)
     cells = dialect.split(line)
-    if all(cell_value(cell) is not None for cell in cells):
+    if all(cell_value(dialect.point(cell)) is not None for cell in cells):
         return ConversionError(f"{path}: line {index + 1}: no number in the row; a table of numbers was expected")
     return bad_cell(path, index, cells, dialect)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import UnidentifiedImageError
 
-from converters.decoding import MAX_PAGES, check_size, open_pillow, opencv_page, pillow_rgb
+from converters.decoding import MAX_PAGES, check_size, open_pillow, opencv_page, pillow_rgb, silent_stderr
 from converters.errors import ConversionError
+from converters.faults import reader_faults
+from converters.limits import check_time, claim
 from converters.pixels import RawPage, rgb_from, upright
 
 _MINISWHITE, _RGB = 0, 2
@@ -29,7 +30,11 @@ def decode_tiff(path: Path) -> list[NDArray[np.uint8]]:
         converters.faults.FAULTS: the file is damaged.
     """
     with tifffile.TiffFile(path) as tiff:
-        decoded = [rgb for index, page in _pages(path, tiff) for rgb in _decode_page(path, index, page)]
+        pages = _pages(path, tiff)
+        kept = sum(_rgb_bytes(page) for _, page in pages)
+        # While one page is decoded: the page twice, and two copies of its colours.
+        claim(path, kept + max(2 * _raw_bytes(page) + 9 * page.imagewidth * page.imagelength for _, page in pages))
+        decoded = [rgb for index, page in pages for rgb in _decode_page(path, index, page)]
     check_size(path, 1, len(decoded))
     return decoded
 
@@ -45,6 +50,7 @@ def read_tiff_array(path: Path) -> NDArray[Any] | None:
     """
     with tifffile.TiffFile(path) as tiff:
         _, page = _pages(path, tiff)[0]
+        claim(path, 3 * _raw_bytes(page))
         return _slices(page)[0] if _has_codec(page) else None
 
 
@@ -55,6 +61,11 @@ def _pages(path: Path, tiff: Any) -> list[tuple[int, Any]]:
         raise OSError(f"the file ends before page {len(pages) + 1}")  # tifffile only logs it
     chosen = [(index, page) for index, page in pages if not (page.subfiletype or 0) & 0b101] or pages[:1]
     check_size(path, sum(_weight(page) for _, page in chosen), len(chosen))
+    size = path.stat().st_size
+    for index, page in chosen:
+        ends = (start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False))
+        if max(ends, default=0) > size:
+            raise OSError(f"the pixels of page {index + 1} end after the file does")
     return chosen
 
 
@@ -73,30 +84,53 @@ def _weight(page: Any) -> int:
     return int(page.imagewidth * page.imagelength * page.imagedepth * max(1, -(-page.samplesperpixel // 4)))
 
 
+def _raw_bytes(page: Any) -> int:
+    """Bytes of a page as it is decoded."""
+    item = page.dtype.itemsize if page.dtype is not None else max(1, -(-page.bitspersample // 8))
+    return int(page.imagewidth * page.imagelength * page.imagedepth * page.samplesperpixel * item)
+
+
+def _rgb_bytes(page: Any) -> int:
+    """Bytes that a page leaves behind as 8-bit RGB: one picture a band where the bands are no colours."""
+    pictures = page.samplesperpixel if page.samplesperpixel > 4 or page.photometric != _RGB else 1
+    return int(3 * page.imagewidth * page.imagelength * page.imagedepth * pictures)
+
+
 def _decode_page(path: Path, index: int, page: Any) -> list[NDArray[np.uint8]]:
-    is_deep = page.dtype is not None and page.dtype not in (np.dtype(np.uint8), np.dtype(np.bool_))
-    if not is_deep or (page.photometric or 0) > _RGB:
-        rgb = _by_pillow(path, index)
-        if rgb is not None:
-            return [rgb]
+    """Decode one page with the first library that can; what the last one says, where none can."""
     if page.dtype is not None and page.dtype.kind not in "biuf":
         raise ConversionError(f"{path}: pixels of type {page.dtype}: save the magnitude as float32")
-    if _has_codec(page):
-        orientation = page.tags.valueof(274, default=1)
-        return [upright(rgb_from(raw), orientation) for slice_ in _slices(page) for raw in _raw_pages(slice_, page)]
-    rgb = _by_pillow(path, index) if page.samplesperpixel == 1 else None
-    return [rgb_from(opencv_page(path, index)) if rgb is None else rgb]
+    check_time(path)
+    is_deep = page.dtype is not None and page.dtype not in (np.dtype(np.uint8), np.dtype(np.bool_))
+    by_tifffile = [_by_tifffile] if _has_codec(page) else []
+    first = [] if is_deep and (page.photometric or 0) <= _RGB else [_by_pillow]
+    last = [] if first or page.samplesperpixel != 1 else [_by_pillow]
+    fault: Exception | None = None
+    for decode in (*first, *by_tifffile, *last, _by_opencv):
+        try:
+            return decode(path, index, page)
+        except ConversionError:
+            raise
+        except reader_faults() as error:
+            fault = fault or error
+    raise fault or OSError("no library here decodes it")
 
 
-def _by_pillow(path: Path, index: int) -> NDArray[np.uint8] | None:
-    """Decode one page by Pillow, which also turns it upright; None where Pillow does not know its layout."""
-    try:
-        with open_pillow(path) as image:
-            image.seek(index)
-            image.load()
-            return pillow_rgb(image)
-    except (UnidentifiedImageError, SyntaxError):
-        return None
+def _by_pillow(path: Path, index: int, _: Any) -> list[NDArray[np.uint8]]:
+    """Decode one page by Pillow, which also turns it upright."""
+    with open_pillow(path) as image, silent_stderr():
+        image.seek(index)
+        image.load()
+        return [pillow_rgb(image)]
+
+
+def _by_tifffile(_: Path, __: int, page: Any) -> list[NDArray[np.uint8]]:
+    orientation = page.tags.valueof(274, default=1)
+    return [upright(rgb_from(raw), orientation) for slice_ in _slices(page) for raw in _raw_pages(slice_, page)]
+
+
+def _by_opencv(path: Path, index: int, _: Any) -> list[NDArray[np.uint8]]:
+    return [rgb_from(opencv_page(path, index))]
 
 
 def _has_codec(page: Any) -> bool:
@@ -108,6 +142,8 @@ def _has_codec(page: Any) -> bool:
 def _slices(page: Any) -> list[NDArray[Any]]:
     """The (H, W, C) slices of a page; almost always one."""
     planes: NDArray[Any] = page.asarray(squeeze=False)  # (planes, depth, height, width, samples)
+    if len(planes) == 1:
+        return list(planes[0])  # without another copy
     volume = np.moveaxis(planes, 0, -1).reshape(*planes.shape[1:4], -1)
     return list(volume)
 

@@ -1,7 +1,7 @@
 """Which column of a table is time, and what it is in seconds."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from converters.errors import ConversionError
 
 TIME_UNITS_S = {
+    **dict.fromkeys(("ps", "picoseconds"), 1e-12),
     **dict.fromkeys(("ns", "nanoseconds"), 1e-9),
     **dict.fromkeys(("us", "µs", "μs", "usec", "microseconds"), 1e-6),
     **dict.fromkeys(("ms", "msec", "millis", "milliseconds"), 1e-3),
@@ -44,19 +45,40 @@ class TimeAxis:
     is_index: bool
 
 
-def find_time(path: Path, values: NDArray[np.float64], names: Sequence[str], units: Sequence[str]) -> TimeAxis:
+def find_time(
+    path: Path,
+    values: NDArray[np.float64],
+    names: Sequence[str],
+    units: Sequence[str],
+    elapsed: Mapping[int, NDArray[np.float64]] | None = None,
+) -> TimeAxis:
     """Find the time of an (N, C) table: a column named time, a first column that rises evenly, or the row number.
 
     Times that count from a calendar's start become seconds from the first row.
+
+    Args:
+        path: the file.
+        values: (N, C).
+        names: of the columns.
+        units: of the columns.
+        elapsed: of columns with more digits than float64 holds, the differences to their first value.
 
     Raises:
         ConversionError: the time column has a gap, or does not rise; the message names the row.
     """
     for column, (name, unit) in enumerate(zip(names, units, strict=True)):
         factor = _seconds_per_unit(name, unit)
-        rises = bool((np.diff(values[:, column]) > 0).all())
+        since_first = None if elapsed is None else elapsed.get(column)
+        ticks = values[:, column] if since_first is None else since_first
+        rises = bool((np.diff(ticks) > 0).all())
+        if factor is None and column == 0 and rises and values.shape[1] > 1:
+            factor = TIME_UNITS_S.get(unit.lower()) if unit else None  # an x axis in seconds, whatever its name
         if factor is not None and (rises or _plain(name) not in _AMBIGUOUS):
-            return TimeAxis(_from_calendar(check_rising(path, values[:, column]) * factor, unit), column, False)
+            check_rising(path, ticks)
+            first = float(values[0, column]) * factor
+            return TimeAxis(
+                _from_calendar(ticks * factor, first, unit, is_elapsed=since_first is not None), column, False
+            )
     return _from_first_column(values, names[0], units[0])
 
 
@@ -108,16 +130,15 @@ def _seconds_per_unit(name: str, unit: str) -> float | None:
     return None
 
 
-def _from_calendar(time_s: NDArray[np.float64], unit: str) -> NDArray[np.float64]:
-    first = float(time_s[0])
+def _from_calendar(time_s: NDArray[np.float64], first: float, unit: str, *, is_elapsed: bool) -> NDArray[np.float64]:
+    """Seconds from the first row, where times count from a calendar's start; `first` is that of the first row."""
     if first < _LONG_AGO_S:
-        return time_s
+        return time_s + first if is_elapsed else time_s
     scale = 1.0
-    if (
-        not unit
-    ):  # the digits of a bare timestamp tell seconds (10), milliseconds (13), micro- (16) and nanoseconds (19)
+    if not unit:
+        # The digits of a bare timestamp tell seconds (10), milliseconds (13), micro- (16) and nanoseconds (19).
         scale = next((scale for limit, scale in ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3)) if first > limit), 1.0)
-    elapsed: NDArray[np.float64] = (time_s - first) * scale
+    elapsed: NDArray[np.float64] = (time_s if is_elapsed else time_s - first) * scale
     return elapsed
 
 

@@ -14,8 +14,9 @@ from PIL import Image
 
 from converters.errors import ConversionError
 from converters.faults import in_one_line, reader_faults
+from converters.limits import allow_time, check_time, claim
 from converters.system_files import is_system_file
-from converters.video_container import identify_container, missing_bytes
+from converters.video_container import identify_container, missing_bytes, shown_share
 
 if TYPE_CHECKING:
     import cv2
@@ -27,6 +28,10 @@ FRAME_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".p
 """Files of a folder that are frames; everything else in it is left alone."""
 
 _ANIMATED = ("GIF", "WEBP", "PNG")
+_FRAME_BYTES = 30
+"""Bytes a pixel while a clip is decoded: the frame in three forms, and those that the codec keeps to build on."""
+_FRAMES_A_SECOND = 30.0
+"""A video file may take as long to read as its frames would at this rate, beside what its size allows."""
 _DECODABLE = 0.8
 """Share of a file's packets that must become frames: some codecs keep packets that are never shown, but few."""
 
@@ -98,6 +103,7 @@ class ContainerSource:
         try:
             while capture.grab():
                 index += 1
+                check_time(self.path)
                 image = None
                 if wants(index):
                     found, image = capture.retrieve()
@@ -127,9 +133,12 @@ def _open_container(path: Path, container: str) -> ContainerSource:
     if width * height > MAX_FRAME_PIXELS:
         limit = f"{MAX_FRAME_PIXELS / 1e6:.0f} million"
         raise ConversionError(f"{path}: frames of {width} x {height} pixels, more than {limit}: scale it down")
+    claim(path, _FRAME_BYTES * width * height)
     # mp4 counts its frames in a table; what other headers say is a guess (0, or duration x rate)
     count = max(_count_packets(path), int(announced) if container == "mp4" else 0)
-    return ContainerSource(path, count, fps if 0.0 < fps < 1e5 else 0.0)
+    allow_time(count / _FRAMES_A_SECOND)
+    shown = round(count * shown_share(path)) if container == "mp4" else count
+    return ContainerSource(path, shown, fps if 0.0 < fps < 1e5 else 0.0)
 
 
 def _count_packets(path: Path) -> int:
@@ -141,6 +150,7 @@ def _count_packets(path: Path) -> int:
         count = 0
         while capture.grab():
             count += 1
+            check_time(path)
         return count
     finally:
         capture.release()
@@ -182,6 +192,7 @@ class AnimationSource:
         try:
             with _open_animation(self.path) as image:
                 for index in range(getattr(image, "n_frames", 1)):
+                    check_time(self.path)
                     image.seek(index)
                     image.load()
                     yield time_s, pillow_rgb(image) if wants(index) else None
@@ -201,6 +212,7 @@ def _open_animation(path: Path) -> Image.Image:
     if image.width * image.height > MAX_FRAME_PIXELS:
         image.close()
         raise ConversionError(f"{path}: frames of {image.width} x {image.height} pixels: scale it down")
+    claim(path, _FRAME_BYTES * image.width * image.height)
     return image
 
 
@@ -223,6 +235,7 @@ class FolderSource:
 
         size_hw = read_image(self.files[0]).pages[0].shape[:2]
         for index, file in enumerate(self.files):
+            check_time(self.path)
             image = read_image(file).pages[0] if wants(index) else None
             if image is not None and image.shape[:2] != size_hw:
                 found, first = (f"{w} x {h}" for h, w in (image.shape[:2], size_hw))
@@ -233,10 +246,16 @@ class FolderSource:
 
 
 def _open_folder(path: Path) -> FolderSource:
-    files = [file for file in path.iterdir() if file.suffix.lower() in FRAME_SUFFIXES and not is_system_file(file)]
+    files = frame_files(path)
     if not files:
         raise ConversionError(f"{path}: no image in the folder; a clip is a video file or a folder of frames")
-    return FolderSource(path, tuple(sorted(files, key=_natural_key)))
+    return FolderSource(path, files)
+
+
+def frame_files(folder: Path) -> tuple[Path, ...]:
+    """Return the images of a folder in natural order, without what a system left there."""
+    files = (file for file in folder.iterdir() if file.suffix.lower() in FRAME_SUFFIXES and not is_system_file(file))
+    return tuple(sorted((file for file in files if file.is_file()), key=_natural_key))
 
 
 def _natural_key(file: Path) -> list[tuple[int, str]]:

@@ -47,7 +47,9 @@ class Place:
     frame: int | None = None
     """Frame number, from 0."""
     time_s: float | None = None
-    """Second of a clip, or value of a curve's time axis, at the centre of the box."""
+    """Second of a clip or of a curve, at the centre of the box; None where the input keeps no time."""
+    sample: int | None = None
+    """Sample number, of a curve that keeps no time."""
 
 
 @runtime_checkable

@@ -64,7 +64,14 @@ def _regions(found: Localization, views: Sequence[View]) -> list[Region]:
     from vlm_inspect.localization.regions import find_regions
 
     hot = (region for one in found.maps for region in find_regions(one, views[one.view], max_regions=REGIONS_PER_VIEW))
-    return [replace(region, note=found.describe(region.view, region.box_xyxyn) or region.note) for region in hot]
+    return [
+        replace(
+            region,
+            note=found.describe(region.view, region.box_xyxyn) or region.note,
+            place=found.locate(region.view, region.box_xyxyn) or region.place,
+        )
+        for region in hot
+    ]
 
 
 def _measurements(part: Part, references: ReferenceSet, rules: RuleBook) -> tuple[Measurement, ...]:
@@ -81,6 +88,7 @@ def _measurements(part: Part, references: ReferenceSet, rules: RuleBook) -> tupl
 
 
 def _notes(sample: Sample | None) -> tuple[str, ...]:
+    notes = () if sample is None else sample.notes
     if isinstance(sample, PointCloud) and sample.dropped:
-        return (f"{sample.dropped} points of the scan were NaN or infinite and were left out.",)
-    return ()
+        return (f"{sample.dropped} points of the scan were NaN or infinite and were left out.", *notes)
+    return notes

@@ -51,6 +51,8 @@ class DefectOutcome(_Record):
     size_mm: float | None = None
     frame: int | None = None
     time_s: float | None = None
+    sample: int | None = None
+    """Sample number, of a curve that keeps no time."""
 
 
 class ViewRecord(_Record):

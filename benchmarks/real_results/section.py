@@ -56,12 +56,12 @@ def put_into(page: Path, text: str) -> None:
 
 
 def _setting(runs: Runs) -> Iterator[str]:
-    settings = [run.results["settings"] for run in runs.values()]
+    settings = [run.results.settings.model_dump() for run in runs.values()]
     items = sum(len(run.records) for run in runs.values())
     failed = sum(record.failure is not None for run in runs.values() for record in run.records)
-    compared = sum(run.results["checks"]["references_compared_with_scored_files"] for run in runs.values())
-    wall_s = sum(float(run.results["wall_s"]) for run in runs.values())
-    leaks = sum(run.results["checks"]["leaks"] for run in runs.values())
+    compared = sum(run.results.checks.references_compared_with_scored_files or 0 for run in runs.values())
+    wall_s = sum(run.results.wall_s for run in runs.values())
+    leaks = sum(run.results.checks.leaks for run in runs.values())
     model, version, seed, limit = (_all_of(settings, key) for key in ("model", "version", "seed", "limit"))
     yield from _wrapped(
         f"Model `{model}`, version {version}, seed {seed}, "
@@ -76,8 +76,8 @@ def _localizers(runs: Runs) -> str:
     """Return which localizer the default chose with how many references."""
     chosen: dict[str, set[int]] = {}
     for run in runs.values():
-        settings = run.results["settings"]
-        chosen.setdefault(settings["localizer"], set()).add(settings["shots"])
+        settings = run.results.settings
+        chosen.setdefault(settings.localizer, set()).add(settings.shots)
     told = sorted((sorted(numbers), name) for name, numbers in chosen.items())
     return "; ".join(f"`{name}` with {', '.join(map(str, numbers))}" for numbers, name in told)
 
@@ -104,10 +104,12 @@ def _means(data_sets: Sequence[DataSet], runs: Runs) -> Iterator[str]:
 
 def _mean_cells(runs: Sequence[FinishedRun]) -> list[str]:
     by_class = {name: run.of_category(name) for run in runs for name in run.categories}
-    told = [one for run in runs for one in run.results["categories"].values()]
+    told = [one for run in runs for one in run.results.categories.values()]
     said = [[one.counted_score for one in records] for records in by_class.values()]
     hot = [[one.heatmap_score for one in records] for records in by_class.values()]
-    rates = [sum(one[key] for one in told) / len(told) for key in ("miss_rate", "overkill_rate", "review_rate")]
+    rates = [
+        sum(one.metric(key) or 0.0 for one in told) / len(told) for key in ("miss_rate", "overkill_rate", "review_rate")
+    ]
     return [
         str(len(by_class)),
         *(_mean_auroc(by_class, scores) for scores in (said, hot)),
@@ -131,7 +133,7 @@ def _mean_pixels(runs: Sequence[FinishedRun]) -> Iterator[str]:
     draws = {name: told for run in runs for name, told in read_draws(run.folder).items()}
     intervals = pixel_intervals(draws)["mean"]
     for metric in _PIXELS:
-        told = [one.get(metric) for run in runs for one in run.results["categories"].values()]
+        told = [one.metric(metric) for run in runs for one in run.results.categories.values()]
         known = [value for value in told if value is not None]
         whole = sum(metric in one for one in draws.values()) == len(known)
         mean = sum(known) / len(known) if known else None
@@ -143,7 +145,7 @@ def _chapter(one: DataSet, runs: tables.Told) -> Iterator[str]:
     yield from (f"### {one.title}", "", *_wrapped(one.text))
     if runs:
         yield from ("", *tables.ranking(runs, one.shots), "", *tables.deciding(runs, one.shots), "")
-        took = ", ".join(f"{shots}: {runs[shots].results['wall_s']:.0f} s" for shots in one.shots if shots in runs)
+        took = ", ".join(f"{shots}: {runs[shots].results.wall_s:.0f} s" for shots in one.shots if shots in runs)
         yield f"`vlm-inspect bench` by number of references, wall time: {took}."
     else:
         yield from ("", "Not run.")

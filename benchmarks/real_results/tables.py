@@ -1,14 +1,14 @@
 """results.json to lines of Markdown. A figure stands with its 95 % interval where the run has one."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from benchmarks.real_results.data_set import Published
 from evaluation.runs.finished_run import FinishedRun
+from evaluation.runs.results import Results
 
 Told = Mapping[int, FinishedRun]
 """The runs of one data set by number of references."""
-_Cells = Callable[[Mapping[str, Any], str], list[str]]
+_Cells = Callable[[Results, str], list[str]]
 """Results and class to the last cells of a row."""
 _RANKING = ("image_auroc", "heatmap_auroc", "pixel_auroc", "aupro")
 _OUTCOMES = ("OK", "REVIEW", "NG")
@@ -61,7 +61,7 @@ def _per_class(runs: Told, shots: Sequence[int], cells: _Cells) -> Iterator[list
     for name in classes_of(runs):
         for number in shots:
             run = runs.get(number)
-            if run is None or name not in run.results["categories"]:
+            if run is None or name not in run.results.categories:
                 yield [name, str(number), "not run"]
             else:
                 yield [name, str(number), *cells(run.results, name)]
@@ -74,21 +74,21 @@ def _means(runs: Told, shots: Sequence[int]) -> Iterator[list[str]]:
     for number in shots:
         if number in runs:
             results = runs[number].results
-            told = results["ci95"].get(_MEAN, {})
-            yield [_MEAN, str(number), "", *(figure(results["mean"].get(one), told.get(one)) for one in _RANKING)]
+            told = [figure(results.mean.get(one), results.interval(_MEAN, one)) for one in _RANKING]
+            yield [_MEAN, str(number), "", *told]
 
 
-def _ranked(results: Mapping[str, Any], name: str) -> list[str]:
-    one, told = results["categories"][name], results["ci95"].get(name, {})
-    counts = f"{one['n'] - one['n_anomalous']} / {one['n_anomalous']}"
-    return [counts, *(figure(one.get(metric), told.get(metric)) for metric in _RANKING)]
+def _ranked(results: Results, name: str) -> list[str]:
+    one = results.categories[name]
+    counts = f"{one.n - one.n_anomalous} / {one.n_anomalous}"
+    return [counts, *(figure(one.metric(metric), results.interval(name, metric)) for metric in _RANKING)]
 
 
-def _decided(results: Mapping[str, Any], name: str) -> list[str]:
-    one, told = results["categories"][name], results["ci95"].get(name, {})
-    rates = [figure(one[metric], told.get(metric)) for metric in ("miss_rate", "overkill_rate")]
-    counts = [_outcomes(one["outcomes"][label]) for label in ("normal", "anomalous")]
-    return [*rates, figure(one["review_rate"]), *counts]
+def _decided(results: Results, name: str) -> list[str]:
+    one = results.categories[name]
+    rates = [figure(one.metric(metric), results.interval(name, metric)) for metric in ("miss_rate", "overkill_rate")]
+    counts = [_outcomes(one.outcomes[label]) for label in ("normal", "anomalous")]
+    return [*rates, figure(one.metric("review_rate")), *counts]
 
 
 def _outcomes(counts: Mapping[str, int]) -> str:

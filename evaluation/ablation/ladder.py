@@ -73,7 +73,7 @@ def run_ablation(
         for rung in rungs:
             watch(model, rung)
             run = _run(dataset, out, model, rung, _budgeted(options, spent), template=template, books=books)
-            spent += run.results["usage"].get("cost_usd") or 0.0
+            spent += run.results.usage.cost_usd or 0.0
             rows.append(_row(out, model, rung, run, below))
             below = run
     document = {"dataset": data.name, "metric": "image_auroc", "left_out": left_out, "rows": rows}
@@ -169,24 +169,23 @@ def folder_of(out: Path, model: str) -> Path:
 def _row(out: Path, model: str, rung: Rung, run: FinishedRun, below: FinishedRun | None) -> dict[str, Any]:
     results = run.results
     single = len(run.categories) == 1
-    whole = results["categories"][run.categories[0]] if single else results["mean"]
-    intervals = results["ci95"].get(run.categories[0] if single else "mean", {})
+    value_of = results.categories[run.categories[0]].metric if single else results.mean.get
     items = len(run.records)
     tokens = [one.usage.prompt_tokens + one.usage.completion_tokens for one in run.records]
-    price = results["settings"]["limits"].get("price")
+    price = results.settings.limits.get("price")
     return {
         "model": model,
         "rung": rung.name,
         "folder": (folder_of(out, model) / rung.folder_name).relative_to(out).as_posix(),
-        **{name: whole.get(name) for name in _SHOWN},
-        "interval": intervals.get("image_auroc"),
+        **{name: value_of(name) for name in _SHOWN},
+        "interval": results.interval(run.categories[0] if single else "mean", "image_auroc"),
         "gain": None if below is None else _gain(below, run),
         "items": items,
-        "coverage": results["coverage"],
-        "review_rate": results["review_rate"],
+        "coverage": results.coverage,
+        "review_rate": results.review_rate,
         "tokens_an_item": sum(tokens) / items,
         "usd_an_item": None if price is None else _usd(run, price) / items,
-        "latency_p50_s": results["usage"]["latency_s"]["p50"],
+        "latency_p50_s": results.usage.latency_s["p50"],
     }
 
 

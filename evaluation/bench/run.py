@@ -5,12 +5,12 @@ records  = Runner(plan, examiner, journal, ...).run()  runner.py
 results  = build_results(plan, records, ...)           scoring/results.py
 """
 
-import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -25,17 +25,19 @@ from evaluation.engine.reply_cache import ReplyCache
 from evaluation.engine.runner import Runner
 from evaluation.engine.spending import Spending
 from evaluation.errors import RunError
-from evaluation.report import compile_page, warnings_of, write_report
+from evaluation.report import compile_page, write_report
+from evaluation.runs.documents import read_document
 from evaluation.runs.record import ItemRecord
-from evaluation.runs.results import RESULTS
+from evaluation.runs.results import RESULTS, PromptTests, Results
 from evaluation.runs.settings import Limits
 from evaluation.scoring.pixel_draws import write_draws
+from evaluation.scoring.registry import all_metrics
 from evaluation.scoring.results import build_results, write_results
 from vlm_inspect.command_options.general import progress
 from vlm_inspect.datasets.item import Dataset
 from vlm_inspect.datasets.registry import read_dataset
 from vlm_inspect.datasets.summary import summarise
-from vlm_inspect.errors import InspectError
+from vlm_inspect.errors import InspectError, InspectWarning
 from vlm_inspect.report.wording import plain_line
 
 if TYPE_CHECKING:
@@ -69,13 +71,13 @@ def run_bench(folder: Path, options: BenchOptions) -> int:
             problems = [problem.message for problem in summarise(dataset, decode=False).problems]
         if not options.quiet:
             _warn(problems)
-        document = carry_out(bench, journal, options, problems)
-    click.echo(_summary(document, out))
-    for warning in warnings_of(document.get("rule_test")):
+        results = carry_out(bench, journal, options, problems)
+    click.echo(_summary(results, out))
+    for warning in results.rule_test.warnings() if results.rule_test is not None else ():
         click.echo(f"warning: {plain_line(warning)}")
-    if not document["coverage"]:
-        first = document["failures"][0]
-        raise RunError(f"no item was judged; {first['id']}: {first['message']}; mend it, then --resume --retry-failed")
+    if not results.coverage:
+        first = results.failures[0]
+        raise RunError(f"no item was judged; {first.id}: {first.message}; mend it, then --resume --retry-failed")
     return 0
 
 
@@ -105,7 +107,7 @@ def _warn(problems: Sequence[str]) -> None:
         click.echo(f"vlm-inspect: warning: and {len(problems) - _SHOWN} more; --dry-run tells them", err=True)
 
 
-def carry_out(bench: Bench, journal: Journal, options: BenchOptions, problems: Sequence[str] = ()) -> dict[str, Any]:
+def carry_out(bench: Bench, journal: Journal, options: BenchOptions, problems: Sequence[str] = ()) -> Results:
     """Run it, write the results into the journal's folder, and return them.
 
     Args:
@@ -130,12 +132,12 @@ def carry_out(bench: Bench, journal: Journal, options: BenchOptions, problems: S
             if workers is not None:
                 limits = replace(limits, concurrency=workers.at_once)
             records = Runner(bench.plan, bench.examiner, journal, files, cache, limits, board.add, workers).run()
-        document = _conclude(bench, journal, records, files, limits, problems)
+        results = _conclude(bench, journal, records, files, limits, problems)
         if options.rule_test:
-            document["rule_test"] = _listen(bench, journal, cache, options)
-            write_results(out, document, bench.plan, records)
+            results = results.model_copy(update={"rule_test": _listen(bench, journal, cache, options)})
+            write_results(out, results, bench.plan, records)
             write_report(out)
-        return document
+        return results
     finally:
         cache.close()
 
@@ -147,13 +149,13 @@ def _conclude(
     files: ItemFiles,
     limits: Limits,
     problems: Sequence[str],
-) -> dict[str, Any]:
+) -> Results:
     """Write what the records amount to, and return it."""
     out, draws = journal.path.parent, journal.pixel_draws()
     worst: list[ItemRecord] = []
     if not bench.plan.asks_questions:
         worst = files.prune(records, [category.name for category in bench.plan.categories])
-    document = build_results(
+    results = build_results(
         bench.plan,
         records,
         pixels=journal.pixels(),
@@ -164,25 +166,26 @@ def _conclude(
         wall_s=journal.wall_s(),
         checks={**bench.checks, "problems": list(problems)},
         worst=[one for one in worst if (out / "previews" / f"{one.preview}.jpg").is_file()],
+        rule_test=_earlier_rule_test(out),
     )
-    if (tested := _earlier_rule_test(out)) is not None:
-        document["rule_test"] = tested
-    write_results(out, document, bench.plan, records)
+    write_results(out, results, bench.plan, records)
     write_draws(out, draws)
     write_report(out)
-    return document
+    return results
 
 
-def _earlier_rule_test(out: Path) -> dict[str, Any] | None:
+def _earlier_rule_test(out: Path) -> PromptTests | None:
     """Return the rule test that an earlier session left in the results; None where there is none."""
-    try:
-        found = json.loads((out / RESULTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    if not (out / RESULTS).is_file():
         return None
-    return found.get("rule_test") if isinstance(found, dict) else None
+    try:
+        return read_document(Results, out / RESULTS, "its rule test is left out; --rule-test makes it again").rule_test
+    except RunError as error:
+        warnings.warn(str(error), InspectWarning, stacklevel=2)
+        return None
 
 
-def _listen(bench: Bench, journal: Journal, cache: ReplyCache, options: BenchOptions) -> dict[str, Any]:
+def _listen(bench: Bench, journal: Journal, cache: ReplyCache, options: BenchOptions) -> PromptTests:
     from evaluation.prompt_tests.run_tests import listen
 
     with progress(quiet=options.quiet) as say:
@@ -222,22 +225,26 @@ def _engine(bench: Bench, options: BenchOptions, items: int) -> "Iterator[Worker
         yield workers
 
 
-def _summary(document: Mapping[str, Any], out: Path) -> str:
+def _summary(results: Results, out: Path) -> str:
     """Return the result in a few lines."""
-    lines = [_line(name, told) for name, told in document["categories"].items()]
-    if len(lines) > 1:
-        lines.append(_line("mean", document["mean"]))
+    if results.questions is not None:
+        lines = [f"{name}: accuracy {_told(one.metric('accuracy'))}" for name, one in results.categories.items()]
+        lines += [f"mean: accuracy {_told(results.questions.average)}"] if len(lines) > 1 else []
+    else:
+        lines = [_line(name, one.metric, one.has) for name, one in results.categories.items()]
+        if len(lines) > 1:
+            lines.append(_line("mean", results.mean.get, results.mean.__contains__))
     lines.append(
-        f"coverage {document['coverage']:.1%}, {document['parse_failures']} parse failures, "
-        f"REVIEW {document['review_rate']:.1%}, {document['wall_s']:.1f} s; {out / 'results.json'}"
+        f"coverage {results.coverage:.1%}, {results.parse_failures} parse failures, "
+        f"REVIEW {results.review_rate:.1%}, {results.wall_s:.1f} s; {out / RESULTS}"
     )
     return "\n".join(lines)
 
 
-def _line(name: str, told: Mapping[str, Any]) -> str:
-    shown = (
-        *("image_auroc", "image_ap", "image_f1_max", "heatmap_auroc", "pixel_auroc", "aupro"),
-        *("point_auroc", "frame_auroc", "pixel_type_auroc", "accuracy"),
-    )
-    values = [f"{key} {'n/a' if told[key] is None else f'{told[key]:.4f}'}" for key in shown if key in told]
-    return f"{name}: {', '.join(values)}"
+def _line(name: str, value_of: Callable[[str], float | None], has: Callable[[str], bool]) -> str:
+    shown = [metric for metric in all_metrics() if metric.shown and has(metric.name)]
+    return f"{name}: {', '.join(f'{metric.name} {_told(value_of(metric.name))}' for metric in shown)}"
+
+
+def _told(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.4f}"

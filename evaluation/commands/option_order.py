@@ -61,7 +61,9 @@ def option_order(
         plan = make_plan(data, shots=shots, seed=seed, limit=limit, ask_questions=True)
         told = _test(plan, config, asking, lambda done, of: say(f"{done} of {of} questions"))
     if as_json:
-        click.echo(json.dumps(told.as_document(), indent=2, ensure_ascii=False, allow_nan=False))
+        click.echo(
+            json.dumps(told.as_document().model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
+        )
     else:
         click.echo("\n".join(_lines(told)))
     return 0

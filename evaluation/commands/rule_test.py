@@ -57,7 +57,9 @@ def rule_test(sources: Sequence[Path], *, config: "InspectorConfig", asking: "As
     if options["out"] is not None:
         write_rule_test(options["out"], test.as_document())
     if options["as_json"]:
-        click.echo(json.dumps(test.as_document(), indent=2, ensure_ascii=False, allow_nan=False))
+        click.echo(
+            json.dumps(test.as_document().model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
+        )
     else:
         click.echo("\n".join(_lines(test)))
     return 0
@@ -140,12 +142,12 @@ def _lines(test: "RuleTest") -> Iterator[str]:
     yield f"{test.model}: {len(test.parts)} parts, {test.requests} requests, {tokens} tokens"
     for path, reason in test.left_out:
         yield plain_line(f"left out: {path}: {reason}")
-    for row in test.as_document()["rows"]:
-        around = "n/a" if row["interval"] is None else " to ".join(f"{end:.0%}" for end in row["interval"])
-        unread = f", no answer {row['unread']}" if row["unread"] else ""
-        status = f", its own status {row['status_moved']} of {row['judged']}" if row["judged"] else ""
-        score = f", score {row['score_moved']} of {row['scored']}" if row["scored"] else ""
-        moved = f"answer moved {row['answer_moved']} of {row['parts']} (95 % {around})"
-        yield plain_line(f"{row['words']}: {moved}{score}{status}{unread}")
+    for row in test.as_document().rows:
+        around = "n/a" if row.interval is None else " to ".join(f"{end:.0%}" for end in row.interval)
+        unread = f", no answer {row.unread}" if row.unread else ""
+        status = f", its own status {row.status_moved} of {row.judged}" if row.judged else ""
+        score = f", score {row.score_moved} of {row.scored}" if row.scored else ""
+        moved = f"answer moved {row.answer_moved} of {row.parts} (95 % {around})"
+        yield plain_line(f"{row.words}: {moved}{score}{status}{unread}")
     for warning in test.warnings():
         yield plain_line(f"warning: {warning}")

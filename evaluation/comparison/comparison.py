@@ -17,12 +17,11 @@ from evaluation.metrics import bootstrap
 from evaluation.metrics.bootstrap import Difference, Outcomes
 from evaluation.runs.finished_run import FinishedRun
 from evaluation.runs.record import ItemRecord
-from evaluation.scoring.outcomes import IMAGE_METRICS, Numbers, outcomes_of
+from evaluation.scoring.outcomes import outcomes_of
 from evaluation.scoring.pixel_draws import read_draws
+from evaluation.scoring.registry import Numbers, resampled_metrics
 
 _SHOWN = 3
-_ERRORS = frozenset({"miss_rate", "overkill_rate", "ece", "brier"})
-"""Metrics of which less is better."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,8 @@ class Comparison:
             for metric, told in self.metrics.items()
         }
         return {
-            "a": {"folder": str(self.a.folder), "model": self.a.results["settings"].get("model")},
-            "b": {"folder": str(self.b.folder), "model": self.b.results["settings"].get("model")},
+            "a": {"folder": str(self.a.folder), "model": self.a.results.settings.model},
+            "b": {"folder": str(self.b.folder), "model": self.b.results.settings.model},
             "items": self.items,
             "left_out": self.left_out,
             "differences": metrics,
@@ -145,12 +144,12 @@ def _images(
     a: FinishedRun, b: FinishedRun, pairs: Sequence[tuple[ItemRecord, ItemRecord]]
 ) -> dict[str, dict[str, Compared | None]]:
     found: dict[str, dict[str, Compared | None]] = {}
-    for metric, (function, numbers) in IMAGE_METRICS.items():
+    for metric, function, numbers in resampled_metrics():
         one, other = (_outcomes(run, pairs, at, numbers) for at, run in enumerate((a, b)))
-        told = bootstrap.compare(function, one, other, lower_is_better=metric in _ERRORS)
+        told = bootstrap.compare(function, one, other, lower_is_better=metric.lower_is_better)
         differences = {**told.classes, "mean": told.mean}
         values = [_values(function, outcomes) for outcomes in (one, other)]
-        found[metric] = {
+        found[metric.name] = {
             name: None if difference is None else Compared(values[0][name], values[1][name], difference)
             for name, difference in differences.items()
         }
@@ -176,13 +175,14 @@ def _pixels(a: FinishedRun, b: FinishedRun) -> dict[str, dict[str, Compared | No
     draws = [read_draws(run.folder) for run in runs]
     found: dict[str, dict[str, Compared | None]] = {}
     for metric in dict.fromkeys(metric for told in draws[0].values() for metric in told):
-        own = [name for name in a.categories if all(metric in one.get(name, {}) for one in draws)]
+        told = [_known_values(run, metric, one) for run, one in zip(runs, draws, strict=True)]
+        own = [name for name in told[0] if name in told[1]]
         if not own:
             continue
-        values = [{name: run.results["categories"][name][metric] for name in own} for run in runs]
-        drawn = [{name: one[name][metric].astype(np.float64) for name in own} for one in draws]
-        for told in (*values, *drawn):
-            told["mean"] = np.mean(list(told.values()), axis=0)
+        values: list[dict[str, float]] = [{name: one[name] for name in own} for one in told]
+        drawn: list[dict[str, Any]] = [{name: one[name][metric].astype(np.float64) for name in own} for one in draws]
+        for group in (*values, *drawn):
+            group["mean"] = np.mean(list(group.values()), axis=0)
         found[metric] = {
             name: Compared(
                 float(values[0][name]),
@@ -192,6 +192,12 @@ def _pixels(a: FinishedRun, b: FinishedRun) -> dict[str, dict[str, Compared | No
             for name in (*own, "mean")
         }
     return found
+
+
+def _known_values(run: FinishedRun, metric: str, draws: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Return a metric of each class that has both the metric and its draws."""
+    known = {name: one.metric(metric) for name, one in run.results.categories.items() if metric in draws.get(name, {})}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _values(function: Callable[..., Any], outcomes: Mapping[str, Outcomes]) -> dict[str, float]:

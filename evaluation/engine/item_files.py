@@ -7,7 +7,8 @@ from evaluation.engine.examiner import Result
 from evaluation.engine.previews import prune_previews, worst_of
 from evaluation.runs.plan import Task
 from evaluation.runs.record import ItemRecord
-from evaluation.scoring.place_scores import place_names, score_places
+from evaluation.scoring.place_files import place_names
+from evaluation.scoring.registry import ClassMaps, score_maps
 from evaluation.scoring.resampling import PlaceScores
 from vlm_inspect.datasets.defect_words import NO_WORDS
 from vlm_inspect.datasets.item import Category
@@ -79,7 +80,7 @@ class ItemFiles:
             RunError: a map is damaged.
         """
         try:
-            return score_places(tasks, records, self._maps, aupro_200=self._aupro_200, folder_words=folder_words)
+            return score_maps(ClassMaps(tasks, records, self._maps, self._aupro_200, folder_words))
         except DatasetError as error:
             return PlaceScores({"pixel_note": str(error)}, {})
 

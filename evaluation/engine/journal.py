@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from evaluation.errors import RunError
+from evaluation.runs.documents import parse_document
 from evaluation.runs.record import ItemRecord
 from evaluation.runs.settings import Settings
 
@@ -112,9 +113,14 @@ class Journal:
             self._database.execute("UPDATE sessions SET last = began + ? WHERE number = ?", (elapsed, self._session))
 
     def records(self) -> dict[str, ItemRecord]:
-        """Return what is done, by id, in the order of the ids."""
+        """Return what is done, by id, in the order of the ids.
+
+        Raises:
+            RunError: a record is damaged, or of another version.
+        """
         rows = self._database.execute("SELECT id, record FROM items ORDER BY id")
-        return {key: ItemRecord.model_validate_json(text) for key, text in rows}
+        remedy = "give another --out"
+        return {key: parse_document(ItemRecord, text, f"{self.path}, item {key}", remedy) for key, text in rows}
 
     def replies(self, item: str) -> list[str]:
         """Return the raw replies of an item; none where it is not done."""

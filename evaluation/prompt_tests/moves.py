@@ -8,6 +8,7 @@ from typing import Any
 from evaluation.prompt_tests.probing import Answer
 from evaluation.prompt_tests.rule_changes import AS_IS, Change
 from evaluation.runs.record import Spent
+from evaluation.runs.results import RuleTestDocument
 from vlm_inspect.calibration.intervals import overkill_interval
 
 MOVED = 0.05
@@ -89,10 +90,10 @@ class RuleTest:
                 )
         return found
 
-    def as_document(self) -> dict[str, Any]:
+    def as_document(self) -> RuleTestDocument:
         """Return it as `rule_test.json`, which reports show."""
         silent = set(self.silent_rules)
-        return {
+        document = {
             "model": self.model,
             "parts": list(self.parts),
             "left_out": [{"part": part, "reason": reason} for part, reason in self.left_out],
@@ -103,6 +104,7 @@ class RuleTest:
             "warnings": self.warnings(),
             "rows": [_row(one, self.rules, silent) for one in self.moves],
         }
+        return RuleTestDocument.model_validate(document)
 
 
 _ORDERS = {

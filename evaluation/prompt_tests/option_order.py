@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from evaluation.engine.choices import read_choice
 from evaluation.engine.examiner import Examiner, Ready
@@ -19,6 +18,7 @@ from evaluation.errors import RunError
 from evaluation.prompt_tests.probing import Answer, Probe, Prober, Watch, put, total_spent
 from evaluation.runs.plan import Task
 from evaluation.runs.record import Spent
+from evaluation.runs.results import OptionOrderDocument
 from vlm_inspect.backends.backend import Reply
 from vlm_inspect.calibration.intervals import overkill_interval
 from vlm_inspect.datasets.question import Question
@@ -77,10 +77,11 @@ class OptionOrder:
         ]
         return found
 
-    def as_document(self) -> dict[str, Any]:
+    def as_document(self) -> OptionOrderDocument:
         """Return it as what `--json` writes."""
         rows = [{**vars(one), "interval": one.interval} for one in self.moves]
-        return {**vars(self), "moves": rows, "spent": self.spent.model_dump(), "warnings": self.warnings()}
+        told = {**vars(self), "moves": rows, "spent": self.spent.model_dump(), "warnings": self.warnings()}
+        return OptionOrderDocument.model_validate(told)
 
 
 def reordered(question: Question, order: str) -> Question:

@@ -6,7 +6,6 @@ that a kill costs those in flight; the budget is the run's. The first look alone
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from evaluation.engine.asking import Asker
 from evaluation.engine.examiner import Examiner
@@ -20,6 +19,7 @@ from evaluation.prompt_tests.probing import Prober, Watch, kept_answers
 from evaluation.prompt_tests.rule_test import run_rule_test
 from evaluation.runs.plan import Plan, Task, sample_tasks
 from evaluation.runs.record import ItemRecord
+from evaluation.runs.results import PromptTests, RuleTestDocument
 from evaluation.runs.settings import Limits
 
 
@@ -32,8 +32,8 @@ def listen(
     *,
     parts: int,
     watch: Watch = lambda done, of: None,
-) -> dict[str, Any]:
-    """Return what `results.json` holds of it: {"classes": {...}, "untested": {...}}, or {"option_order": {...}}.
+) -> PromptTests:
+    """Return what `results.json` holds of it: of classes, or of questions with their options in other orders.
 
     Args:
         plan: of the run, which is done.
@@ -70,13 +70,13 @@ def listen(
 
 async def _listen(
     plan: Plan, examiner: Examiner, prober: Prober, records: Mapping[str, ItemRecord], parts: int, watch: Watch
-) -> dict[str, Any]:
+) -> PromptTests:
     chosen = {one.name: _readable(sample_tasks(plan.of_category(one.name), parts), records) for one in plan.categories}
     if plan.asks_questions:
         tasks = [task for group in chosen.values() for task in group]
         order = await run_option_order(tasks, examiner, prober, watch=watch)
-        return {"option_order": order.as_document()}
-    classes: dict[str, Any] = {}
+        return PromptTests(option_order=order.as_document())
+    classes: dict[str, RuleTestDocument] = {}
     untested: dict[str, str] = {}
     for name, tasks in chosen.items():
         if not tasks:
@@ -90,7 +90,7 @@ async def _listen(
             untested[name] = str(error)
             continue
         classes[name] = test.as_document()
-    return {"classes": classes, "untested": untested}
+    return PromptTests(classes=classes, untested=untested)
 
 
 async def _test(tasks: Sequence[Task], examiner: Examiner, prober: Prober, watch: Watch) -> RuleTest:

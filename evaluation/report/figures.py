@@ -10,6 +10,7 @@ from evaluation.metrics.calibration_error import ReliabilityBin, reliability_cur
 from evaluation.report.charts import Plot, round_ticks
 from evaluation.report.curves import BINS, curves_of, histogram, outline
 from evaluation.runs.record import ItemRecord
+from evaluation.runs.results import ClassResults
 from evaluation.scoring.outcomes import probabilities
 
 _COLOURS = 4
@@ -66,6 +67,20 @@ def reliability_figure(records: Sequence[ItemRecord]) -> Figure:
         plot.dot((one.probability, one.anomalous), "dot", radius=_radius(one, len(records)), says=_words(one))
     caption = "On the diagonal, probabilities mean what they say. Bins of equally many items; larger dots: more items."
     return Figure("Reliability", plot.render(), caption)
+
+
+def risk_coverage_figure(told: ClassResults) -> Figure:
+    """Return the share of errors among the decided parts against the share decided, from the surest parts on."""
+    points = told.risk_coverage
+    top = max(0.05, *(risk for _, risk in points))
+    plot = Plot("risk over coverage", "share of parts decided", "wrong among them", y_range=(0.0, min(1.0, top)))
+    plot.line([(0.0, points[0][1]), *points], "curve")
+    decided, risk = told.metric("decided_rate"), told.metric("decided_error_rate")
+    caption = "Parts are decided from the surest score on."
+    if decided is not None and risk is not None:
+        plot.dot((decided, risk), "at", radius=4.5, says=_at("decided", decided, "wrong", risk))
+        caption += f" The ring is what was decided: {decided:.0%} came out OK or NG, {risk:.1%} of them wrongly."
+    return Figure("Risk over coverage", plot.render(), caption)
 
 
 def latency_figure(records: Sequence[ItemRecord]) -> Figure | None:

@@ -2,13 +2,15 @@
 
 import base64
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evaluation.runs.finished_run import FinishedRun
 from evaluation.runs.record import ItemRecord
+from evaluation.runs.results import DefectTypeCounts
+from evaluation.scoring.outcomes import outcome_of
 
 FIRST = 6
 """Of each kind shown at once; the others fold."""
@@ -24,7 +26,7 @@ class Case:
     wrong: bool
     threshold: float
     margin: float
-    """How far it lies on the wrong side of the threshold; of failed items more than any score allows."""
+    """How far its score lies on the wrong side of the threshold; of failed items more than any score allows."""
     picture: str | None
     """Data URL of its preview; None where none was kept."""
 
@@ -35,7 +37,7 @@ class Cases:
 
     wrong: tuple[Case, ...]
     close: tuple[Case, ...]
-    """Right, yet the nearest to the threshold."""
+    """Neither missed nor overkill, yet the nearest to it."""
     total: int
     """Mistakes in all; more than `wrong` holds, since not every preview is kept."""
     of: int
@@ -45,7 +47,7 @@ def find_cases(run: FinishedRun, *, anomalous: bool) -> Cases:
     """Return what to show of the anomalous items (misses) or of the normal ones (overkills)."""
     own = [_case(run, one) for one in run.records if one.anomalous == anomalous]
     ranked = sorted(own, key=lambda case: (-case.margin, case.record.id))
-    kept = {entry["id"] for entry in run.results.get("worst", ())}
+    kept = {entry.id for entry in run.results.worst}
     shown = [case for case in ranked if case.record.id in kept or (case.wrong and case.record.failure is not None)]
     return Cases(
         wrong=tuple(case for case in shown if case.wrong),
@@ -55,17 +57,17 @@ def find_cases(run: FinishedRun, *, anomalous: bool) -> Cases:
     )
 
 
-def defect_table(records: Sequence[ItemRecord], threshold: float, told: dict[str, Any]) -> list[dict[str, Any]]:
+def defect_table(records: Sequence[ItemRecord], told: Mapping[str, DefectTypeCounts]) -> list[dict[str, Any]]:
     """Return one row for the normal items and one a defect type: what became of them, and what they were called."""
     normal = [one for one in records if not one.anomalous]
-    rows = [_row("normal", normal, threshold, None)] if normal else []
+    rows = [_row("normal", normal, None)] if normal else []
     types = sorted({name for one in records if one.anomalous for name in one.defect_types})
     for name in types:
         own = [one for one in records if name in one.defect_types]
-        rows.append(_row(name, own, threshold, told.get(name, {}).get("image_auroc")))
+        rows.append(_row(name, own, told[name].image_auroc if name in told else None))
     untyped = [one for one in records if one.anomalous and not one.defect_types]
     if untyped:
-        rows.append(_row("anomalous, type not given", untyped, threshold, None))
+        rows.append(_row("anomalous, type not given", untyped, None))
     return rows
 
 
@@ -76,7 +78,7 @@ def rule_table(records: Sequence[ItemRecord]) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"id": rule}
         for label in ("normal", "anomalous"):
             counted = Counter(one.rules.get(rule, "none") for one in records if one.label == label)
-            row[label] = {status: counted[status] for status in ("pass", "fail", "cannot_tell")}
+            row[label] = {status: counted[status] for status in ("pass", "fail", "cannot_tell", "not_checked")}
         rows.append(row)
     return rows
 
@@ -85,7 +87,7 @@ def _case(run: FinishedRun, record: ItemRecord) -> Case:
     threshold, score = run.threshold(record.category), record.counted_score
     if score is None:
         return Case(record, True, threshold, 2.0, _picture(run.folder, record))
-    wrong = (score >= threshold) != record.anomalous
+    wrong = outcome_of(record) == ("OK" if record.anomalous else "NG")
     margin = threshold - score if record.anomalous else score - threshold
     return Case(record, wrong, threshold, margin, _picture(run.folder, record))
 
@@ -100,18 +102,16 @@ def _picture(folder: Path, record: ItemRecord) -> str | None:
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" if data.startswith(_JPEG) else None
 
 
-def _row(name: str, own: Sequence[ItemRecord], threshold: float, auroc: float | None) -> dict[str, Any]:
+def _row(name: str, own: Sequence[ItemRecord], auroc: float | None) -> dict[str, Any]:
     anomalous = own[0].anomalous
-    outcomes = Counter(one.outcome if one.failure is None else "failed" for one in own)
-    called = [one for one in own if (score := one.counted_score) is not None and score >= threshold]
-    failed = sum(one.failure is not None for one in own)
+    outcomes = Counter(map(outcome_of, own))
     named = Counter(word for one in own if one.failure is None for word in one.defects)
     return {
         "name": name,
         "anomalous": anomalous,
         "n": len(own),
         **{key: outcomes[key] for key in ("OK", "REVIEW", "NG", "failed")},
-        "wrong": (len(own) - len(called) if anomalous else len(called) + failed),
+        "wrong": outcomes["failed"] + outcomes["OK" if anomalous else "NG"],
         "auroc": auroc,
         "named": ", ".join(f"{word} ({count})" for word, count in named.most_common(_NAMED)),
         "named_more": max(0, len(named) - _NAMED),

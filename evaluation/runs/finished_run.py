@@ -1,18 +1,14 @@
 """A finished run as its output folder tells it: `results.json` and `items.jsonl`, read and checked."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from evaluation.errors import RunError
+from evaluation.runs.documents import read_document, read_lines
 from evaluation.runs.record import ItemRecord
-from evaluation.runs.results import ITEMS, RESULTS, UNCALIBRATED
+from evaluation.runs.results import ITEMS, RESULTS, UNCALIBRATED, Results
 
-_NEEDED = ("dataset", "settings", "categories", "coverage", "usage", "wall_s")
+_REMEDY = "run bench --resume to write it again, or update vlm-inspect where the run is newer"
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,25 +16,23 @@ class FinishedRun:
     """What a run amounted to."""
 
     folder: Path
-    results: Mapping[str, Any]
-    """The document of `results.json`."""
+    results: Results
     records: tuple[ItemRecord, ...]
 
     @property
     def categories(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the results."""
-        return tuple(self.results["categories"])
+        return tuple(self.results.categories)
 
     @property
     def asks_questions(self) -> bool:
         """Whether multiple-choice questions were scored, not images."""
-        return "questions" in self.results
+        return self.results.questions is not None
 
     @property
     def title(self) -> str:
         """Model and localizer, as a person would tell runs apart."""
-        settings = self.results["settings"]
-        return f"{settings.get('model', 'unknown model')}, localizer {settings.get('localizer', 'none')}"
+        return f"{self.results.settings.model}, localizer {self.results.settings.localizer}"
 
     def of_category(self, name: str) -> tuple[ItemRecord, ...]:
         """Return the records of one class."""
@@ -46,38 +40,25 @@ class FinishedRun:
 
     def threshold(self, category: str) -> float:
         """Return the score from which an item of a class counts as anomalous."""
-        return float(self.results["categories"].get(category, {}).get("threshold", UNCALIBRATED))
+        known = self.results.categories.get(category)
+        return UNCALIBRATED if known is None else known.threshold
 
 
 def read_run(folder: Path) -> FinishedRun:
     """Read the output folder of `bench`.
 
     Raises:
-        RunError: there is no finished run in it, or its files are damaged.
+        RunError: there is no finished run in it, or its files are damaged; names file, line and key.
     """
     if not folder.is_dir():
         raise RunError(f"{folder}: no such folder; name the --out folder of a bench run")
     if not (folder / RESULTS).is_file() or not (folder / ITEMS).is_file():
         raise RunError(f"{folder} holds no finished run (no {RESULTS} and {ITEMS}); finish it with bench --resume")
-    try:
-        results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
-        missing = [key for key in _NEEDED if key not in results] if isinstance(results, dict) else list(_NEEDED)
-        if missing:
-            raise RunError(f"{folder / RESULTS} lacks {', '.join(missing)}: it is no result of bench")
-        lines = (folder / ITEMS).read_text(encoding="utf-8").splitlines()
-        records = tuple(_record(folder / ITEMS, at, line) for at, line in enumerate(lines, start=1) if line.strip())
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise RunError(f"the run in {folder} cannot be read: {reason}; run bench again") from error
+    results = read_document(Results, folder / RESULTS, _REMEDY)
+    records = read_lines(ItemRecord, folder / ITEMS, _REMEDY)
     if not records:
-        raise RunError(f"{folder / ITEMS} holds no item; run bench again")
+        raise RunError(f"{folder / ITEMS} holds no item; {_REMEDY}")
+    unknown = next((one for one in records if one.category not in results.categories), None)
+    if unknown is not None:
+        raise RunError(f"{folder / ITEMS}: {unknown.id} is of {unknown.category}, which {RESULTS} lacks; {_REMEDY}")
     return FinishedRun(folder, results, records)
-
-
-def _record(path: Path, line_number: int, line: str) -> ItemRecord:
-    try:
-        return ItemRecord.model_validate_json(line)
-    except ValidationError as error:
-        raise RunError(
-            f"{path}, line {line_number}, is no item of a run; run bench --resume to write it again"
-        ) from error

@@ -11,7 +11,7 @@ FailureKind = Literal["unreadable", "backend", "parse"]
 
 
 class _Line(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Failure(_Line):
@@ -56,6 +56,8 @@ class Choice(_Line):
 class ItemRecord(_Line):
     """What became of one item."""
 
+    version: Literal[1] = 1
+    """Of the line; those without one are of version 1."""
     id: str
     category: str
     label: Literal["normal", "anomalous"]

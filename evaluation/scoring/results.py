@@ -15,34 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.metrics import (
-    Answer,
-    bootstrap,
-    image_ap,
-    image_auroc,
-    image_f1_max,
-    mean_of_classes,
-    rates_at,
-    score_answers,
-)
-from evaluation.metrics.calibration_error import brier_score, expected_calibration_error
+from evaluation.metrics import Answer, bootstrap, mean_of_classes, score_answers
 from evaluation.runs.plan import Plan
 from evaluation.runs.record import ItemRecord
-from evaluation.runs.results import ITEMS, RESULTS, UNCALIBRATED
+from evaluation.runs.results import ITEMS, RESULTS, UNCALIBRATED, PromptTests, Results, as_results
 from evaluation.runs.settings import Limits, Settings
-from evaluation.scoring.outcomes import counted_scores, heatmap_auroc, image_intervals, probabilities
+from evaluation.scoring.intervals import image_intervals
 from evaluation.scoring.pixel_draws import Draws, pixel_intervals
-from evaluation.scoring.type_scores import score_types
+from evaluation.scoring.registry import ClassRecords, all_metrics, score_records
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.file_writing import write_atomically
-
-PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro", "spro_at_0.05", "aupro_200_thresholds")
-IMAGE_METRICS = (
-    *("image_auroc", "image_ap", "image_f1_max", "accuracy", "balanced_accuracy", "miss_rate", "overkill_rate"),
-    *("ece", "brier", "heatmap_auroc"),
-)
-LIST_METRICS = ("point_auroc", "point_ap", "frame_auroc", "frame_ap")
-TYPE_METRICS = ("type_auroc", "type_ap", "type_f1", "pixel_type_auroc", "pixel_type_ap", "pixel_type_f1")
 
 
 def threshold_of(thresholds: Thresholds | None) -> float:
@@ -64,7 +46,9 @@ def build_results(  # noqa: PLR0913 (each is another source of the one document)
     wall_s: float,
     checks: Mapping[str, Any],
     worst: Sequence[ItemRecord] = (),
-) -> dict[str, Any]:
+    sensitivity: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    rule_test: PromptTests | None = None,
+) -> Results:
     """Return the document of `results.json`.
 
     Args:
@@ -78,6 +62,8 @@ def build_results(  # noqa: PLR0913 (each is another source of the one document)
         wall_s: duration of all sessions in seconds.
         checks: what was made sure of beforehand, such as the leak check.
         worst: the items whose previews are kept.
+        sensitivity: what planted defects tell of a class, where any were planted.
+        rule_test: whether the model listens, where that was tested.
     """
     by_class = {c.name: [records[task.id] for task in plan.of_category(c.name)] for c in plan.categories}
     every = [one for group in by_class.values() for one in group]
@@ -92,7 +78,9 @@ def build_results(  # noqa: PLR0913 (each is another source of the one document)
     else:
         cuts = {name: threshold_of(thresholds.get(name)) for name in by_class}
         categories = {
-            name: _metrics(group, cuts[name], plan.folder_words) | pixels.get(name, {})
+            name: _metrics(ClassRecords(name, group, cuts[name], plan.folder_words))
+            | pixels.get(name, {})
+            | {"sensitivity": sensitivity.get(name)}
             for name, group in by_class.items()
         }
         document |= {"categories": categories, **_mean(categories), "ci95": _intervals(by_class, cuts, pixel_draws)}
@@ -105,10 +93,12 @@ def build_results(  # noqa: PLR0913 (each is another source of the one document)
         "wall_s": round(wall_s, 3),
         "worst": [{"id": one.id, "preview": f"previews/{one.preview}.jpg"} for one in worst],
     }
-    return document
+    if rule_test is not None:
+        document["rule_test"] = rule_test.model_dump(exclude_unset=True)
+    return as_results(document)
 
 
-def write_results(folder: Path, document: Mapping[str, Any], plan: Plan, records: Mapping[str, ItemRecord]) -> None:
+def write_results(folder: Path, results: Results, plan: Plan, records: Mapping[str, ItemRecord]) -> None:
     """Write `items.jsonl`, then `results.json`, each at once or not at all.
 
     Raises:
@@ -116,65 +106,29 @@ def write_results(folder: Path, document: Mapping[str, Any], plan: Plan, records
     """
     lines = (records[task.id].model_dump_json() for task in plan.tasks)
     write_atomically(folder / ITEMS, ("\n".join(lines) + "\n").encode())
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(results.dump(), indent=2, ensure_ascii=False, allow_nan=False)
     write_atomically(folder / RESULTS, (text + "\n").encode())
 
 
-def _metrics(records: Sequence[ItemRecord], threshold: float, folder_words: Mapping[str, str]) -> dict[str, Any]:
+def _metrics(one: ClassRecords) -> dict[str, Any]:
     """Return the metrics of one class; None is n/a."""
-    labels = [one.anomalous for one in records]
-    scores = counted_scores(records)
-    rates = rates_at(labels, scores, threshold)
     return {
-        "n": len(records),
-        "n_anomalous": sum(labels),
-        "failed": sum(one.failure is not None for one in records),
-        "image_auroc": image_auroc(labels, scores),
-        "image_ap": image_ap(labels, scores),
-        "image_f1_max": image_f1_max(labels, scores),
-        "threshold": threshold,
-        "accuracy": rates.accuracy,
-        "balanced_accuracy": rates.balanced_accuracy,
-        "miss_rate": rates.miss,
-        "overkill_rate": rates.overkill,
-        "ece": expected_calibration_error(labels, probabilities(records)),
-        "brier": brier_score(labels, probabilities(records)),
-        "heatmap_auroc": heatmap_auroc(records),
-        "outcomes": {label: _outcome_counts(records, label) for label in ("normal", "anomalous")},
-        "review_rate": sum(one.outcome == "REVIEW" for one in records) / len(records),
-        "defect_types": _by_type(records, threshold),
-        **score_types(records, folder_words),
+        "n": len(one.records),
+        "n_anomalous": sum(record.anomalous for record in one.records),
+        "failed": sum(record.failure is not None for record in one.records),
+        **score_records(one),
     }
-
-
-def _outcome_counts(records: Sequence[ItemRecord], label: str) -> dict[str, int]:
-    own = [one for one in records if one.label == label]
-    counts = {name: sum(one.outcome == name for one in own) for name in ("OK", "REVIEW", "NG")}
-    return {**counts, "none": sum(one.outcome is None for one in own)}
-
-
-def _by_type(records: Sequence[ItemRecord], threshold: float) -> dict[str, dict[str, Any]]:
-    """Return per defect type how many there are, how many are missed, and the AUROC against the normal items."""
-    types = sorted({name for one in records for name in one.defect_types})
-    found = {}
-    for name in types:
-        own = [one for one in records if name in one.defect_types]
-        against = [*own, *(one for one in records if not one.anomalous)]
-        labels, scores = [one.anomalous for one in against], counted_scores(against)
-        missed = sum(score < threshold for score in scores[: len(own)])
-        found[name] = {"n": len(own), "missed": int(missed), "image_auroc": image_auroc(labels, scores)}
-    return found
 
 
 def _mean(categories: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     mean: dict[str, Any] = {}
     left_out: dict[str, list[str]] = {}
-    for metric in (*IMAGE_METRICS, *PIXEL_METRICS, *LIST_METRICS, *TYPE_METRICS):
-        one = mean_of_classes({name: found.get(metric) for name, found in categories.items()})
-        if one.counted or metric in IMAGE_METRICS:
-            mean[metric] = one.value
+    for metric in all_metrics():
+        one = mean_of_classes({name: found.get(metric.name) for name, found in categories.items()})
+        if one.counted or metric.in_every_mean:
+            mean[metric.name] = one.value
             if one.left_out:
-                left_out[metric] = list(one.left_out)
+                left_out[metric.name] = list(one.left_out)
     return {"mean": mean, "left_out_of_mean": left_out}
 
 

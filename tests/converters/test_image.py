@@ -139,6 +139,7 @@ def test_alpha_lies_over_white(tmp_path: Path) -> None:
 
 def test_grey_alpha_palette_transparency_and_colour_key(tmp_path: Path) -> None:
     grey_alpha = Image.new("LA", (4, 4), (0, 0))
+    grey_alpha.putpixel((1, 1), (0, 255))
     grey_alpha.save(tmp_path / "la.png")
     palette = Image.new("P", (4, 4), 0)
     palette.putpalette([10, 20, 30, 200, 0, 0])

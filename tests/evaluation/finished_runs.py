@@ -28,7 +28,7 @@ def write_run(
     records = {task.id: _record(folder, task, dict(said(task))) for task in plan.tasks}
     names = tuple(category.name for category in plan.categories)
     told = {"model": "openai:tiny", "localizer": "none", "shots": 0, "seed": 0, "limit": None, **settings}
-    document = build_results(
+    results = build_results(
         plan,
         records,
         pixels={},
@@ -41,8 +41,8 @@ def write_run(
         checks={"references_compared_with_scored_files": 0, "leaks": 0},
         worst=[one for one in records.values() if (folder / "previews" / f"{one.preview}.jpg").is_file()],
     )
-    write_results(folder, document, plan, records)
-    return document
+    write_results(folder, results, plan, records)
+    return results.dump()
 
 
 def failed(kind: str = "parse", message: str = "The reply is empty.") -> dict[str, Any]:

@@ -11,11 +11,14 @@ from converters.view import BoxXyxyn, Pane, Place, View
 from tests.localization.fitted import localize
 from vlm_inspect.array_cache import ENVIRONMENT
 from vlm_inspect.evidence import AnomalyMap
-from vlm_inspect.localization.bank import choose_coreset
+from vlm_inspect.localization import memory as memory_module
 from vlm_inspect.localization.foreground import find_foreground
 from vlm_inspect.localization.framing import Picture, plan_framing
-from vlm_inspect.localization.memory import ReferenceMemory
+from vlm_inspect.localization.memory import FittedMemory, ReferenceMemory
+from vlm_inspect.localization.memory_settings import MemorySettings
+from vlm_inspect.localization.patch_memory.layer_bank import choose_coreset
 from vlm_inspect.localization.regions import find_regions
+from vlm_inspect.references import Part, ReferenceSet
 
 cv2 = pytest.importorskip("cv2")
 
@@ -63,8 +66,12 @@ def bolt(seed: int, angle_deg: float, defect_at: float | None = None) -> tuple[N
     return np.clip(image, 0, 255).astype(np.uint8), (float(place[0]), float(place[1]))
 
 
+def fast() -> ReferenceMemory:
+    return ReferenceMemory(MemorySettings(eye="fast"))
+
+
 def judge(one: View, references: Sequence[View], memory: ReferenceMemory | None = None) -> AnomalyMap:
-    (found,) = localize(memory or ReferenceMemory(), [one], [[r] for r in references])
+    (found,) = localize(memory or fast(), [one], [[r] for r in references])
     return found
 
 
@@ -75,7 +82,7 @@ def peak_xy(found: AnomalyMap) -> tuple[int, int]:
 
 def test_a_blot_on_a_texture_is_found_and_normals_stay_inside() -> None:
     references = [view(weave(seed)) for seed in range(4)]
-    memory = ReferenceMemory()
+    memory = fast()
     normal = judge(view(weave(9)), references, memory)
     image = weave(10)
     image[40:56, 80:96] = 40
@@ -97,7 +104,7 @@ def test_a_blot_on_a_texture_is_found_and_normals_stay_inside() -> None:
 @pytest.mark.parametrize("angle", [25.0, 100.0, 205.0, 310.0])
 def test_a_turned_bolt_is_judged_in_its_own_pose(angle: float) -> None:
     references = [view(bolt(seed, turn)[0]) for seed, turn in enumerate((0.0, 70.0, 160.0, 250.0))]
-    memory = ReferenceMemory()
+    memory = fast()
     normal = judge(view(bolt(8, angle)[0]), references, memory)
     image, place = bolt(9, angle, defect_at=0.35)
     odd = judge(view(image), references, memory)
@@ -170,7 +177,7 @@ def test_panes_are_judged_one_by_one() -> None:
 
 def test_views_without_a_counterpart_are_left_out() -> None:
     references = [[view(weave(seed), "a")] for seed in range(2)]
-    maps = localize(ReferenceMemory(), [view(weave(5), "b"), view(weave(6), "a")], references)
+    maps = localize(fast(), [view(weave(5), "b"), view(weave(6), "a")], references)
     assert [one.view for one in maps] == [1]
 
 
@@ -182,7 +189,7 @@ def test_one_reference_is_not_calibrated_and_none_means_rarity() -> None:
     assert alone.tolerance is None
     assert alone.probability is None
     assert alone.nearest_reference == 0
-    (rare,) = localize(ReferenceMemory(), [view(image)], [])
+    (rare,) = localize(fast(), [view(image)], [])
     assert (rare.source, rare.tolerance) == ("rarity", None)
     x, y = peak_xy(rare)
     assert 74 <= x <= 102
@@ -193,10 +200,58 @@ def test_a_second_process_reads_the_memory_from_disk(cache_folder: Path, monkeyp
     references = [view(weave(seed)) for seed in range(2)]
     first = judge(view(weave(5)), references)
     assert len(list(cache_folder.rglob("*.npz"))) == 1
-    monkeypatch.setattr(ReferenceMemory, "_learn", lambda *_: pytest.fail("computed although it was stored"))
+    monkeypatch.setattr(memory_module, "learn_memory", lambda *_: pytest.fail("computed although it was stored"))
     again = judge(view(weave(5)), references)
     assert again.score == pytest.approx(first.score)
     assert again.tolerance == first.tolerance
+
+
+def part(image: NDArray[np.uint8]) -> Part:
+    return Part(None, (view(image),))
+
+
+def test_the_fine_eye_scores_by_channels_and_weights_decide_how_they_count(cache_folder: Path) -> None:
+    references = ReferenceSet.of_views([[view(weave(seed))] for seed in range(3)])
+    fitted = ReferenceMemory().fit(references)
+    networks = [prior.network for prior in fitted.priors]
+    assert networks == ["lite0", *["dinov2"] * (len(networks) - 1)]
+    assert fitted.level.shape == (3, len(networks))
+    blot = weave(10)
+    blot[40:56, 80:96] = 40
+    scores = fitted.score([part(weave(9)), part(blot)])
+    assert (scores[1] > scores[0] + 0.2).all()
+    found = fitted.localize(part(blot))
+    np.testing.assert_allclose(found.log_scores, scores[1], atol=1e-5)
+    weights = np.zeros(len(networks))
+    weights[0] = 1.0
+    lite_alone = fitted.weigh(np.zeros(len(networks)), weights).localize(part(blot)).maps[0]
+    assert np.log(lite_alone.score) == pytest.approx(scores[1][0], abs=1e-5)
+    for one in (lite_alone, found.maps[0]):
+        x, y = peak_xy(one)
+        assert 72 <= x <= 104
+        assert 32 <= y <= 64
+        assert len(one.normal_peaks) == 3
+    again = ReferenceMemory().fit(references)
+    assert again.identity == fitted.identity
+    np.testing.assert_array_equal(again.level, fitted.level)
+    np.testing.assert_allclose(again.score([part(blot)]), scores[1:], atol=1e-5)
+
+
+def test_a_left_out_reference_is_not_found() -> None:
+    references = ReferenceSet.of_views([[view(weave(seed))] for seed in range(3)])
+    fitted = fast().fit(references)
+    own = part(weave(1))
+    assert fitted.score([own], without=1)[0, 0] > fitted.score([own])[0, 0] + 1.0
+    assert fitted.score([own], without=0)[0, 0] == pytest.approx(fitted.score([own])[0, 0], abs=0.5)
+
+
+def test_the_level_tells_what_a_new_part_scores() -> None:
+    new = [part(weave(seed)) for seed in range(20, 26)]
+    for count in (1, 2, 4):
+        fitted = fast().fit(ReferenceSet.of_views([[view(weave(seed))] for seed in range(count)]))
+        assert isinstance(fitted, FittedMemory)
+        error = fitted.score(new).mean() - fitted.level.mean()
+        assert abs(error) < (0.2 if count > 1 else 0.7)
 
 
 def test_the_coreset_covers_its_rows() -> None:
@@ -221,7 +276,7 @@ def test_real_bottles(shared_data: Path) -> None:
         pytest.skip(f"{folder} is absent")
     load = lambda path: view(np.asarray(Image.open(path).convert("RGB")))  # noqa: E731  # used thrice
     references = [load(path) for path in sorted((folder / "train" / "good").iterdir())[:4]]
-    memory = ReferenceMemory()
+    memory = fast()
     normal = [judge(load(p), references, memory).score for p in sorted((folder / "test" / "good").iterdir())[:3]]
     odd = [judge(load(p), references, memory) for p in sorted((folder / "test" / "broken_large").iterdir())[:3]]
     assert max(normal) < min(one.score for one in odd)

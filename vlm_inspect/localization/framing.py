@@ -272,4 +272,4 @@ def _snap(side: float, multiple: int) -> int:
 
 def _step(scale: float) -> float:
     """Return the scale rounded down to a step of 1/16 octave: references of one class drawn anew are framed alike."""
-    return 2.0 ** (math.floor(16 * math.log2(scale) + 1e-9) / 16)
+    return float(2.0 ** (math.floor(16 * math.log2(scale) + 1e-9) / 16))

@@ -1,9 +1,10 @@
 """What the reference memory can be told."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+EyeChoice = Literal["auto", "fast", "fine"]
 Pixels = Annotated[int, Field(ge=64 * 64, le=2048 * 2048)]
 
 
@@ -12,12 +13,17 @@ class MemorySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    backbone: Annotated[str, Field(min_length=1)] = "lite0"
-    """"lite0", "dinov2", or the folder or id of a vision model of the transformers library."""
+    eye: EyeChoice = "auto"
+    """"fast", "fine", or "auto": fine for photos, fast for the many views of scans and the frames of clips."""
+    backbone: Annotated[str, Field(min_length=1)] | None = None
+    """One network instead of the eye's: "lite0", "dinov2", or a vision model of the transformers library, by its folder
+    or id."""
     least_pixels: Pixels = 256 * 256
     most_pixels: Pixels = 384 * 384
-    """A framed picture has the least, or the most where the references' pictures themselves have clearly more than the
-    least: a crop to the part spends them on the part."""
+    """What a framed picture has for Lite0: the least, or the most where the references' pictures themselves have
+    clearly more than the least: a crop to the part spends them on the part."""
+    fine_pixels: Pixels = 448 * 448
+    """What it has for DINOv2."""
     capacity: Annotated[int, Field(ge=100, le=1_000_000)] = 6000
     """Most patches of one bank."""
     place_weight: Annotated[float, Field(ge=0.0, le=100.0)] = 3.0

@@ -5,19 +5,19 @@ from numpy.typing import NDArray
 
 from converters.view import View
 from vlm_inspect.evidence import AnomalyMap
-from vlm_inspect.localization.backbones import Backbone
 from vlm_inspect.localization.framing import Picture, plan_framing
 from vlm_inspect.localization.score_map import draw_values, smooth
+from vlm_inspect.vision import Network
 
 _NEIGHBOURS = 0.02
 """A patch is compared with this share of the view's other patches: those most like it."""
 
 
-def rarity_map(backbone: Backbone, index: int, view: View, pixels: int) -> AnomalyMap:
+def rarity_map(network: Network, index: int, view: View, pixels: int) -> AnomalyMap:
     """Return the rarity of every patch of a view among the view's own patches, uncalibrated.
 
     Args:
-        backbone: the network.
+        network: sees the patches; its first layer is compared.
         index: the view's index.
         view: all of its panes are compared with each other.
         pixels: working size of each picture.
@@ -25,9 +25,9 @@ def rarity_map(backbone: Backbone, index: int, view: View, pixels: int) -> Anoma
     boxes = [pane.box_xyxy for pane in view.panes] or [(0, 0, view.size_hw[1], view.size_hw[0])]
     mask = np.ones(view.size_hw, bool) if view.mask is None else view.mask
     pictures = [Picture(view.image[y0:y1, x0:x1], mask[y0:y1, x0:x1]) for x0, y0, x1, y1 in boxes]
-    framing = plan_framing(pictures, pixels=pixels, parts=False)
+    framing = plan_framing(pictures, pixels=pixels, parts=False, multiple=network.multiple)
     framed = [framing.frame(picture) for picture in pictures]
-    grids = [backbone.extract(one.image) for one in framed]
+    grids = [found.layers[0] for found in network.extract([one.image for one in framed])]
     counted = [_counted(one.mask, grid.shape) for one, grid in zip(framed, grids, strict=True)]
     rows = np.concatenate([grid[keep] for grid, keep in zip(grids, counted, strict=True)])
     scores = rarity(rows)

@@ -21,12 +21,14 @@ _DARK_SHARE = 0.98
 
 def frame_rate(clip: VideoClip) -> float:
     """Return the mean number of frames a second, as the container states it."""
+    _require_clock(clip)
     return clip.fps
 
 
 def duration(sample: VideoClip | Series) -> float:
     """Return the length of a clip, or of a curve from its first to its last value, in seconds."""
     if isinstance(sample, VideoClip):
+        _require_clock(sample)
         return sample.duration_s
     if sample.time_is_index:
         raise MeasurementError("the file has no time column, so its length in seconds is not known")
@@ -39,6 +41,7 @@ def frozen_seconds(clip: VideoClip) -> float:
     Still means that no cell of the picture (1/32 of its longer side) changes by more than 1.5 grey levels of 255.
     A scene in which nothing moves looks the same as a frozen camera.
     """
+    _require_clock(clip)
     least = max(1, round(_LEAST_FROZEN_S * clip.fps))
     runs = _runs(_scan(clip)[0])
     return sum(run for run in runs if run >= least) / clip.fps
@@ -46,7 +49,13 @@ def frozen_seconds(clip: VideoClip) -> float:
 
 def black_seconds(clip: VideoClip) -> float:
     """Return the seconds during which at least 98 % of the picture is darker than 10 % of white."""
+    _require_clock(clip)
     return float(_scan(clip)[1].sum()) / clip.fps
+
+
+def _require_clock(clip: VideoClip) -> None:
+    if clip.time_is_index:
+        raise MeasurementError("the clip keeps no time (a folder of frames has numbers only); give it as a video file")
 
 
 @lru_cache(maxsize=2)

@@ -53,6 +53,8 @@ def place_words(defect: DefectOutcome, views: Sequence[ViewRecord]) -> str:
         parts.append(f"at {defect.time_s:.3g} s" + (f", frame {defect.frame}" if defect.frame is not None else ""))
     elif defect.frame is not None:
         parts.append(f"frame {defect.frame}")
+    elif defect.sample is not None:
+        parts.append(f"at sample {defect.sample}")
     if defect.size_mm is not None:
         parts.append(f"{defect.size_mm:.2g} mm across")
     if defect.source_xyxy is not None and defect.point_mm is None:

@@ -47,14 +47,15 @@ def zoom_clip(clip: VideoClip, view: View, box: BoxXyxyn) -> tuple[int, Picture,
 
 def zoom_series(series: Series, view: View, box: BoxXyxyn) -> tuple[Picture, str]:
     """Draw the stretch of a curve that a box of its plot covers."""
-    left = view.origin.locate((box[0], box[1], box[0], box[3])).time_s
-    right = view.origin.locate((box[2], box[1], box[2], box[3])).time_s
+    ends = [view.origin.locate((x, box[1], x, box[3])) for x in (box[0], box[2])]
+    left, right = (place.sample if place.time_s is None else place.time_s for place in ends)
     if left is None or right is None:
         raise ToolError("the time axis of this view is not kept")
+    span = _span(series, left, right)
     inside = np.flatnonzero((series.time_s >= left) & (series.time_s <= right))
     if len(inside) < _SMALLEST_STRETCH:
-        raise ToolError(f"{left:.4g} to {right:.4g} s holds {len(inside)} samples, too few to draw")
-    return _drawn(series, int(inside[0]), int(inside[-1]) + 1), f"the curve from {left:.4g} s to {right:.4g} s"
+        raise ToolError(f"{span} holds {len(inside)} samples, too few to draw")
+    return _drawn(series, int(inside[0]), int(inside[-1]) + 1), f"the curve from {span}"
 
 
 def frame_times(clip: VideoClip) -> NDArray[np.float64]:
@@ -71,8 +72,12 @@ def _stretch(series: Series, wanted: Moment) -> ToolResult:
     middle = int(np.argmin(np.abs(series.time_s - wanted.time_s)))
     reach = max(_SMALLEST_STRETCH, wanted.frames * wanted.step)
     first, last = max(0, middle - reach), min(len(series.time_s), middle + reach + 1)
-    start, end = series.time_s[first], series.time_s[last - 1]
-    return ToolResult(f"The curve from {start:.4g} s to {end:.4g} s.", (_drawn(series, first, last),))
+    span = _span(series, series.time_s[first], series.time_s[last - 1])
+    return ToolResult(f"The curve from {span}.", (_drawn(series, first, last),))
+
+
+def _span(series: Series, start: float, end: float) -> str:
+    return f"sample {start:.0f} to {end:.0f}" if series.time_is_index else f"{start:.4g} s to {end:.4g} s"
 
 
 def _drawn(series: Series, first: int, last: int) -> Picture:

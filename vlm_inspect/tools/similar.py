@@ -44,19 +44,19 @@ def find_similar(material: Material, wanted: Similar) -> ToolResult:
 
 def view_features(view: View) -> NDArray[np.float32]:
     """Return the mean patch feature of a view, float32 (C,), of length 1."""
-    from vlm_inspect.localization.backbones import load_backbone
+    from vlm_inspect.vision import load_network
 
-    backbone = load_backbone()
+    network = load_network("lite0")
 
     def compute() -> dict[str, NDArray[np.float32]]:
         from PIL import Image
 
         scaled = Image.fromarray(view.image).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
-        grid = backbone.extract(np.asarray(scaled, dtype=np.uint8))
+        grid = network.extract([np.asarray(scaled, dtype=np.uint8)])[0].layers[0]
         mean = grid.reshape(-1, grid.shape[2]).mean(axis=0)
         return {"mean": (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)}
 
-    key = key_of(_VERSION, backbone.identity, _SIDE, content_of(view.image))
+    key = key_of(_VERSION, network.identity, _SIDE, content_of(view.image))
     return np.asarray(ArrayCache("case-features").get(key, compute)["mean"], dtype=np.float32)
 
 

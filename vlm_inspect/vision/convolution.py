@@ -4,15 +4,21 @@ Batch norm is folded into the weights. Pictures are mirrored outwards before the
 would mark the rim of every picture.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.vision.network import Layer, PatchFeatures, Rgb
 from vlm_inspect.vision.runtime import Runtime, compile_openvino, in_batches
+
+if TYPE_CHECKING:
+    import torch
+
+    TensorFunction = Callable[[torch.Tensor], torch.Tensor]
 
 PAD = 32
 """Pixels of mirrored border; a multiple of the deepest stride, so that the border can be cut off again."""
@@ -46,6 +52,11 @@ class Block:
 
     convolutions: tuple[Convolution, ...]
     residual: bool
+
+    @property
+    def stride(self) -> int:
+        """By how much it shrinks its input."""
+        return math.prod(convolution.stride for convolution in self.convolutions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +109,7 @@ def _build_openvino(
         y = x
         for convolution in block.convolutions:
             y = _apply_openvino(convolution, y)
-            stride *= convolution.stride
+        stride *= block.stride
         x = ops.add(x, y) if block.residual else y
         if index in taps:
             joined.append(_on_grid_openvino(x, stride, cells))
@@ -144,8 +155,7 @@ def _build_torch(
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     import torch
 
-    steps = [[_apply_torch(convolution) for convolution in block.convolutions] for block in blocks]
-    first = _apply_torch(stem)
+    first, steps = torch_convolution(stem), [torch_block(block) for block in blocks]
 
     def run(stack: NDArray[np.uint8]) -> NDArray[np.float32]:
         cells = (stack.shape[1] - 2 * PAD) // STRIDE, (stack.shape[2] - 2 * PAD) // STRIDE
@@ -153,12 +163,9 @@ def _build_torch(
             x = torch.from_numpy(stack).permute(0, 3, 1, 2).float().contiguous(memory_format=torch.channels_last)
             x = first((x - MEAN) / SCALE)
             stride, joined = stem.stride, []
-            for index, (block, applied) in enumerate(zip(blocks, steps, strict=True)):
-                y = x
-                for convolution, apply in zip(block.convolutions, applied, strict=True):
-                    y = apply(y)
-                    stride *= convolution.stride
-                x = x + y if block.residual else y
+            for index, (block, apply) in enumerate(zip(blocks, steps, strict=True)):
+                x = apply(x)
+                stride *= block.stride
                 if index in taps:
                     joined.append(_on_grid_torch(x, stride, cells))
             return np.ascontiguousarray(torch.cat(joined, dim=1).permute(0, 2, 3, 1).numpy(), np.float32)
@@ -166,7 +173,21 @@ def _build_torch(
     return run
 
 
-def _apply_torch(convolution: Convolution) -> Callable[[Any], Any]:
+def torch_block(block: Block) -> "TensorFunction":
+    """Return one block as a function of tensors (N, C, H, W)."""
+    steps = [torch_convolution(convolution) for convolution in block.convolutions]
+
+    def apply(x: "torch.Tensor") -> "torch.Tensor":
+        y = x
+        for step in steps:
+            y = step(y)
+        return x + y if block.residual else y
+
+    return apply
+
+
+def torch_convolution(convolution: Convolution) -> "TensorFunction":
+    """Return one convolution as a function of tensors (N, C, H, W)."""
     import torch
     import torch.nn.functional as F
 
@@ -175,7 +196,7 @@ def _apply_torch(convolution: Convolution) -> Callable[[Any], Any]:
     before, after = convolution.padding
     own = before if before == after else 0
 
-    def apply(x: Any) -> Any:
+    def apply(x: "torch.Tensor") -> "torch.Tensor":
         if before != after:
             x = F.pad(x, (before, after, before, after))
         y = F.conv2d(x, weight, bias, stride=convolution.stride, padding=own, groups=convolution.groups)

@@ -14,15 +14,24 @@ TAPS = (2, 4, 10, 15)
 """Last blocks of the stages of stride 4, 8, 16 and 32 (24, 40, 112 and 320 channels): fine detail and what it is of."""
 
 
-def load_lite0(runtime: Runtime) -> ConvolutionNetwork:
-    """Return the network.
+def read_layers() -> tuple[Convolution, list[Block]]:
+    """Return the stem and the blocks, batch norm folded in.
 
     Raises:
         LocalizerError: the packages are missing.
     """
     network = _read_network()
     stem = _fold(network._conv_stem, network._bn0, stride=2, clipped=True)
-    blocks = [_fold_block(block) for block in network._blocks]
+    return stem, [_fold_block(block) for block in network._blocks]
+
+
+def load_lite0(runtime: Runtime) -> ConvolutionNetwork:
+    """Return the network.
+
+    Raises:
+        LocalizerError: the packages are missing.
+    """
+    stem, blocks = read_layers()
     name = "-".join(map(str, TAPS))
     channels = tuple(len(blocks[tap].convolutions[-1].bias) for tap in TAPS)
     how = "openvino-f32" if runtime == "openvino" else "torch"

@@ -7,7 +7,7 @@ from vlm_inspect.vision.runtime import Runtime, choose_runtime
 
 
 def load_network(name: str, runtime: Runtime | None = None) -> Network:
-    """Return the network called `name`, "lite0" or "dinov2", loaded and compiled once in a process.
+    """Return the network called `name`: "lite0", "dinov2", or a transformers model's folder or id; loaded once.
 
     Raises:
         LocalizerError: its library or weights are missing; the message names what to install.
@@ -21,6 +21,10 @@ def _load(name: str, runtime: Runtime) -> Network:
         from vlm_inspect.vision.lite0 import load_lite0
 
         return load_lite0(runtime)
-    from vlm_inspect.vision.dinov2 import load_dinov2
+    if name == "dinov2":
+        from vlm_inspect.vision.dinov2 import load_dinov2
 
-    return load_dinov2(runtime)
+        return load_dinov2(runtime)
+    from vlm_inspect.vision.transformers_model import load_transformers
+
+    return load_transformers(name)

@@ -13,6 +13,7 @@ from evaluation.prompt_tests.rule_test import AS_IS, Answer, RuleTest, count_mov
 from evaluation.report import write_report
 from evaluation.report.rule_test_page import render_rule_test, write_rule_test
 from evaluation.runs.record import Spent
+from evaluation.runs.results import RuleTestDocument
 from tests.backends.openai_server import Body, OpenAIServer, Response, answer, status
 from tests.datasets.data_folders import mvtec
 from tests.evaluation.coloured_parts import coloured_parts, number_of
@@ -184,7 +185,7 @@ def test_parts_without_an_answer_are_left_out_and_said(command: Command) -> None
     assert told.by["negated", "shade"]["unread"] == PARTS - 1
     assert told.by["negated", "shade"]["parts"] == 0
     assert told.by["negated", "shade"]["interval"] is None
-    render_rule_test(told)
+    render_rule_test(RuleTestDocument.model_validate(told))
     with OpenAIServer([status(401, "who are you?")]) as server:
         code, out, err = command("--model", "openai:tiny", "--base-url", server.base_url)
     assert (code, out, err.count("\n")) == (2, "", 1)
@@ -262,7 +263,7 @@ def test_the_report_of_a_run_shows_the_rule_test_beside_it(tmp_path: Path) -> No
     assert "&lt;b&gt;Straight" in page
     assert "<b>" not in page
     (out / "rule_test.json").write_text("[]")
-    with pytest.raises(RunError, match="no rule test"):
+    with pytest.raises(RunError, match=r"rule_test\.json: Input should be an object; make it again"):
         write_report(out)
 
 

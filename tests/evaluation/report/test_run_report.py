@@ -131,13 +131,13 @@ def test_curves_go_through_what_the_threshold_does(run: Path) -> None:
         assert curves is not None
         assert curves.roc[0] == (0.0, 0.0)
         assert curves.roc[-1] == (1.0, 1.0)
-        told = found.results["categories"][name]
-        assert curves.roc_at == pytest.approx((told["overkill_rate"], 1 - told["miss_rate"]))
+        told = found.results.categories[name]
+        assert curves.roc_at == pytest.approx((told.metric("overkill_rate"), 1 - (told.metric("miss_rate") or 0.0)))
         area = sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(curves.roc))
-        assert area == pytest.approx(told["image_auroc"])
+        assert area == pytest.approx(told.metric("image_auroc"))
         steps = [(0.0, 1.0), *curves.pr]
         average = sum((b[0] - a[0]) * b[1] for a, b in pairwise(steps))
-        assert average == pytest.approx(told["image_ap"])
+        assert average == pytest.approx(told.metric("image_ap"))
         assert len(counted_scores(records)) == len(records)
 
 

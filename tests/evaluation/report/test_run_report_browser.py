@@ -34,8 +34,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = root / "ladder" / "model" / "1-task"
     write_run(out, read_dataset(mvtec(root / "data", ["bottle", "c" * 60])), said, model=f"openai:{LONG}")
     row = {"model": LONG, "rung": "task", "image_auroc": 0.6, "interval": [0.4, 0.8]}
-    (root / "ladder" / "ablation.json").write_text(json.dumps({"rows": [row, {**row, "rung": "class"}]}))
-    (out / "rule_test.json").write_text(json.dumps(listens_to(LONG).as_document()))
+    (root / "ladder" / "ablation.json").write_text(
+        json.dumps({"dataset": "d", "rows": [row, {**row, "rung": "class"}]})
+    )
+    (out / "rule_test.json").write_text(listens_to(LONG).as_document().model_dump_json())
     return write_report(out)
 
 
@@ -52,7 +54,7 @@ def test_pictures_decode_and_nothing_sticks_out(report: Path, tmp_path: Path, wi
     assert told["inner"] == width
     assert told["images"] == 8
     assert told["undecoded"] == []
-    assert told["charts"] == 12, "those of two classes, the ladder and the rule test among them"
+    assert told["charts"] == 14, "those of two classes, the ladder and the rule test among them"
     assert told["wide"] == []
     assert told["scroll"] <= width
 

@@ -9,7 +9,7 @@ from evaluation.metrics import PixelMetrics
 from evaluation.runs.plan import Plan, make_plan
 from evaluation.runs.record import ItemRecord
 from evaluation.scoring.item_map import StoredMap
-from evaluation.scoring.pixel_scores import map_name, score_pixels
+from evaluation.scoring.scorers.pixels import map_name, score_pixels
 from tests.datasets.data_folders import SIZE_WH, mvtec, mvtec_loco
 from vlm_inspect.datasets.registry import read_dataset
 

@@ -16,11 +16,11 @@ from evaluation.engine.item_files import ItemFiles
 from evaluation.errors import RunError
 from evaluation.runs.plan import Plan, make_plan
 from evaluation.runs.record import ItemRecord
-from evaluation.scoring import pixel_types
 from evaluation.scoring.item_map import StoredMap
 from evaluation.scoring.item_places import find_places
-from evaluation.scoring.pixel_scores import map_name
-from evaluation.scoring.pixel_types import score_pixel_types, types_name
+from evaluation.scoring.scorers import pixel_types
+from evaluation.scoring.scorers.pixel_types import score_pixel_types, types_name
+from evaluation.scoring.scorers.pixels import map_name
 from evaluation.scoring.type_map import StoredTypes, read_types
 from tests.datasets.data_folders import SIZE_WH, mvtec
 from tests.evaluation.scoring.test_pixel_scores import records_of

@@ -20,7 +20,7 @@ from evaluation.runs.record import ItemRecord
 from evaluation.scoring.clip_scores import frame_scores
 from evaluation.scoring.item_map import StoredMap
 from evaluation.scoring.item_places import find_places
-from evaluation.scoring.list_scores import list_name, score_frames
+from evaluation.scoring.scorers.points_and_frames import list_name, score_frames
 from vlm_inspect.datasets.masks import ClipMask
 from vlm_inspect.datasets.registry import read_dataset
 from vlm_inspect.errors import DatasetError

@@ -8,6 +8,7 @@ import pytest
 
 from evaluation.runs.plan import Plan, make_plan
 from evaluation.runs.record import Failure, ItemRecord, Spent
+from evaluation.runs.results import Results
 from evaluation.runs.settings import Limits, Settings
 from evaluation.scoring.outcomes import counted_scores, outcomes_of
 from evaluation.scoring.results import build_results, threshold_of, write_results
@@ -41,6 +42,10 @@ def told(plan: Plan, scores: list[float | None], **others: Any) -> dict[str, Ite
 
 
 def results(plan: Plan, records: dict[str, ItemRecord], **others: Any) -> dict[str, Any]:
+    return built(plan, records, **others).dump()
+
+
+def built(plan: Plan, records: dict[str, ItemRecord], **others: Any) -> Results:
     settings = Settings(
         dataset="d", format="folder", items_sha256="", categories=(), shots=0, seed=0, limit=None, model="m",
         localizer="none",
@@ -119,7 +124,7 @@ def test_what_was_spent_is_added_up() -> None:
 def test_both_files_are_json(tmp_path: Path) -> None:
     plan = plan_of(("a", "nna"))
     records = told(plan, [0.1, None, 0.9])
-    write_results(tmp_path, results(plan, records), plan, records)
+    write_results(tmp_path, built(plan, records), plan, records)
     assert json.loads((tmp_path / "results.json").read_text())["categories"]["a"]["n"] == 3
     lines = [json.loads(line) for line in (tmp_path / "items.jsonl").read_text().splitlines()]
     assert [line["id"] for line in lines] == ["a/0.png", "a/1.png", "a/2.png"]

@@ -1,7 +1,7 @@
 """Kinds of defects told apart by the words of the inspection."""
 
 from evaluation.runs.record import Failure, ItemRecord
-from evaluation.scoring.type_scores import score_types
+from evaluation.scoring.scorers.defect_types import score_types
 from vlm_inspect.datasets.defect_words import plain_word
 
 

@@ -1,22 +1,21 @@
 """The frozen network of dapo-mini: EfficientNet-Lite0, read at four depths."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vlm_inspect.localization.backbones import LITE_MEAN, LITE_STD, load_backbone
 from vlm_inspect.localization.dual_encoder.encoder import Normalisation
 from vlm_inspect.localization.dual_encoder.mini_eye import gather_stages
-
-if TYPE_CHECKING:
-    from vlm_inspect.localization.backbones import EfficientNetBackbone
+from vlm_inspect.vision.convolution import MEAN, SCALE, Block, Convolution, torch_block, torch_convolution
+from vlm_inspect.vision.lite0 import TAPS, read_layers
 
 Layer = Callable[[Tensor], Tensor]
 
-NORMALISATION = Normalisation(LITE_MEAN, LITE_STD)
+IDENTITY = "lite0/2-4-10-15/1"
+"""Of the network and the depths, in the record of checkpoints."""
+NORMALISATION = Normalisation((MEAN / 255,) * 3, (SCALE / 255,) * 3)
 _PAD = 32
 """Pixels of mirrored border: the network's own zero padding would mark the rim of every picture."""
 
@@ -24,11 +23,11 @@ _PAD = 32
 class LiteStages:
     """EfficientNet-Lite0 (Apache-2.0) to the four stages that the eye is given."""
 
-    def __init__(self, backbone: "EfficientNetBackbone") -> None:
-        self.identity = backbone.identity
-        self._stem: Layer = backbone.stem
-        self._blocks: tuple[Layer, ...] = backbone.blocks
-        self._taps = frozenset(backbone.taps)
+    identity = IDENTITY
+
+    def __init__(self, stem: Convolution, blocks: Sequence[Block]) -> None:
+        self._stem: Layer = torch_convolution(stem)
+        self._blocks = tuple(torch_block(block) for block in blocks[: max(TAPS) + 1])
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> list[Tensor]:
@@ -39,7 +38,7 @@ class LiteStages:
         layers = []
         for index, block in enumerate(self._blocks):
             states = block(states)
-            if index in self._taps:
+            if index in TAPS:
                 stride = framed.shape[-1] // states.shape[-1]
                 rim = _PAD // stride
                 inner = states[:, :, rim : rim + height // stride, rim : rim + width // stride]
@@ -53,4 +52,4 @@ def load_stages() -> LiteStages:
     Raises:
         LocalizerError: its package is missing.
     """
-    return LiteStages(cast("EfficientNetBackbone", load_backbone("lite0")))
+    return LiteStages(*read_layers())

@@ -84,7 +84,7 @@ class ChannelMemory(Protocol):
         """(C,): standard deviation of the error of the mean level, in the log, beyond what its scatter shows."""
         ...
 
-    def score(self, views: Sequence[View], *, without: int | None = None) -> list[ViewScores]:
+    def score(self, views: Sequence[View], *, without: int | None = None) -> Sequence[ViewScores]:
         """Return the scores of views of this key, in their order.
 
         Args:

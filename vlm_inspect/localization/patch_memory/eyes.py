@@ -7,13 +7,12 @@ docs/results.md says what each costs and what it finds.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from vlm_inspect.errors import LocalizerError
+from converters.view import ViewKind
+from vlm_inspect.localization.memory_settings import MemorySettings
 
-EyeName = Literal["fast", "fine"]
 Metric = Literal["scaled", "cosine"]
 
 
@@ -56,41 +55,33 @@ class NetworkUse:
     """Most patches of one bank."""
 
 
-@dataclass(frozen=True)
-class Eye:
-    """The networks that judge a picture together."""
-
-    name: str
-    uses: tuple[NetworkUse, ...]
-
-
-_LITE0 = NetworkUse(
-    network="lite0",
-    least_pixels=256 * 256,
-    most_pixels=384 * 384,
-    metric="scaled",
-    sigma=1.2,
-    place_weight=3.0,
-    pools=((Pool(0.0, 0.09, 0.12, 0.7, 0.3),),),
-)
-_DINOV2 = NetworkUse(
-    network="dinov2",
-    least_pixels=448 * 448,
-    most_pixels=448 * 448,
-    metric="cosine",
-    sigma=0.7,
-    place_weight=0.0,
-    pools=((Pool(0.003, 0.17, 0.2, 0.7, 0.3),), (Pool(0.003, 0.17, 0.2, 0.7, 0.3), Pool(0.01, 0.15, 0.2, 0.7, 0.3))),
-)
-EYES: Final[Mapping[str, Eye]] = {"fast": Eye("fast", (_LITE0,)), "fine": Eye("fine", (_LITE0, _DINOV2))}
-
-
-def eye_called(name: str) -> Eye:
-    """Return the eye of that name.
-
-    Raises:
-        LocalizerError: there is none.
-    """
-    if name not in EYES:
-        raise LocalizerError(f"unknown eye {name!r}; known: {', '.join(EYES)}")
-    return EYES[name]
+def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]:
+    """Return the networks that judge views of a kind."""
+    lite0 = NetworkUse(
+        network="lite0",
+        least_pixels=settings.least_pixels,
+        most_pixels=settings.most_pixels,
+        metric="scaled",
+        sigma=1.2,
+        place_weight=settings.place_weight,
+        pools=((Pool(0.0, 0.09, 0.12, 0.7, 0.3),),),
+        capacity=settings.capacity,
+    )
+    dinov2 = NetworkUse(
+        network="dinov2",
+        least_pixels=settings.fine_pixels,
+        most_pixels=settings.fine_pixels,
+        metric="cosine",
+        sigma=0.7,
+        place_weight=0.0,
+        pools=(
+            (Pool(0.003, 0.17, 0.2, 0.7, 0.3),),
+            (Pool(0.003, 0.17, 0.2, 0.7, 0.3), Pool(0.01, 0.15, 0.2, 0.7, 0.3)),
+        ),
+        capacity=settings.capacity,
+    )
+    if settings.backbone is not None:
+        known = {"lite0": lite0, "dinov2": dinov2}
+        return (known.get(settings.backbone, replace(lite0, network=settings.backbone)),)
+    fine = settings.eye == "fine" or (settings.eye == "auto" and kind == "image")
+    return (lite0, dinov2) if fine else (lite0,)

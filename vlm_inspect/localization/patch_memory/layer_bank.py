@@ -17,8 +17,6 @@ _CHUNK = 1 << 24
 """Most distances held at once (64 MB)."""
 _SKETCH = 48
 """Dimensions of the random projection in which the coreset is chosen (PatchCore, section 3.2)."""
-_CANDIDATES = 3
-"""The coreset is chosen among this many times its size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,16 +107,12 @@ def make_scaling(
 
 
 def choose_coreset(rows: NDArray[np.float32], capacity: int) -> NDArray[np.int64]:
-    """Return indices of at most `capacity` rows that cover all of them: greedy k-centre (Gonzalez 1985), repeatable.
-
-    Of very many rows it sees a random part: a clip has patches by the hundred thousand, much alike.
-    """
+    """Return indices of at most `capacity` rows that cover all of them: greedy k-centre (Gonzalez 1985), repeatable."""
     import torch
 
     if len(rows) <= capacity:
         return np.arange(len(rows))
-    pool = np.sort(np.random.default_rng(0).permutation(len(rows))[: _CANDIDATES * capacity])
-    data = torch.from_numpy(np.ascontiguousarray(rows[pool]))
+    data = torch.from_numpy(rows)
     if data.shape[1] > _SKETCH:
         generator = torch.Generator().manual_seed(0)
         data = data @ torch.randn(data.shape[1], _SKETCH, generator=generator) / math.sqrt(_SKETCH)
@@ -131,4 +125,4 @@ def choose_coreset(rows: NDArray[np.float32], capacity: int) -> NDArray[np.int64
             chosen[step] = pick
             torch.minimum(far, lengths + lengths[pick] - 2.0 * (data @ data[pick]), out=far)
             pick = int(far.argmax())
-    return np.sort(pool[chosen.numpy()])
+    return np.sort(chosen.numpy())

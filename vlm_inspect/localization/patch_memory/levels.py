@@ -21,8 +21,10 @@ Score = Callable[[int, Sequence[int]], NDArray[np.float64]]
 """From a reference and the others that it is judged by to its log scores (C,)."""
 
 
-def left_out_levels(references: Sequence[int], score: Score, prior_slope: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the log scores of all references as new parts would have them, (n, C).
+def left_out_levels(
+    references: Sequence[int], score: Score, prior_slope: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the log scores of all references as new parts would have them, (n, C), and what was taken off, (C,).
 
     Args:
         references: at least two.
@@ -45,7 +47,8 @@ def left_out_levels(references: Sequence[int], score: Score, prior_slope: NDArra
     sizes = np.log(list(by_size))
     means = np.array([np.mean(found, axis=0) for found in by_size.values()])
     slope = fit_slope(sizes, means, prior_slope)
-    return np.asarray(np.array(left_out) - slope * math.log(count / (count - 1)))
+    correction = slope * math.log(count / (count - 1))
+    return np.array(left_out) - correction, correction
 
 
 def fit_slope(

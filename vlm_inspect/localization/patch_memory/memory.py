@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from converters.view import View
 from vlm_inspect.localization.patch_memory.channels import Channel
 from vlm_inspect.localization.patch_memory.copies import changed_copies
-from vlm_inspect.localization.patch_memory.eyes import Eye, Pool
+from vlm_inspect.localization.patch_memory.eyes import NetworkUse, Pool
 from vlm_inspect.localization.patch_memory.grids import Pane, Seen, panes_of
 from vlm_inspect.localization.patch_memory.levels import left_out_levels
 from vlm_inspect.localization.patch_memory.network_memory import NetworkMemory, join, learn_network
@@ -17,6 +17,8 @@ from vlm_inspect.localization.patch_memory.scores import LayerScores, PatchScore
 
 _TOGETHER = 16
 """Most views whose features are held at once."""
+_COARSE = 96
+"""Rows and columns at which the maps of left-out references are kept."""
 
 ReferenceViews = Sequence[tuple[int, int, View]]
 """Reference index, view index and view, all of one key."""
@@ -30,6 +32,10 @@ class PatchMemory:
     references: tuple[int, ...]
     level: NDArray[np.float64]
     """(n, C): see `ChannelMemory`."""
+    correction: NDArray[np.float64]
+    """(C,): what was taken off the log scores of left-out references, which met a memory that is one short."""
+    left_out: NDArray[np.float16]
+    """(n, C, 96, 96): map of every reference by each channel, without itself, shrunk; (0, C, 0, 0) of a single one."""
 
     @property
     def pools(self) -> tuple[Pool, ...]:
@@ -59,59 +65,77 @@ class PatchMemory:
             panes = [list(panes_of(view)) for view in some]
             layers: list[list[LayerScores]] = [[] for _ in some]
             for memory in self.networks:
-                seen = iter(memory.see_all([pane for of_view in panes for pane in of_view]))
+                seen = iter(memory.see([pane for of_view in panes for pane in of_view]))
                 for index, own in enumerate(panes):
                     layers[index] += memory.score([next(seen) for _ in own], without=without)
             found += [join(of_view, view) for of_view, view in zip(layers, some, strict=True)]
         return found
 
 
-def learn_memory(eye: Eye, views: ReferenceViews) -> PatchMemory:
+def learn_memory(uses: Sequence[NetworkUse], views: ReferenceViews) -> PatchMemory:
     """Return the memory of reference views of one key.
 
     Raises:
         LocalizerError: a network or its weights cannot be used.
     """
-    learned = [learn_network(use, views) for use in eye.uses]
+    learned = [learn_network(use, views) for use in uses]
     references = tuple(dict.fromkeys(reference for reference, _, _ in views))
-    bare = PatchMemory(tuple(memory for memory, _ in learned), references, np.zeros((0, 0)))
-    if len(references) == 1:
-        return PatchMemory(bare.networks, references, _level_of_copies(bare, views))
-    return PatchMemory(bare.networks, references, _left_out(learned, views, references))
+    networks = tuple(memory for memory, _ in learned)
+    if len(references) > 1:
+        return _with_left_out(networks, [seen for _, seen in learned], views, references)
+    channels = sum(len(pools) for use in uses for pools in use.pools)
+    level = _level_of_copies(networks, views)
+    nothing = np.zeros((0, channels, 0, 0), np.float16)
+    return PatchMemory(networks, references, level, np.zeros(channels), nothing)
 
 
-def _left_out(
-    learned: Sequence[tuple[NetworkMemory, list[list[Seen]]]], views: ReferenceViews, references: tuple[int, ...]
-) -> NDArray[np.float64]:
-    """Return the corrected levels; of a reference with several views of one key (frames) the highest scores."""
-    each = {
-        index: [
-            memory.score_by_each(seen[index], [other for other in references if other != reference])
-            for memory, seen in learned
+def _with_left_out(
+    networks: tuple[NetworkMemory, ...],
+    seen: Sequence[Sequence[Sequence[Seen]]],
+    views: ReferenceViews,
+    references: tuple[int, ...],
+) -> PatchMemory:
+    """Score every reference without itself; of a reference with several views of one key the highest scores count."""
+    each = [
+        [
+            memory.score_by_each(of_network[index], [other for other in references if other != reference])
+            for memory, of_network in zip(networks, seen, strict=True)
         ]
         for index, (reference, _, _) in enumerate(views)
-    }
+    ]
     own = {one: [index for index, (reference, _, _) in enumerate(views) if reference == one] for one in references}
 
+    def score_view(index: int, others: Sequence[int]) -> PatchScores:
+        return join([layer for one in each[index] for layer in one.score(others)], views[index][2])
+
     def score(reference: int, others: Sequence[int]) -> NDArray[np.float64]:
-        by_view = []
-        for index in own[reference]:
-            layers = [layer for one in each[index] for layer in one.score(others)]
-            by_view.append([value for layer in layers for value in layer.log_scores()])
+        by_view = [score_view(index, others).log_scores for index in own[reference]]
         return np.asarray(np.max(np.array(by_view), axis=0), np.float64)
 
-    slopes = [pool.prior_slope for memory, _ in learned for pools in memory.use.pools for pool in pools]
-    return left_out_levels(references, score, np.array(slopes))
+    slopes = np.array([pool.prior_slope for memory in networks for pools in memory.use.pools for pool in pools])
+    level, correction = left_out_levels(references, score, slopes)
+    maps = [
+        np.max([_coarse(score_view(index, [o for o in references if o != one])) for index in own[one]], axis=0)
+        for one in references
+    ]
+    return PatchMemory(networks, references, level, correction, np.stack(maps).astype(np.float16))
 
 
-def _level_of_copies(memory: PatchMemory, views: ReferenceViews) -> NDArray[np.float64]:
+def _coarse(scores: PatchScores) -> NDArray[np.float32]:
+    import cv2
+
+    side = (_COARSE, _COARSE)
+    return np.stack([cv2.resize(one, side, interpolation=cv2.INTER_AREA) for one in scores.maps()])
+
+
+def _level_of_copies(networks: Sequence[NetworkMemory], views: ReferenceViews) -> NDArray[np.float64]:
     """Return the log scores that changed copies of the only reference let expect of a new part, (1, C)."""
-    scores: list[list[NDArray[np.float64]]] = []
+    by_view = []
     for _, _, view in views:
-        for number, copy in enumerate(changed_copies(view)):
-            panes = [Pane(copy, (0, 0))]
-            layers = [layer for one in memory.networks for layer in one.score(one.see_all(panes))]
-            scores += [[]] * max(0, number + 1 - len(scores))
-            scores[number] = [*scores[number], join(layers, view).log_scores]
-    own = np.array([np.max(of_copy, axis=0) for of_copy in scores])
-    return np.asarray(own.mean(axis=0, keepdims=True) + np.array([pool.next_over_self for pool in memory.pools]))
+        copies = [Pane(copy, (0, 0)) for copy in changed_copies(view)]
+        layers = [[memory.score([one]) for one in memory.see(copies)] for memory in networks]
+        joined = [[layer for of_network in layers for layer in of_network[number]] for number in range(len(copies))]
+        by_view.append([join(of_copy, view).log_scores for of_copy in joined])
+    own = np.max(np.array(by_view), axis=0).mean(axis=0)
+    usual = np.array([pool.next_over_self for memory in networks for pools in memory.use.pools for pool in pools])
+    return np.asarray((own + usual)[None], np.float64)

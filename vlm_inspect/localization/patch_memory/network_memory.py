@@ -1,7 +1,7 @@
 """What one network remembers of the reference views of a key."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from vlm_inspect.localization.patch_memory.scores import (
     spread_on_grid,
 )
 from vlm_inspect.vision import Network, load_network
+
+_CANDIDATES = 3
+"""The coreset is chosen among this many times its size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +44,8 @@ class NetworkMemory:
         """The network, loaded when it is first needed."""
         return load_network(self.use.network)
 
-    def see(self, view: View) -> list[Seen]:
-        """Frame the pictures of a view and take their features."""
-        return see(self.network, self.framing, list(panes_of(view)))
-
-    def see_all(self, panes: Sequence[Pane]) -> list[Seen]:
-        """Frame pictures and take their features."""
+    def see(self, panes: Sequence[Pane]) -> list[Seen]:
+        """Frame pictures and take their features, in their order."""
         return see(self.network, self.framing, panes)
 
     def score(self, seen: Sequence[Seen], *, without: int | None = None) -> list[LayerScores]:
@@ -129,11 +128,10 @@ def learn_network(use: NetworkUse, views: Sequence[tuple[int, int, View]]) -> tu
     )
     every = [one for of_view in seen for one in of_view]
     banks = [_embed_all(use, network, layer, every, aligned=framing.aligned) for layer in range(len(network.layers))]
-    kept = choose_coreset(np.concatenate([bank.rows for bank in banks], axis=1), use.capacity)
-    thinned = tuple(
-        LayerBank(bank.metric, bank.mean, bank.weight, bank.place_weight, np.ascontiguousarray(bank.rows[kept]))
-        for bank in banks
-    )
+    candidates = _some(len(origin), _CANDIDATES * use.capacity)
+    joined = np.concatenate([bank.rows[candidates] for bank in banks], axis=1)
+    kept = candidates[choose_coreset(joined, use.capacity)]
+    thinned = tuple(replace(bank, rows=_halved(bank.rows[kept])) for bank in banks)
     return NetworkMemory(use, framing, thinned, origin[kept]), seen
 
 
@@ -144,6 +142,18 @@ def _embed_all(use: NetworkUse, network: Network, layer: int, seen: Sequence[See
     bare = LayerBank(use.metric, mean, weight, place_weight, rows[:0])
     embedded = bare.embed(rows, np.concatenate([one.places for one in seen]))
     return LayerBank(use.metric, mean, weight, place_weight, embedded)
+
+
+def _some(count: int, most: int) -> NDArray[np.int64]:
+    """Return at most that many of so many indices, at random, repeatably: a clip has patches by the 100,000."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).permutation(count)[:most])
+
+
+def _halved(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the rows in half precision, as the cache keeps them: a memory that is read again scores alike."""
+    return rows.astype(np.float16).astype(np.float32)
 
 
 def join(layers: Sequence[LayerScores], view: View) -> PatchScores:

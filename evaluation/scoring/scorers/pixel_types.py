@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from evaluation.metrics import DefectTypeMetrics
 from evaluation.runs.plan import Task
 from evaluation.runs.record import ItemRecord
+from evaluation.scoring.registry import ClassMaps, Metric, scores_places
+from evaluation.scoring.resampling import NO_SCORES, PlaceScores
+from evaluation.scoring.scorers.defect_types import columns_of, shown_name
 from evaluation.scoring.type_map import StoredTypes, read_types
-from evaluation.scoring.type_scores import columns_of, shown_name
 from vlm_inspect.datasets.defect_words import NO_WORDS, plain_word, words_of_types
-from vlm_inspect.datasets.masks import read_at_size
+from vlm_inspect.datasets.masks import ClipMask, PointMask, read_at_size
 
 _MOST_SCORES = 1 << 26
 """About so many scores, of pixels times types, are held of one class; of more, every k-th pixel counts."""
@@ -29,6 +31,19 @@ _MOST_SCORES = 1 << 26
 def types_name(record: ItemRecord) -> str:
     """Return the name of the file of an item's types by place."""
     return f"{record.preview}.types.npz"
+
+
+@scores_places(
+    Metric("pixel_type_auroc", "types by pixel, AUROC", shown=True),
+    Metric("pixel_type_ap", "types by pixel, AP"),
+    Metric("pixel_type_f1", "types by pixel, F1"),
+    order=80,
+)
+def score_class_pixel_types(one: ClassMaps) -> PlaceScores:
+    """Return how well the pixels of a class tell its defect types apart; see `score_pixel_types`."""
+    if one.mask_kinds in ({PointMask}, {ClipMask}):
+        return NO_SCORES
+    return PlaceScores(score_pixel_types(one.tasks, one.records, one.folder, one.folder_words), {})
 
 
 def score_pixel_types(

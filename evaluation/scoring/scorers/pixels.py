@@ -11,8 +11,25 @@ from evaluation.metrics.pixel_bootstrap import choose_levels
 from evaluation.runs.plan import Task
 from evaluation.runs.record import ItemRecord
 from evaluation.scoring.item_map import read_map
+from evaluation.scoring.registry import ClassMaps, Metric, scores_places
 from evaluation.scoring.resampling import NO_SCORES, PlaceScores, Scored, resample
-from vlm_inspect.datasets.masks import RegionMask, read_at_size
+from vlm_inspect.datasets.masks import ClipMask, PointMask, RegionMask, read_at_size
+
+
+@scores_places(
+    Metric("pixel_auroc", "pixel AUROC", shown=True),
+    Metric("pixel_ap", "pixel AP"),
+    Metric("pixel_f1_max", "pixel F1-max"),
+    Metric("aupro", "AUPRO", shown=True),
+    Metric("aupro_200_thresholds", "AUPRO by 200 thresholds (for papers only)"),
+    Metric("spro_at_0.05", "sPRO, FPR ≤ 0.05"),
+    order=40,
+)
+def score_class_pixels(one: ClassMaps) -> PlaceScores:
+    """Return the pixel metrics of a class whose masks are pictures; see `score_pixels`."""
+    if one.mask_kinds in ({PointMask}, {ClipMask}):
+        return NO_SCORES
+    return score_pixels(one.tasks, one.records, one.folder, aupro_200=one.aupro_200)
 
 
 def score_pixels(

@@ -10,11 +10,34 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.metrics import DefectTypeMetrics
+from evaluation.metrics import DefectTypeMetrics, image_auroc
 from evaluation.runs.record import ItemRecord
+from evaluation.scoring.outcomes import counted_scores, outcome_of
+from evaluation.scoring.registry import ClassRecords, Metric, scores_items
 from vlm_inspect.datasets.defect_words import NO_WORDS, plain_word, words_of_types
 
 _NORMAL = "normal"
+
+
+@scores_items(
+    Metric("type_auroc", "types, AUROC"), Metric("type_ap", "types, AP"), Metric("type_f1", "types, F1"), order=70
+)
+def score_class_types(one: ClassRecords) -> dict[str, Any]:
+    """Return how well a class's defect types are told apart, and each type in numbers."""
+    return {"defect_types": by_type(one.records), **score_types(one.records, one.folder_words)}
+
+
+def by_type(records: Sequence[ItemRecord]) -> dict[str, dict[str, Any]]:
+    """Return per defect type how many there are, how many came out OK, and the AUROC against the normal items."""
+    types = sorted({name for one in records for name in one.defect_types})
+    found = {}
+    for name in types:
+        own = [one for one in records if name in one.defect_types]
+        against = [*own, *(one for one in records if not one.anomalous)]
+        labels, scores = [one.anomalous for one in against], counted_scores(against)
+        missed = sum(outcome_of(one) in ("OK", "failed") for one in own)
+        found[name] = {"n": len(own), "missed": missed, "image_auroc": image_auroc(labels, scores)}
+    return found
 
 
 def score_types(records: Sequence[ItemRecord], folder_words: Mapping[str, str] = NO_WORDS) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The metrics of a class whose ground truth is a list: a flag a point of a scan, or a mask a frame of a clip.
 
 AUROC and AP of all points, or all frames, of the class pooled. There is no AUPRO: points in no order have no connected
-regions. An item without scores (unreadable, no map) is as wrong as can be, as in `pixel_scores.py`.
+regions. An item without scores (unreadable, no map) is as wrong as can be, as in `pixels.py`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +15,9 @@ from evaluation.metrics.pixel_bootstrap import choose_levels
 from evaluation.runs.plan import Task
 from evaluation.runs.record import ItemRecord
 from evaluation.scoring.item_map import read_map
+from evaluation.scoring.registry import ClassMaps, Metric, scores_places
 from evaluation.scoring.resampling import NO_SCORES, PlaceScores, Scored, resample
-from vlm_inspect.datasets.masks import Mask
+from vlm_inspect.datasets.masks import ClipMask, Mask, PointMask
 from vlm_inspect.errors import DatasetError
 
 _FRAMES_OFF = 2
@@ -26,6 +27,18 @@ _FRAMES_OFF = 2
 def list_name(record: ItemRecord) -> str:
     """Return the name of the file of an item's list of scores."""
     return f"{record.preview}.list.npz"
+
+
+@scores_places(Metric("point_auroc", "point AUROC", shown=True), Metric("point_ap", "point AP"), order=50)
+def score_class_points(one: ClassMaps) -> PlaceScores:
+    """Return the metrics of a class of scans whose ground truth is a flag a point; see `score_points`."""
+    return score_points(one.tasks, one.records, one.folder) if one.mask_kinds == {PointMask} else NO_SCORES
+
+
+@scores_places(Metric("frame_auroc", "frame AUROC", shown=True), Metric("frame_ap", "frame AP"), order=60)
+def score_class_frames(one: ClassMaps) -> PlaceScores:
+    """Return the metrics of a class of clips; see `score_frames`."""
+    return score_frames(one.tasks, one.records, one.folder) if one.mask_kinds == {ClipMask} else NO_SCORES
 
 
 def score_points(tasks: Sequence[Task], records: Mapping[str, ItemRecord], folder: Path) -> PlaceScores:
