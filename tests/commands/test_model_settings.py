@@ -20,8 +20,8 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv("VLM_INSPECT_CACHE", str(tmp_path / "cache"))
     for name in ("VLM_INSPECT_MODEL", "OPENAI_BASE_URL", "VLM_INSPECT_PRICES"):
         monkeypatch.delenv(name, raising=False)
-    for name in ("part", "one", "two"):
-        Image.fromarray(np.full((60, 90, 3), 140, np.uint8)).save(tmp_path / f"{name}.png")
+    for grey, name in enumerate(("part", "one", "two"), start=140):  # a file that is the part itself is no reference
+        Image.fromarray(np.full((60, 90, 3), grey, np.uint8)).save(tmp_path / f"{name}.png")
 
     def call(*arguments: object) -> tuple[int, str]:
         told = ["ask", tmp_path / "part.png", "--localizer", "none", "--model", "openai:tiny", *arguments]
