@@ -64,7 +64,14 @@ def _regions(found: Localization, views: Sequence[View]) -> list[Region]:
     from vlm_inspect.localization.regions import find_regions
 
     hot = (region for one in found.maps for region in find_regions(one, views[one.view], max_regions=REGIONS_PER_VIEW))
-    return [replace(region, note=found.describe(region.view, region.box_xyxyn) or region.note) for region in hot]
+    return [
+        replace(
+            region,
+            note=found.describe(region.view, region.box_xyxyn) or region.note,
+            place=found.locate(region.view, region.box_xyxyn) or region.place,
+        )
+        for region in hot
+    ]
 
 
 def _measurements(part: Part, references: ReferenceSet, rules: RuleBook) -> tuple[Measurement, ...]:

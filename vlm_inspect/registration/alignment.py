@@ -28,7 +28,9 @@ _SAME_TURN_DEG = 10.0
 _TOLD = 600
 """Points that tell a thread or a tooth from the next."""
 _STARTS = 12
-_TURNS = 4
+_SECTORS = 24
+_TURNS = 12
+"""Sectors of turns, either way up, and how many of them are tried."""
 _PARTIAL = 0.15
 _AGREED = 0.97
 """Overlap both ways from which principal axes have said enough."""
@@ -115,14 +117,22 @@ def _settled(dense: Pair, quick: Pair, rough: tuple[list[Pose], float]) -> Align
     fine = [refine(quick, pose, gate=6.0 * spacing, steps=8) for pose in poses]
     best = _best(quick, fine, count=1)[0]
     # The thin cloud has lost what tells a thread or a tooth from the next: try those places on the dense one.
-    turned = lookalikes(dense.fixed.points[dense.fixed_pick]) @ best
+    turned = lookalikes(dense.fixed.points[dense.fixed_pick])
     if len(turned) > 1:
-        partial = _partial(_described(quick, best))
-        scores = _coarse_scores(quick, turned, limit=spacing, few=_TOLD, back=not partial)
-        order = np.argsort(scores, kind="stable")
-        fine = [best] + [refine(quick, pose, gate=2.0 * spacing, steps=8) for pose in turned[order[:_TURNS]]]
-        best = _best(dense, fine, count=1, back=not partial)[0]
+        back = not _partial(_described(quick, best))
+        starts = [best, *_turned(quick, turned @ best, limit=spacing, back=back)]
+        tried = _best(quick, [refine(quick, pose, gate=2.0 * spacing, steps=4) for pose in starts], count=3, back=back)
+        fine = [refine(quick, pose, gate=spacing, steps=8) for pose in tried]
+        best = _best(dense, fine, count=1, back=back)[0]
     return _described(dense, refine(dense, best, gate=4.0 * dense.spacing, steps=25))
+
+
+def _turned(quick: Pair, turned: NDArray[np.float64], *, limit: float, back: bool) -> list[Pose]:
+    """Return the best pose (4, 4) of each sector of turns, of the best sectors: one turn's neighbours say the same."""
+    scores = _coarse_scores(quick, turned, limit=limit, few=_TOLD, back=back)
+    sectors = np.array_split(np.argsort(np.arange(len(turned)) % 2, kind="stable"), _SECTORS)
+    firsts = sorted((sector[np.argmin(scores[sector])] for sector in sectors), key=lambda i: float(scores[i]))
+    return [turned[i] for i in firsts[:_TURNS]]
 
 
 def _alike(a: Levels, b: Levels) -> list[NDArray[np.float64]]:

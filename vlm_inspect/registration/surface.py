@@ -20,6 +20,9 @@ NEIGHBOURS = 12
 _PATCH = 1.5
 """Radius of a plane's own patch, in point spacings."""
 
+_ONE_SIDED = 0.33
+"""The mean of points spread over half a disc lies 0.42 of its radius from the middle; over a whole one, at it."""
+
 Points = NDArray[np.float64]
 
 
@@ -71,6 +74,19 @@ class Surface:
         """(N, 3): every point moved along its normal onto its own plane: the same cloud with less noise."""
         off = np.einsum("ij,ij->i", self.points - self.centres, self.normals)
         return np.asarray(self.points - off[:, None] * self.normals)
+
+    @cached_property
+    def areas(self) -> NDArray[np.float64]:
+        """(N,): the area that each plane stands for, pi r^2 over the number of neighbours within r."""
+        far = self.points[self.near[:, -1]] - self.points
+        return np.asarray(np.pi * np.einsum("ij,ij->i", far, far) / self.near.shape[1])
+
+    @cached_property
+    def rim(self) -> NDArray[np.bool_]:
+        """(N,): whether the surface ends there: the neighbours of most planes around lie to one side."""
+        reach = np.linalg.norm(self.points[self.near[:, -1]] - self.points, axis=1)
+        aside = np.linalg.norm(self.centres - self.points, axis=1) > _ONE_SIDED * reach
+        return np.asarray(aside[self.near].mean(axis=1) > 0.4)
 
     def turned_inside_out(self) -> "Surface":
         """Return the same surface with the other side outward."""
