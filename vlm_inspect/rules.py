@@ -74,6 +74,16 @@ class Rule(_Strict):
     text: str = Field(min_length=1, max_length=2000)
     severity: Severity = "major"
     check: Check | None = None
+    by: Literal["likeness"] | None = None
+    """"likeness": being like the references decides this rule in words, so that no model needs to read it."""
+    defects: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ()
+    """Words of the book's vocabulary that break this rule; without any, the words that both share tell."""
+
+    @model_validator(mode="after")
+    def _has_one_judge(self) -> Self:
+        if self.check is not None and self.by is not None:
+            raise _WrongPlaceError("a rule with a check is decided by its measurement; leave by out", ("by",))
+        return self
 
 
 class RuleBook(_Strict):
@@ -109,6 +119,16 @@ class RuleBook(_Strict):
             if word in plain[:i]:
                 raise _WrongPlaceError(f"the defect {defects[i]!r} stands twice", (i,))
         return defects
+
+    @model_validator(mode="after")
+    def _knows_the_defects_of_its_rules(self) -> Self:
+        for i, rule in enumerate(self.rules):
+            for j, word in enumerate(rule.defects):
+                if word not in self.defects:
+                    near = difflib.get_close_matches(word, self.defects, n=1)
+                    hint = f"; did you mean {near[0]}?" if near else "; add it to defects"
+                    raise _WrongPlaceError(f"{word!r} is none of the book's defects{hint}", ("rules", i, "defects", j))
+        return self
 
     @field_validator("ignore")
     @classmethod

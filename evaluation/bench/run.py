@@ -19,7 +19,7 @@ from evaluation.bench.dry_run import describe_data, describe_run
 from evaluation.bench.options import BenchOptions
 from evaluation.bench.progress import Board
 from evaluation.engine.item_files import ItemFiles
-from evaluation.engine.journal import Journal, open_journal
+from evaluation.engine.journal import Journal, check_place, open_journal
 from evaluation.engine.options import cache_of
 from evaluation.engine.reply_cache import ReplyCache
 from evaluation.engine.runner import Runner
@@ -56,6 +56,8 @@ def run_bench(folder: Path, options: BenchOptions) -> int:
     out = options.out
     if out is None and not options.dry_run:
         raise click.UsageError("give --out DIR for the results, or --dry-run")
+    if out is not None and not options.dry_run:
+        check_place(out, resume=options.resume)
     with progress(quiet=options.quiet) as say:
         say("reading the data set")
         dataset = _read(folder, options)

@@ -94,7 +94,7 @@ class Asker:
 
     def __post_init__(self) -> None:
         self._rate = TokenRate(self.limits.tokens_per_minute)
-        self._mouths = ThreadPoolExecutor(self.at_once, "ask")
+        self._threads = ThreadPoolExecutor(self.at_once, "ask")
         self._may_ask = asyncio.Semaphore(self.at_once)
 
     @property
@@ -175,14 +175,14 @@ class Asker:
 
     def close(self) -> None:
         """Send nothing more."""
-        self._mouths.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _ask_model(self, requests: Sequence[Request]) -> "list[Answered | BackendError]":
         async with self._may_ask:
             taken = await self._reserve([estimate_tokens(one) for one in requests])
             try:
                 loop = asyncio.get_running_loop()
-                answers = await loop.run_in_executor(self._mouths, self._generate, requests)
+                answers = await loop.run_in_executor(self._threads, self._generate, requests)
             finally:
                 self.spending.end(len(requests))
             total = sum(self._count(one.replies) for one in answers if isinstance(one, Answered))

@@ -17,8 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from converters.errors import ConversionError
 from evaluation.engine.asking import Answered, Asker, NotAskedError
-from evaluation.engine.examiner import Examiner, Ready, Result, SecondLook, failed
+from evaluation.engine.examiner import Examiner, Ready, Result, failed
 from evaluation.engine.item_files import ItemFiles
 from evaluation.engine.journal import Journal
 from evaluation.engine.previews import worst_of
@@ -184,17 +185,11 @@ class _Session:
         first = await self._prepare(group[0])
         prepared.set()
         ready = [first, *[await self._prepare(task) for task in group[1:]]]
-        for one in ready:
-            if isinstance(one, Result):
-                self._keep(one)
-        asked: Sequence[Ready | SecondLook] = [one for one in ready if isinstance(one, Ready)]
+        asked = [one for one in ready if one is not None]
         while asked:
             answers = await self._asker.ask([one.request for one in asked])
-            asked = [
-                look
-                for one, answered in zip(asked, answers, strict=True)
-                if (look := await self._conclude(one, answered)) is not None
-            ]
+            further = [await self._advance(*pair) for pair in zip(asked, answers, strict=True)]
+            asked = [one for one in further if one is not None]
 
     async def _do_there(self, task: Task, elsewhere: Elsewhere) -> None:
         async def examine() -> Result:
@@ -207,29 +202,34 @@ class _Session:
         await self._in_hands(lambda: self._save(result))
         self._keep(result)
 
-    async def _prepare(self, task: Task) -> Ready | Result:
-        return await self._in_hands(lambda: self.runner.examiner.prepare(task))
+    async def _prepare(self, task: Task) -> Ready | None:
+        """Return a task whose request can be sent; None where its file cannot be read, which is kept."""
+        try:
+            return await self._in_hands(lambda: self.runner.examiner.prepare(task))
+        except ConversionError as error:
+            self._keep(failed(task, "unreadable", error))
+            return None
 
-    async def _conclude(self, one: Ready | SecondLook, answered: Answered | BackendError) -> SecondLook | None:
-        """Keep the result of an answered request, or return the second look that it asks for."""
+    async def _advance(self, one: Ready, answered: Answered | BackendError) -> Ready | None:
+        """Return a task that asks more after an answer; None: it is done, and its result kept."""
         examiner = self.runner.examiner
         if isinstance(answered, BackendError):
             self._keep(examiner.failed_answer(one, answered))
             return None
+        try:
+            ready = await self._in_hands(lambda: examiner.advance(one, answered))
+        except ConversionError as error:
+            self._keep(failed(one.task, "unreadable", error))
+            return None
+        if not ready.is_answered:
+            return ready
 
-        def conclude() -> Result | SecondLook:
-            if isinstance(one, SecondLook):
-                found: Result | SecondLook = examiner.conclude_again(one, answered, self._is_among_worst)
-            else:
-                found = examiner.conclude(one, answered, self._is_among_worst)
-            if isinstance(found, Result):
-                self._save(found)
-            return found
+        def conclude() -> Result:
+            result = examiner.conclude(ready, self._is_among_worst)
+            self._save(result)
+            return result
 
-        found = await self._in_hands(conclude)
-        if isinstance(found, SecondLook):
-            return found
-        self._keep(found)
+        self._keep(await self._in_hands(conclude))
         return None
 
     def _is_among_worst(self, record: ItemRecord) -> bool:

@@ -6,10 +6,10 @@ import pytest
 
 from tests.backends.openai_server import OpenAIServer, answer, cut, raw, status
 from tests.chat.scripted_model import calls, says, slow, stream
-from vlm_inspect.backends.conversation import ToolsRefusedError
 from vlm_inspect.backends.server_conversation import ServerConversation
 from vlm_inspect.backends.settings import Connection
 from vlm_inspect.backends.spoken import Spoken
+from vlm_inspect.chat.conversation import ToolsRefusedError
 from vlm_inspect.errors import BackendError
 
 TOOL = {"type": "function", "function": {"name": "zoom", "parameters": {"type": "object", "properties": {}}}}

@@ -75,7 +75,7 @@ def test_training_learns_is_deterministic_and_what_is_saved_loads(
     judge = MiniJudge(load_model(path), load_stages(), "test", DapoMiniSettings(sides=(96,)))
     normal, spoiled = corpus.pair(0)
     assert spoiled is not None
-    calm, odd = judge.judge([normal.picture, spoiled.picture], Subject())
+    calm, odd = judge.fit(Subject()).judge([normal.picture, spoiled.picture])
     assert odd.score > calm.score
     assert odd.heat.max() > calm.heat.max()
 

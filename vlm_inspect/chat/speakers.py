@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from vlm_inspect.backends.conversation import Conversation, ToolsRefusedError
 from vlm_inspect.backends.spoken import Spoken, ToolCall
 from vlm_inspect.chat.answer import Answer, Listener
 from vlm_inspect.chat.context import (
@@ -15,6 +14,7 @@ from vlm_inspect.chat.context import (
     recall_turns,
     with_pictures,
 )
+from vlm_inspect.chat.conversation import Conversation, ToolsRefusedError
 from vlm_inspect.chat.own_pictures import PlainWords
 from vlm_inspect.chat.places import number_places
 from vlm_inspect.store.case import Case, Turn

@@ -93,11 +93,17 @@ MODEL_OPTIONS = (
         "auto: memory with references, dapo without.",
     ),
     click.option(
-        "--backbone",
-        default="lite0",
+        "--eye",
+        type=click.Choice(["auto", "fast", "fine"]),
+        default="auto",
         show_default=True,
+        help="How closely the memory sees: fast (Lite0), fine (with DINOv2), auto: fine for photos, fast for scans and "
+        "clips.",
+    ),
+    click.option(
+        "--backbone",
         metavar="NAME|FOLDER",
-        help="Vision model of the memory: lite0, dinov2, or a transformers model's folder.",
+        help="One network for the memory instead of --eye: lite0, dinov2, or a transformers model's folder.",
     ),
     click.option(
         "--clip",
@@ -144,6 +150,7 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "template": ("template",),
     "look_again": ("look_again",),
     "localizer": ("localizer", "name"),
+    "eye": ("localizer", "memory", "eye"),
     "backbone": ("localizer", "memory", "backbone"),
     "clip": ("localizer", "clip"),
     "checkpoint": ("localizer", "checkpoint"),

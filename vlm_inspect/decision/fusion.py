@@ -5,7 +5,7 @@ How the outcome comes about; the first line that applies decides:
     1. NG      a check of a critical or major rule fails, whatever the model says
     2. REVIEW  the opinion is in doubt: unreadable, its answers disagree, it contradicts itself, or it and the
                calibrated heatmap contradict each other
-    3. REVIEW  something stays open: a critical rule that could not be told, a major check that could not be measured,
+    3. REVIEW  something stays open: a critical or major rule that could not be told, or that the model did not check,
                a minor rule that fails; unless the calibrated heatmap exceeds its tolerance and the score is that of NG
     4.         the score: NG, REVIEW between the thresholds, or OK
 
@@ -83,6 +83,8 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
         score, thresholds, failed=failed, doubts=doubts, gaps=gaps, hot=evidence.status == "exceeded"
     )
     besides = [] if outcome == "REVIEW" else [*doubts, *gaps]
+    if outcome == "OK" and not is_by_model(opinion):
+        besides.append(_basis_of_ok(rules, evidence))
     return Inspection(
         outcome=outcome,
         score=max(score, FAILED_CHECK_SCORE) if failed else score,
@@ -244,20 +246,32 @@ def _gaps(
     rules: Sequence[RuleOutcome], evidence: Evidence, opinion: Verdict | ParseError, *, by_score: bool
 ) -> list[str]:
     """Return what stays open, so that the part cannot be called OK."""
-    gaps = []
+    by_model, gaps = is_by_model(opinion), list[str]()
     for rule in rules:
-        unmeasured = rule.source == "measurement" and rule.severity == "major"
-        if rule.status == "cannot_tell" and (rule.severity == "critical" or unmeasured):
+        if rule.severity != "minor" and rule.status == "cannot_tell":
             gaps.append(f"{rule.severity} rule {rule.id} could not be told: {rule.reason}")
+        elif rule.severity != "minor" and rule.status == "not_checked" and by_model:
+            gaps.append(f"{rule.severity} rule {rule.id} was not checked: {rule.reason}")
         elif rule.status == "fail" and rule.severity == "minor":
             gaps.append(f"minor rule {rule.id} fails: {rule.reason}")
-    if is_by_model(opinion):
+    if by_model:
         return gaps
     if evidence.status == "unknown":
         gaps.append(_uncompared(evidence))
     if evidence.status == "exceeded" and not by_score:
         gaps.append("the heatmap exceeds its tolerance")
     return gaps
+
+
+def _basis_of_ok(rules: Sequence[RuleOutcome], evidence: Evidence) -> str:
+    """Say what an OK without a model rests on."""
+    count = evidence.reference_count
+    rests = [f"likeness to {count} reference{'s' if count > 1 else ''}"]
+    measured = [rule.id for rule in rules if rule.source == "measurement" and rule.status == "pass"]
+    unread = [rule.id for rule in rules if rule.status == "not_checked"]
+    rests += [f"measured rules ({', '.join(measured)})"] if measured else []
+    told = f"this OK rests on {' and '.join(rests)}"
+    return f"{told}; no model read the rules in words: {', '.join(unread)}" if unread else told
 
 
 def _uncompared(evidence: Evidence) -> str:

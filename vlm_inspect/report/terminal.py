@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _OUTCOME_STYLE = {"OK": "bold white on green", "NG": "bold white on red", "REVIEW": "bold black on yellow"}
-_STATUS_STYLE = {"pass": "green", "fail": "bold red", "cannot_tell": "yellow"}
+_STATUS_STYLE = {"pass": "green", "fail": "bold red", "cannot_tell": "yellow", "not_checked": "dim"}
 
 
 def print_inspection(inspection: Inspection, console: "Console") -> None:

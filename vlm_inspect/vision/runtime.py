@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import numpy as np
 
+from vlm_inspect.errors import LocalizerError
+
 if TYPE_CHECKING:
     from vlm_inspect.vision.network import Rgb
 
@@ -23,11 +25,18 @@ _Found = TypeVar("_Found")
 
 
 def choose_runtime() -> Runtime:
-    """Return the runtime that the environment names, else OpenVINO where it is installed, else torch."""
+    """Return the runtime that the environment names, else OpenVINO where it is installed, else torch.
+
+    Raises:
+        LocalizerError: the environment names another runtime, or OpenVINO where it is not installed.
+    """
     named = os.environ.get(ENVIRONMENT)
-    if named == "torch":
-        return "torch"
-    return "openvino" if find_spec("openvino") is not None else "torch"
+    installed = find_spec("openvino") is not None
+    if named not in (None, "", "openvino", "torch"):
+        raise LocalizerError(f"{ENVIRONMENT}={named}: the networks run in openvino or torch; name one of them")
+    if named == "openvino" and not installed:
+        raise LocalizerError(f"{ENVIRONMENT}=openvino, but it is not installed: pip install openvino")
+    return "openvino" if installed and named != "torch" else "torch"
 
 
 def thread_count() -> int:

@@ -60,13 +60,13 @@ def test_any_size_of_map(predictor: DapoPredictor, pixels: torch.Tensor) -> None
 def test_states_are_encoded_once_and_found_on_disk(
     method: DapoMethod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = DapoPredictor(method.model, ArrayCache("dapo_words", tmp_path)).states(VOCABULARY.words)
+    first = DapoPredictor(method.model, ArrayCache(tmp_path)).states(VOCABULARY.words)
 
     def never(model: DapoModel, words: tuple[str, ...]) -> torch.Tensor:
         raise AssertionError(f"{words} were encoded again")
 
     monkeypatch.setattr(DapoModel, "encode_words", never)
-    again = DapoPredictor(method.model, ArrayCache("dapo_words", tmp_path))
+    again = DapoPredictor(method.model, ArrayCache(tmp_path))
     assert torch.equal(again.states(VOCABULARY.words), first)
     with pytest.raises(AssertionError, match="encoded again"):
         again.states(("scratch",))

@@ -44,7 +44,7 @@ def test_it_finds_painted_defects_that_it_never_saw(judge: MiniJudge) -> None:
         pair = paint_pair((777, index), family=family, words=words, side=192)
         for sample in pair:
             assert sample is not None
-            (found,) = judge.judge([sample.picture], Subject(family))
+            (found,) = judge.fit(Subject(family)).judge([sample.picture])
             assert 0 <= found.score <= 1
             assert found.heat.dtype == np.float32
             assert found.heat.min() >= 0
@@ -63,7 +63,7 @@ def test_it_finds_painted_defects_that_it_never_saw(judge: MiniJudge) -> None:
 
 def test_equal_pictures_get_equal_scores(judge: MiniJudge) -> None:
     picture = paint_pair((1, 2), family="tiles", words=("hole",), side=160)[0].picture
-    first, second = judge.judge([picture, picture], Subject())
+    first, second = judge.fit(Subject()).judge([picture, picture])
     assert first.score == second.score
     assert (first.heat == second.heat).all()
     assert first.words == read_header(weights_path()).words
@@ -73,7 +73,7 @@ def test_equal_pictures_get_equal_scores(judge: MiniJudge) -> None:
 
 def test_the_subject_picks_the_types(judge: MiniJudge) -> None:
     picture = paint_pair((1, 2), family="plain", words=("hole",), side=160)[0].picture
-    (found,) = judge.judge([picture], Subject("lid", ("Scratch", "hole")))
+    (found,) = judge.fit(Subject("lid", ("Scratch", "hole"))).judge([picture])
     assert found.words == ("Scratch", "hole")
     assert not found.notes
 
@@ -82,7 +82,7 @@ def test_the_subject_picks_the_types(judge: MiniJudge) -> None:
 def test_a_new_word_is_swapped_in(judge: MiniJudge) -> None:
     picture = paint_pair((4, 2), family="plain", words=("hole",), side=160)[1]
     assert picture is not None
-    (found,) = judge.judge([picture.picture], Subject("lid", ("delamination", "hole")))
+    (found,) = judge.fit(Subject("lid", ("delamination", "hole"))).judge([picture.picture])
     assert found.words == ("delamination", "hole")
     assert found.types is not None
     assert found.types.shape[0] == 2
@@ -95,7 +95,7 @@ def test_without_minilm_new_words_are_left_out_and_said(judge: MiniJudge, monkey
     monkeypatch.setattr(mini, "minilm_folder", lambda: None)
     fresh = MiniJudge(judge.model, judge.stages, "test")
     picture = np.full((64, 64, 3), 90, np.uint8)
-    (found,) = fresh.judge([picture], Subject("lid", ("delamination", "hole")))
+    (found,) = fresh.fit(Subject("lid", ("delamination", "hole"))).judge([picture])
     assert found.words == ("hole",)
     assert "delamination" in found.notes[0]
     assert "pip install" in found.notes[0]

@@ -46,7 +46,7 @@ def test_a_file_gives_the_same_scores(tmp_path, encoder, method):
     before = PromptAdJudge(encoder, method.learnable, read_plan(method.settings(), "x"), "d", "x")
     judge = load_promptad(save(tmp_path / "plate.safetensors", method, encoder), encoder)
     picture = np.random.default_rng(0).integers(0, 256, (50, 40, 3), dtype=np.uint8)
-    (old,), (new,) = before.judge([picture], PLATE), judge.judge([picture], PLATE)
+    (old,), (new,) = before.fit(PLATE).judge([picture]), judge.fit(PLATE).judge([picture])
     assert new.score == old.score
     assert np.array_equal(new.heat, old.heat)
     assert judge.name == "promptad"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vlm_inspect.array_cache import ArrayCache, content_of, key_of
+from vlm_inspect.array_cache import ArrayCache, content_of, key_of, user_cache
 from vlm_inspect.localization.dapo.head import DapoOutput, spread
 from vlm_inspect.localization.dapo.model import DapoModel
 from vlm_inspect.localization.dapo.vocabulary import DefectVocabulary
@@ -48,7 +48,7 @@ class DapoPredictor:
         """Take a model as it is now: it must not be trained on. `cache`: by default in the user's cache folder."""
         self.model = model
         self.identity = identity_of(model)
-        self._cache = cache or ArrayCache("dapo_words")
+        self._cache = cache or user_cache()
 
     @property
     def side(self) -> int:
@@ -62,10 +62,13 @@ class DapoPredictor:
         Raises:
             LocalizerError: a word holds nothing that the text tower knows.
         """
-        arrays = self._cache.get(
-            key_of(self.identity, words), lambda: {"states": self.model.encode_words(words).cpu().numpy()}
+        states = self._cache.array(
+            "dapo_words",
+            key_of(self.identity, words),
+            (1 + len(words), None),
+            lambda: self.model.encode_words(words).cpu().numpy(),
         )
-        return torch.tensor(arrays["states"], device=self.model.towers.device)
+        return torch.tensor(states, device=self.model.towers.device)
 
     @torch.inference_mode()
     def look(self, pixels: "Tensor", states: "Tensor") -> DapoOutput:

@@ -4,6 +4,7 @@ Its words are MiniLM's. The features of the words that it was trained with lie i
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -167,15 +168,9 @@ class MiniJudge:
         self._settings, self._words = settings, words
         at = "+".join(map(str, settings.sides))
         self.identity = f"{identity} over {stages.identity} at {at} px, {settings.rarity_weight}, {', '.join(words)}"
-        self._vocabularies: dict[tuple[str, ...], tuple[tuple[str, ...], Tensor, tuple[str, ...]]] = {}
 
-    def judge(
-        self,
-        pictures: Sequence[Rgb],
-        subject: Subject,
-        normals: Sequence[Rgb] = (),
-    ) -> list[PictureScores]:
-        """Return, of each picture, P(anomalous), its map, and a map for each defect word.
+    def fit(self, subject: Subject, normals: Sequence[Rgb] = ()) -> "FittedMini":
+        """See `PictureJudge.fit`: the states of the words.
 
         Words that are new to the model need MiniLM; where it is missing they are left out, and a note says so.
 
@@ -183,34 +178,9 @@ class MiniJudge:
             LocalizerError: a wrong vocabulary: a word that is empty, stands twice or cannot be encoded, or too many.
         """
         asked = check_words(subject.defects or self._words) if subject.defects or self._words else ()
-        if asked not in self._vocabularies:
-            self._vocabularies[asked] = self._vocabulary(asked)
-        words, states, notes = self._vocabularies[asked]
-        typed = [words.index(word) for word in (asked or words) if word in words]
-        return [self._scores(picture, words, states, typed, notes) for picture in pictures]
-
-    @torch.inference_mode()
-    def _scores(
-        self, picture: Rgb, words: tuple[str, ...], states: Tensor, typed: list[int], notes: tuple[str, ...]
-    ) -> PictureScores:
-        maps, wholes = [], []
-        for side in self._settings.sides:
-            pixels = prepare_proportional(picture, side)
-            stages = self.stages(pixels)
-            rarity = rarities(stages)
-            output = self.model.look(stages, rarity, states)
-            maps.append(blend(output, rarity, self._settings.rarity_weight))
-            wholes.append(output.logits[0, 1] - output.logits[0, 0])
-        size = max((one.shape[-2:] for one in maps), key=lambda hw: hw[0] * hw[1])
-        mean = torch.stack([spread(one, (size[0], size[1])) for one in maps]).mean(0)[0]
-        heat, types = mean.sum(0).clamp(0, 1), mean[typed].clamp(0, 1)
-        return PictureScores(
-            score=float(torch.sigmoid(torch.stack(wholes).mean())),
-            heat=heat.numpy().astype(np.float32),
-            types=types.numpy().astype(np.float32),
-            words=tuple(words[index] for index in typed),
-            notes=notes,
-        )
+        words, states, notes = self._vocabulary(asked)
+        typed = tuple(words.index(word) for word in (asked or words) if word in words)
+        return FittedMini(self.model, self.stages, self._settings, words, states, typed, notes)
 
     def _vocabulary(self, asked: tuple[str, ...]) -> tuple[tuple[str, ...], Tensor, tuple[str, ...]]:
         """Return the words that compete, their states, and what an engineer should know."""
@@ -226,6 +196,47 @@ class MiniJudge:
         with torch.inference_mode():
             states = model.encode_words(new)
         return (*known, *new), torch.cat([model.states, states[1:]]), ()
+
+
+@dataclass(frozen=True, eq=False)
+class FittedMini:
+    """dapo-mini with one vocabulary."""
+
+    model: MiniModel
+    stages: LiteStages
+    settings: DapoMiniSettings
+    words: tuple[str, ...]
+    """All that compete."""
+    states: Tensor
+    """(1 + K, 384): of the normal state and of each word."""
+    typed: tuple[int, ...]
+    """Places of the words that types are named by."""
+    notes: tuple[str, ...]
+
+    def judge(self, pictures: Sequence[Rgb]) -> list[PictureScores]:
+        """Return, of each picture, P(anomalous), its map, and a map for each defect word."""
+        return [self._scores(picture) for picture in pictures]
+
+    @torch.inference_mode()
+    def _scores(self, picture: Rgb) -> PictureScores:
+        maps, wholes = [], []
+        for side in self.settings.sides:
+            pixels = prepare_proportional(picture, side)
+            stages = self.stages(pixels)
+            rarity = rarities(stages)
+            output = self.model.look(stages, rarity, self.states)
+            maps.append(blend(output, rarity, self.settings.rarity_weight))
+            wholes.append(output.logits[0, 1] - output.logits[0, 0])
+        size = max((one.shape[-2:] for one in maps), key=lambda hw: hw[0] * hw[1])
+        mean = torch.stack([spread(one, (size[0], size[1])) for one in maps]).mean(0)[0]
+        heat, types = mean.sum(0).clamp(0, 1), mean[list(self.typed)].clamp(0, 1)
+        return PictureScores(
+            score=float(torch.sigmoid(torch.stack(wholes).mean())),
+            heat=heat.numpy().astype(np.float32),
+            types=types.numpy().astype(np.float32),
+            words=tuple(self.words[index] for index in self.typed),
+            notes=self.notes,
+        )
 
 
 def blend(output: DapoOutput, rarity: Tensor, weight: float) -> Tensor:

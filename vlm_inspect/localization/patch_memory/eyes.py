@@ -25,7 +25,7 @@ class Pool:
     prior_slope: float
     """By how much the log score of a normal part falls when the log number of references grows by 1."""
     next_over_self: float
-    """By how much the log score of the next normal part exceeds that of changed copies of a single reference."""
+    """By how much the log score of the next normal part exceeds what a single reference says of itself."""
     next_spread: float
     """Standard deviation of that between classes."""
 
@@ -64,7 +64,7 @@ def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]
         metric="scaled",
         sigma=1.2,
         place_weight=settings.place_weight,
-        pools=((Pool(0.0, 0.09, 0.12, 0.7, 0.3),),),
+        pools=((Pool(0.0, 0.12, 0.12, 0.22, 0.25),),),
         capacity=settings.capacity,
     )
     dinov2 = NetworkUse(
@@ -75,8 +75,8 @@ def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]
         sigma=0.7,
         place_weight=0.0,
         pools=(
-            (Pool(0.003, 0.17, 0.2, 0.7, 0.3),),
-            (Pool(0.003, 0.17, 0.2, 0.7, 0.3), Pool(0.01, 0.15, 0.2, 0.7, 0.3)),
+            (Pool(0.003, 0.18, 0.2, 0.18, 0.35),),
+            (Pool(0.003, 0.21, 0.2, 0.27, 0.43), Pool(0.01, 0.2, 0.2, 0.27, 0.43)),
         ),
         capacity=settings.capacity,
     )

@@ -56,6 +56,24 @@ class LayerBank:
         squared, indices = _nearest(torch.from_numpy(queries), bank)
         return self._distance(squared), indices if kept is None else kept[indices]
 
+    def search_elsewhere(
+        self, queries: NDArray[np.float32], places_xy: NDArray[np.float32], reach: float
+    ) -> NDArray[np.float32]:
+        """Return the distance of each query to the nearest other query at least `reach` away from it, (N,).
+
+        Args:
+            queries: (N, C + 2), from `embed`.
+            places_xy: (N, 2), their places.
+            reach: in the unit of the places. Where all lie nearer than that, the distance is 0.
+        """
+        import torch
+
+        rows, places = torch.from_numpy(queries), torch.from_numpy(places_xy)
+        squared = torch.cdist(rows, rows).square()
+        squared[torch.cdist(places, places) < reach] = torch.inf
+        nearest = squared.min(dim=1).values
+        return self._distance(torch.where(nearest.isinf(), 0.0, nearest).numpy())
+
     def search_each(
         self, queries: NDArray[np.float32], owners: NDArray[np.int64], references: Sequence[int]
     ) -> NDArray[np.float32]:

@@ -20,6 +20,8 @@ from vlm_inspect.localization.patch_memory.scores import (
 )
 from vlm_inspect.vision import Network, load_network
 
+_ELSEWHERE = 0.06
+"""Patches at least this share of the longer side apart lie elsewhere: nearer ones see much of the same."""
 _CANDIDATES = 3
 """The coreset is chosen among this many times its size."""
 
@@ -63,6 +65,17 @@ class NetworkMemory:
                 distances, nearest = bank.search(bank.embed(one.rows[layer], one.places), allowed)
                 values = spread_on_grid(one.grid, distances, self.use.sigma)
                 grids.append(ScoredGrid(one.grid, values, origins_on_grid(one.grid, self.origin[nearest])))
+            found.append(LayerScores(tuple(grids), self.use.pools[layer]))
+        return found
+
+    def score_elsewhere(self, seen: Sequence[Seen]) -> list[LayerScores]:
+        """Return what the patches of one view score against those of its own that lie elsewhere."""
+        found = []
+        for layer, bank in enumerate(self.banks):
+            grids = []
+            for one in seen:
+                distances = bank.search_elsewhere(bank.embed(one.rows[layer], one.places), one.places, _ELSEWHERE)
+                grids.append(ScoredGrid(one.grid, spread_on_grid(one.grid, distances, self.use.sigma)))
             found.append(LayerScores(tuple(grids), self.use.pools[layer]))
         return found
 

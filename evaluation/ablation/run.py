@@ -1,8 +1,8 @@
-"""What each part of the prompt is worth: the ladder of `rungs.py`, each rung a run of `bench` over the same items.
+"""What each part of the prompt is worth: each variant of `variants.py` is a run of `bench` over the same items.
 
-    document = run_ablation(Path("mvtec"), Path("runs/ladder"), ["openai:gpt-4o"], options)
+    document = run_ablation(Path("mvtec"), Path("runs/ablation"), ["openai:gpt-4o"], options)
 
-A rung is held against the one below it by paired bootstrap.
+A variant is held against the one below it by paired bootstrap.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evaluation.ablation.rungs import Rung, has_words_without_rules, make_rungs, write_rung
+from evaluation.ablation.variants import Variant, has_words_without_rules, make_variants, write_variant
 from evaluation.bench.options import BenchOptions
 from evaluation.bench.run import run_bench
 from evaluation.comparison.comparison import compare_runs
@@ -34,24 +34,24 @@ from vlm_inspect.rules import RuleBook
 
 PAGE = "ablation.html"
 _SHOWN = ("image_auroc", "image_ap", "accuracy", "balanced_accuracy", "miss_rate", "overkill_rate")
-Watch = Callable[[str, Rung], None]
-"""(model, rung at work)."""
+Watch = Callable[[str, Variant], None]
+"""(model, variant at work)."""
 
 
 def run_ablation(
-    dataset: Path, out: Path, models: Sequence[str], options: BenchOptions, watch: Watch = lambda model, rung: None
+    dataset: Path, out: Path, models: Sequence[str], options: BenchOptions, watch: Watch = lambda model, variant: None
 ) -> dict[str, Any]:
-    """Run every rung with every model, and return what came of it; it is also written to `out`.
+    """Run every variant with every model, and return what came of it; it is also written to `out`.
 
     Args:
         dataset: folder of the data set.
         out: new folder, or with `options.resume` that of an ablation to go on with.
         models: PROVIDER:NAME each.
-        options: those of `bench`; template, rule books, references and localizer are the ones of the highest rung.
+        options: those of `bench`; template, rule books, references and localizer are the ones of the highest variant.
         watch: told what is at work.
 
     Raises:
-        RunError: the output folder is another's, a model reads no prompt, or there is no ladder to climb.
+        RunError: the output folder is another's, a model reads no prompt, or there is no two variants to compare.
         RunStoppedError: a run stopped by a limit.
         InspectError: see `bench`.
     """
@@ -60,27 +60,27 @@ def run_ablation(
     data = data.select(options.categories) if options.categories else data
     if data.questions:
         raise RunError(
-            "the ladder is of prompts for judging parts, and this data set asks questions; bench scores those"
+            "an ablation is of prompts for judging parts, and this data set asks questions; bench scores those"
         )
     template = load_template(options.config.template)
     books = _books(data, options)
-    rungs, left_out = make_rungs(template, _missing(template, data, options))
+    variants, left_out = make_variants(template, _missing(template, data, options))
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     spent = 0.0
     for model in dict.fromkeys(models):
         below: FinishedRun | None = None
-        for rung in rungs:
-            watch(model, rung)
-            run = _run(dataset, out, model, rung, _budgeted(options, spent), template=template, books=books)
+        for variant in variants:
+            watch(model, variant)
+            run = _run(dataset, out, model, variant, _budgeted(options, spent), template=template, books=books)
             spent += run.results.usage.cost_usd or 0.0
-            rows.append(_row(out, model, rung, run, below))
+            rows.append(_row(out, model, variant, run, below))
             below = run
     document = {"dataset": data.name, "metric": "image_auroc", "left_out": left_out, "rows": rows}
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     write_atomically(out / ABLATION, (text + "\n").encode())
     write_atomically(out / PAGE, render_ablation(document).encode())
-    for row in rows:  # now that there is a ladder, each report shows it
+    for row in rows:  # now that there is an ablation, each report shows it
         write_report(out / row["folder"])
     return document
 
@@ -97,7 +97,7 @@ def _check(out: Path, models: Sequence[str], options: BenchOptions) -> None:
 
 
 def _missing(template: Template, data: Dataset, options: BenchOptions) -> dict[str, str]:
-    """Return the rungs that the options leave nothing for."""
+    """Return the variants that the options leave nothing for."""
     found = {}
     if not options.rules_dir and not has_words_without_rules(template):
         found["rules"] = "there is no --rules-dir"
@@ -120,7 +120,7 @@ def _books(data: Dataset, options: BenchOptions) -> dict[str, RuleBook]:
 
 
 def _budgeted(options: BenchOptions, spent: float) -> BenchOptions:
-    """Return the options with what the rungs before left of the budget.
+    """Return the options with what the variants before left of the budget.
 
     Raises:
         RunStoppedError: nothing is left.
@@ -139,19 +139,19 @@ def _run(
     dataset: Path,
     out: Path,
     model: str,
-    rung: Rung,
+    variant: Variant,
     options: BenchOptions,
     *,
     template: Template,
     books: Mapping[str, RuleBook],
 ) -> FinishedRun:
-    """Run one rung in its own folder, its summary going to stderr."""
-    folder = folder_of(out, model) / rung.folder_name
+    """Run one variant in its own folder, its summary going to stderr."""
+    folder = folder_of(out, model) / variant.folder_name
     folder.parent.mkdir(exist_ok=True)
     resume = (folder / JOURNAL).exists()
     options = replace(options, config=options.config.with_changes(model={"name": model}))
     own = replace(
-        write_rung(out, rung, template, books, options),
+        write_variant(out, variant, template, books, options),
         out=folder,
         resume=resume,
         retry_failed=options.retry_failed and resume,
@@ -166,7 +166,7 @@ def folder_of(out: Path, model: str) -> Path:
     return out / (re.sub(r"[^A-Za-z0-9.-]+", "_", model).strip("._") or "model")
 
 
-def _row(out: Path, model: str, rung: Rung, run: FinishedRun, below: FinishedRun | None) -> dict[str, Any]:
+def _row(out: Path, model: str, variant: Variant, run: FinishedRun, below: FinishedRun | None) -> dict[str, Any]:
     results = run.results
     single = len(run.categories) == 1
     value_of = results.categories[run.categories[0]].metric if single else results.mean.get
@@ -175,8 +175,8 @@ def _row(out: Path, model: str, rung: Rung, run: FinishedRun, below: FinishedRun
     price = results.settings.limits.get("price")
     return {
         "model": model,
-        "rung": rung.name,
-        "folder": (folder_of(out, model) / rung.folder_name).relative_to(out).as_posix(),
+        "variant": variant.name,
+        "folder": (folder_of(out, model) / variant.folder_name).relative_to(out).as_posix(),
         **{name: value_of(name) for name in _SHOWN},
         "interval": results.interval(run.categories[0] if single else "mean", "image_auroc"),
         "gain": None if below is None else _gain(below, run),

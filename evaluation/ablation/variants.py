@@ -1,4 +1,4 @@
-"""The prompt ladder: what each rung adds, and the files that make a `bench` run of it.
+"""The prompt ablation: what each variant adds, and the files that make a `bench` run of it.
 
 task         what to do and how to answer
 class        + name, description and defect words of the class
@@ -7,8 +7,8 @@ references   + pictures of normal parts
 evidence     + the heatmap with its marks, words and enlargements, and measured checks
 look again   + a second request, with the most suspicious places enlarged
 
-A rung is a template without the blocks of what it lacks, rule books without what it lacks, and a number of references.
-All of it is written down, so that every rung can be run again by `bench` alone.
+A variant is a template and rule books without what it lacks, and a number of references. Each holds all before it.
+All of it is written down, so that every variant can be run again by `bench` alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,19 +33,19 @@ _ADDS: Mapping[str, frozenset[Ingredient]] = {
     "evidence": EVIDENCE_INGREDIENTS,
     "look again": frozenset(),
 }
-RUNGS = tuple(_ADDS)
+VARIANTS = tuple(_ADDS)
 _WITHOUT_BLOCKS = frozenset({"task", "look again"})
-"""Rungs that need no block of the template: a second look is a request of its own."""
+"""Variants that need no block of the template: a second look is a request of its own."""
 
 
 @dataclass(frozen=True)
-class Rung:
-    """One step of the ladder, with all that the steps below it have."""
+class Variant:
+    """What one run's prompt holds: one part more than the variant before."""
 
     name: str
     number: int
     steps: tuple[str, ...]
-    """Names of the rungs up to this one, without those that were left out."""
+    """Names of the variants up to this one, without those that were left out."""
 
     @property
     def folder_name(self) -> str:
@@ -58,22 +58,22 @@ class Rung:
         return frozenset().union(*(_ADDS[name] for name in self.steps))
 
     def has(self, name: str) -> bool:
-        """Whether it holds what another rung adds."""
+        """Whether it holds what another variant adds."""
         return name in self.steps
 
 
-def make_rungs(template: Template, missing: Mapping[str, str]) -> tuple[list[Rung], dict[str, str]]:
-    """Return the rungs of a template, and those left out with the reason.
+def make_variants(template: Template, missing: Mapping[str, str]) -> tuple[list[Variant], dict[str, str]]:
+    """Return the variants of a template, and those left out with the reason.
 
     Args:
         template: the whole prompt.
-        missing: rungs that the options leave nothing for, and why.
+        missing: variants that the options leave nothing for, and why.
 
     Raises:
-        RunError: fewer than two rungs are left.
+        RunError: fewer than two variants are left.
     """
     used = {block.ingredient for block in template.blocks}
-    rungs: list[Rung] = []
+    variants: list[Variant] = []
     left_out = {}
     for name, adds in _ADDS.items():
         if name in missing:
@@ -81,11 +81,11 @@ def make_rungs(template: Template, missing: Mapping[str, str]) -> tuple[list[Run
         elif name not in _WITHOUT_BLOCKS and not adds & used:
             left_out[name] = f"template {template.task} has no block of it"
         else:
-            rungs.append(Rung(name, len(rungs) + 1, (*(rungs[-1].steps if rungs else ()), name)))
-    if len(rungs) < 2:
+            variants.append(Variant(name, len(variants) + 1, (*(variants[-1].steps if variants else ()), name)))
+    if len(variants) < 2:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
-        raise RunError(f"a ladder needs at least two rungs, and there is one ({reasons})")
-    return rungs, left_out
+        raise RunError(f"an ablation needs at least two variants, and there is one ({reasons})")
+    return variants, left_out
 
 
 def has_words_without_rules(template: Template) -> bool:
@@ -94,45 +94,49 @@ def has_words_without_rules(template: Template) -> bool:
     return any(text.strip() and "rules" not in text for text in texts)
 
 
-def write_rung(
-    folder: Path, rung: Rung, template: Template, books: Mapping[str, RuleBook], options: BenchOptions
+def write_variant(
+    folder: Path, variant: Variant, template: Template, books: Mapping[str, RuleBook], options: BenchOptions
 ) -> BenchOptions:
-    """Write template and rule books of a rung, and return the options of its run.
+    """Write template and rule books of a variant, and return the options of its run.
 
     Args:
         folder: of the whole ablation.
-        rung: which one.
+        variant: which one.
         template: the whole prompt.
         books: whole rule books by class; those without one are absent.
-        options: of the highest rung.
+        options: of the highest variant.
 
     Raises:
         OutputError: a file cannot be written.
     """
     prompts = folder / "prompts"
     prompts.mkdir(parents=True, exist_ok=True)
-    path = (prompts / f"{rung.folder_name}.yaml").resolve()
-    write_atomically(path, _dump(_cut(template, rung).model_dump(mode="json", exclude_none=True)))
-    rules_dir = _write_books(folder / "books" / rung.folder_name, rung, books) if books and rung.has("class") else None
-    localizer = {} if rung.has("evidence") else {"name": "none", "checkpoint": None}
-    config = options.config.with_changes(
-        template=str(path), localizer=localizer, look_again=rung.has("look again"), calibration=None
+    path = (prompts / f"{variant.folder_name}.yaml").resolve()
+    write_atomically(path, _dump(_cut(template, variant).model_dump(mode="json", exclude_none=True)))
+    rules_dir = (
+        _write_books(folder / "books" / variant.folder_name, variant, books) if books and variant.has("class") else None
     )
-    return replace(options, config=config, rules_dir=rules_dir, shots=options.shots if rung.has("references") else 0)
+    localizer = {} if variant.has("evidence") else {"name": "none", "checkpoint": None}
+    config = options.config.with_changes(
+        template=str(path), localizer=localizer, look_again=variant.has("look again"), calibration=None
+    )
+    return replace(options, config=config, rules_dir=rules_dir, shots=options.shots if variant.has("references") else 0)
 
 
-def _cut(template: Template, rung: Rung) -> Template:
-    kept = tuple(block for block in template.blocks if block.ingredient is None or block.ingredient in rung.ingredients)
+def _cut(template: Template, variant: Variant) -> Template:
+    kept = tuple(
+        block for block in template.blocks if block.ingredient is None or block.ingredient in variant.ingredients
+    )
     return template.model_copy(update={"blocks": kept})
 
 
-def _write_books(folder: Path, rung: Rung, books: Mapping[str, RuleBook]) -> Path:
+def _write_books(folder: Path, variant: Variant, books: Mapping[str, RuleBook]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, book in books.items():
         told = book.model_dump(mode="json", include=_BOOK_OF_CLASS, exclude_defaults=True)
-        if rung.has("rules"):
-            told["rules"] = _rules(book, measured=rung.has("evidence"))
-        if rung.has("evidence") and book.ignore:
+        if variant.has("rules"):
+            told["rules"] = _rules(book, measured=variant.has("evidence"))
+        if variant.has("evidence") and book.ignore:
             told["ignore"] = [list(box) for box in book.ignore]
         write_atomically(folder / f"{name.replace('/', '_')}.yaml", _dump(told))
     return folder.resolve()
