@@ -5,7 +5,7 @@ import pytest
 
 from vlm_inspect.demo.generated_scans import FLAWS, Scanner, draw, generate
 
-FEW = Scanner(points=(5_000, 6_000), noise_mm=(0.005,), partial=0.0, strays=0.0)
+FEW = Scanner(points=(15_000, 16_000), noise_mm=(0.005,), partial=0.0, strays=0.0)
 
 
 @pytest.mark.parametrize("name", FLAWS)

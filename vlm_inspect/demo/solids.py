@@ -6,6 +6,7 @@ Every solid is drawn with the small differences of one lot. No noise here: a sca
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def tube(rng: np.random.Generator, *, flaw: str = "") -> Solid:
     ]  # fmt: skip
     angles = np.linspace(0.0, 2 * math.pi, 480, endpoint=False)
     rings = []
-    for (r0, z0), (r1, z1) in zip(profile[:-1], profile[1:], strict=True):
+    for (r0, z0), (r1, z1) in pairwise(profile):
         steps = max(2, round(math.hypot(r1 - r0, z1 - z0) / 0.2))
         for share in np.arange(steps) / steps:
             rings.append((r0 + share * (r1 - r0), z0 + share * (z1 - z0)))

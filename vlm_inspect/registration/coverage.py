@@ -62,12 +62,12 @@ def seen_again(anchor: Surface, judged: Judged) -> Coverage:
         large = size > _LARGE * anchor.areas.sum()
         lost[open_ended] = large[piece]
         if large.any():  # where one side was not scanned, no unseen place tells missing material
-            lost |= _grown(found.unseen, anchor)
+            lost = np.logical_or(lost, _grown(found.unseen, anchor))
     return Coverage(1.0 - float(anchor.areas[lost].sum() / anchor.areas.sum()), lost)
 
 
 def _grown(places: NDArray[np.bool_], anchor: Surface) -> NDArray[np.bool_]:
     """Return places (M,) with their surroundings."""
     for _ in range(_MARGIN):
-        places = places[anchor.near].any(axis=1)
+        places = np.asarray(places[anchor.near].any(axis=1))
     return places

@@ -162,7 +162,7 @@ class Variation:
         rows = np.array([self.without(i % count).judged(one).log_scores for i, one in enumerate(self.comparisons)])
         rows = rows.reshape(-1, count, SCALES).mean(axis=0)
         rows[self.anchor_index] = np.delete(rows, self.anchor_index, axis=0).mean(axis=0)
-        return rows
+        return np.asarray(rows)
 
     def as_scanned_like(self, scan: Surface) -> "Variation":
         """Return what is normal for scans of that density and noise; itself where they are as fine as the references.
