@@ -18,7 +18,7 @@ def test_every_flaw_of_a_class_has_a_place_and_a_size(name: str) -> None:
         assert 3 <= scan.shows.sum() < 0.5 * len(scan.shows)
         assert 0.0 < scan.size_mm < 45.0
         flawed = scan.cloud.points[scan.shows]
-        assert np.linalg.norm(flawed - scan.centre_mm, axis=1).max() <= scan.size_mm
+        assert np.linalg.norm(flawed - scan.centre_mm, axis=1).max() <= 1.05 * scan.size_mm
 
 
 def test_a_seed_decides_everything() -> None:

@@ -27,19 +27,20 @@ FLAWS: Final[dict[str, tuple[str, ...]]] = {
 }
 """What can be wrong with each class."""
 _OF_SHAPE = frozenset({"missing thread", "missing tooth", "missing hole"})
-_WHOLE = frozenset({*_OF_SHAPE, "wrong length", "bend"})
-_PLANTED: Final[dict[str, ScanDefect]] = {
-    "dent": "dent", "chip": "missing", "hole": "missing", "blob": "extra", "burr": "bump",
-}  # fmt: skip
+_WHOLE = frozenset({*_OF_SHAPE, "wrong length", "bend", "hole"})
+"""Flaws that a scan from one side may hide."""
+_PLANTED: Final[dict[str, ScanDefect]] = {"dent": "dent", "chip": "missing", "blob": "extra", "burr": "bump"}
 _OFF_MM = 0.05
-"""A point farther than this from the sound part shows a flaw of shape."""
+"""A point that a bend or a cut moved by more than this shows it,"""
+_APART_MM = 0.2
+"""and one that is farther than this from every point of the sound part shows a flaw of its shape."""
 
 
 @dataclass(frozen=True)
 class Scanner:
     """How a scan is taken."""
 
-    points: tuple[int, int] = (5_000, 100_000)
+    points: tuple[int, int] = (5_000, 400_000)
     """Fewest and most; drawn evenly in the logarithm."""
     noise_mm: tuple[float, ...] = (0.005, 0.01, 0.02)
     partial: float = 0.1
@@ -89,6 +90,8 @@ def draw(
     name: str, flaw: str, rng: np.random.Generator, scanner: Scanner, *, depth_mm: float | None = None
 ) -> GeneratedScan:
     """Return one scan of a class with that flaw ("": none); `depth_mm` of a planted one, else drawn from 0.1 to 1."""
+    from scipy.spatial import cKDTree
+
     low, high = scanner.points
     count = round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))
     noise, partial = float(rng.choice(scanner.noise_mm)), bool(rng.random() < scanner.partial)
@@ -98,6 +101,8 @@ def draw(
     if flaw in _PLANTED:
         points, planted = _planted(points, flaw, rng, depth_mm)
         shows = planted.points
+    elif flaw == "hole":
+        points, shows = _drilled(points, rng)
     elif flaw == "bend":
         straight, points = points, _bent(solid, points, rng)
         shows = np.linalg.norm(points - straight, axis=1) > _OFF_MM
@@ -105,8 +110,8 @@ def draw(
         whole, points = points, _cut_off(solid, points, rng)
         shows = np.linalg.norm(points - whole, axis=1) > _OFF_MM
     elif flaw:
-        sound = SOLIDS[name](np.random.default_rng(state)).sample(100_000, rng)
-        shows = surface(sound).distances(points) > _OFF_MM
+        sound = SOLIDS[name](np.random.default_rng(state)).sample(200_000, rng)
+        shows = np.asarray(cKDTree(sound).query(points)[0] > _APART_MM)
     partial = partial and flaw not in _WHOLE
     if partial:
         kept = _one_side(points, None if planted is None else planted.outward, rng)
@@ -136,11 +141,35 @@ def _planted(
     points: FloatArray, flaw: str, rng: np.random.Generator, depth_mm: float | None
 ) -> tuple[FloatArray, PlantedScan]:
     depth = float(np.exp(rng.uniform(np.log(0.1), 0.0))) if depth_mm is None else depth_mm
-    size = {"hole": max(1.5, 3.0 * depth), "chip": max(1.5, 3.0 * depth)}.get(flaw, max(1.2, 4.0 * depth))
-    if flaw == "hole":
-        depth = 4.0  # through any wall of these parts
+    size = max(2.0, (3.0 if flaw == "chip" else 6.0) * depth)
     cloud, truth = plant(PointCloud(Path("part.ply"), points), _PLANTED[flaw], size, rng, depth_mm=depth)
     return cloud.points, truth
+
+
+def _drilled(points: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Drill a hole of 1.5 to 3 mm through a wall; returns the points and which of them lie on the hole's own wall."""
+    from scipy.spatial import cKDTree
+
+    skin = surface(averaged(points, 20_000).points)
+    facing = skin.outward[cKDTree(skin.points).query(points)[1]]
+    radius = rng.uniform(0.75, 1.5)
+    for _ in range(200):
+        k = int(rng.integers(len(skin.points)))
+        outward, offset = skin.outward[k], points - skin.points[k]
+        height = offset @ outward
+        near = np.linalg.norm(offset - height[:, None] * outward, axis=1) < radius
+        far = near & (facing @ outward < -0.9) & (height < 0.0) & (height > -4.0)
+        if far.sum() >= 3:
+            break
+    depth = -float(np.median(height[far])) if far.any() else 1.0
+    gone = near & (height > -depth - 0.5) & (height < 0.5)
+    across = np.linalg.svd(outward[None])[2][1:]
+    count = max(6, round(2.0 * depth / radius * gone.sum() / 2.0))
+    angle, level = rng.uniform(0.0, 2 * np.pi, count), rng.uniform(-depth, 0.0, count)
+    round_about = np.cos(angle)[:, None] * across[0] + np.sin(angle)[:, None] * across[1]
+    wall = skin.points[k] + radius * round_about + level[:, None] * outward
+    kept = points[~gone]
+    return np.concatenate([kept, wall]), np.arange(len(kept) + count) >= len(kept)
 
 
 def _bent(solid: Solid, points: FloatArray, rng: np.random.Generator) -> FloatArray:
