@@ -223,7 +223,7 @@ def _lite0() -> str | None:
 def _minilm() -> str | None:
     if find_spec("torch") is None:
         return None
-    from vlm_inspect.localization.dual_encoder.minilm import minilm_folder
+    from vlm_inspect.localization.dapo_mini.minilm import minilm_folder
 
     return _text(minilm_folder())
 

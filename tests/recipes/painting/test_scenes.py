@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from vlm_inspect.training.painting.corpus import BOARD_SCAN, TEXTILE, Corpus, picture_canvas
-from vlm_inspect.training.painting.noise import blob, fractal, place_blob
-from vlm_inspect.training.painting.scenes import DEFECTS, FAMILIES, paint_pair, photograph_pair, some_photograph, take
+from recipes.dapo_mini.painting.corpus import BOARD_SCAN, TEXTILE, Corpus, picture_canvas
+from recipes.dapo_mini.painting.noise import blob, fractal, place_blob
+from recipes.dapo_mini.painting.scenes import DEFECTS, FAMILIES, paint_pair, photograph_pair, some_photograph, take
 
 SIDE = 96
 
@@ -42,8 +42,8 @@ def test_every_defect_is_where_its_mask_says(word: str) -> None:
 
 def test_a_part_keeps_its_defects_to_itself() -> None:
     """A crack does not run on over the ground that a part lies on."""
-    from vlm_inspect.training.painting.lines import crack
-    from vlm_inspect.training.painting.scenes import paint_scene
+    from recipes.dapo_mini.painting.lines import crack
+    from recipes.dapo_mini.painting.scenes import paint_scene
 
     random = np.random.default_rng(3)
     canvas = paint_scene(random, "plate", SIDE)
@@ -73,7 +73,7 @@ def test_a_corpus_takes_turns_and_paints_the_same_for_the_same_seed() -> None:
 
 
 def test_the_camera_changes_nothing_but_the_picture() -> None:
-    from vlm_inspect.training.painting.scenes import paint_scene
+    from recipes.dapo_mini.painting.scenes import paint_scene
 
     random = np.random.default_rng(8)
     canvas = paint_scene(random, "weave", SIDE)

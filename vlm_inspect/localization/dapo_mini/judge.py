@@ -24,15 +24,17 @@ from vlm_inspect.localization.dapo.text_encoder import ProgressiveTextEncoder
 from vlm_inspect.localization.dapo.towers import TowerSizes
 from vlm_inspect.localization.dapo.vision_path import PictureTokens
 from vlm_inspect.localization.dapo.vocabulary import check_words
+from vlm_inspect.localization.dapo_mini.minilm import load_minilm, minilm_folder, minilm_identity
+from vlm_inspect.localization.dapo_mini.stages import NORMALISATION, LiteStages, load_stages
+from vlm_inspect.localization.dapo_mini.vision import MiniVision, rarities
 from vlm_inspect.localization.dual_encoder.encoder import Rgb
-from vlm_inspect.localization.dual_encoder.mini_eye import MiniEye, rarities
-from vlm_inspect.localization.dual_encoder.mini_stages import NORMALISATION, LiteStages, load_stages
-from vlm_inspect.localization.dual_encoder.minilm import load_minilm, minilm_folder, minilm_identity
 from vlm_inspect.localization.picture_judge import PictureScores
 from vlm_inspect.localization.subject import Subject
 from vlm_inspect.localization.trained_settings import check_trained
 
 NAME = "dapo-mini"
+_VISION = "eye"
+"""Prefix of the vision network's tensors in the file."""
 VISION = "efficientnet-lite0"
 _MULTIPLE = 32
 _MOST_STRETCHED = 2.0
@@ -42,7 +44,7 @@ _TEXT_WIDTH, _TEXT_BLOCKS = 384, 6
 
 
 class MiniModel:
-    """The eye, DAPO's learned tensors, and the features of the words that they were trained with."""
+    """The vision network, DAPO's learned tensors, and the features of the words that they were trained with."""
 
     name = NAME
 
@@ -57,8 +59,8 @@ class MiniModel:
         self.words = tuple(words)
         self.settings = settings
         self.states = states
-        self.eye = MiniEye()
-        sizes = TowerSizes(_TEXT_WIDTH, _TEXT_BLOCKS, _TEXT_WIDTH, None, self.eye.tap_widths, self.eye.joint)
+        self.vision = MiniVision()
+        sizes = TowerSizes(_TEXT_WIDTH, _TEXT_BLOCKS, _TEXT_WIDTH, None, self.vision.tap_widths, self.vision.joint)
         self.learnables = DapoLearnables(sizes, settings)
 
     @classmethod
@@ -76,7 +78,7 @@ class MiniModel:
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Yield what is trained."""
-        for module in (self.eye, self.learnables):
+        for module in (self.vision, self.learnables):
             yield from (one for one in module.parameters() if one.requires_grad)
 
     def encode_words(self, words: tuple[str, ...]) -> Tensor:
@@ -89,7 +91,7 @@ class MiniModel:
 
     def look(self, stages: Sequence[Tensor], rarity: Tensor, states: Tensor) -> DapoOutput:
         """Return what is seen of the states on pictures: `gather_stages` and `rarities` of them."""
-        summary, taps = self.eye(self.eye.standardise(stages), rarity)
+        summary, taps = self.vision(self.vision.standardise(stages), rarity)
         tokens = PictureTokens(summary, taps, (stages[0].shape[-2], stages[0].shape[-1]))
         return judge_tokens(tokens, self.learnables, states, self.settings.temperature)
 
@@ -100,7 +102,7 @@ class MiniModel:
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors by name, the words' features included."""
         named = {"states": self.states}
-        for prefix, module in (("eye", self.eye), ("dapo", self.learnables)):
+        for prefix, module in ((_VISION, self.vision), ("dapo", self.learnables)):
             named |= {f"{prefix}.{name}": one for name, one in module.state_dict().items()}
         return named
 
@@ -126,7 +128,7 @@ def load_model(path: Path) -> MiniModel:
             f"{path}: the features of its {len(header.words)} words are missing; reinstall the package"
         )
     model = MiniModel(header.words, settings, states)
-    for prefix, module in (("eye", model.eye), ("dapo", model.learnables)):
+    for prefix, module in ((_VISION, model.vision), ("dapo", model.learnables)):
         own = {name.removeprefix(f"{prefix}."): one for name, one in tensors.items() if name.startswith(f"{prefix}.")}
         apply_weights(module, own, path)
         module.eval().requires_grad_(False)

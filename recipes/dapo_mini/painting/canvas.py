@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_inspect.training.painting.noise import Field, Random, coordinates, fractal
+from recipes.dapo_mini.painting.noise import Field, Random, coordinates, fractal
 
 Colour = NDArray[np.float32]
 """(3,) RGB in [0, 1]."""

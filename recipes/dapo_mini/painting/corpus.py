@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.dapo_mini.painting.canvas import Canvas, fill, mix, some_colour
+from recipes.dapo_mini.painting.noise import Random
+from recipes.dapo_mini.painting.parts import PARTS
+from recipes.dapo_mini.painting.scenes import DEFECTS, FAMILIES, paint_pair, photograph_pair
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.training.method import TrainingSample
-from vlm_inspect.training.painting.canvas import Canvas, fill, mix, some_colour
-from vlm_inspect.training.painting.noise import Random
-from vlm_inspect.training.painting.parts import PARTS
-from vlm_inspect.training.painting.scenes import DEFECTS, FAMILIES, paint_pair, photograph_pair
 
 TEXTILE = "textile"
 BOARD_SCAN = "board scan"

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.dapo_mini.painting.corpus import Corpus
 from vlm_inspect.localization.dual_encoder.pixels import prepare_pixels
 from vlm_inspect.training.method import TrainingSample
-from vlm_inspect.training.painting.corpus import Corpus
 
 MASK_STRIDE = 4
 """Pixels of the pictures in one cell of the masks that are trained on."""
@@ -100,8 +100,8 @@ def _shard(corpus: Corpus, folder: Path | None, span: tuple[int, int]) -> Featur
 def _look(pictures: list[TrainingSample]) -> Features:
     import torch
 
-    from vlm_inspect.localization.dual_encoder.mini_eye import rarities
-    from vlm_inspect.localization.dual_encoder.mini_stages import NORMALISATION, load_stages
+    from vlm_inspect.localization.dapo_mini.stages import NORMALISATION, load_stages
+    from vlm_inspect.localization.dapo_mini.vision import rarities
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

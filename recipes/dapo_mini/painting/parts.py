@@ -5,9 +5,9 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from vlm_inspect.training.painting.canvas import Canvas, fill, mix, near, some_colour
-from vlm_inspect.training.painting.noise import Field, Random, cells, coordinates, fractal, smooth, streaks, white
-from vlm_inspect.training.painting.surfaces import Painter
+from recipes.dapo_mini.painting.canvas import Canvas, fill, mix, near, some_colour
+from recipes.dapo_mini.painting.noise import Field, Random, cells, coordinates, fractal, smooth, streaks, white
+from recipes.dapo_mini.painting.surfaces import Painter
 
 
 def lay(random: Random, ground: Canvas, colour: Field, relief: Field, inside: Field, gloss: float) -> Canvas:

@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from vlm_inspect.training.painting.canvas import Canvas, hue, mix, some_colour
-from vlm_inspect.training.painting.lines import Region, start_on_part
-from vlm_inspect.training.painting.noise import (
+from recipes.dapo_mini.painting.canvas import Canvas, hue, mix, some_colour
+from recipes.dapo_mini.painting.lines import Region, start_on_part
+from recipes.dapo_mini.painting.noise import (
     Field,
     Random,
     bend,
@@ -207,7 +207,7 @@ def misprint(random: Random, canvas: Canvas) -> Region:
 
 def foreign(random: Random, canvas: Canvas) -> Region:
     """A piece of another material set into it."""
-    from vlm_inspect.training.painting.surfaces import SURFACES
+    from recipes.dapo_mini.painting.surfaces import SURFACES
 
     other = SURFACES[str(random.choice(sorted(SURFACES)))](random, canvas.side)
     share = soften(spot(random, canvas, some_area(random, canvas, 0.002, 0.08), rough=0.6), random.uniform(0.03, 0.3))

@@ -1,11 +1,11 @@
 """Trains dapo-mini, the zero-shot localizer that needs no CLIP, on painted pictures.
 
-    python -m vlm_inspect.training.dapo_mini --boards DEEPPCB --out dapo_mini.safetensors [--work DIR] [--processes 2]
+    python -m recipes.dapo_mini --boards DEEPPCB --out dapo_mini.safetensors [--work DIR] [--processes 2]
 
 Pictures are painted in pairs, normal and spoiled, the frozen network looks at them once, and then only small things are
-trained: the eye, DAPO's adapters and its prompts. The prompts change slowly and cost most, so that they follow every
-`text_every` steps, by the gradient that has gathered at their features since. Equal arguments give equal weights on one
-machine; `--processes` also sets the threads, which may change the last digits.
+trained: the vision network, DAPO's adapters and its prompts. The prompts change slowly and cost most, so that they
+follow every `text_every` steps, by the gradient that has gathered at their features since. Equal arguments give equal
+weights on one machine; `--processes` also sets the threads, which may change the last digits.
 """
 
 import argparse
@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_inspect.training.mini_features import MASK_STRIDE, Features, compute_features
-from vlm_inspect.training.painting.corpus import Corpus, board_pictures, textile_pictures
-from vlm_inspect.training.painting.scenes import DEFECTS
+from recipes.dapo_mini.features import MASK_STRIDE, Features, compute_features
+from recipes.dapo_mini.painting.corpus import Corpus, board_pictures, textile_pictures
+from recipes.dapo_mini.painting.scenes import DEFECTS
 
 if TYPE_CHECKING:
     import torch
 
     from vlm_inspect.localization.dapo.head import DapoOutput
-    from vlm_inspect.localization.dual_encoder.mini import MiniModel
+    from vlm_inspect.localization.dapo_mini.judge import MiniModel
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,13 @@ def train(plan: Plan, data: Sequence[Features], *, progress: bool = True) -> "Mi
     """
     import torch
 
-    from vlm_inspect.localization.dual_encoder.mini import MiniModel
+    from vlm_inspect.localization.dapo_mini.judge import MiniModel
 
     torch.manual_seed(plan.seed)
     words = tuple(sorted({str(word) for features in data for word in np.unique(features.words)} - {""}))
     model = MiniModel.fresh(words, seed=plan.seed)
     first = [features for features, passes in zip(data, plan.stages[0].passes, strict=True) if passes]
-    model.eye.calibrate([[stage[::7] for stage in features.stages] for features in first])
+    model.vision.calibrate([[stage[::7] for stage in features.stages] for features in first])
     for stage in plan.stages:
         _run(plan, stage, model, data, progress=progress)
     with torch.no_grad():
@@ -259,7 +259,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = train(plan, data)
     save(options.out, model, plan, corpora, data)
     sys.stderr.write(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_inspect.training.painting.canvas import Canvas, mix, some_colour
-from vlm_inspect.training.painting.noise import Random, white
+from recipes.dapo_mini.painting.canvas import Canvas, mix, some_colour
+from recipes.dapo_mini.painting.noise import Random, white
 
 Region = NDArray[np.bool_]
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from vlm_inspect.training.painting.canvas import Canvas, fill, mix, near, some_colour
-from vlm_inspect.training.painting.noise import (
+from recipes.dapo_mini.painting.canvas import Canvas, fill, mix, near, some_colour
+from recipes.dapo_mini.painting.noise import (
     Field,
     Random,
     bend,

@@ -1,4 +1,4 @@
-"""The learned eye of dapo-mini: frozen features of EfficientNet-Lite0, each compared with the rest of its own picture.
+"""dapo-mini's trained network: frozen features of EfficientNet-Lite0, each compared with the rest of its picture.
 
 A linear adapter on single patches, as DAPO has it over CLIP, cannot see that a patch is unlike its surroundings, and
 features of a small classification network do not say "damaged" by themselves. So a small network stands between the
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from vlm_inspect.localization.dual_encoder.transformer import join_heads, split_heads
 
 STAGE_WIDTHS = (48, 80, 112, 320)
-"""Channels of the stages that the eye is given: of stride 4 and 8 mean and largest value, then of stride 16 and 32."""
+"""Channels of the stages that it is given: of stride 4 and 8 mean and largest value, then of stride 16 and 32."""
 RARITIES = 4
 _SURROUND = 5
 """Side in cells of what counts as the surroundings of a patch."""
@@ -28,7 +28,7 @@ _NEAREST = 0.02
 
 
 def gather_stages(layers: Sequence[Tensor]) -> list[Tensor]:
-    """Return the stages of stride 4, 8, 16 and 32 of the frozen network as the eye takes them: the first two pooled.
+    """Return the stages of stride 4, 8, 16 and 32 of the frozen network for `MiniVision`: the first two pooled.
 
     The grid has stride 16; the last stage keeps its own, half as fine.
     """
@@ -76,7 +76,7 @@ def _middles(count: int) -> Tensor:
     return (torch.arange(count) + 0.5) / count
 
 
-class MiniEye(nn.Module):
+class MiniVision(nn.Module):
     """Stages of the frozen network to tokens at two depths and a summary."""
 
     def __init__(self, width: int = 96, blocks: int = 2, heads: int = 2, stage_width: int = 32) -> None:

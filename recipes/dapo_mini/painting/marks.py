@@ -5,8 +5,8 @@ import string
 import cv2
 import numpy as np
 
-from vlm_inspect.training.painting.canvas import Canvas, mix, near, some_colour
-from vlm_inspect.training.painting.noise import Random, coordinates
+from recipes.dapo_mini.painting.canvas import Canvas, mix, near, some_colour
+from recipes.dapo_mini.painting.noise import Random, coordinates
 
 _LETTERS = string.ascii_uppercase + string.digits + "-/."
 

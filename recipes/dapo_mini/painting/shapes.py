@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 
-from vlm_inspect.training.painting.canvas import Canvas, mix
-from vlm_inspect.training.painting.lines import Region
-from vlm_inspect.training.painting.noise import Random, bend, blob, fractal, place_blob
-from vlm_inspect.training.painting.spots import away_from_middle, edge_distance, soften, some_area, spot
+from recipes.dapo_mini.painting.canvas import Canvas, mix
+from recipes.dapo_mini.painting.lines import Region
+from recipes.dapo_mini.painting.noise import Random, bend, blob, fractal, place_blob
+from recipes.dapo_mini.painting.spots import away_from_middle, edge_distance, soften, some_area, spot
 
 
 def _outline(canvas: Canvas) -> Region:
