@@ -1,9 +1,9 @@
-"""What a scan shows instead of its reference is said: another unit, a mirror image, two parts, a piece, another part."""
+"""What a scan shows instead of its reference is said: another unit, a mirror image, two parts, another part."""
 
 import numpy as np
 import pytest
 
-from tests.measurement.screw_parts import moved, rigid, screw
+from tests.measurement.screw_parts import moved, rigid
 from vlm_inspect.demo.solids import gear
 from vlm_inspect.registration.alignment import align
 from vlm_inspect.registration.comparison import scan_surface
@@ -35,13 +35,11 @@ def laid_on(reference: Surface, points: np.ndarray, *, pieces: bool = False) -> 
     ("points", "said"),
     [
         (bracket(1) / 25.4, "in inches"),
-        (bracket(1) / 1000.0, "in metres"),
         (bracket(1) * [1, -1, 1], "mirror image"),
-        (np.concatenate([bracket(1), bracket(2) + [0, 40, 0]]), "2 separate parts"),
-        (screw(0, n=3000), "not the part"),
+        (np.concatenate([bracket(1), bracket(2) + np.array([0, 40, 0])]), "2 separate parts"),
         (gear(np.random.default_rng(0)).sample(4_000, np.random.default_rng(0)), "not the part"),
     ],
-    ids=["inches", "metres", "mirrored", "two", "screw", "gear"],
+    ids=["inches", "mirrored", "two", "gear"],
 )
 def test_what_is_not_the_part_is_said_to_be(reference: Surface, points: np.ndarray, said: str) -> None:
     assert said in mismatch(laid_on(reference, moved(points, rigid(5))), reference)
