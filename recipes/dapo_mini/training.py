@@ -4,8 +4,8 @@
 
 Pictures are painted in pairs, normal and spoiled, the frozen network looks at them once, and then only small things are
 trained: the vision network, DAPO's adapters and its prompts. The prompts change slowly and cost most, so that they
-follow every `text_every` steps, by the gradient that has gathered at their features since. Equal arguments give equal weights on one
-machine; `--processes` also sets the threads, which may change the last digits.
+follow every `text_every` steps, by the gradient that has gathered at their features since. Equal arguments give equal
+weights on one machine; `--processes` also sets the threads, which may change the last digits.
 """
 
 import argparse

@@ -66,13 +66,20 @@ def without_strays(points: Points) -> Points:
 
 
 def compare(scan: Surface, reference: Surface) -> Comparison:
-    """Return the comparison of two surfaces that lie in one frame."""
-    there, back = reference.gaps(scan.smoothed), scan.gaps(reference.smoothed)
+    """Return the comparison of two surfaces that lie in one frame.
+
+    The reference says which side of the scan is outside: of a scan from one side, its own shape does not.
+    """
+    there = reference.gaps(scan.smoothed)
+    spacing = max(scan.spacing, reference.spacing)
+    scan = scan.facing_as(reference.outward[there.plane], there.distance < _UNSEEN * spacing)
+    back = scan.gaps(reference.smoothed)
     off = smoothed(scan, _signed(there))
     lacking = smoothed(reference, _signed(back))
-    far = back.distance > _UNSEEN * max(scan.spacing, reference.spacing)
-    unseen = far & (scan.rim[back.plane] | (back.beside > np.abs(back.across)))
     rim = scan.rim[back.plane] | (back.beside > 0.0)
+    turned = np.einsum("ij,ij->i", scan.outward[back.plane], reference.outward) < 0.0
+    far = back.distance > _UNSEEN * spacing
+    unseen = far & (scan.rim[back.plane] | turned | (back.beside > np.abs(back.across)))
     for _ in range(3):  # single planes of a rim are told wrongly: the places around decide
         unseen = far & (unseen[reference.near].sum(axis=1) > 0.5 * far[reference.near].sum(axis=1))
     return Comparison(off, there.plane, lacking, unseen, rim)

@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from vlm_inspect.registration.surface import Surface
 from vlm_inspect.registration.variation import Judged
 
-_LARGE = 0.06
+_LARGE = 0.015
 """Share of the reference's area from which a connected unseen place is one that was not scanned."""
+
+_MARGIN = 3
+"""Rounds of neighbours by which such places grow: planes at a rim lean."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +39,8 @@ class Coverage:
         if not self.partial:
             return judged
         kept = ~self.unscanned
-        return replace(judged, lacking=judged.lacking * kept, depth=judged.depth * kept)
+        off = judged.off * kept[judged.comparison.plane]
+        return replace(judged, off=off, lacking=judged.lacking * kept, depth=judged.depth * kept)
 
 
 def seen_again(anchor: Surface, judged: Judged) -> Coverage:
@@ -55,5 +59,15 @@ def seen_again(anchor: Surface, judged: Judged) -> Coverage:
         shape = (len(open_ended), len(open_ended))
         count, piece = connected_components(coo_array((kept[kept], (start[kept], end[kept])), shape=shape), False)
         size = np.bincount(piece, (anchor.areas * found.unseen)[open_ended], minlength=count)
-        lost[open_ended] = (size > _LARGE * anchor.areas.sum())[piece]
+        large = size > _LARGE * anchor.areas.sum()
+        lost[open_ended] = large[piece]
+        if large.any():  # where one side was not scanned, no unseen place tells missing material
+            lost = np.logical_or(lost, _grown(found.unseen, anchor))
     return Coverage(1.0 - float(anchor.areas[lost].sum() / anchor.areas.sum()), lost)
+
+
+def _grown(places: NDArray[np.bool_], anchor: Surface) -> NDArray[np.bool_]:
+    """Return places (M,) with their surroundings."""
+    for _ in range(_MARGIN):
+        places = np.asarray(places[anchor.near].any(axis=1))
+    return places

@@ -94,6 +94,17 @@ class Surface:
         other.__dict__["outward"] = -self.outward
         return other
 
+    def facing_as(self, outward: Points, known: NDArray[np.bool_]) -> "Surface":
+        """Return the same surface with its outside as told (N, 3) where that is known; elsewhere as the most agree."""
+        agrees = np.einsum("ij,ij->i", self.outward, outward)
+        sure = known & (np.abs(agrees) > 0.3)
+        whole = 1.0 if not sure.any() or (agrees[sure] > 0.0).mean() >= 0.5 else -1.0
+        other = replace(self)
+        kept = ("smoothed", "areas", "rim")
+        other.__dict__.update({name: self.__dict__[name] for name in kept if name in self.__dict__})
+        other.__dict__["outward"] = self.outward * np.where(sure, np.sign(agrees), whole)[:, None]
+        return other
+
     def gaps(self, points: Points, *, candidates: int = 3, signed: bool = True) -> Gaps:
         """Return where each point lies against this surface.
 

@@ -9,14 +9,14 @@ One comparison a reference is all that this costs; leaving a reference out is ar
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.registration.comparison import SCALES, Comparison, Values, compare
-from vlm_inspect.registration.surface import Surface
+from vlm_inspect.registration.surface import Surface, surface
 from vlm_inspect.registration.thinning import thinned_by
 
 _PRIOR_DOF = 4.0
@@ -26,7 +26,10 @@ _WHOLE = 0.3
 _NOISE_SHARE = 0.2
 """What of a plane's squared roughness is left in a deviation after smoothing."""
 _TOP_SHARE, _LEAST_TOP, _MOST_TOP = 0.0003, 6, 24
-_SAME_NOISE = 1.1
+_DENSITY_STEP, _NOISE_STEP = 1.25, 1.4
+"""Of spacing and of noise, in which scanners are told apart."""
+_COARSE, _DRAWS = 3, 3
+"""Steps of spacing from which the points drawn matter as much as the part: each reference is then drawn so often."""
 _APART = 4.0
 """Deviations of a reference's own points that exceed so many roughnesses are more than noise."""
 
@@ -45,6 +48,10 @@ class Judged:
     depth: Values
     """(M,), >= 0: material lacking at the anchor's places, in the unit of the scans."""
 
+    def times(self, factor: float) -> "Judged":
+        """Return the same with every share of a normal spread multiplied."""
+        return replace(self, off=self.off * factor, lacking=self.lacking * factor)
+
     @property
     def log_scores(self) -> NDArray[np.float64]:
         """(SCALES,): logarithm of the mean of the highest values: one noisy point does not decide, a small dent does.
@@ -58,22 +65,40 @@ class Judged:
 
 @dataclass(frozen=True, eq=False)
 class Variation:
-    """What is normal at every place of the anchor; a single reference knows noise alone."""
+    """What is normal at every place of the anchor, for scans of one kind of scanner."""
 
-    anchor: Surface
-    deviations: Values
-    """(n, SCALES, M): of every reference at every place of the anchor; its own are 0. Positive: more material."""
+    references: tuple[Surface, ...]
+    """(n,), in one frame."""
+    anchor_index: int
     comparisons: tuple[Comparison, ...]
-    """(n,): of every reference with the anchor."""
-    roughness: float
-    """Median roughness of the references, in the unit of the scans."""
+    """(n k,): of every reference with the anchor, in turn, as that scanner would have seen it k times."""
     pair: Values | None = None
     """(2, SCALES, M): deviations that stand in for the spread of the one that is left."""
+    left_out: int | None = None
+    """Which reference plays no part."""
+    coarse: bool = False
+    """Whether that scanner shows the part so coarsely that errors reach over many planes of the anchor."""
+
+    @property
+    def anchor(self) -> Surface:
+        """The reference that all are compared with."""
+        return self.references[self.anchor_index]
+
+    @cached_property
+    def deviations(self) -> Values:
+        """(n, SCALES, M): of every reference that plays a part at every place of the anchor; positive: more."""
+        kept = [one for i, one in enumerate(self.comparisons) if i % len(self.references) != self.left_out]
+        return np.stack([_material(one, self.roughness) for one in kept])
 
     @property
     def count(self) -> int:
-        """Number of references, n."""
-        return len(self.deviations)
+        """Number of references that play a part, n."""
+        return len(self.references) - (self.left_out is not None)
+
+    @cached_property
+    def roughness(self) -> float:
+        """Median roughness of the references, in the unit of the scans."""
+        return float(np.median([np.median(one.roughness) for one in self.references]))
 
     @cached_property
     def spread(self) -> Values:
@@ -81,12 +106,15 @@ class Variation:
         floor = _NOISE_SHARE * (self._around(self.anchor.roughness**2) + self.roughness**2)
         known = self.deviations if self.pair is None else self.pair
         if len(known) < 2:
-            return np.sqrt(np.tile(2.0 * floor, (SCALES, 1)))
+            own = np.tile(2.0 * floor, (SCALES, 1)) + self.deviations[0] ** 2
+            return np.asarray(np.sqrt(np.stack([self._around(scale) for scale in own])))
         own = known.var(axis=0, ddof=1)
         nearby = np.stack([self._around(scale) for scale in own])
+        if self.coarse:
+            nearby = np.stack([self._around(self._around(scale)) for scale in nearby])
         around = np.stack([self._around(scale) for scale in nearby])
         prior = (1.0 - _WHOLE) * around + _WHOLE * own.mean(axis=1, keepdims=True) + 0.1 * floor
-        dof = len(known) - 1
+        dof = max(1, self.count - 1)
         pooled = (_PRIOR_DOF * prior + dof * nearby) / (_PRIOR_DOF + dof)
         return np.asarray(np.sqrt((1.0 + 1.0 / self.count) * pooled))
 
@@ -96,24 +124,27 @@ class Variation:
         return float(np.median(self.spread[0]))
 
     def judge(self, scan: Surface) -> Judged:
-        """Return the deviations of a scan that lies in the frame of the references."""
-        return self.judged(compare(scan, self.anchor), self._more_noise(scan))
+        """Return the deviations of a scan that lies in the frame of the references.
 
-    def judged(self, found: Comparison, noise: Values | float = 0.0) -> Judged:
-        """Return what a comparison with the anchor means; `noise` adds to the spread, in the unit of the scans."""
-        mean, total = self.deviations.mean(axis=0), np.sqrt(self.spread**2 + np.square(noise))
+        A scan that is coarser or noisier than the references is held against the references as its scanner would have
+        seen them: thinned, and with noise added.
+        """
+        seen = self.as_scanned_like(scan)
+        judged = seen.judged(compare(scan, self.anchor))
+        return judged if seen is self else judged.times(self._level_over(seen))
+
+    def judged(self, found: Comparison) -> Judged:
+        """Return what a comparison with the anchor means."""
+        mean = self.deviations.mean(axis=0)
         signed, lacking = found.off - mean[:, found.plane], np.maximum(found.lacking + mean, 0.0)
-        off, less = np.abs(signed) / total[:, found.plane], lacking / total
+        off, less = np.abs(signed) / self.spread[:, found.plane], lacking / self.spread
         return Judged(found, off, less, _at_worst(signed, off), _at_worst(lacking, less))
 
     def without(self, index: int) -> "Variation":
         """Return what the other references alone say; a single one stays."""
-        if self.count < 2:
+        if self.count < 2 or self.left_out is not None:
             return self
-        kept = [i for i in range(self.count) if i != index]
-        pair = self.deviations if self.count == 2 else None
-        comparisons = tuple(self.comparisons[i] for i in kept)
-        return Variation(self.anchor, self.deviations[kept], comparisons, self.roughness, pair)
+        return replace(self, pair=self.deviations if self.count == 2 else None, left_out=index)
 
     def level(self) -> NDArray[np.float64]:
         """Return the log scores (n, SCALES) of the references, each held against the others; (0, SCALES) of one.
@@ -121,22 +152,68 @@ class Variation:
         The anchor, to whose planes all others are measured, agrees better than a new part would: it gets the mean of
         the others.
         """
+        return self._level
+
+    @cached_property
+    def _level(self) -> NDArray[np.float64]:
         if self.count < 2:
             return np.zeros((0, SCALES))
-        rows = np.array([self.without(i).judged(found).log_scores for i, found in enumerate(self.comparisons)])
-        anchor = self.deviations.any(axis=(1, 2)).argmin()
-        rows[anchor] = np.delete(rows, anchor, axis=0).mean(axis=0)
-        return rows
+        count = len(self.references)
+        rows = np.array([self.without(i % count).judged(one).log_scores for i, one in enumerate(self.comparisons)])
+        rows = rows.reshape(-1, count, SCALES).mean(axis=0)
+        rows[self.anchor_index] = np.delete(rows, self.anchor_index, axis=0).mean(axis=0)
+        return np.asarray(rows)
+
+    def as_scanned_like(self, scan: Surface) -> "Variation":
+        """Return what is normal for scans of that density and noise; itself where they are as fine as the references.
+
+        Density and noise are taken in steps, and a step is learned once.
+        """
+        finest = min(one.spacing for one in self.references)
+        thinner = max(0, round(float(np.log(scan.spacing / finest) / np.log(_DENSITY_STEP))))
+        rougher = max(0, round(float(np.log(_smooth_noise(scan) / self._noise) / np.log(_NOISE_STEP))))
+        if not thinner and not rougher:
+            return self
+        key = (thinner, rougher)
+        if key not in self._scanners:
+            noise = self._noise * float(np.sqrt(_NOISE_STEP ** (2 * rougher) - 1.0))
+            spacing, draws = finest * _DENSITY_STEP**thinner, _DRAWS if thinner >= _COARSE else 1
+            again = enumerate(self.references * draws)
+            comparisons = tuple(compare(_as_scanned(one, spacing, noise, i), self.anchor) for i, one in again)
+            self._scanners[key] = Variation(self.references, self.anchor_index, comparisons, coarse=thinner >= _COARSE)
+        found = self._scanners[key]
+        return found if self.left_out is None else found.without(self.left_out)
+
+    @cached_property
+    def _scanners(self) -> dict[tuple[int, int], "Variation"]:
+        return {}
+
+    @cached_property
+    def _noise(self) -> float:
+        return max(float(np.median([_smooth_noise(one) for one in self.references])), 1e-9 * self.anchor.spacing)
+
+    def _level_over(self, other: "Variation") -> float:
+        """Return the factor, at most 1, that brings scores of another scanner to the level of the references' own."""
+        if self.count < 2:
+            return 1.0
+        return float(min(1.0, np.exp(self.level().max(axis=1).mean() - other.level().max(axis=1).mean())))
 
     def _around(self, values: Values) -> Values:
         return np.asarray(values[self.anchor.near].mean(axis=1))
 
-    def _more_noise(self, scan: Surface) -> Values | float:
-        """Return what a scan that is noisier or coarser than the references adds to the spread, (M,)."""
-        ratio = float(np.median(scan.roughness) / max(self.roughness, 1e-300))
-        if ratio <= _SAME_NOISE:
-            return 0.0
-        return np.asarray(np.sqrt(_NOISE_SHARE * (ratio**2 - 1.0) * self._around(self.anchor.roughness**2)))
+
+def _smooth_noise(one: Surface) -> float:
+    """Return the noise of a scan, from its smoothest places: elsewhere planes are rough because the part is."""
+    return float(np.quantile(one.roughness, 0.2))
+
+
+def _as_scanned(one: Surface, spacing: float, noise: float, seed: int) -> Surface:
+    """Return a surface as a coarser or noisier scanner would have seen it, drawn at random, always the same."""
+    random = np.random.default_rng(seed)
+    share = min(1.0, (one.spacing / spacing) ** 2)
+    kept = np.sort(random.permutation(len(one.points))[: max(8, round(share * len(one.points)))])
+    moved = random.normal(scale=noise, size=len(kept))[:, None] * one.normals[kept] if noise > 0.0 else 0.0
+    return surface(one.points[kept] + moved)
 
 
 def learn(references: Sequence[Surface]) -> Variation:
@@ -145,13 +222,10 @@ def learn(references: Sequence[Surface]) -> Variation:
         raise ValueError("a deviation needs at least one reference")
     chosen = most_complete(references)
     anchor = references[chosen]
-    nothing = np.zeros((SCALES, len(anchor.points)))
-    every = np.arange(len(anchor.points))
-    nowhere = np.zeros(len(every), dtype=bool)
-    itself = Comparison(nothing, every, nothing, nowhere, nowhere)
-    found = [itself if i == chosen else compare(one, anchor) for i, one in enumerate(references)]
-    roughness = float(np.median([np.median(one.roughness) for one in references]))
-    return Variation(anchor, np.stack([_material(one, roughness) for one in found]), tuple(found), roughness)
+    nothing, nowhere = np.zeros((SCALES, len(anchor.points))), np.zeros(len(anchor.points), dtype=bool)
+    itself = Comparison(nothing, np.arange(len(anchor.points)), nothing, nowhere, nowhere)
+    found = tuple(itself if i == chosen else compare(one, anchor) for i, one in enumerate(references))
+    return Variation(tuple(references), chosen, found)
 
 
 def _material(found: Comparison, roughness: float) -> Values:
