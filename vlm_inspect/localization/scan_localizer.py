@@ -1,6 +1,7 @@
 """`ScanLocalizer`: the measured deviation of a scan from its references, as a localizer."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
@@ -23,6 +24,8 @@ from vlm_inspect.tolerance import OVERKILL, Tolerance, tolerance_from_normals
 NAME: Final = "deviation"
 _SPREAD = 0.2
 """Standard deviation of the log score among normal parts of one class."""
+_PARTIAL_LIMIT = 4.0
+"""Times the limit beyond which a deviation of a partial scan counts."""
 _GROSS_SHARE = 0.02
 """Share of a drawing's size beyond which a deviation counts where no rule limits it."""
 _NEARLY = 0.9
@@ -73,7 +76,8 @@ class NominalScans:
         found = scan_deviation(
             part.posed, self._normal, part.views, unit=self._unit, tolerance=self.tolerance, in_lengths=True
         )
-        gross = bool((np.abs(found.signed) > self.tolerance.limit).mean() > 0.25)
+        size = float(np.linalg.norm(np.ptp(self._normal.anchor.points, axis=0)))
+        gross = found.coverage.share < 0.9 or bool((np.abs(found.signed) > _GROSS_SHARE * size).mean() > 0.01)
         said = [mismatch(scan_surface(part.posed.points), self._normal.anchor)] if gross else []
         stated = f"allowed by the rule book: {self.tolerance.limit:.3g} {self._unit}"
         guard = f"no rule limits it, the checks decide; beyond {self.tolerance.limit:.3g} {self._unit} it is NG"
@@ -128,11 +132,17 @@ class FittedScans:
             part.posed, self._normal, part.views, unit=self._unit, tolerance=self.tolerance, gains=self._gains
         )
         said = self._mismatch(part.posed, found)
+        maps, log_scores = tuple(found.maps), found.log_scores if not found.coverage.partial else None
+        if found.coverage.partial and self.tolerance is not None:
+            # A piece is laid on and measured less surely, and what it does not show may be wrong: no OK, and NG only
+            # where it is far off.
+            sure = max(one.score for one in maps) > _PARTIAL_LIMIT * self.tolerance.limit if maps else False
+            maps = maps if sure else tuple(replace(one, tolerance=None) for one in maps)
         return Localization(
-            tuple(found.maps),
+            maps,
             tuple(found.views),
             notes=found.notes if said is None else (said, *found.notes),
-            log_scores=found.log_scores,
+            log_scores=log_scores,
             describe=found.note,
             locate=found.place,
         )

@@ -229,7 +229,7 @@ def learn(references: Sequence[Surface]) -> Variation:
     chosen = most_complete(references)
     anchor = references[chosen]
     nothing, nowhere = np.zeros((SCALES, len(anchor.points))), np.zeros(len(anchor.points), dtype=bool)
-    itself = Comparison(nothing, np.arange(len(anchor.points)), nothing, nowhere, nowhere)
+    itself = Comparison(nothing, np.arange(len(anchor.points)), nothing, nowhere, nowhere, nowhere)
     found = tuple(itself if i == chosen else compare(one, anchor) for i, one in enumerate(references))
     return Variation(tuple(references), chosen, found)
 
