@@ -5,8 +5,8 @@ ask       within the limits, from the cache where known     asking.py
 conclude  in the same few threads: parse, fuse              examiner.py; a second look is asked likewise
 keep      map and preview to disk, then one transaction     item_files.py, journal.py
 
-What is prepared and waits is bounded, so that a slow server does not fill the memory with maps. With an `elsewhere`, an
-item is prepared, asked and concluded there, as a whole, and kept here.
+What is prepared and waits is bounded, so that a slow server does not fill the memory with maps. With a
+`RemoteExaminer`, an item is prepared, asked and concluded there, as a whole, and kept here.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ Watch = Callable[[ItemRecord], None]
 _T = TypeVar("_T")
 
 
-class Elsewhere(Protocol):
+class RemoteExaminer(Protocol):
     """Examines whole tasks in other processes, or on other machines."""
 
     @property
@@ -65,7 +65,7 @@ class Runner:
         cache: where replies are looked up first.
         limits: how fast and how dear.
         watch: told every record as it is journalled.
-        elsewhere: where tasks are examined; None: here. The cache is of no use to it.
+        remote: where tasks are examined; None: here. The cache is of no use to it.
     """
 
     plan: Plan
@@ -75,7 +75,7 @@ class Runner:
     cache: ReplyCache
     limits: Limits = field(default_factory=Limits)
     watch: Watch = lambda record: None
-    elsewhere: Elsewhere | None = None
+    remote: RemoteExaminer | None = None
 
     def run(self) -> dict[str, ItemRecord]:
         """Return the records of all tasks, those of earlier sessions included.
@@ -107,7 +107,7 @@ class _Session:
         self._closed: set[str] = set()
         self._failures = 0
         self._fatal: BaseException | None = None
-        examiner, elsewhere = runner.examiner, runner.elsewhere
+        examiner, remote = runner.examiner, runner.remote
         self._asker = Asker(
             examiner.backend,
             runner.limits,
@@ -116,7 +116,7 @@ class _Session:
             price=examiner.price,
             run_id=runner.journal.run_id,
             spending=Spending(runner.limits, done.values()),
-            elsewhere=None if elsewhere is None else elsewhere.at_once,
+            remote_tasks=None if remote is None else remote.at_once,
             standing=lambda: f"{self._standing()}; --resume with a higher --budget-usd goes on",
         )
         hands = _hand_count(self.pending, local=is_local(examiner.backend.name))
@@ -161,11 +161,11 @@ class _Session:
 
     async def _do(self, group: Sequence[Task], prepared: asyncio.Event) -> None:
         try:
-            if self.runner.elsewhere is None:
+            if self.runner.remote is None:
                 await self._do_here(group, prepared)
             else:
                 prepared.set()
-                await self._do_there(group[0], self.runner.elsewhere)
+                await self._do_remotely(group[0], self.runner.remote)
             category = group[0].category
             if not self._left[category] and category not in self._closed:
                 self._closed.add(category)
@@ -191,10 +191,10 @@ class _Session:
             further = [await self._advance(*pair) for pair in zip(asked, answers, strict=True)]
             asked = [one for one in further if one is not None]
 
-    async def _do_there(self, task: Task, elsewhere: Elsewhere) -> None:
+    async def _do_remotely(self, task: Task, remote: RemoteExaminer) -> None:
         async def examine() -> Result:
             try:
-                return await elsewhere.examine(task)
+                return await remote.examine(task)
             except BackendError as error:
                 return failed(task, "backend", error)
 
