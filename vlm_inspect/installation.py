@@ -195,11 +195,11 @@ def _weights(clip: str | None) -> Iterator[Weights]:
 
 def _clip(name: str | None) -> Weights:
     use = "winclip, alfa, promptad, dapo with --clip"
-    from vlm_inspect.localization.dual_encoder.published import example_id
+    from vlm_inspect.localization.dual_encoder.loading import EXAMPLE_ID
 
     if name is None:
-        get = f"hf download {example_id()} --local-dir FOLDER, then --clip FOLDER or VLM_INSPECT_CLIP"
-        return Weights("clip", use, _cached(example_id()), get)
+        get = f"hf download {EXAMPLE_ID} --local-dir FOLDER, then --clip FOLDER or VLM_INSPECT_CLIP"
+        return Weights("clip", use, _cached(EXAMPLE_ID), get)
     from vlm_inspect.localization.dual_encoder.loading import OPEN_CLIP, find_folder
 
     if name.startswith(OPEN_CLIP):

@@ -14,7 +14,6 @@ from vlm_inspect.array_cache import ENVIRONMENT, user_cache
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.alfa.contextual import Kept
 from vlm_inspect.localization.alfa.judge import Alfa
-from vlm_inspect.localization.alfa.pixel_mask import see_masked, window_masks
 from vlm_inspect.localization.alfa.scoring import (
     AlfaScores,
     SentenceFeatures,
@@ -27,7 +26,7 @@ from vlm_inspect.localization.prompt_bank.ensembles import PromptSet
 from vlm_inspect.localization.prompt_bank.written_bank import Description, WrittenBank
 from vlm_inspect.localization.subject import Subject
 from vlm_inspect.localization.winclip.picture_features import recall_normals, see_in_batches
-from vlm_inspect.localization.winclip.windows import see_windows, unit
+from vlm_inspect.localization.winclip.windows import unit
 
 NUT = Subject("metal nut")
 SPOT = (40, 16, 56, 32)
@@ -271,24 +270,3 @@ def test_batches_change_nothing(encoder: DualEncoder) -> None:
         np.testing.assert_allclose(one.heat, other.heat, atol=1e-5)
         assert one.descriptors[0][0] == other.descriptors[0][0]
     assert Alfa(encoder).fit(NUT).judge([]) == []
-
-
-def test_masks_are_windows_of_pixels() -> None:
-    masks = window_masks(24, 8, 2)
-    assert masks.shape == (4, 1, 24, 24)
-    assert masks[1, 0].nonzero().amin(dim=0).tolist() == [0, 8]
-    assert masks[1, 0].nonzero().amax(dim=0).tolist() == [15, 23]
-    assert float(masks.sum(dim=(1, 2, 3)).unique()) == 256
-
-
-def test_a_masked_picture_sees_what_its_window_holds_and_nothing_else(encoder: DualEncoder) -> None:
-    vision = encoder.vision
-    generator = torch.Generator().manual_seed(0)
-    pixels, changed = torch.randn(1, 3, 64, 64, generator=generator), torch.randn(1, 3, 64, 64, generator=generator)
-    changed[..., :16, :16] = pixels[..., :16, :16]
-    with torch.inference_mode():
-        one, other = see_masked(vision, pixels, 2), see_masked(vision, changed, 2)
-        torch.testing.assert_close(one[:, 0], other[:, 0])
-        assert not torch.allclose(one[:, 1], other[:, 1], atol=1e-3)
-        whole = see_windows(vision, vision.enter(pixels), (8, 8), 8, with_values=False)
-        torch.testing.assert_close(see_masked(vision, pixels, 8), whole.features, atol=1e-5, rtol=1e-4)

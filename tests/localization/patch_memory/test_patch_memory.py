@@ -6,7 +6,7 @@ from vlm_inspect.localization.framing import Picture
 from vlm_inspect.localization.memory_settings import MemorySettings
 from vlm_inspect.localization.patch_memory.copies import COPIES, changed_copies
 from vlm_inspect.localization.patch_memory.eyes import uses_for
-from vlm_inspect.localization.patch_memory.layer_bank import LayerBank, make_scaling
+from vlm_inspect.localization.patch_memory.layer_bank import LayerBank, make_scaling, measure_reliability
 from vlm_inspect.localization.patch_memory.memory import learn_memory
 from vlm_inspect.localization.patch_memory.scores import pool_values
 from vlm_inspect.localization.patch_memory.storing import pack, unpack
@@ -76,9 +76,9 @@ def test_pooling_takes_the_highest_share():
 def test_the_cosine_does_not_see_length():
     rows = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
     mean, weight = make_scaling(rows, (8,), "cosine")
-    bare = LayerBank("cosine", mean, weight, 0.0, np.zeros((0, 10), np.float32))
+    bare = LayerBank("cosine", mean, weight, 0.0, np.zeros((0, 10), np.float32), np.zeros(0, np.float32))
     nowhere = np.zeros((40, 2), np.float32)
-    bank = LayerBank("cosine", mean, weight, 0.0, bare.embed(rows, nowhere))
+    bank = LayerBank("cosine", mean, weight, 0.0, bare.embed(rows, nowhere), np.ones(40, np.float32))
     distances, indices = bank.search(bank.embed(3 * rows, nowhere))
     assert distances == pytest.approx(np.zeros(40), abs=1e-5)
     assert indices.tolist() == list(range(40))
@@ -103,3 +103,19 @@ def test_copies_differ_a_little_and_masked_ones_stay_in_place():
     masked = changed_copies(Picture(picture.image, np.ones((96, 96), bool)))
     ratio = masked[0].image.astype(float).mean() / picture.image.mean()
     assert np.abs(masked[0].image - picture.image * ratio).max() < 3
+
+
+def test_where_references_differ_a_distance_counts_for_less():
+    rng = np.random.default_rng(0)
+    shared, lively = rng.normal(0, 0.1, (200, 4)), rng.normal(20, 5, (200, 4))
+    rows = np.concatenate([shared, lively]).astype(np.float32)
+    rows = np.concatenate([rows, np.zeros((400, 2), np.float32)], axis=1)
+    nothing = np.zeros(4, np.float32)
+    bank = LayerBank("scaled", nothing, nothing + 1, 0.0, rows, np.ones(400, np.float32))
+    owners = np.tile(np.arange(16), 25)
+    factors = measure_reliability(bank, owners)
+    assert factors[:200].min() > 1.0
+    assert factors[200:].mean() < 0.9
+    few = measure_reliability(bank, owners % 2)
+    assert np.abs(few - 1).max() < np.abs(factors - 1).max()
+    assert (measure_reliability(bank, np.zeros(400, np.int64)) == 1).all()

@@ -9,8 +9,9 @@ from tests.localization.tiny_clip import tiny_encoder
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.dual_encoder.encoder import IMAGENET_NORMALISATION
 from vlm_inspect.localization.dual_encoder.pixels import prepare_pixels
-from vlm_inspect.localization.promptad import PromptAdJudge, PromptAdSettings, build_promptad
-from vlm_inspect.localization.promptad.settings import read_plan, read_settings
+from vlm_inspect.localization.promptad.judge import PromptAdJudge
+from vlm_inspect.localization.promptad.method import build_promptad
+from vlm_inspect.localization.promptad.settings import PromptAdSettings, read_plan, read_settings
 from vlm_inspect.localization.subject import ANY_CLASS, Subject
 from vlm_inspect.training.batches import stack
 from vlm_inspect.training.method import TrainingSample

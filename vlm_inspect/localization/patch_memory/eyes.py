@@ -53,6 +53,8 @@ class NetworkUse:
     """The channels of every layer of the network."""
     capacity: int = 6000
     """Most patches of one bank."""
+    reliability: bool = False
+    """Whether a distance counts for less where the references differ, see `measure_reliability`."""
 
 
 def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]:
@@ -64,6 +66,7 @@ def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]
         metric="scaled",
         sigma=1.2,
         place_weight=settings.place_weight,
+        reliability=True,
         pools=((Pool(0.0, 0.12, 0.12, 0.22, 0.25),),),
         capacity=settings.capacity,
     )
@@ -73,7 +76,7 @@ def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]
         most_pixels=settings.fine_pixels,
         metric="cosine",
         sigma=0.7,
-        place_weight=0.0,
+        place_weight=0.4 * settings.place_weight,
         pools=(
             (Pool(0.003, 0.18, 0.2, 0.18, 0.35),),
             (Pool(0.003, 0.21, 0.2, 0.27, 0.43), Pool(0.01, 0.2, 0.2, 0.27, 0.43)),
