@@ -137,7 +137,7 @@ class Asker:
                 self.cache.put(key, answered.replies, self.run_id)
         return answers
 
-    async def hand_out(
+    async def ask_remotely(
         self, estimate: int, examine: Callable[[], Awaitable[_T]], spent_on: Callable[[_T], Spent]
     ) -> _T:
         """Return what is examined in another process, within the same limits.

@@ -34,7 +34,7 @@ from vlm_inspect.backends import is_local
 from vlm_inspect.datasets.listing import PICTURES
 from vlm_inspect.errors import BackendError, InspectWarning
 
-MOST_HANDS = 4
+MOST_THREADS = 4
 """Threads that prepare and conclude."""
 Watch = Callable[[ItemRecord], None]
 _T = TypeVar("_T")
@@ -119,9 +119,9 @@ class _Session:
             remote_tasks=None if remote is None else remote.at_once,
             standing=lambda: f"{self._standing()}; --resume with a higher --budget-usd goes on",
         )
-        hands = _hand_count(self.pending, local=is_local(examiner.backend.name))
-        self._hands = ThreadPoolExecutor(hands, "prepare")
-        self._room = asyncio.Semaphore(self._asker.at_once + hands + 1)
+        threads = _thread_count(self.pending, local=is_local(examiner.backend.name))
+        self._threads = ThreadPoolExecutor(threads, "prepare")
+        self._room = asyncio.Semaphore(self._asker.at_once + threads + 1)
 
     async def carry_out(self) -> None:
         """Do all pending tasks; on a stop, those in flight are finished first."""
@@ -135,7 +135,7 @@ class _Session:
             raise
         finally:
             await _all_ended(running)
-            self._hands.shutdown(wait=False, cancel_futures=True)
+            self._threads.shutdown(wait=False, cancel_futures=True)
             self._asker.close()
         if self._fatal is not None:
             raise self._fatal
@@ -169,7 +169,7 @@ class _Session:
             category = group[0].category
             if not self._left[category] and category not in self._closed:
                 self._closed.add(category)
-                self.journal_pixels(category, await self._in_hands(lambda: self.pixels_of(category)))
+                self.journal_pixels(category, await self._in_thread(lambda: self.pixels_of(category)))
         except NotAskedError:  # the run stops: what is prepared is not asked, and stays undone
             return
         except BaseException as error:
@@ -198,14 +198,14 @@ class _Session:
             except BackendError as error:
                 return failed(task, "backend", error)
 
-        result = await self._asker.hand_out(estimate_tokens_of_task(task), examine, lambda one: one.record.usage)
-        await self._in_hands(lambda: self._save(result))
+        result = await self._asker.ask_remotely(estimate_tokens_of_task(task), examine, lambda one: one.record.usage)
+        await self._in_thread(lambda: self._save(result))
         self._keep(result)
 
     async def _prepare(self, task: Task) -> Ready | None:
         """Return a task whose request can be sent; None where its file cannot be read, which is kept."""
         try:
-            return await self._in_hands(lambda: self.runner.examiner.prepare(task))
+            return await self._in_thread(lambda: self.runner.examiner.prepare(task))
         except ConversionError as error:
             self._keep(failed(task, "unreadable", error))
             return None
@@ -217,7 +217,7 @@ class _Session:
             self._keep(examiner.failed_answer(one, answered))
             return None
         try:
-            ready = await self._in_hands(lambda: examiner.advance(one, answered))
+            ready = await self._in_thread(lambda: examiner.advance(one, answered))
         except ConversionError as error:
             self._keep(failed(one.task, "unreadable", error))
             return None
@@ -229,7 +229,7 @@ class _Session:
             self._save(result)
             return result
 
-        self._keep(await self._in_hands(conclude))
+        self._keep(await self._in_thread(conclude))
         return None
 
     def _is_among_worst(self, record: ItemRecord) -> bool:
@@ -237,7 +237,7 @@ class _Session:
         return any(one is record for one in worst_of([*self._worst[record.category], record]))
 
     def _save(self, result: Result) -> None:
-        """Write map and preview; runs in the hands, for the loop, and with it all requests, would wait for the disk."""
+        """Write map and preview; runs in a thread, for the loop, and with it all requests, would wait for the disk."""
         self.runner.files.save_map(result)
         if result.preview is not None and self._is_among_worst(result.record):
             self.runner.files.save_preview(result)
@@ -285,17 +285,17 @@ class _Session:
     def _standing(self) -> str:
         return f"{len(self.done)} of {len(self.runner.plan.tasks)} items done"
 
-    async def _in_hands(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._hands, work)
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
-def _hand_count(tasks: Sequence[Task], *, local: bool) -> int:
+def _thread_count(tasks: Sequence[Task], *, local: bool) -> int:
     """Return how many threads prepare: several for pictures; drawing scans and curves is not made for threads.
 
     Beside a local model one is enough: it would only take cores away from it.
     """
     pictures = not local and all(task.item.path.suffix.lower() in PICTURES for task in tasks)
-    return min(MOST_HANDS, max(2, os.cpu_count() or 1)) if pictures else 1
+    return min(MOST_THREADS, max(2, os.cpu_count() or 1)) if pictures else 1
 
 
 def _groups(tasks: Sequence[Task], size: int) -> Iterator[list[Task]]:
