@@ -29,6 +29,8 @@ _PICTURES = 3
 _FINDINGS = 8
 _LEAST_STRENGTH = 4.0
 """Normal spreads below which nothing is a finding, where no tolerance says so."""
+_GROSS, _GROSS_SHARE = 12.0, 0.25
+"""Normal spreads, and the share of points beyond them, that make one ask whether the scan is of the part."""
 
 Layer = NDArray[np.float32]
 
@@ -64,6 +66,11 @@ class ScanDeviation:
     coverage: Coverage
     unit: str
     _origins: dict[int, ScanOrigin]
+
+    @property
+    def gross(self) -> bool:
+        """Whether a large share of the scan's points is far off: it may not show the part at all."""
+        return bool((self.off > _GROSS).mean() > _GROSS_SHARE)
 
     @property
     def notes(self) -> tuple[str, ...]:

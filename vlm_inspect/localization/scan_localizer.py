@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from converters.sample import SampleKind
 from vlm_inspect.localization.localizer import Localization
-from vlm_inspect.localization.scan_deviation import judge, scan_deviation
+from vlm_inspect.localization.scan_deviation import ScanDeviation, judge, scan_deviation
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import SCAN_VERSION, Part, ReferenceSet
+from vlm_inspect.registration.alignment import PosedCloud
 from vlm_inspect.registration.comparison import SCALES, scan_surface
 from vlm_inspect.registration.coverage import seen_again
+from vlm_inspect.registration.identity import mismatch
 from vlm_inspect.registration.variation import Variation, learn
 from vlm_inspect.sensitivity.learning import ChannelPrior
 from vlm_inspect.tolerance import Tolerance, tolerance_from_normals
@@ -80,14 +82,21 @@ class FittedScans:
         found = scan_deviation(
             part.posed, self._normal, part.views, unit=self._unit, tolerance=self.tolerance, gains=self._gains
         )
+        said = self._mismatch(part.posed, found)
         return Localization(
             tuple(found.maps),
             tuple(found.views),
-            notes=found.notes,
+            notes=found.notes if said is None else (said, *found.notes),
             log_scores=found.log_scores,
             describe=found.note,
             locate=found.place,
         )
+
+    def _mismatch(self, posed: PosedCloud, found: ScanDeviation) -> str | None:
+        """Say that a scan that deviates grossly, or over a large share, is not of the part."""
+        if self._normal is None or not (found.gross or found.coverage.partial):
+            return None
+        return mismatch(scan_surface(posed.points), self._normal.anchor)
 
     def score(self, parts: Sequence[Part], *, without: int | None = None) -> NDArray[np.float64]:
         """Return log scores of whole scans, (m, SCALES); see `ScoredLocalizer`."""
