@@ -84,7 +84,7 @@ def compare(scan: Surface, reference: Surface) -> Comparison:
     unseen = far & (scan.rim[back.plane] | turned | (back.beside > np.abs(back.across)))
     for _ in range(3):  # single planes of a rim are told wrongly: the places around decide
         unseen = far & (unseen[reference.near].sum(axis=1) > 0.5 * far[reference.near].sum(axis=1))
-    return Comparison(off, there.plane, lacking, unseen, scan.rim[scan.near].any(axis=1), rim)
+    return Comparison(off, there.plane, lacking, unseen, np.asarray(scan.rim[scan.near].any(axis=1)), rim)
 
 
 def smoothed(one: Surface, values: Values) -> Values:
