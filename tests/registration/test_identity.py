@@ -37,7 +37,7 @@ def laid_on(reference: Surface, points: np.ndarray, *, pieces: bool = False) -> 
         (bracket(1) / 25.4, "in inches"),
         (bracket(1) * [1, -1, 1], "mirror image"),
         (np.concatenate([bracket(1), bracket(2) + np.array([0, 40, 0])]), "2 separate parts"),
-        (gear(np.random.default_rng(0)).sample(4_000, np.random.default_rng(0)), "not the part"),
+        (gear(np.random.default_rng(0)).sample(4_000, np.random.default_rng(0)), "not seem to be the part"),
     ],
     ids=["inches", "mirrored", "two", "gear"],
 )

@@ -2,6 +2,7 @@
 
     image, video   the chosen localizer
     point_cloud    the measured deviation from the references, then the chosen localizer on the views
+                   (one mesh as reference, and checks in the rule book: the deviation alone, held against the checks)
     series         the measured deviation alone; without references, how rare a window is in its own curve
 
 A deviation needs no weights and no choice: `--localizer none` leaves it.
@@ -10,7 +11,7 @@ A deviation needs no weights and no choice: `--localizer none` leaves it.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from converters.sample import SampleKind
+from converters.sample import PointCloud, SampleKind
 from vlm_inspect.localization.localizer import FittedLocalizer, Localizer
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import ReferenceSet
@@ -43,6 +44,8 @@ def fit_class(
     Raises:
         LocalizerError: a localizer or its weights cannot be used.
     """
+    if kind == "point_cloud" and is_nominal(references, subject):
+        chosen = None  # the drawing and the checks decide; how pictures of one part usually vary is unknown
     used = localizers_for(kind, chosen)
     named = NO_LOCALIZER if chosen is None or chosen not in used else chosen.name
     return FittedClass(tuple(one.fit(references, subject) for one in used), named)
@@ -65,6 +68,12 @@ def _curves() -> Localizer:
     from vlm_inspect.localization.series_localizer import SeriesLocalizer
 
     return SeriesLocalizer()
+
+
+def is_nominal(references: ReferenceSet, subject: Subject) -> bool:
+    """Whether scans are held against one drawing by stated limits: a single mesh, and checks in the rule book."""
+    sample = references.samples[0] if len(references) == 1 and references.samples else None
+    return isinstance(sample, PointCloud) and sample.mesh is not None and subject.deviation_limit is not None
 
 
 DEVIATIONS: Mapping[SampleKind, Callable[[], Localizer]] = {"point_cloud": _scans, "series": _curves}

@@ -113,6 +113,7 @@ def scan_deviation(
     unit: str = "mm",
     tolerance: Tolerance | None = None,
     gains: NDArray[np.float64] | None = None,
+    in_lengths: bool = False,
 ) -> ScanDeviation:
     """Return maps, pictures and places of a scan's deviation from its references.
 
@@ -123,11 +124,14 @@ def scan_deviation(
         unit: of the scan's coordinates.
         tolerance: of the maps' scores; None: nothing is known of how far normal parts go.
         gains: (SCALES,), factors of the scales in the maps; None: they count alike.
+        in_lengths: hold plain lengths against the tolerance, wherever they are, as a drawing's limit does.
     """
     judged, own = judge(query, normal)
     coverage = seen_again(normal.anchor, judged)
     judged = coverage.counted(judged)
     log_scores = judged.log_scores
+    if in_lengths:
+        judged = judged.in_lengths(normal.typical)
     if gains is not None:
         judged = replace(judged, off=judged.off * gains[:, None], lacking=judged.lacking * gains[:, None])
     painted = _Painted(judged, own, normal)

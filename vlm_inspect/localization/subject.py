@@ -1,5 +1,6 @@
 """What a part is called, and what may be wrong with it: all that a rule book tells a localizer."""
 
+import math
 from dataclasses import dataclass
 
 from vlm_inspect.rules import RuleBook
@@ -17,6 +18,9 @@ class Subject:
     """The vocabulary of defect types; empty: the localizer uses its own."""
     unit: str = "mm"
     """Unit of the coordinates of a scan."""
+    deviation_limit: float | None = None
+    """Largest deviation of a scan from its reference that a rule allows, in `unit`; infinite where the rule book has
+    other checks of scans alone; None without any: the references must say what is normal."""
 
 
 ANY_SUBJECT = Subject()
@@ -25,4 +29,14 @@ ANY_SUBJECT = Subject()
 
 def subject_of(rules: RuleBook) -> Subject:
     """Return what a rule book says of its class."""
-    return Subject(rules.class_name.replace("_", " ").strip() or ANY_CLASS, tuple(rules.defects), rules.unit)
+    name = rules.class_name.replace("_", " ").strip() or ANY_CLASS
+    return Subject(name, tuple(rules.defects), rules.unit, deviation_limit=_deviation_limit(rules))
+
+
+def _deviation_limit(rules: RuleBook) -> float | None:
+    from vlm_inspect.measurement.registry import MEASURES
+
+    checks = [rule.check for rule in rules.rules if rule.check is not None and rule.severity != "minor"]
+    checks = [check for check in checks if "point_cloud" in MEASURES[check.measure].kinds]
+    limits = [check.max for check in checks if check.measure == "max_deviation" and check.max is not None]
+    return min(limits, default=math.inf if checks else None)

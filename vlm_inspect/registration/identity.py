@@ -29,8 +29,8 @@ _FITS, _PIECE = 0.93, 0.9
 _MIRRORED = 0.6
 """RMS distance of the mirror image over that of the scan itself, below which the scan is mirrored."""
 _LARGE_PIECE = 0.2
-_OTHER = 0.8
-"""Overlap of the scan below which it shows another part."""
+_NEAR, _OTHER = 0.01, 0.85
+"""Two scans of one part lie within this share of its size of each other, over at least this share of their surface."""
 
 
 def mismatch(scan: Surface, reference: Surface) -> str | None:
@@ -55,17 +55,20 @@ def mismatch(scan: Surface, reference: Surface) -> str | None:
         return f"The scan shows {len(pieces)} separate parts{others}: give one scan for each."
     if found.moving_overlap >= _FITS and found.fixed_overlap < _PIECE:
         return f"The scan shows a piece of the reference, about {100 * found.fixed_overlap:.0f} % of its surface."
-    if found.moving_overlap < _OTHER or found.fixed_overlap < _OTHER:
-        return _other(found, ratio, fixed)
-    return None
-
-
-def _other(found: Alignment, ratio: float, fixed: Levels) -> str:
-    size = "" if abs(ratio - 1.0) < 0.05 else f" and it is {ratio:.2f} times as large"
+    near = _near(scan, reference, max(_NEAR * fixed.size, 2.0 * max(scan.spacing, reference.spacing)))
+    if near >= _OTHER:
+        return None
+    size = "" if abs(ratio - 1.0) < 0.05 else f", and it is {ratio:.2f} times as large"
     return (
-        f"This is not the part of the reference: {100 * found.moving_overlap:.0f} % of its surface lies within "
-        f"{100 * 4.0 * fixed.dense.spacing / fixed.size:.1f} % of the part's size of it{size}."
+        f"This does not seem to be the part of the reference: only {100 * near:.0f} % of the two surfaces lie within "
+        f"{100 * _NEAR:.0f} % of the part's size of each other{size}."
     )
+
+
+def _near(scan: Surface, reference: Surface, reach: float) -> float:
+    """Return the share of points that lie that near to the other surface, of the way that has fewer."""
+    ways = reference.distances(scan.smoothed), scan.distances(reference.smoothed)
+    return float(min((way < reach).mean() for way in ways))
 
 
 def _alike(scan: Surface, pieces: list[NDArray[np.intp]], fixed: Levels) -> int:
