@@ -15,7 +15,7 @@ import torch
 from tests.training.small_method import SmallMethod, small_plan
 from tests.training.training_folders import small_data
 from vlm_inspect.errors import LocalizerError, OutputError, TrainingError
-from vlm_inspect.training.checkpoint import load_weights
+from vlm_inspect.localization.checkpoint import load_weights
 from vlm_inspect.training.data import TrainingData
 from vlm_inspect.training.loop import Running, learning_rate, train
 from vlm_inspect.training.method import Batch, Schedule
