@@ -26,8 +26,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
-from vlm_inspect.qualification.qualify import qualify
-from vlm_inspect.qualification.settings import QualificationSettings
 
 from benchmarks.kept_features import features_kept_in
 from benchmarks.reference_memory import CATEGORIES, average, load, read_mask, shrink
@@ -44,6 +42,8 @@ from vlm_inspect.localization.subject import ANY_SUBJECT
 from vlm_inspect.planting.design import STANDARD_SIZES, design
 from vlm_inspect.planting.picture import kinds_for, plant
 from vlm_inspect.planting.surface import see_surface
+from vlm_inspect.qualification.qualify import qualify
+from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.references import Part, ReferenceSet
 
 HELD_OUT = 24

@@ -21,7 +21,9 @@ from vlm_inspect.commands.cases import cases
 from vlm_inspect.commands.chat import chat
 from vlm_inspect.commands.demo import demo
 from vlm_inspect.commands.doctor import doctor
+from vlm_inspect.commands.references import references
 from vlm_inspect.commands.replay import replay
+from vlm_inspect.commands.sensitivity import sensitivity
 from vlm_inspect.errors import InspectError, InspectWarning
 from vlm_inspect.training.command import train
 from vlm_inspect.version import VERSION
@@ -72,7 +74,7 @@ def cli() -> None:
     """
 
 
-for _command in (ask, cache_command, replay, cases, calibrate, chat, train, demo, doctor):
+for _command in (ask, cache_command, replay, cases, calibrate, chat, train, demo, doctor, references, sensitivity):
     cli.add_command(_command)
 
 

@@ -37,6 +37,7 @@ from vlm_inspect.inspector import ANY_PART, Inspector
 from vlm_inspect.localization import AUTO, default_localizer, load_localizer
 from vlm_inspect.localization.settings import LocalizerSettings
 from vlm_inspect.prompting import PromptLimits
+from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.references import expand_references
 from vlm_inspect.rules import RuleBook, load_rules, resolve_references
 from vlm_inspect.strict_yaml import MAX_BYTES, Document, Loc, YamlError, key_path, read_yaml
@@ -135,6 +136,8 @@ class InspectorConfig(_Section):
     """How many pictures a part may become."""
     look_again: bool = False
     """Whether the model is asked a second time, with the most suspicious places enlarged."""
+    qualification: QualificationSettings = QualificationSettings()
+    """Which errors are allowed, and how many defects are planted to learn the bounds of OK and NG."""
 
     def build(self, *, backend: "Backend | None" = None) -> Inspector:
         """Return the inspector; whatever can be wrong with it is found here, before a part is read.
@@ -161,6 +164,7 @@ class InspectorConfig(_Section):
             samples=self.model.samples,
             limits=self.prompt,
             look_again=self.look_again,
+            qualification=self.qualification,
         )
 
     def load_rules(self) -> RuleBook:

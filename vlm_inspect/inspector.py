@@ -41,6 +41,7 @@ from vlm_inspect.localization.subject import subject_of
 from vlm_inspect.looks.look import Look, Step, deciding_look, read_look, total_usage
 from vlm_inspect.looks.second_look import second_step
 from vlm_inspect.prompting import PromptLimits, build_request, load_template
+from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.references import ReferenceSet, present
 from vlm_inspect.rules import RuleBook, load_rules, resolve_references
 from vlm_inspect.source_state import state_of
@@ -69,6 +70,7 @@ class Inspector:
         samples: how often the model is asked.
         limits: sizes and numbers of the pictures in a prompt.
         look_again: whether the model is asked a second time, with the most suspicious places enlarged.
+        qualification: which errors are allowed, and how many defects are planted to learn the bounds of OK and NG.
     """
 
     rules: RuleBook = ANY_PART
@@ -81,10 +83,12 @@ class Inspector:
     samples: int = 1
     limits: PromptLimits = field(default_factory=PromptLimits)
     look_again: bool = False
+    qualification: QualificationSettings = field(default_factory=QualificationSettings)
     _fits: Fits = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        fits = Fits(self.references, self.budget, lambda: self.used_localizer, subject_of(self.rules))
+        subject = subject_of(self.rules)
+        fits = Fits(self.references, self.budget, lambda: self.used_localizer, subject, self.qualification)
         object.__setattr__(self, "_fits", fits)
 
     @classmethod
@@ -163,7 +167,7 @@ class Inspector:
         part = present(sample, references.stage, self.budget)
         if state_of(source) != before:  # the digest would be that of other bytes than were judged
             raise ConversionError(f"{source} changed while it was read; inspect it again when it is complete")
-        progress("measuring")
+        progress(fitted.advice or "measuring")
         views, evidence = gather(part, references, self.rules, fitted)
         template = load_template(self.template)
         limits = limits_for(self.backend, self.limits, template, calibrated=self.thresholds.calibrated)

@@ -5,7 +5,7 @@ included, is aligned to it and drawn through the same window, so that a pixel me
 Curves share their axes in the same way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from glob import glob
@@ -85,6 +85,10 @@ class ReferenceSet:
     def posed(self) -> tuple[PosedCloud, ...]:
         """The reference scans in their common frame."""
         return tuple(posed for part in self.parts if (posed := part.posed) is not None)
+
+    def seen_by(self, change: Callable[[Sequence[View]], tuple[View, ...]]) -> "ReferenceSet":
+        """Return the same references with other views."""
+        return replace(self, parts=tuple(replace(part, views=change(part.views)) for part in self.parts))
 
     def without(self, sha256: str) -> "ReferenceSet":
         """Leave out the reference with that digest: a part is never judged by itself."""

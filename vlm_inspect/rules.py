@@ -10,10 +10,20 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from converters.system_files import is_system_file
 from vlm_inspect.errors import RuleError
+from vlm_inspect.sensitivity.smallest import SmallestDefect, parse_smallest_defect
 from vlm_inspect.strict_yaml import MAX_BYTES, Document, Loc, YamlError, key_path, read_yaml
 
 Severity = Literal["critical", "major", "minor"]
@@ -96,6 +106,8 @@ class RuleBook(_Strict):
     defects: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ()
     references: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     ignore: tuple[tuple[Unit, Unit, Unit, Unit], ...] = ()
+    smallest_defect: Annotated[SmallestDefect, BeforeValidator(parse_smallest_defect)] | None = None
+    """The smallest defect that matters: a part is OK only where defects of this size would have been seen."""
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _sha256: str = PrivateAttr(default="")

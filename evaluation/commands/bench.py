@@ -87,7 +87,8 @@ def _known_format(context: click.Context, parameter: click.Parameter, value: str
     "--rule-test",
     is_flag=True,
     help="Afterwards, ask about some parts of each class again with rules left out and turned round, another class "
-    "name and pictures in other orders, and say whether the model listens (questions: options in other orders).",
+    "name and pictures in other orders, and say whether the model follows its rules (questions: options in other "
+    "orders).",
 )
 @click.option(
     "--rule-test-parts",

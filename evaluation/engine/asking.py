@@ -76,7 +76,7 @@ class Asker:
         price: the user's own; None: what the model's usage says.
         run_id: name of the run, so that the cache tells what it paid for itself.
         spending: what earlier sessions spent, and will this one.
-        elsewhere: most tasks in flight in other processes, which ask there; None: requests are sent from here.
+        remote_tasks: most tasks in flight in other processes, which ask there; None: requests are sent from here.
         standing: says how far the run is, and how it goes on, where the budget stops it.
         stopped: why nothing more may be asked.
     """
@@ -88,7 +88,7 @@ class Asker:
     price: Price | None = None
     run_id: str = ""
     spending: Spending = field(default_factory=lambda: Spending(Limits()))
-    elsewhere: int | None = None
+    remote_tasks: int | None = None
     standing: Callable[[], str] = lambda: "more to ask; a higher --budget-usd goes on"
     stopped: str | None = field(default=None, init=False)
 
@@ -105,12 +105,12 @@ class Asker:
 
     @property
     def at_once(self) -> int:
-        """Calls, or batches, or tasks elsewhere, in flight."""
-        return self.elsewhere or (1 if self._takes_batches else self.limits.concurrency)
+        """Calls, or batches, or tasks in other processes, in flight."""
+        return self.remote_tasks or (1 if self._takes_batches else self.limits.concurrency)
 
     @property
     def _takes_batches(self) -> bool:
-        return isinstance(self.backend, BatchBackend) and self.elsewhere is None
+        return isinstance(self.backend, BatchBackend) and self.remote_tasks is None
 
     async def ask(
         self, requests: Sequence[Request], *, salts: Sequence[str] | None = None
@@ -137,10 +137,10 @@ class Asker:
                 self.cache.put(key, answered.replies, self.run_id)
         return answers
 
-    async def hand_out(
+    async def ask_remotely(
         self, estimate: int, examine: Callable[[], Awaitable[_T]], spent_on: Callable[[_T], Spent]
     ) -> _T:
-        """Return what is examined elsewhere, within the same limits.
+        """Return what is examined in another process, within the same limits.
 
         Args:
             estimate: about how many tokens it takes.

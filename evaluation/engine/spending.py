@@ -108,7 +108,7 @@ def estimate_tokens(request: Request) -> int:
 
 
 def estimate_tokens_of_task(task: Task) -> int:
-    """Return about how many tokens a task takes whose request is made elsewhere: a picture each for it and a reference.
+    """Return about how many tokens a task takes that another process asks about: a picture each for it and a reference.
 
     Views and words that the prompt adds are not known here; the first reply tells.
     """

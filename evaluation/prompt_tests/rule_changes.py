@@ -1,4 +1,4 @@
-"""The one thing that is changed in a request to see whether the model listens.
+"""The one thing that is changed in a request to see whether the model follows its rules.
 
 again        nothing: how much the model moves by itself
 removed      one free-text rule is left out

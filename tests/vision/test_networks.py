@@ -170,3 +170,16 @@ def test_a_runtime_that_is_not_known_is_refused(monkeypatch):
     monkeypatch.setenv("VLM_INSPECT_RUNTIME", "tensorflow")
     with pytest.raises(LocalizerError, match="VLM_INSPECT_RUNTIME"):
         choose_runtime()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_threads_may_share_a_network(name):
+    from concurrent.futures import ThreadPoolExecutor
+
+    network = load_network(name)
+    pictures = [picture(NETWORKS[name], seed) for seed in range(6)]
+    alone = [network.extract([one])[0].layers[0] for one in pictures]
+    with ThreadPoolExecutor(3) as pool:
+        shared = list(pool.map(lambda one: network.extract([one])[0].layers[0], pictures))
+    for ours, theirs in zip(shared, alone, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

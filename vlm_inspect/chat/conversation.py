@@ -1,8 +1,8 @@
 """Talking with a model: messages and tools in, words as they come and calls of tools out.
 
 Messages are those of the OpenAI protocol, as plain dicts. An OpenAI-compatible server is asked with streaming and
-tools; whatever it refuses is left out from then on. Every other backend answers whole, without tools, through
-`Backend.generate`.
+tools; whatever it refuses is left out from then on. A LangChain model answers whole, with tools. Every other backend
+answers whole, without tools, through `Backend.generate`.
 """
 
 import json
@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from vlm_inspect.backends.backend import Backend, Request
-from vlm_inspect.backends.server_conversation import Message, OnText, ServerConversation, ToolsRefusedError
-from vlm_inspect.backends.spoken import Spoken
+from vlm_inspect.backends.model_turn import ModelTurn
+from vlm_inspect.backends.server_conversation import Message, OnText, ServerConversation
 
 if TYPE_CHECKING:
     from vlm_inspect.store.case import Case
 
-__all__ = ["Conversation", "Message", "OnText", "ToolsRefusedError", "WholeAnswers", "open_conversation"]
+__all__ = ["Conversation", "Message", "OnText", "WholeAnswers", "open_conversation"]
 
 ANSWER_SCHEMA = {"type": "object", "required": ["answer"], "properties": {"answer": {"type": "string"}}}
 """The form of an answer of a backend that is held to one."""
@@ -38,7 +38,7 @@ class Conversation(Protocol):
 
     def converse(
         self, messages: Sequence[Message], tools: Sequence[Message], on_text: OnText, *, may_call: bool = True
-    ) -> Spoken:
+    ) -> ModelTurn:
         """Return what the model says next.
 
         Args:
@@ -62,11 +62,14 @@ def open_conversation(backend: Backend, case: "Case", *, timeout_s: float | None
         case: what is talked about.
         timeout_s: longest silence of a server in seconds; None: that of the backend's own connection.
     """
+    from vlm_inspect.backends.langchain_chat import LangChainModel
     from vlm_inspect.backends.openai_compatible import OpenAICompatible
 
     if isinstance(backend, OpenAICompatible):
         settings = backend.connection if timeout_s is None else replace(backend.connection, timeout_s=timeout_s)
         return ServerConversation(backend.model, settings)
+    if isinstance(backend, LangChainModel):
+        return backend
     return WholeAnswers(backend, case)
 
 
@@ -85,7 +88,7 @@ class WholeAnswers:
 
     def converse(
         self, messages: Sequence[Message], tools: Sequence[Message], on_text: OnText, *, may_call: bool = True
-    ) -> Spoken:
+    ) -> ModelTurn:
         """Return what the model says next; see `Conversation`."""
         from langchain_core.messages import convert_to_messages
 
@@ -104,7 +107,7 @@ class WholeAnswers:
         reply = self.backend.generate(request)[0]
         text = _plain_answer(reply.text)
         on_text(text)
-        return Spoken(text, finish_reason=reply.finish_reason, usage=reply.usage)
+        return ModelTurn(text, finish_reason=reply.finish_reason, usage=reply.usage)
 
 
 def _plain_answer(text: str) -> str:

@@ -6,7 +6,7 @@ and is done once for a class; localizing a part costs that part alone.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +67,6 @@ class FittedLocalizer(Protocol):
         ...
 
 
-@runtime_checkable
 class ScoredLocalizer(FittedLocalizer, Protocol):
     """A fitted localizer that tells how its references score without themselves, and parts like them.
 
@@ -107,6 +106,11 @@ class ScoredLocalizer(FittedLocalizer, Protocol):
             weights: (C,), >= 0; all 0: none of its channels sees defects, and they count alike.
         """
         ...
+
+
+def is_scored(fitted: FittedLocalizer) -> TypeGuard[ScoredLocalizer]:
+    """Tell whether a fitted localizer is a `ScoredLocalizer`, without computing any of what that has to tell."""
+    return hasattr(fitted, "weigh")
 
 
 class Localizer(Protocol):

@@ -29,6 +29,8 @@ _PICTURES = 3
 _FINDINGS = 8
 _LEAST_STRENGTH = 4.0
 """Normal spreads below which nothing is a finding, where no tolerance says so."""
+_GROSS, _GROSS_SHARE = 12.0, 0.25
+"""Normal spreads, and the share of points beyond them, that make one ask whether the scan is of the part."""
 
 Layer = NDArray[np.float32]
 
@@ -64,6 +66,11 @@ class ScanDeviation:
     coverage: Coverage
     unit: str
     _origins: dict[int, ScanOrigin]
+
+    @property
+    def gross(self) -> bool:
+        """Whether a large share of the scan's points is far off: it may not show the part at all."""
+        return bool((self.off > _GROSS).mean() > _GROSS_SHARE)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -106,6 +113,7 @@ def scan_deviation(
     unit: str = "mm",
     tolerance: Tolerance | None = None,
     gains: NDArray[np.float64] | None = None,
+    in_lengths: bool = False,
 ) -> ScanDeviation:
     """Return maps, pictures and places of a scan's deviation from its references.
 
@@ -116,11 +124,14 @@ def scan_deviation(
         unit: of the scan's coordinates.
         tolerance: of the maps' scores; None: nothing is known of how far normal parts go.
         gains: (SCALES,), factors of the scales in the maps; None: they count alike.
+        in_lengths: hold plain lengths against the tolerance, wherever they are, as a drawing's limit does.
     """
     judged, own = judge(query, normal)
     coverage = seen_again(normal.anchor, judged)
     judged = coverage.counted(judged)
     log_scores = judged.log_scores
+    if in_lengths:
+        judged = judged.in_lengths(normal.typical)
     if gains is not None:
         judged = replace(judged, off=judged.off * gains[:, None], lacking=judged.lacking * gains[:, None])
     painted = _Painted(judged, own, normal)

@@ -66,22 +66,38 @@ class PosedCloud:
         return apply(self.pose, self.cloud.points)
 
 
-def align(moving: Points | Levels, fixed: Points | Levels) -> Alignment:
+def align(moving: Points | Levels, fixed: Points | Levels, *, pieces: bool = True) -> Alignment:
     """Return the alignment of points (N, 3) to points (M, 3), both finite and in the same unit; N, M >= 4.
 
     Give `levels(points)` instead of the points of a scan that is aligned to several others. A part with a symmetry has
     several equal poses; the lowest residual wins, the first of equals.
+
+    Args:
+        moving: points, or their levels.
+        fixed: likewise.
+        pieces: whether either may be a piece of the other: where principal axes fail, look-alike points are tried.
     """
-    a = moving if isinstance(moving, Levels) else levels(moving)
-    b = fixed if isinstance(fixed, Levels) else levels(fixed)
-    dense = Pair(a.dense, b.dense, a.pick, b.pick)
+    a, b, dense = _pair(moving, fixed)
     quick = replace(dense, moving_pick=a.pick[::3], fixed_pick=b.pick[::3])
     found = _settled(dense, quick, _rough(_thin_pair(a, b), b.size, None))
-    if found.overlap < _AGREED:
+    if pieces and found.overlap < _AGREED:
         tried = [found, *(_settled(dense, quick, _rough(_thin_pair(a, b), b.size, poses)) for poses in _alike(a, b))]
         poses = _best(dense, [one.pose for one in tried], count=1, back=not any(_partial(one) for one in tried))
         found = next(one for one in tried if one.pose is poses[0])
     return replace(found, pose=shift(b.middle) @ found.pose @ shift(-a.middle))
+
+
+def agreement(moving: Points | Levels, fixed: Points | Levels) -> Alignment:
+    """Return how well two scans agree as they lie; the pose is that of no motion."""
+    a, b, dense = _pair(moving, fixed)
+    found = _described(dense, shift(a.middle - b.middle))
+    return replace(found, pose=np.eye(4))
+
+
+def _pair(moving: Points | Levels, fixed: Points | Levels) -> tuple[Levels, Levels, Pair]:
+    a = moving if isinstance(moving, Levels) else levels(moving)
+    b = fixed if isinstance(fixed, Levels) else levels(fixed)
+    return a, b, Pair(a.dense, b.dense, a.pick, b.pick)
 
 
 def aligned(moving: PointCloud, fixed: PosedCloud) -> PosedCloud:

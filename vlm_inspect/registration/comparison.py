@@ -38,6 +38,8 @@ class Comparison:
     has no surface it is how far the nearest lies."""
     unseen: NDArray[np.bool_]
     """(M,): the scan has no surface at that place of the reference."""
+    edge: NDArray[np.bool_]
+    """(N,): whether the scan's surface ends at that point, or near it."""
     rim: NDArray[np.bool_]
     """(M,): what the scan has nearest to that place is the rim of its surface, or lies beside it."""
 
@@ -82,7 +84,7 @@ def compare(scan: Surface, reference: Surface) -> Comparison:
     unseen = far & (scan.rim[back.plane] | turned | (back.beside > np.abs(back.across)))
     for _ in range(3):  # single planes of a rim are told wrongly: the places around decide
         unseen = far & (unseen[reference.near].sum(axis=1) > 0.5 * far[reference.near].sum(axis=1))
-    return Comparison(off, there.plane, lacking, unseen, rim)
+    return Comparison(off, there.plane, lacking, unseen, np.asarray(scan.rim[scan.near].any(axis=1)), rim)
 
 
 def smoothed(one: Surface, values: Values) -> Values:

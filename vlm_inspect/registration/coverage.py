@@ -39,7 +39,7 @@ class Coverage:
         if not self.partial:
             return judged
         kept = ~self.unscanned
-        off = judged.off * kept[judged.comparison.plane]
+        off = judged.off * (kept[judged.comparison.plane] & ~judged.comparison.edge)
         return replace(judged, off=off, lacking=judged.lacking * kept, depth=judged.depth * kept)
 
 

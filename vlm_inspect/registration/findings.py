@@ -132,7 +132,7 @@ def _finding(places: _Places, members: NDArray[np.intp], to_scan: Pose) -> Findi
     low, high = points.min(axis=0), points.max(axis=0)
     return Finding(
         strength=float(places.strength[members].max()),
-        depth=float(places.height[shown][peak]),
+        depth=float(places.height[members[places.strength[members].argmax()]]),
         unseen=bool(places.unseen[members].mean() > 0.5),
         peak=_triple(points[peak]),
         centre=_triple((points * weight[:, None]).sum(axis=0) / weight.sum()),

@@ -52,6 +52,12 @@ class Judged:
         """Return the same with every share of a normal spread multiplied."""
         return replace(self, off=self.off * factor, lacking=self.lacking * factor)
 
+    def in_lengths(self, unit: float) -> "Judged":
+        """Return the same with plain lengths, fine scale, in multiples of one, instead of normal spreads."""
+        return replace(
+            self, off=np.abs(self.comparison.off) / unit, lacking=np.maximum(self.comparison.lacking, 0.0) / unit
+        )
+
     @property
     def log_scores(self) -> NDArray[np.float64]:
         """(SCALES,): logarithm of the mean of the highest values: one noisy point does not decide, a small dent does.
@@ -223,7 +229,7 @@ def learn(references: Sequence[Surface]) -> Variation:
     chosen = most_complete(references)
     anchor = references[chosen]
     nothing, nowhere = np.zeros((SCALES, len(anchor.points))), np.zeros(len(anchor.points), dtype=bool)
-    itself = Comparison(nothing, np.arange(len(anchor.points)), nothing, nowhere, nowhere)
+    itself = Comparison(nothing, np.arange(len(anchor.points)), nothing, nowhere, nowhere, nowhere)
     found = tuple(itself if i == chosen else compare(one, anchor) for i, one in enumerate(references))
     return Variation(tuple(references), chosen, found)
 

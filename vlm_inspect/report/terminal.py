@@ -17,6 +17,7 @@ from vlm_inspect.report.wording import (
     plain_line,
     score_words,
 )
+from vlm_inspect.sensitivity.wording import tell_sensitivity
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,6 +30,8 @@ _STATUS_STYLE = {"pass": "green", "fail": "bold red", "cannot_tell": "yellow", "
 def print_inspection(inspection: Inspection, console: "Console") -> None:
     """Print one inspection."""
     _print_outcome(inspection, console)
+    if inspection.sensitivity is not None and inspection.sensitivity.earns_ok:
+        _print_text(tell_sensitivity(inspection.sensitivity).capitalize(), console, style="dim")
     _print_words(inspection, console)
     if inspection.rules:
         _print_heading("Rules", console)

@@ -20,6 +20,7 @@ from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region, TypeMap
 from vlm_inspect.looks.look import Look, Phase, Seen
 from vlm_inspect.prompting.assembly import PromptLimits
+from vlm_inspect.sensitivity.standing import Standing
 from vlm_inspect.store.files import Arrays, Bundle, FileFolder
 from vlm_inspect.store.origins import pack_origins, unpack_origin
 from vlm_inspect.tolerance import Tolerance
@@ -73,6 +74,7 @@ class EvidenceEntry(_Entry):
     reference_count: int
     localizer: str
     notes: tuple[str, ...]
+    standing: Standing | None = None
 
 
 class OpinionEntry(_Entry):
@@ -204,6 +206,7 @@ def pack_evidence(evidence: Evidence, bundle: Bundle) -> dict[str, Any]:
         "regions": evidence.regions,
         "measurements": evidence.measurements,
         "reference_count": evidence.reference_count,
+        "standing": evidence.standing,
         "localizer": evidence.localizer,
         "notes": evidence.notes,
     }
@@ -220,6 +223,7 @@ def unpack_evidence(entry: EvidenceEntry, files: FileFolder) -> Evidence:
         regions=entry.regions,
         measurements=entry.measurements,
         reference_count=entry.reference_count,
+        standing=entry.standing,
         localizer=entry.localizer,
         notes=entry.notes,
     )

@@ -37,11 +37,11 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "ablation" / "ablation.json").write_text(
         json.dumps({"dataset": "d", "rows": [row, {**row, "variant": "class"}]})
     )
-    (out / "rule_test.json").write_text(listens_to(LONG).as_document().model_dump_json())
+    (out / "rule_test.json").write_text(rule_test_of(LONG).as_document().model_dump_json())
     return write_report(out)
 
 
-def listens_to(rule: str) -> RuleTest:
+def rule_test_of(rule: str) -> RuleTest:
     """Return a rule test of one rule, that moved the answer on one part of two."""
     turned = Change("negated", rule)
     told = [{AS_IS: Answer(True, 0.9), turned: Answer(moved, 0.2)} for moved in (True, False)]

@@ -113,9 +113,9 @@ def test_where_references_differ_a_distance_counts_for_less():
     nothing = np.zeros(4, np.float32)
     bank = LayerBank("scaled", nothing, nothing + 1, 0.0, rows, np.ones(400, np.float32))
     owners = np.tile(np.arange(16), 25)
-    factors = measure_reliability(bank, owners, 8.0)
+    factors = measure_reliability(bank, owners)
     assert factors[:200].min() > 1.0
     assert factors[200:].mean() < 0.9
-    few = measure_reliability(bank, owners % 2, 8.0)
+    few = measure_reliability(bank, owners % 2)
     assert np.abs(few - 1).max() < np.abs(factors - 1).max()
-    assert (measure_reliability(bank, np.zeros(400, np.int64), 8.0) == 1).all()
+    assert (measure_reliability(bank, np.zeros(400, np.int64)) == 1).all()

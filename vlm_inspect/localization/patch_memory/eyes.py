@@ -53,8 +53,8 @@ class NetworkUse:
     """The channels of every layer of the network."""
     capacity: int = 6000
     """Most patches of one bank."""
-    reliability_dof: float = 8.0
-    """See `measure_reliability`."""
+    reliability: bool = False
+    """Whether a distance counts for less where the references differ, see `measure_reliability`."""
 
 
 def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]:
@@ -66,6 +66,7 @@ def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]
         metric="scaled",
         sigma=1.2,
         place_weight=settings.place_weight,
+        reliability=True,
         pools=((Pool(0.0, 0.12, 0.12, 0.22, 0.25),),),
         capacity=settings.capacity,
     )

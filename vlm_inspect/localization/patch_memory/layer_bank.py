@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 24
 """Most distances held at once (64 MB)."""
+_PRIOR_REFERENCES, _LEAST_PRIOR = 4.0, 0.5
+"""How much the mean distance counts beside a patch's own, see `measure_reliability`: by planted defects."""
 _SKETCH = 48
 """Dimensions of the random projection in which the coreset is chosen (PatchCore, section 3.2)."""
 
@@ -106,17 +108,17 @@ def _nearest(queries: "torch.Tensor", bank: "torch.Tensor") -> tuple[NDArray[np.
     return torch.cat(distances).numpy(), torch.cat(indices).numpy()
 
 
-def measure_reliability(bank: LayerBank, owners: NDArray[np.int64], dof: float) -> NDArray[np.float32]:
+def measure_reliability(bank: LayerBank, owners: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the factor of each patch, (M,).
 
     With r the distance of a patch to the nearest patch of another reference and m the mean of r, the factor is
     (1 + a) m / (r + a m): distances are measured in units of how much normal parts differ at that place. Few references
-    say little about one patch's r, so a falls with their number n: a = (dof / n)^3.
+    say little about one patch's r, so a falls with their number n: a = 4 / n, but never below 0.5: a patch that two of
+    many references happen to share must not rule the map.
 
     Args:
         bank: the patches.
         owners: (M,), their references; of a single one all factors are 1.
-        dof: number of references from which on a patch's own r counts for more than the mean.
     """
     references = np.unique(owners)
     distance = np.zeros(len(owners), np.float32)
@@ -125,7 +127,7 @@ def measure_reliability(bank: LayerBank, owners: NDArray[np.int64], dof: float) 
     for reference in references:
         own = owners == reference
         distance[own], _ = bank.search(bank.rows[own], ~own)
-    share = (dof / len(references)) ** 3
+    share = max(_LEAST_PRIOR, _PRIOR_REFERENCES / len(references))
     middle = float(distance.mean()) + 1e-12
     return np.asarray((1 + share) * middle / (distance + share * middle), np.float32)
 

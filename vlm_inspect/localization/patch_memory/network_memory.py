@@ -154,7 +154,8 @@ def learn_network(use: NetworkUse, views: Sequence[tuple[int, int, View]]) -> tu
     thinned = []
     for bank in banks:
         own = replace(bank, rows=_halved(bank.rows[kept]))
-        thinned.append(replace(own, reliability=measure_reliability(own, owners, use.reliability_dof)))
+        alike = np.ones(len(kept), np.float32)
+        thinned.append(replace(own, reliability=measure_reliability(own, owners) if use.reliability else alike))
     return NetworkMemory(use, framing, tuple(thinned), origin[kept]), seen
 
 

@@ -17,7 +17,7 @@ class ToolCall:
 
 
 @dataclass(frozen=True)
-class Spoken:
+class ModelTurn:
     """Words, and calls of tools."""
 
     text: str
@@ -28,7 +28,7 @@ class Spoken:
     """Why the stream broke off; "": it did not."""
 
 
-class SpokenDraft:
+class TurnDraft:
     """Collects the chunks of one answer, and hands its words on as they come."""
 
     def __init__(self, on_text: Callable[[str], None]) -> None:
@@ -53,15 +53,15 @@ class SpokenDraft:
                 self._add_call(position, part)
             self._finish_reason = getattr(choice, "finish_reason", None) or self._finish_reason
 
-    def finish(self) -> Spoken:
+    def finish(self) -> ModelTurn:
         """Return the whole answer."""
-        return Spoken("".join(self._texts), self._made_calls(), self._finish_reason, self._usage)
+        return ModelTurn("".join(self._texts), self._made_calls(), self._finish_reason, self._usage)
 
-    def cut(self, reason: str) -> Spoken | None:
+    def cut(self, reason: str) -> ModelTurn | None:
         """Return what came before the stream broke off; None: not a word did, so it may be asked again."""
         if not self._texts:
             return None
-        return Spoken("".join(self._texts), (), "cut", self._usage, cut=reason)
+        return ModelTurn("".join(self._texts), (), "cut", self._usage, cut=reason)
 
     def _say(self, text: str) -> None:
         if text:
@@ -83,7 +83,7 @@ class SpokenDraft:
         )
 
 
-def read_whole(result: object, on_text: Callable[[str], None]) -> Spoken | None:
+def read_whole(result: object, on_text: Callable[[str], None]) -> ModelTurn | None:
     """Return an answer that came whole; None: it is none of the protocol."""
     choices = getattr(result, "choices", None)
     if not isinstance(choices, list) or not choices:
@@ -98,7 +98,7 @@ def read_whole(result: object, on_text: Callable[[str], None]) -> Spoken | None:
     if text:
         on_text(text)
     usage = _usage_of(getattr(result, "usage", None))
-    return Spoken(text, calls, getattr(choices[0], "finish_reason", None) or "stop", usage)
+    return ModelTurn(text, calls, getattr(choices[0], "finish_reason", None) or "stop", usage)
 
 
 def text_of(content: Any) -> str:
