@@ -92,6 +92,26 @@ def test_dapo_from_folder_to_judge(run: Run, clip: Path, encoder: DualEncoder, d
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dapo.record.json", "dapo.safetensors", "metal_plate"]
 
 
+def test_settings_come_from_a_file_and_stand_in_the_header(run: Run, clip: Path, data: Path, tmp_path: Path) -> None:
+    config = tmp_path / "train.yaml"
+    config.write_text(
+        "localizer:\n  dapo: {prompts: 3, context: 2, alpha: 0.2, local_weight: 1}\n"
+        "  promptad: {seed: 5, supervision: none, weights: {contrastive: 0.2}}\n"
+    )
+    given = ("--data", data, "--clip", clip, "--epochs", 1, "--config", config, *SMALL)
+    assert run("dapo", *given, "--out", tmp_path / "a.safetensors").code == 0
+    dapo = read_header(tmp_path / "a.safetensors")
+    assert (dapo.settings["dapo"]["prompts"], dapo.settings["dapo"]["local_weight"], dapo.seed) == (3, 1.0, 0)
+    assert run("promptad", *given, "--out", tmp_path / "b.safetensors", "--supervision", "synthetic").code == 0
+    own = read_header(tmp_path / "b.safetensors")
+    told = own.settings["promptad"]
+    assert (told["weights"]["contrastive"], told["supervision"], own.seed) == (0.2, "synthetic", 5)
+    config.write_text("localizer:\n  dapo:\n    promts: 3\n")
+    wrong = run("dapo", *given, "--out", tmp_path / "c.safetensors")
+    assert wrong.code == 2
+    assert "train.yaml, line 3, localizer.dapo.promts: unknown key; did you mean prompts?" in wrong.err
+
+
 def test_promptad_from_folder_to_judge(run: Run, clip: Path, encoder: DualEncoder, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "cover.safetensors"
     given = ("--data", data, "--clip", clip, "--out", out, "--epochs", 2, *SMALL)
