@@ -55,7 +55,7 @@ results: install-test  ## the offline default on real data, into docs/results.md
 
 dapo-mini: install-test  ## train dapo-mini again (an hour; needs DeepPCB in ../shared/data/deeppcb)
 	$(PIP) -e '.[surfaces]'
-	$(BIN)/python -m vlm_inspect.training.dapo_mini --boards $${VLM_INSPECT_DATA:-../shared/data}/deeppcb \
+	$(BIN)/python -m recipes.dapo_mini --boards $${VLM_INSPECT_DATA:-../shared/data}/deeppcb \
 	    --out dapo_mini.safetensors --processes 2
 
 clean:

@@ -132,9 +132,9 @@ def windows_ratio(device: str, rounds: int) -> Ratio:
     plain_s *= tokens / (pictures * (1 + grid[0] * grid[1]))
     with nothing_kept() as cache:
         judge = Alfa(encoder, sentences=cache, normals=cache)
-        first_s = timed(lambda: judge.judge([picture], Subject("screw")), device)
+        first_s = timed(lambda: judge.fit(Subject("screw")).judge([picture]), device)
         whole_s = statistics.median(
-            timed(lambda: judge.judge([picture], Subject("screw")), device) for _ in range(rounds)
+            timed(lambda: judge.fit(Subject("screw")).judge([picture]), device) for _ in range(rounds)
         )
     print(f"  one picture judged by ALFA, words cached: {whole_s:.2f} s, {whole_s / plain_s:.2f} plain forwards")
     what = f"ALFA, {tokens} window tokens of ViT-B/16+"
@@ -167,7 +167,7 @@ class nothing_kept:  # noqa: N801 - reads as a context
         import tempfile
 
         self._folder = tempfile.TemporaryDirectory()
-        return ArrayCache("benchmark", Path(self._folder.name))
+        return ArrayCache(Path(self._folder.name))
 
     def __exit__(self, *_: object) -> None:
         """Remove it."""

@@ -56,7 +56,7 @@ def make(name: str, settings: LocalizerSettings) -> Localizer:
     if name == "rarity":
         return ReferenceMemory(settings.memory)
     if name == "dapo-mini":
-        from vlm_inspect.localization.dual_encoder.mini import load_dapo_mini
+        from vlm_inspect.localization.dapo_mini.judge import load_dapo_mini
 
         return TextLocalizer(load_dapo_mini())
     return Maker(settings).make(name)

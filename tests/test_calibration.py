@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vlm_inspect.calibration.file import Calibration, load_calibration, save_calibration
 from vlm_inspect.calibration.intervals import overkill_interval
-from vlm_inspect.errors import CalibrationError
+from vlm_inspect.errors import CalibrationError, OutputError
 from vlm_inspect.tolerance import OVERKILL, PRIOR_DOF, PRIOR_SPREAD, Tolerance, tolerance_from_normals
 
 SCORES = st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=20)
@@ -169,5 +169,5 @@ def test_a_file_that_does_not_fit_is_refused_in_one_line(tmp_path: Path, text: s
 def test_a_missing_file_and_an_unwritable_place_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match="cannot be read"):
         load_calibration(tmp_path / "none.json", rules_sha256=SHA, localizer="memory")
-    with pytest.raises(CalibrationError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         save_calibration(Calibration.model_validate(calibration()), tmp_path / "no-folder" / "c.json")

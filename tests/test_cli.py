@@ -69,7 +69,7 @@ def plates(tmp_path: Path) -> Path:
     (tmp_path / "normal").mkdir()
     for i in range(4):
         plate(tmp_path / "normal" / f"{i}.png", seed=i)
-    plate(tmp_path / "clean.png", seed=10)
+    plate(tmp_path / "clean.png", seed=12)
     plate(tmp_path / "spot.png", seed=11, spot=True)
     (tmp_path / "plate.yaml").write_text(
         "class_name: plate\n"

@@ -44,7 +44,8 @@ def test_a_command_without_options_has_the_defaults() -> None:
 def test_every_option_has_its_place() -> None:
     config = shown(
         "--rules", "r.yaml", "--reference", "a/*.png", "--model", "openai:x", "--base-url", "http://h/v1",
-        "--timeout", 7, "--samples", 3, "--detail", "low", "--localizer", "alfa", "--backbone", "dinov2", "--clip", "c",
+        "--timeout", 7, "--samples", 3, "--detail", "low", "--localizer", "alfa",
+        "--eye", "fast", "--backbone", "dinov2", "--clip", "c",
         "--checkpoint", "k", "--device", "cpu", "--dtype", "float16", "--quantize", "8bit", "--trust-remote-code",
         "--calibration", "cal.json",
     )  # fmt: skip
@@ -55,7 +56,7 @@ def test_every_option_has_its_place() -> None:
             trust_remote_code=True,
         ),
         localizer=LocalizerConfig(
-            name="alfa", memory=MemorySettings(backbone="dinov2"), clip="c", checkpoint=Path("k")
+            name="alfa", memory=MemorySettings(eye="fast", backbone="dinov2"), clip="c", checkpoint=Path("k")
         ),
         prompt=PromptLimits(detail="low"),
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """The demo's truth, offline: every part gets its outcome, and every anomalous one the place of its defect."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,24 @@ def test_every_demo_part_is_judged_right(demo: Path, kind: str) -> None:
     cases = [case for case in truth.root if case.rules == f"rules/{kind}.yaml"]
     assert cases
     assert [said for case in cases if (said := wrong(case, inspector.inspect(demo / case.source)))] == []
+
+
+@pytest.mark.parametrize(
+    ("part", "rule", "kind"),
+    [
+        ("missing_thread.ply", "thread-complete", "Missing thread"),
+        ("bent.ply", "straight", "Bent"),
+        ("blob.ply", "surface-clean", "Contamination"),
+        ("dent.xyz", "surface-clean", "Dent or scratch"),
+        ("normal.ply", None, ""),
+    ],
+)
+def test_the_broken_rule_fails_for_a_stated_reason_offline(demo: Path, part: str, rule: str | None, kind: str) -> None:
+    known = Inspector.from_rules(demo / "rules" / "screw.yaml")
+    found = replace(known, localizer=None).inspect(demo / "screw" / part)
+    words = [row for row in found.rules if row.measured is None]
+    failing = {row.id: row.reason for row in words if row.status == "fail"}
+    assert list(failing) == ([] if rule is None else [rule])
+    assert all(row.status == "not_checked" for row in words if row.id != rule)
+    assert all(reason.startswith(f"{kind} at view ") for reason in failing.values())
+    assert all("the reference" in reason for reason in failing.values())

@@ -16,7 +16,10 @@ from vlm_inspect.localization.composition import fit_class, localizers_for
 from vlm_inspect.localization.localizer import PICTURES, FittedLocalizer, Localization
 from vlm_inspect.localization.localizer_sum import LocalizerSum
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
+from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.references import Part, ReferenceSet
+
+NOTHING_PLANTED = QualificationSettings(planted=0)
 
 
 class Counting:
@@ -54,7 +57,7 @@ def photos(tmp_path: Path) -> list[Path]:
 
 def test_the_second_part_learns_nothing(photos: Sequence[Path]) -> None:
     counting = Counting()
-    inspector = Inspector(references=photos[:3], localizer=counting)
+    inspector = Inspector(references=photos[:3], localizer=counting, qualification=NOTHING_PLANTED)
     scores = [inspector.examine(photos[3]).evidence.maps[0].score for _ in range(3)]
     assert scores == [3.0] * 3
     assert counting.fits == [3]
@@ -62,7 +65,7 @@ def test_the_second_part_learns_nothing(photos: Sequence[Path]) -> None:
 
 def test_a_part_that_is_a_reference_is_judged_by_the_others(photos: Sequence[Path]) -> None:
     counting = Counting()
-    inspector = Inspector(references=photos[:3], localizer=counting)
+    inspector = Inspector(references=photos[:3], localizer=counting, qualification=NOTHING_PLANTED)
     assert [inspector.examine(path).evidence.maps[0].score for path in photos] == [2.0, 2.0, 2.0, 3.0]
     references, _ = inspector.fit("image", without=sha256_of(photos[0]))
     assert sha256_of(photos[0]) not in references.sha256
@@ -71,7 +74,7 @@ def test_a_part_that_is_a_reference_is_judged_by_the_others(photos: Sequence[Pat
 
 def test_threads_share_one_fit(photos: Sequence[Path]) -> None:
     counting = Counting()
-    inspector = Inspector(references=photos[:3], localizer=counting)
+    inspector = Inspector(references=photos[:3], localizer=counting, qualification=NOTHING_PLANTED)
     threads = [threading.Thread(target=inspector.fit, args=("image",)) for _ in range(6)]
     for thread in threads:
         thread.start()

@@ -299,7 +299,8 @@ def test_the_record_holds_both_looks(photo: Path) -> None:
             backend=load_backend("openai:tiny", base_url=server.base_url), localizer=None, look_again=True
         )
         examination = inspector.examine(photo)
-    first, second = examination.passes
+    first, second = examination.looks
+    assert second.request is not None
     assert isinstance(first.opinion, Verdict)
     assert not first.opinion.anomalous
     assert second.request is examination.request

@@ -45,7 +45,7 @@ def _is_name(node: ast.AST) -> bool:
         ('model.startswith(("evidence", "hf:"))', True),
         ("if model == EVIDENCE_MODEL: pass", True),
         ('verdict.source == "model"', False),
-        ('rung.has("evidence")', False),
+        ('variant.has("evidence")', False),
     ],
 )
 def test_a_comparison_is_found(source: str, found: bool) -> None:

@@ -25,7 +25,7 @@ from vlm_inspect import cli
 from vlm_inspect.commands.replay import replay as replay_command
 from vlm_inspect.decision import fusion
 from vlm_inspect.errors import StoreError
-from vlm_inspect.inspector import Examination
+from vlm_inspect.examination import Examination
 from vlm_inspect.prompt_files import prompt_folder
 from vlm_inspect.store import Case, CaseStore, replay
 from vlm_inspect.store.settings import config_of

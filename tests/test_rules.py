@@ -251,3 +251,24 @@ def test_no_text_brings_anything_but_a_rule_error(text: str) -> None:
     except RuleError as e:
         message = str(e)
     assert len(message.splitlines()) <= 1
+
+
+def test_a_rule_names_the_defects_that_break_it_and_what_decides_it() -> None:
+    book = parse_rules(
+        "class_name: nut\ndefects: [dent, rust]\nrules:\n  - {id: a, text: A., defects: [dent], by: likeness}\n"
+    )
+    assert (book.rules[0].defects, book.rules[0].by) == (("dent",), "likeness")
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("{id: a, text: A., defects: [dend]}", "line 4.*'dend' is none of the book's defects; did you mean dent"),
+        ("{id: a, text: A., defects: [hole]}", "'hole' is none of the book's defects; add it to defects"),
+        ("{id: a, text: A., by: eye}", r"line 4, rules\[0\].by: must be 'likeness'"),
+        ("{id: a, text: A., by: likeness, check: {measure: length, min: 1}}", "leave by out"),
+    ],
+)
+def test_what_a_rule_cannot_name_is_one_line(rule: str, said: str) -> None:
+    with pytest.raises(RuleError, match=said):
+        parse_rules(f"class_name: nut\ndefects: [dent, rust]\nrules:\n  - {rule}\n")

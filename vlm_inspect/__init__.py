@@ -2,13 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
+from vlm_inspect.version import VERSION
+
 if TYPE_CHECKING:
     from vlm_inspect.agent_tool import as_tool
     from vlm_inspect.inspection import Inspection
     from vlm_inspect.inspector import Inspector
     from vlm_inspect.rules import RuleBook, load_rules
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = ["Inspection", "Inspector", "RuleBook", "as_tool", "load_rules"]
 
 _HOME = {

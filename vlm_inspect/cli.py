@@ -12,17 +12,21 @@ from functools import cache
 
 import click
 
-import vlm_inspect
 from converters.errors import ConversionError
+from vlm_inspect.command_options.groups import write_environment
 from vlm_inspect.commands.ask import ask
+from vlm_inspect.commands.cache import cache as cache_command
 from vlm_inspect.commands.calibrate import calibrate
 from vlm_inspect.commands.cases import cases
 from vlm_inspect.commands.chat import chat
 from vlm_inspect.commands.demo import demo
 from vlm_inspect.commands.doctor import doctor
+from vlm_inspect.commands.references import references
 from vlm_inspect.commands.replay import replay
+from vlm_inspect.commands.sensitivity import sensitivity
 from vlm_inspect.errors import InspectError, InspectWarning
 from vlm_inspect.training.command import train
+from vlm_inspect.version import VERSION
 
 ERROR = 2
 """Exit code of every failure, bugs included: never 1, which would read as NG."""
@@ -41,6 +45,11 @@ class _Commands(click.Group):
             return command
         return super().get_command(ctx, cmd_name)
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Say what is read from the environment."""
+        write_environment(formatter)
+        super().format_epilog(ctx, formatter)
+
 
 _ABOVE = {
     "ablate": "evaluation.commands.ablate",
@@ -52,7 +61,7 @@ _ABOVE = {
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(vlm_inspect.__version__, prog_name="vlm-inspect")
+@click.version_option(VERSION, prog_name="vlm-inspect")
 def cli() -> None:
     """Judge one part (photo, 3-D scan, video or sensor curve) and say why: OK, NG or REVIEW, rule by rule.
 
@@ -65,7 +74,7 @@ def cli() -> None:
     """
 
 
-for _command in (ask, replay, cases, calibrate, chat, train, demo, doctor):
+for _command in (ask, cache_command, replay, cases, calibrate, chat, train, demo, doctor, references, sensitivity):
     cli.add_command(_command)
 
 

@@ -20,7 +20,16 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from converters.view import ViewBudget
-from vlm_inspect.backends import DEFAULT_MODEL, Dtype, Placement, Quantization, is_loaded_here, is_offline, load_backend
+from vlm_inspect.backends import (
+    DEFAULT_MODEL,
+    Connection,
+    Dtype,
+    Placement,
+    Quantization,
+    is_loaded_here,
+    is_offline,
+    load_backend,
+)
 from vlm_inspect.calibration.file import load_calibration
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ConfigError
@@ -28,6 +37,7 @@ from vlm_inspect.inspector import ANY_PART, Inspector
 from vlm_inspect.localization import AUTO, default_localizer, load_localizer
 from vlm_inspect.localization.settings import LocalizerSettings
 from vlm_inspect.prompting import PromptLimits
+from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.references import expand_references
 from vlm_inspect.rules import RuleBook, load_rules, resolve_references
 from vlm_inspect.strict_yaml import MAX_BYTES, Document, Loc, YamlError, key_path, read_yaml
@@ -53,6 +63,14 @@ class ModelConfig(_Section):
     """Longest time of one attempt to get an answer, in seconds."""
     samples: int = Field(default=1, ge=1, le=20)
     """How often it is asked."""
+    max_tokens: int | None = Field(default=None, ge=16, le=1_000_000)
+    """Longest answer in tokens, thinking included; None: 4096 of a server, 1024 of an `hf:` model."""
+    reasoning_effort: str | None = Field(default=None, min_length=1, max_length=40)
+    """How much it shall think, in the server's words; None: as it does by itself."""
+    headers: dict[str, str] = Field(default_factory=dict, repr=False)
+    """Further headers of every request to a server."""
+    ca_file: Path | None = None
+    """Certificates of the authorities to trust, as PEM; None: those of the system."""
     dtype: Dtype | None = None
     """Number type of an `hf:` model's weights; None: as stored."""
     quantize: Quantization | None = None
@@ -60,8 +78,15 @@ class ModelConfig(_Section):
 
     def load(self, device: Device) -> "Backend":
         """Return the model; raises what `load_backend` raises."""
-        placement = self._placement(device)
-        return load_backend(self.name, base_url=self.base_url, timeout_s=self.timeout_s, placement=placement)
+        connection = Connection(
+            self.base_url,
+            self.timeout_s,
+            max_tokens=self.max_tokens,
+            reasoning_effort=self.reasoning_effort,
+            headers=self.headers,
+            ca_file=self.ca_file,
+        )
+        return load_backend(self.name, placement=self._placement(device), connection=connection)
 
     def _placement(self, device: Device) -> Placement | None:
         """Return how a model is loaded here; None for the others, unless what they cannot have is asked for."""
@@ -111,6 +136,8 @@ class InspectorConfig(_Section):
     """How many pictures a part may become."""
     look_again: bool = False
     """Whether the model is asked a second time, with the most suspicious places enlarged."""
+    qualification: QualificationSettings = QualificationSettings()
+    """Which errors are allowed, and how many defects are planted to learn the bounds of OK and NG."""
 
     def build(self, *, backend: "Backend | None" = None) -> Inspector:
         """Return the inspector; whatever can be wrong with it is found here, before a part is read.
@@ -137,6 +164,7 @@ class InspectorConfig(_Section):
             samples=self.model.samples,
             limits=self.prompt,
             look_again=self.look_again,
+            qualification=self.qualification,
         )
 
     def load_rules(self) -> RuleBook:
@@ -174,17 +202,21 @@ class InspectorConfig(_Section):
 
     def relative_to(self, folder: Path) -> Self:
         """Return a configuration whose relative paths begin in a folder."""
-        checkpoint = self.localizer.checkpoint
+        checkpoint, ca_file = self.localizer.checkpoint, self.model.ca_file
         return self.with_changes(
             rules=None if self.rules is None else folder / self.rules,
             references=tuple(str(folder / one) for one in self.references),
             calibration=None if self.calibration is None else folder / self.calibration,
             localizer={"checkpoint": None if checkpoint is None else folder / checkpoint},
+            model={"ca_file": None if ca_file is None else folder / ca_file},
         )
 
     def without_secrets(self) -> Self:
-        """Return what a record may hold: an address that names a user, and so a password, is left out."""
-        return self.with_changes(model={"base_url": None}) if "@" in (self.model.base_url or "") else self
+        """Return what a record may hold: headers, and an address that names a user and so a password, are left out."""
+        told = self.model.model_copy(update={"headers": {}})
+        if "@" in (self.model.base_url or ""):
+            told = told.model_copy(update={"base_url": None})
+        return self.model_copy(update={"model": told})
 
     def as_record(self) -> dict[str, Any]:
         """Return the settings as JSON values for a record; see `without_secrets`."""

@@ -64,6 +64,10 @@ class BackendError(InspectError):
     """A model cannot be reached after bounded retries, or rejects the request."""
 
 
+class ToolsRefusedError(BackendError):
+    """A model, or its server, takes no tools."""
+
+
 class ParseError(InspectError):
     """A reply carries no verdict (refusal, truncation, no JSON); fusion turns it into REVIEW.
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.view import BoxXyxyn, Place
+from vlm_inspect.sensitivity.standing import Standing
 from vlm_inspect.tolerance import Tolerance
 
 
@@ -123,21 +124,31 @@ class Evidence:
     localizer: str = "none"
     notes: tuple[str, ...] = field(default=())
     """What an engineer should know: points dropped, tiles left out, frames chosen."""
+    standing: Standing | None = None
+    """Where the score of the part stands between the bounds of its class; None where the references cannot tell."""
 
     @property
     def calibrated(self) -> bool:
-        """True when there is a map and every map has a tolerance."""
+        """True when there is a map and every map has a tolerance, or bounds say what the part's score means."""
+        return self.standing is not None or self._tolerated
+
+    @property
+    def _tolerated(self) -> bool:
         return bool(self.maps) and all(m.tolerance is not None for m in self.maps)
 
     @property
     def probability(self) -> float | None:
-        """P(anomalous) of the hottest calibrated map, or None when no map is calibrated."""
+        """P(anomalous) of the part in [0, 1]: by its bounds, else of the hottest calibrated map; None: not known."""
+        if self.standing is not None:
+            return self.standing.probability
         known = [p for m in self.maps if (p := m.probability) is not None]
         return max(known, default=None)
 
     @property
     def status(self) -> Literal["within", "exceeded", "unknown"]:
-        """Whether the maps stay inside their tolerance: exceeded beats unknown beats within."""
+        """Whether the part stays inside what normal ones reach: exceeded beats unknown beats within."""
+        if self.standing is not None:
+            return "exceeded" if self.standing.outcome == "NG" else "within"
         if any((p := m.probability) is not None and p >= 0.5 for m in self.maps):
             return "exceeded"
         return "within" if self.calibrated else "unknown"

@@ -3,6 +3,7 @@
 import os
 import stat
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from vlm_inspect.errors import OutputError
@@ -30,31 +31,90 @@ def check_writable(path: Path) -> None:
         raise OutputError(_in_words(path, e)) from e
 
 
+def check_folder(path: Path) -> None:
+    """Make sure that files can be made in a folder, or in one that is made where it will be; leaves nothing behind.
+
+    Raises:
+        OutputError: it is a file, or writing is not allowed.
+    """
+    place = path
+    try:
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        if not place.is_dir():
+            raise OutputError(f"{place} is a file; name a folder")
+        _try_name(path)
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as e:
+        raise OutputError(_in_words(path, e)) from e
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader finds the old content or the new one, never a part; devices are written to.
 
     Raises:
         OutputError: the file cannot be written; what was there before is untouched.
     """
-    temporary: str | None = None
+    write_together({path: data})
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write several files: each beside its place first, and only when all are on the disk moved there.
+
+    Raises:
+        OutputError: one cannot be written; what was there before is untouched, whichever file it is.
+    """
+    drafts: dict[Path, Path] = {}
+    at_work: Path | None = None
     try:
-        if path.is_dir():
-            raise OutputError(f"{path} is a folder; name a file in it")
-        if _is_special(path):
-            path.write_bytes(data)
-            return
-        target = _target(path)
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name[:40]}-", dir=target.parent)
+        for path, data in contents.items():
+            at_work = path
+            if path.is_dir():
+                raise OutputError(f"{path} is a folder; name a file in it")
+            if not _is_special(path):
+                drafts[path] = _write_draft(path, data)
+        for path, draft in drafts.items():
+            at_work = path
+            os.replace(draft, _target(path))
+        for path, data in contents.items():
+            at_work = path
+            if path not in drafts:
+                path.write_bytes(data)
+        for folder in {_target(path).parent for path in drafts}:
+            _sync_folder(folder)
+    except OSError as e:
+        raise OutputError(_in_words(at_work or Path(), e)) from e
+    finally:
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)
+
+
+def _write_draft(path: Path, data: bytes) -> Path:
+    """Write a file's content beside its place, down to the disk, and return where."""
+    target = _target(path)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name[:40]}-", dir=target.parent)
+    try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, _mode(target))
-        os.replace(temporary, target)
-    except OSError as e:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise OutputError(_in_words(path, e)) from e
+        os.chmod(name, _mode(target))
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return Path(name)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _target(path: Path) -> Path:

@@ -7,9 +7,12 @@ from pathlib import Path
 
 from converters.sample import SampleKind
 from converters.view import ViewBudget
+from vlm_inspect.ignored import blanked
 from vlm_inspect.localization.composition import FittedClass, fit_class
 from vlm_inspect.localization.localizer import Localizer
 from vlm_inspect.localization.subject import Subject
+from vlm_inspect.qualification.class_decision import qualify_class
+from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.references import ReferenceSet, load_references
 
 _KEPT_WITHOUT = 2
@@ -21,7 +24,12 @@ class Fits:
     """The references of a class and what is fitted to them; several threads may ask, one of them works."""
 
     def __init__(
-        self, paths: Sequence[Path], budget: ViewBudget, localizer: Callable[[], Localizer | None], subject: Subject
+        self,
+        paths: Sequence[Path],
+        budget: ViewBudget,
+        localizer: Callable[[], Localizer | None],
+        subject: Subject,
+        settings: QualificationSettings | None = None,
     ) -> None:
         """Read and fit when a kind is first asked for.
 
@@ -30,7 +38,9 @@ class Fits:
             budget: how many pictures each may become.
             localizer: returns the chosen localizer; None: none.
             subject: what the part is called, and what may be wrong with it.
+            settings: which errors are allowed, and how many defects are planted to learn the bounds.
         """
+        self._settings = settings or QualificationSettings()
         self._paths, self._budget, self._localizer, self._subject = paths, budget, localizer, subject
         self._lock = threading.Lock()
         self._whole: dict[SampleKind, Known] = {}
@@ -67,4 +77,6 @@ class Fits:
         return self._read[kind]
 
     def _fit(self, kind: SampleKind, references: ReferenceSet) -> Known:
-        return references, fit_class(kind, references, self._localizer(), self._subject)
+        seen = references.seen_by(lambda views: blanked(views, self._subject.ignore))
+        fitted = fit_class(kind, seen, self._localizer(), self._subject)
+        return references, qualify_class(fitted, seen, self._subject, self._budget, self._settings)

@@ -4,21 +4,27 @@ The localizers that were fitted to the class (`localization/composition.py`) com
 areas of their maps become regions. The checks of the rule book become measurements.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from converters.sample import PointCloud, Sample
 from converters.view import View
-from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region
-from vlm_inspect.ignored import ignored_boxes, without_ignored
+from vlm_inspect.evidence import Evidence, Measurement, Region
+from vlm_inspect.ignored import blanked, ignored_boxes, without_ignored
 from vlm_inspect.localization.composition import FittedClass
 from vlm_inspect.localization.localizer import Localization
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.rules import RuleBook
+from vlm_inspect.sensitivity.standing import Standing
 
 MAX_REGIONS = 8
 """Most regions over all views; the hottest are kept."""
 REGIONS_PER_VIEW = 4
+_LEAST_SHARE = 1e-6
+"""A score falls by no more than this where what is ignored held all of it."""
 
 
 def gather(
@@ -38,11 +44,15 @@ def gather(
     Raises:
         LocalizerError: a localizer or its weights cannot be used.
     """
-    found = [one.localize(part) for one in fitted.members]
+    seen = replace(part, views=blanked(part.views, rules.ignore))
+    found = [one.localize(seen) for one in fitted.members]
     views = (*part.views, *(picture for one in found for picture in one.pictures))
-    found = [replace(one, maps=_counted(one.maps, views, rules)) for one in found]
+    found = [_counted(one, views, rules) for one in found]
     maps = tuple(made for one in found for made in one.maps)
+    standing = _standing(found, fitted)
     regions = [region for one in found for region in _regions(one, views)]
+    if standing is not None and standing.outcome == "NG" and not regions:
+        regions = _hottest(found, views)
     notes = (note for one in found for note in one.notes)
     evidence = Evidence(
         maps=maps,
@@ -50,21 +60,65 @@ def gather(
         measurements=_measurements(part, references, rules),
         reference_count=len(references),
         localizer=fitted.localizer,
-        notes=(*_notes(part.sample), *notes, *dict.fromkeys(note for one in maps for note in one.notes)),
+        standing=standing,
+        notes=(
+            *((fitted.advice,) if fitted.advice else ()),
+            *_notes(part.sample),
+            *notes,
+            *dict.fromkeys(note for one in maps for note in one.notes),
+        ),
     )
     return views, evidence
 
 
-def _counted(maps: Sequence[AnomalyMap], views: Sequence[View], rules: RuleBook) -> tuple[AnomalyMap, ...]:
-    """The maps without what the rule book ignores: a hot spot there must not decide by the score either."""
-    return tuple(without_ignored(one, ignored_boxes(one.view, views, rules.ignore)) for one in maps)
+def _counted(found: Localization, views: Sequence[View], rules: RuleBook) -> Localization:
+    """The finding without what the rule book ignores: a hot spot there must not decide by the score either."""
+    maps = tuple(without_ignored(one, ignored_boxes(one.view, views, rules.ignore)) for one in found.maps)
+    before, after = (max((one.score for one in some), default=0.0) for some in (found.maps, maps))
+    if found.log_scores is None or not 0.0 <= after < before:
+        return replace(found, maps=maps)
+    return replace(found, maps=maps, log_scores=found.log_scores + math.log(max(after / before, _LEAST_SHARE)))
+
+
+def _standing(found: Sequence[Localization], fitted: FittedClass) -> Standing | None:
+    """Return where the part stands; None where a member could not compare every view, or nothing decides."""
+    scores = [one.log_scores for one in found if one.log_scores is not None]
+    if fitted.standing_of is None or len(scores) != len(found):
+        return None
+    return fitted.standing_of(np.concatenate(scores))
 
 
 def _regions(found: Localization, views: Sequence[View]) -> list[Region]:
     from vlm_inspect.localization.regions import find_regions
 
     hot = (region for one in found.maps for region in find_regions(one, views[one.view], max_regions=REGIONS_PER_VIEW))
-    return [replace(region, note=found.describe(region.view, region.box_xyxyn) or region.note) for region in hot]
+    return [
+        replace(
+            region,
+            note=found.describe(region.view, region.box_xyxyn) or region.note,
+            place=found.locate(region.view, region.box_xyxyn) or region.place,
+        )
+        for region in hot
+    ]
+
+
+def _hottest(found: Sequence[Localization], views: Sequence[View]) -> list[Region]:
+    """Return the hottest place of all: what made a part NG is shown, also where no single place exceeds its bound."""
+    hot = [
+        (peak / one.tolerance_of_places.limit, finding, one, peak)
+        for finding in found
+        for one in finding.maps
+        if one.tolerance_of_places is not None and (peak := float(one.values.max(initial=0.0))) > 0
+    ]
+    if not hot:
+        return []
+    _, finding, hottest, peak = max(hot, key=lambda one: one[0])
+    tolerance = hottest.tolerance_of_places
+    assert tolerance is not None
+    limit = 0.98 * peak
+    lowered = replace(tolerance, limit=limit, centre=min(tolerance.centre, 0.9 * limit))
+    shown = replace(hottest, tolerance=lowered, peak_tolerance=None)
+    return _regions(replace(finding, maps=(shown,)), views)[:1]
 
 
 def _measurements(part: Part, references: ReferenceSet, rules: RuleBook) -> tuple[Measurement, ...]:

@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from converters.image import ImageOrigin
 from converters.view import BoxXyxyn, View
 from vlm_inspect.evidence import AnomalyMap
@@ -30,6 +32,31 @@ def ignored_boxes(index: int, views: Sequence[View], ignore: Sequence[BoxXyxyn])
         for box in ignore
     ]
     return tuple(piece for piece in pieces if piece[0] < piece[2] and piece[1] < piece[3])
+
+
+def blanked(views: Sequence[View], ignore: Sequence[BoxXyxyn]) -> tuple[View, ...]:
+    """Return the views with the ignored boxes in the colour of their border: what lies there changes nothing elsewhere.
+
+    A network sees a place in its surroundings, so a mark in an ignored area would reach beyond it.
+    """
+    if not ignore:
+        return tuple(views)
+    return tuple(_blank(view, ignored_boxes(index, views, ignore)) for index, view in enumerate(views))
+
+
+def _blank(view: View, boxes: Sequence[BoxXyxyn]) -> View:
+    if not boxes:
+        return view
+    height, width = view.size_hw
+    ignored = np.zeros((height, width), bool)
+    for x0, y0, x1, y1 in boxes:
+        ignored[math.floor(y0 * height) : math.ceil(y1 * height), math.floor(x0 * width) : math.ceil(x1 * width)] = True
+    rim = np.ones((height, width), bool)
+    rim[2:-2, 2:-2] = False
+    seen = view.image[rim & ~ignored]
+    image = view.image.copy()
+    image[ignored] = np.median(seen, axis=0).astype(np.uint8) if len(seen) else 128
+    return replace(view, image=image)
 
 
 def without_ignored(anomaly_map: AnomalyMap, boxes: Sequence[BoxXyxyn]) -> AnomalyMap:

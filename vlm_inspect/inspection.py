@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from converters.view import ViewKind
+from vlm_inspect.sensitivity.record import Sensitivity
 from vlm_inspect.verdict import RuleStatus, Severity
 
 Outcome = Literal["OK", "NG", "REVIEW"]
@@ -105,6 +106,8 @@ class Inspection(_Record):
     localizer: str
     usage: Usage
     provenance: Provenance
+    sensitivity: Sensitivity | None = None
+    """Which planted defects the references would have held up; None where they cannot tell."""
 
     @property
     def exit_code(self) -> int:

@@ -5,90 +5,52 @@ part       = present(sample, references)                     references.py
 fitted     = fit_class(kind, references, localizer)          fits.py, once for all parts
 evidence   = gather(part, references, rules, fitted)         gathering.py
 request    = build_request(template, views, rules, ...)      prompting/
-verdict    = parse_verdict(ask_model(backend, request), ...) asking.py, backends/, parsing/
-inspection = fuse(verdict, evidence, thresholds, ...)        decision/fusion.py
-again      = second_request(request, verdict, ...)           looks/second_look.py, where a second look is asked for
+look       = read_look(step, ask_model(backend, request))    asking.py, backends/, parsing/, looks/look.py
+look       = the same again, with enlargements               looks/second_look.py, where a second look is asked for
+inspection = fuse(look.opinion, evidence, thresholds, ...)   decision/fusion.py
 """
 
 import datetime
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-import vlm_inspect
 from converters.digest import sha256_of
+from converters.errors import ConversionError
 from converters.registry import read
 from converters.sample import SampleKind
-from converters.view import View, ViewBudget
+from converters.view import ViewBudget
 from vlm_inspect.asking import ask_model, limits_for
 from vlm_inspect.backends import load_backend
-from vlm_inspect.backends.backend import Backend, Reply, Request
-from vlm_inspect.decision.fusion import Record, fuse, is_by_model
+from vlm_inspect.backends.backend import Backend, Request
+from vlm_inspect.decision.fusion import Record, fuse
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import BackendError, ParseError
-from vlm_inspect.evidence import Evidence
+from vlm_inspect.examination import Examination, Prepared
 from vlm_inspect.fits import Fits
 from vlm_inspect.gathering import gather
-from vlm_inspect.inspection import Inspection, Provenance, Usage
+from vlm_inspect.inspection import Inspection, Provenance
 from vlm_inspect.localization import AUTO, default_localizer, load_localizer
 from vlm_inspect.localization.composition import FittedClass
 from vlm_inspect.localization.localizer import Localizer
 from vlm_inspect.localization.subject import subject_of
-from vlm_inspect.looks.second_look import Pass, second_request
-from vlm_inspect.parsing import parse_verdict
+from vlm_inspect.looks.look import Look, Step, deciding_look, read_look, total_usage
+from vlm_inspect.looks.second_look import second_step
 from vlm_inspect.prompting import PromptLimits, build_request, load_template
-from vlm_inspect.references import Part, ReferenceSet, present
+from vlm_inspect.qualification.settings import QualificationSettings
+from vlm_inspect.references import ReferenceSet, present
 from vlm_inspect.rules import RuleBook, load_rules, resolve_references
+from vlm_inspect.source_state import state_of
 from vlm_inspect.verdict import Verdict
+from vlm_inspect.version import VERSION
 
 Progress = Callable[[str], None]
 ANY_PART = RuleBook(class_name="part")
 """What is assumed without a rule book: nothing but that it is a part."""
-
-
-@dataclass(frozen=True, eq=False)
-class Examination:
-    """An inspection with all that it rests on: what reports draw and records keep."""
-
-    inspection: Inspection
-    views: tuple[View, ...]
-    evidence: Evidence
-    request: Request
-    replies: tuple[Reply, ...]
-    opinion: Verdict | ParseError
-    record: Record
-    references: tuple[tuple[View, ...], ...] = ()
-    """The views of every reference."""
-    template: str = "inspect"
-    thresholds: Thresholds = field(default_factory=Thresholds)
-    limits: PromptLimits = field(default_factory=PromptLimits)
-    passes: tuple[Pass, ...] = ()
-    """Every look in order, where there were two; the last is that of `request`, `replies` and `opinion`."""
-
-    def under(self, thresholds: Thresholds) -> Inspection:
-        """Return what the same evidence and opinion amount to under other thresholds."""
-        return fuse(self.opinion, self.evidence, thresholds, self.record)
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """A part on its way to the model: what was measured, and what will be asked."""
-
-    views: tuple[View, ...]
-    evidence: Evidence
-    request: Request
-    provenance: Provenance
-    elapsed_s: float
-    """How long it took in seconds."""
-    references: tuple[tuple[View, ...], ...] = ()
-    """The views of every reference."""
-    samples: "tuple[Part, ReferenceSet] | None" = None
-    """Part and references at full resolution; None where nobody will look again."""
-    limits: PromptLimits = field(default_factory=PromptLimits)
-    """Those of the prompt: what was asked for, as the model takes it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +70,7 @@ class Inspector:
         samples: how often the model is asked.
         limits: sizes and numbers of the pictures in a prompt.
         look_again: whether the model is asked a second time, with the most suspicious places enlarged.
+        qualification: which errors are allowed, and how many defects are planted to learn the bounds of OK and NG.
     """
 
     rules: RuleBook = ANY_PART
@@ -120,10 +83,12 @@ class Inspector:
     samples: int = 1
     limits: PromptLimits = field(default_factory=PromptLimits)
     look_again: bool = False
+    qualification: QualificationSettings = field(default_factory=QualificationSettings)
     _fits: Fits = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        fits = Fits(self.references, self.budget, lambda: self.used_localizer, subject_of(self.rules))
+        subject = subject_of(self.rules)
+        fits = Fits(self.references, self.budget, lambda: self.used_localizer, subject, self.qualification)
         object.__setattr__(self, "_fits", fits)
 
     @classmethod
@@ -174,11 +139,13 @@ class Inspector:
             InspectError: a reference, the localizer or the model cannot be used.
         """
         prepared = self.prepare(source, question, as_kind=as_kind, progress=progress)
-        progress(f"asking {self.backend.name}")
-        began = time.perf_counter()
-        replies = ask_model(self.backend, prepared.request, samples=self.samples)
-        first = self.conclude(prepared, replies, time.perf_counter() - began)
-        return self._look_again(prepared, first, progress) if self.look_again else first
+        looks: tuple[Look, ...] = ()
+        step = self.next_step(prepared, looks)
+        while step.request is not None:
+            progress(f"asking {self.backend.name}{' again' if looks else ''}")
+            looks += (self._take(step, is_first=not looks),)
+            step = self.next_step(prepared, looks)
+        return self.conclude(prepared, looks, note=step.note)
 
     def prepare(
         self,
@@ -192,12 +159,15 @@ class Inspector:
         began = time.perf_counter()
         source = Path(source)
         progress("reading the part")
+        before = state_of(source)
         sample = read(source, as_kind=as_kind)
         digest = sha256_of(source)
         progress("reading the references")
         references, fitted = self.fit(sample.kind, without=digest)
         part = present(sample, references.stage, self.budget)
-        progress("measuring")
+        if state_of(source) != before:  # the digest would be that of other bytes than were judged
+            raise ConversionError(f"{source} changed while it was read; inspect it again when it is complete")
+        progress(fitted.advice or "measuring")
         views, evidence = gather(part, references, self.rules, fitted)
         template = load_template(self.template)
         limits = limits_for(self.backend, self.limits, template, calibrated=self.thresholds.calibrated)
@@ -207,43 +177,52 @@ class Inspector:
         elapsed_s = time.perf_counter() - began
         return Prepared(views, evidence, request, provenance, elapsed_s, references.views, samples, limits)
 
-    def conclude(
-        self,
-        prepared: Prepared,
-        replies: Sequence[Reply],
-        asked_s: float,
-        *,
-        earlier: Sequence[Reply] = (),
-        notes: tuple[str, ...] = (),
-    ) -> Examination:
-        """Turn the replies to a prepared request into the examination.
+    def next_step(self, prepared: Prepared, looks: Sequence[Look]) -> Step:
+        """Return what is asked next: the request, then a second look where one is wanted, then nothing.
 
         Args:
             prepared: from `prepare`.
-            replies: what the model answered.
-            asked_s: how long that took in seconds.
-            earlier: replies to a first look, whose tokens and cost count, too.
-            notes: what else there is to say of how the replies came about.
+            looks: what came of the steps so far.
+
+        Raises:
+            ConversionError: a clip cannot be decoded any more.
+            PromptError: the texts of the second look are missing or wrong.
         """
-        opinion = _read_opinion(replies, prepared.request)
+        if not looks:
+            return Step(prepared.request)
+        if not self.look_again or len(looks) > 1:
+            return Step()
+        return second_step(looks[0], prepared.samples, prepared.limits)
+
+    def conclude(self, prepared: Prepared, looks: Sequence[Look], *, note: str = "") -> Examination:
+        """Turn the looks at a part into its examination; the opinion of the last one counts.
+
+        Args:
+            prepared: from `prepare`.
+            looks: at least one, with an opinion.
+            note: what else there is to say of how they came about.
+        """
+        last = deciding_look(looks)
+        request, opinion = last.request, last.opinion
+        assert request is not None
+        assert opinion is not None
+        told = [*(look.note for look in looks), *_changes_of_mind(looks), note]
+        elapsed_s = prepared.elapsed_s + sum(look.elapsed_s for look in looks)
         record = Record(
             rules=self.rules,
             views=prepared.views,
             model=self.backend.name,
             localizer=prepared.evidence.localizer,
-            usage=_total((*earlier, *replies), prepared.elapsed_s + asked_s),
-            provenance=prepared.provenance,
+            usage=total_usage([reply.usage for look in looks for reply in look.replies], elapsed_s),
+            provenance=prepared.provenance.model_copy(update={"prompt_sha256": request.prompt_sha256}),
             question=prepared.request.question,
-            notes=notes,
+            notes=tuple(one for one in told if one),
         )
-        inspection = fuse(opinion, prepared.evidence, self.thresholds, record)
         return Examination(
-            inspection=inspection,
+            inspection=fuse(opinion, prepared.evidence, self.thresholds, record),
             views=prepared.views,
             evidence=prepared.evidence,
-            request=prepared.request,
-            replies=tuple(replies),
-            opinion=opinion,
+            looks=tuple(looks),
             record=record,
             references=prepared.references,
             template=self.template,
@@ -251,114 +230,38 @@ class Inspector:
             limits=prepared.limits,
         )
 
-    def second_look(self, prepared: Prepared, first: Examination) -> "Prepared | Examination":
-        """Return what is asked the second time, with enlargements.
-
-        Where nothing is, it is the first examination, with a note that says why.
-
-        Args:
-            prepared: from `prepare`, of an inspector that looks again.
-            first: what came of it.
-        """
-        if not is_by_model(first.opinion):
-            return self._noted(first, "A second look changes nothing for the evidence model: it reads no picture.")
+    def _take(self, step: Step, *, is_first: bool) -> Look:
+        """Ask the model. Where a later look fails, there is no verdict: the first answer was not good enough."""
+        assert step.request is not None
         began = time.perf_counter()
-        part, references = prepared.samples or (None, None)
-        request = None
-        if part is not None and references is not None:
-            request = second_request(first.request, first.opinion, part, references, prepared.limits)
-        if request is None:
-            return self._noted(first, "There was no second look: nothing was found or named that could be enlarged.")
-        provenance = prepared.provenance.model_copy(update={"prompt_sha256": request.prompt_sha256})
-        elapsed_s = first.inspection.usage.latency_s + time.perf_counter() - began
-        return replace(prepared, request=request, provenance=provenance, elapsed_s=elapsed_s, samples=None)
-
-    def conclude_again(
-        self,
-        again: Prepared,
-        first: Examination,
-        replies: Sequence[Reply],
-        asked_s: float,
-        *,
-        notes: tuple[str, ...] = (),
-    ) -> Examination:
-        """Turn the replies to a second look into the examination; without any there is no verdict.
-
-        Args:
-            again: from `second_look`.
-            first: what came of the first look; its answer is no longer good enough.
-            replies: what the model answered.
-            asked_s: how long that took in seconds.
-            notes: what else there is to say of how the replies came about.
-        """
-        opinion = _read_opinion(replies, again.request)
-        notes += _change_of_mind(first.opinion, opinion)
-        second = self.conclude(again, replies, asked_s, earlier=first.replies, notes=notes)
-        passes = (
-            Pass(first.request, first.replies, first.opinion),
-            Pass(again.request, tuple(replies), second.opinion),
-        )
-        return replace(second, passes=passes)
-
-    def _look_again(self, prepared: Prepared, first: Examination, progress: Progress) -> Examination:
-        """Ask again with enlargements; the second answer counts."""
-        progress("looking closer")
-        again = self.second_look(prepared, first)
-        if isinstance(again, Examination):
-            return again
-        progress(f"asking {self.backend.name} again")
-        began = time.perf_counter()
-        replies: Sequence[Reply] = ()
-        notes: tuple[str, ...] = ()
         try:
-            replies = ask_model(self.backend, again.request, samples=self.samples)
+            replies = ask_model(self.backend, step.request, samples=self.samples)
         except BackendError as error:
-            notes = (f"The second look failed: {error}",)
-        return self.conclude_again(again, first, replies, time.perf_counter() - began, notes=notes)
-
-    def _noted(self, first: Examination, note: str) -> Examination:
-        record = replace(first.record, notes=(*first.record.notes, note))
-        return replace(first, record=record, inspection=fuse(first.opinion, first.evidence, self.thresholds, record))
+            if is_first:
+                raise
+            return read_look(step, (), time.perf_counter() - began, note=f"The second look failed: {error}")
+        return read_look(step, replies, time.perf_counter() - began)
 
     def _provenance(self, input_sha256: str, request: Request, references: ReferenceSet) -> Provenance:
         return Provenance(
             input_sha256=input_sha256,
             rules_sha256=self.rules.sha256,
             prompt_sha256=request.prompt_sha256,
-            version=vlm_inspect.__version__,
+            version=VERSION,
             created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             references_sha256=references.sha256,
         )
 
 
-def _read_opinion(replies: Sequence[Reply], request: Request) -> Verdict | ParseError:
-    """Return the verdict, or the reason why there is none: doubt is a result here, not an error."""
-    try:
-        return parse_verdict(replies, request.rules, request.views, boxes=request.boxes)
-    except ParseError as failure:
-        return failure
-
-
-def _change_of_mind(first: Verdict | ParseError, second: Verdict | ParseError) -> tuple[str, ...]:
-    if isinstance(first, ParseError):
-        return (f"The answer of the first look could not be read: {first}",)
-    if isinstance(second, ParseError) or first.anomalous == second.anomalous:
-        return ()
-    before, after = ("anomalous" if one.anomalous else "normal" for one in (first, second))
-    return (f"The second look changed the model's verdict from {before} to {after}.",)
-
-
-def _total(replies: Sequence[Reply], elapsed_s: float) -> Usage:
-    return Usage(
-        prompt_tokens=sum(reply.usage.prompt_tokens for reply in replies),
-        completion_tokens=sum(reply.usage.completion_tokens for reply in replies),
-        latency_s=round(elapsed_s, 3),
-        calls=sum(reply.usage.calls for reply in replies),
-        cost_usd=_sum_of_costs([reply.usage for reply in replies if reply.usage.calls]),
-    )
-
-
-def _sum_of_costs(usages: Sequence[Usage]) -> float | None:
-    """Return the costs together; None where one of them is not known."""
-    known = [usage.cost_usd for usage in usages if usage.cost_usd is not None]
-    return sum(known) if known and len(known) == len(usages) else None
+def _changes_of_mind(looks: Sequence[Look]) -> Iterator[str]:
+    """Yield where a look again changed the verdict of the look before."""
+    judged = [look for look in looks if look.opinion is not None]
+    for before, after in pairwise(judged):
+        if after.phase != "look_again":
+            continue
+        first, second = before.opinion, after.opinion
+        if isinstance(first, ParseError):
+            yield f"The answer of the first look could not be read: {first}"
+        elif isinstance(first, Verdict) and isinstance(second, Verdict) and first.anomalous != second.anomalous:
+            was, now = ("anomalous" if one.anomalous else "normal" for one in (first, second))
+            yield f"The second look changed the model's verdict from {was} to {now}."

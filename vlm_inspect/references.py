@@ -5,7 +5,7 @@ included, is aligned to it and drawn through the same window, so that a pixel me
 Curves share their axes in the same way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from converters.series_plot import Limits
 from converters.system_files import is_system_file
 from converters.video_source import frame_files
 from converters.view import View, ViewBudget
-from vlm_inspect.array_cache import ArrayCache, content_of, key_of
+from vlm_inspect.array_cache import content_of, key_of, user_cache
 from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.file_patterns import match_files
 from vlm_inspect.registration.alignment import PosedCloud
@@ -35,6 +35,8 @@ class Stage:
     """What all samples of a class share when they are drawn: the frame of scans, the value ranges of curves."""
 
     anchor: PointCloud | None = None
+    anchor_content: str = ""
+    """Hash of its points."""
     frame: ScanFrame | None = None
     """Scan coordinates of the anchor to the common frame."""
     limits: tuple[Limits, ...] | None = None
@@ -85,6 +87,10 @@ class ReferenceSet:
         """The reference scans in their common frame."""
         return tuple(posed for part in self.parts if (posed := part.posed) is not None)
 
+    def seen_by(self, change: Callable[[Sequence[View]], tuple[View, ...]]) -> "ReferenceSet":
+        """Return the same references with other views."""
+        return replace(self, parts=tuple(replace(part, views=change(part.views)) for part in self.parts))
+
     def without(self, sha256: str) -> "ReferenceSet":
         """Leave out the reference with that digest: a part is never judged by itself."""
         kept = [i for i, digest in enumerate(self.sha256) if digest != sha256]
@@ -122,7 +128,9 @@ def set_stage(samples: Sequence[Sample]) -> Stage:
     scans = [sample for sample in samples if isinstance(sample, PointCloud)]
     if scans:
         own = canonical_frame(scans[0])
-        return Stage(anchor=scans[0], frame=replace(own, half_extent_mm=own.half_extent_mm * WINDOW_MARGIN))
+        return Stage(
+            scans[0], content_of(scans[0].points), replace(own, half_extent_mm=own.half_extent_mm * WINDOW_MARGIN)
+        )
     curves = [sample for sample in samples if isinstance(sample, Series)]
     return Stage(limits=shared_limits(curves)) if curves else Stage()
 
@@ -150,8 +158,8 @@ def _frame_on(stage: Stage, cloud: PointCloud) -> ScanFrame:
     if cloud is stage.anchor:
         return stage.frame
     anchor = stage.anchor
-    key = key_of(SCAN_VERSION, "pose", content_of(cloud.points), content_of(anchor.points))
-    to_anchor = ArrayCache("scans").get(key, lambda: {"pose": align(cloud.points, anchor.points).pose})["pose"]
+    key = key_of(SCAN_VERSION, "pose", content_of(cloud.points), stage.anchor_content)
+    to_anchor = user_cache().array("scans", key, (4, 4), lambda: align(cloud.points, anchor.points).pose)
     return replace(stage.frame, pose=stage.frame.pose @ to_anchor)
 
 

@@ -9,10 +9,20 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from vlm_inspect.errors import RuleError
 from vlm_inspect.file_patterns import match_files
+from vlm_inspect.sensitivity.smallest import SmallestDefect, parse_smallest_defect
 from vlm_inspect.strict_yaml import MAX_BYTES, Document, Loc, YamlError, key_path, read_yaml
 
 Severity = Literal["critical", "major", "minor"]
@@ -73,6 +83,16 @@ class Rule(_Strict):
     text: str = Field(min_length=1, max_length=2000)
     severity: Severity = "major"
     check: Check | None = None
+    by: Literal["likeness"] | None = None
+    """"likeness": being like the references decides this rule in words, so that no model needs to read it."""
+    defects: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ()
+    """Words of the book's vocabulary that break this rule; without any, the words that both share tell."""
+
+    @model_validator(mode="after")
+    def _has_one_judge(self) -> Self:
+        if self.check is not None and self.by is not None:
+            raise _WrongPlaceError("a rule with a check is decided by its measurement; leave by out", ("by",))
+        return self
 
 
 class RuleBook(_Strict):
@@ -85,6 +105,8 @@ class RuleBook(_Strict):
     defects: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ()
     references: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     ignore: tuple[tuple[Unit, Unit, Unit, Unit], ...] = ()
+    smallest_defect: Annotated[SmallestDefect, BeforeValidator(parse_smallest_defect)] | None = None
+    """The smallest defect that matters: a part is OK only where defects of this size would have been seen."""
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)
     _sha256: str = PrivateAttr(default="")
@@ -108,6 +130,16 @@ class RuleBook(_Strict):
             if word in plain[:i]:
                 raise _WrongPlaceError(f"the defect {defects[i]!r} stands twice", (i,))
         return defects
+
+    @model_validator(mode="after")
+    def _knows_the_defects_of_its_rules(self) -> Self:
+        for i, rule in enumerate(self.rules):
+            for j, word in enumerate(rule.defects):
+                if word not in self.defects:
+                    near = difflib.get_close_matches(word, self.defects, n=1)
+                    hint = f"; did you mean {near[0]}?" if near else "; add it to defects"
+                    raise _WrongPlaceError(f"{word!r} is none of the book's defects{hint}", ("rules", i, "defects", j))
+        return self
 
     @field_validator("ignore")
     @classmethod

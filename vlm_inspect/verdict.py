@@ -7,7 +7,8 @@ from converters.view import BoxXyxyn
 
 VerdictSource = Literal["model", "evidence"]
 """Who judged: a model that looked at the part, or the measured evidence, put into words."""
-RuleStatus = Literal["pass", "fail", "cannot_tell"]
+RuleStatus = Literal["pass", "fail", "cannot_tell", "not_checked"]
+"""cannot_tell: somebody looked and could not tell; not_checked: nobody looked."""
 Severity = Literal["critical", "major", "minor"]
 
 

@@ -1,8 +1,11 @@
 """Words for defects: which word of a rule book's vocabulary a measurement supports, and which rule it bears on."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
+from converters.view import View
 from vlm_inspect.evidence import Measurement, Region
 from vlm_inspect.rules import Rule, RuleBook, Severity
 
@@ -16,9 +19,11 @@ a above all an and any are as at away be below both by carry each every for free
 lies material may mm neither no none nor not of off on one or out over overall part piece place reference run same stand
 surface than that the their there to under unit up where which whole with without
 """
-_BOTH_WAYS = "bent bend warp deform twist shift crooked tilt buckl"
-_LOW = f"{_BOTH_WAYS} miss dent chip hole broken short worn gap nick incomplete pit scratch"
-_HIGH = f"{_BOTH_WAYS} foreign contamin blob burr debris extra bump dirt excess dust bulge"
+_BENT = "bent bend warp deform twist shift crooked tilt buckl"
+_WIDE = "miss broken worn gap incomplete"
+_SMALL = "dent chip nick pit scratch"
+_LOW = f"{_BENT} miss dent chip hole broken short worn gap nick incomplete pit scratch"
+_HIGH = f"{_BENT} foreign contamin blob burr debris extra bump dirt excess dust bulge"
 _STOP = frozenset(_STOP_WORDS.split())
 _TOO_LOW, _TOO_HIGH = tuple(_LOW.split()), tuple(_HIGH.split())
 _ENDINGS = ("iness", "ation", "ated", "ness", "ches", "shes", "ing", "ies", "ed", "es", "s", "y", "e")
@@ -28,6 +33,11 @@ _SIDES = (
     ("above the reference", _TOO_HIGH, "surface above the reference"),
 )
 """What a region's note says was measured, the words it may stand for, and how to put it without any of them."""
+_WIDE_SHARE = 0.2
+_SMALL_SHARE = 0.125
+_BENT_SHARE = 0.15
+"""Shares of the part's longest side: from the first on, a place is no dent; up to the second, it is no missing piece;
+from the third on, places on both sides may be a bend."""
 SIZES = ("length", "width", "height", "volume", "area")
 """Measures of a part's size: where one fails, the deviation from the references shows where."""
 
@@ -44,22 +54,97 @@ def bears_on(words: str, rule: Rule, book: RuleBook) -> bool:
     return bool(shared - content_words(book.class_name))
 
 
-def name_region(region: Region, book: RuleBook) -> str:
-    """Return the best word for a region that the evidence supports.
+@dataclass(frozen=True)
+class Circumstances:
+    """What else is known of a part when a place of it is named."""
 
-    That is its own defect type; else, from the side on which the surface deviates, the only word of the vocabulary that
-    fits; else that side in words. A bend shows on both sides, so where the vocabulary holds one, the side decides
-    nothing.
+    part_size: float = 0.0
+    """Longest side of a scanned part in its unit; 0: not known."""
+    is_bent: bool = False
+    """Whether large places lie on both sides of the references, of about the same size, as a bend shows."""
+    is_one_sided: bool = False
+    """Whether every hot place lies on one side, so that a bend is none."""
+    sizes_hold: bool = False
+    """Whether the measured sizes hold their limits."""
+
+
+def circumstances(hot: Sequence[Region], views: Sequence[View], measurements: Sequence[Measurement]) -> Circumstances:
+    """Return what tells the kinds of deviation apart.
+
+    Args:
+        hot: every region that exceeds its tolerance.
+        views: of the part.
+        measurements: what was measured of it.
+    """
+    size = max((view.origin.locate((0.0, 0.0, 1.0, 1.0)).size_mm or 0.0 for view in views), default=0.0)
+    low = max((r.place.size_mm or 0.0 for r in hot if _side(r) == "low"), default=0.0)
+    high = max((r.place.size_mm or 0.0 for r in hot if _side(r) == "high"), default=0.0)
+    return Circumstances(
+        part_size=size,
+        is_bent=size > 0 and min(low, high) >= max(_BENT_SHARE * size, 0.5 * max(low, high)),
+        is_one_sided=(low > 0) != (high > 0),
+        sizes_hold=any(m.passed for m in measurements if m.measure in SIZES)
+        and not any(m.passed is False for m in measurements if m.measure in SIZES),
+    )
+
+
+def kinds_of(region: Region, book: RuleBook, told: Circumstances | None = None) -> tuple[str, ...]:
+    """Return the words of the vocabulary that a region may be, as far as the evidence tells; none: it tells nothing.
+
+    A region's own defect type is the only one. Else the side decides on which the surface deviates, whether the part
+    deviates both ways (a bend), whether its sizes hold (nothing is short), and how much of the part the place covers:
+    a fifth of its longest side is no dent, an eighth is no missing thread.
     """
     if region.defect_type:
-        return region.defect_type
+        return (region.defect_type,)
+    side = _side(region)
+    if not region.calibrated or side is None:
+        return ()
+    fitting = _of_family(book.defects, _TOO_LOW if side == "low" else _TOO_HIGH)
+    if told is None:
+        return tuple(fitting)
+    bent = _of_family(fitting, _BENT.split())
+    if told.is_bent and bent:
+        return tuple(bent)
+    left_out = {*(bent if told.is_one_sided else ()), *(_of_family(fitting, ["short"]) if told.sizes_hold else ())}
+    share = (region.place.size_mm or 0.0) / told.part_size if told.part_size > 0 else 0.0
+    if share >= _WIDE_SHARE:
+        left_out |= set(_of_family(fitting, _SMALL.split()))
+    elif 0 < share <= _SMALL_SHARE:
+        left_out |= set(_of_family(fitting, _WIDE.split()))
+    return tuple(word for word in fitting if word not in left_out)
+
+
+def name_region(region: Region, book: RuleBook, told: Circumstances | None = None) -> str:
+    """Return the best word for a region that the evidence supports: the only kind that fits, else what was measured."""
+    kinds = kinds_of(region, book, told)
+    if len(kinds) == 1:
+        return kinds[0]
     if not region.calibrated:
         return UNUSUAL
-    for measured, families, plain in _SIDES:
+    return next((plain for measured, _, plain in _SIDES if measured in region.note), UNNAMED)
+
+
+def breaks(kinds: Sequence[str], words: str, rule: Rule, book: RuleBook) -> bool:
+    """Return whether a place breaks a rule in words.
+
+    Args:
+        kinds: what it may be, in words of the vocabulary; a rule that names its defects fails where each of them does.
+        words: what is said of it; a rule without defects of its own fails where both share a telling word.
+        rule: the rule.
+        book: its book.
+    """
+    if rule.defects:
+        return bool(kinds) and set(kinds) <= set(rule.defects)
+    return bears_on(words, rule, book)
+
+
+def _side(region: Region) -> Literal["low", "high"] | None:
+    """Return on which side of the references a region lies; None where nothing says."""
+    for measured, _, _ in _SIDES:
         if measured in region.note:
-            fitting = _of_family(book.defects, families)
-            return fitting[0] if len(fitting) == 1 else plain
-    return UNNAMED
+            return "high" if measured == "above the reference" else "low"
+    return None
 
 
 def name_failure(measurement: Measurement, rule: Rule, book: RuleBook) -> str:
@@ -77,8 +162,8 @@ def name_failure(measurement: Measurement, rule: Rule, book: RuleBook) -> str:
 
 
 def severity_of(words: str, book: RuleBook) -> Severity:
-    """Return the worst severity of the free-text rules that these words bear on; major where there is none."""
-    found = {rule.severity for rule in book.rules if rule.check is None and bears_on(words, rule, book)}
+    """Return the worst severity of the free-text rules that a defect's word breaks; major where there is none."""
+    found = {rule.severity for rule in book.rules if rule.check is None and breaks((words,), words, rule, book)}
     ranks: tuple[Severity, ...] = ("critical", "major", "minor")
     return next((severity for severity in ranks if severity in found), "major")
 

@@ -1,1 +1,1 @@
-"""`vlm-inspect ablate`: what each part of the prompt is worth, rung by rung."""
+"""`vlm-inspect ablate`: what each part of the prompt is worth, variant by variant."""

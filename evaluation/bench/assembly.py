@@ -149,7 +149,7 @@ def _settings(plan: Plan, options: BenchOptions, config: InspectorConfig, inspec
         dtype=config.model.dtype or "auto",
         quantize=config.model.quantize,
         localizer="none" if localizer is None else localizer.name,
-        backbone=config.localizer.memory.backbone,
+        backbone=config.localizer.memory.backbone or "",
         clip=config.localizer.clip,
         aupro_200=options.aupro_200,
         checkpoint_sha256=content_sha256(checkpoint) if checkpoint is not None else None,

@@ -20,7 +20,7 @@ _LINE_EVERY_S = 15.0
 _TABLE_EVERY_S = 0.5
 
 
-class Board:
+class RunProgress:
     """Shows what is done; use it as a context."""
 
     def __init__(

@@ -17,9 +17,9 @@ import click
 from evaluation.bench.assembly import Bench, prepare_bench
 from evaluation.bench.dry_run import describe_data, describe_run
 from evaluation.bench.options import BenchOptions
-from evaluation.bench.progress import Board
+from evaluation.bench.progress import RunProgress
 from evaluation.engine.item_files import ItemFiles
-from evaluation.engine.journal import Journal, open_journal
+from evaluation.engine.journal import Journal, check_place, open_journal
 from evaluation.engine.options import cache_of
 from evaluation.engine.reply_cache import ReplyCache
 from evaluation.engine.runner import Runner
@@ -56,6 +56,8 @@ def run_bench(folder: Path, options: BenchOptions) -> int:
     out = options.out
     if out is None and not options.dry_run:
         raise click.UsageError("give --out DIR for the results, or --dry-run")
+    if out is not None and not options.dry_run:
+        check_place(out, resume=options.resume)
     with progress(quiet=options.quiet) as say:
         say("reading the data set")
         dataset = _read(folder, options)
@@ -124,17 +126,17 @@ def carry_out(bench: Bench, journal: Journal, options: BenchOptions, problems: S
     known = journal.records()
     files = ItemFiles(out, bench.plan.categories, keep_maps=limits.keep_maps, aupro_200=bench.settings.aupro_200)
     cache = cache_of(options.asking)
-    board = Board(bench.plan, Spending(limits, known.values()), quiet=options.quiet)
-    board.recall(known.values())
+    shown = RunProgress(bench.plan, Spending(limits, known.values()), quiet=options.quiet)
+    shown.recall(known.values())
     compile_page()
     try:
-        with _engine(bench, options, len(bench.plan.tasks) - len(known)) as workers, board:
+        with _engine(bench, options, len(bench.plan.tasks) - len(known)) as workers, shown:
             if workers is not None:
                 limits = replace(limits, concurrency=workers.at_once)
-            records = Runner(bench.plan, bench.examiner, journal, files, cache, limits, board.add, workers).run()
+            records = Runner(bench.plan, bench.examiner, journal, files, cache, limits, shown.add, workers).run()
         results = _conclude(bench, journal, records, files, limits, problems)
         if options.rule_test:
-            results = results.model_copy(update={"rule_test": _listen(bench, journal, cache, options)})
+            results = results.model_copy(update={"rule_test": _run_prompt_tests(bench, journal, cache, options)})
             write_results(out, results, bench.plan, records)
             write_report(out)
         return results
@@ -185,11 +187,11 @@ def _earlier_rule_test(out: Path) -> PromptTests | None:
         return None
 
 
-def _listen(bench: Bench, journal: Journal, cache: ReplyCache, options: BenchOptions) -> PromptTests:
-    from evaluation.prompt_tests.run_tests import listen
+def _run_prompt_tests(bench: Bench, journal: Journal, cache: ReplyCache, options: BenchOptions) -> PromptTests:
+    from evaluation.prompt_tests.run_tests import run_prompt_tests
 
     with progress(quiet=options.quiet) as say:
-        return listen(
+        return run_prompt_tests(
             bench.plan,
             bench.examiner,
             journal,

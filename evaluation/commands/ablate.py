@@ -1,4 +1,4 @@
-"""`vlm-inspect ablate`: what each part of the prompt is worth, by the ladder of rungs."""
+"""`vlm-inspect ablate`: what each part of the prompt is worth, by variants that add one after another."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,16 +9,17 @@ import click
 from evaluation.commands.bench import bench
 from evaluation.engine.options import with_asking
 from vlm_inspect.command_options.general import PATH
+from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import with_config
 
 _OWN = frozenset(
     {"dataset", "out", "model", "dry_run", "calibration_path", "look_again", "rule_test", "rule_test_parts"}
 )
-"""Parameters of `bench` that are other ones here: a calibration holds for one rule book, and each rung has its own; to
-look again is a rung."""
+"""Parameters of `bench` that are other ones here: a calibration holds for one rule book, and each variant has its own;
+to look again is a variant."""
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("dataset", type=PATH, metavar="DATASET_DIR")
 @click.option("--out", type=PATH, required=True, metavar="DIR", help="Folder of the runs, the table and the plot.")
 @click.option(
@@ -32,25 +33,25 @@ look again is a rung."""
 @with_config
 @with_asking
 def ablate(dataset: Path, out: Path, models: tuple[str, ...], **options: Any) -> int:
-    """Climb the prompt ladder on DATASET_DIR: task, + class, + rules, + references, + evidence, + look again.
+    """Score prompts on DATASET_DIR that add one part each: task, class, rules, references, evidence, look again.
 
-    Each rung is a bench run over the same items. Writes OUT/ablation.json and OUT/ablation.html, and the runs with
-    their reports below OUT. The other options are those of bench; --budget-usd is for all rungs together.
+    Each variant is a bench run over the same items. Writes OUT/ablation.json and OUT/ablation.html, and the runs with
+    their reports below OUT. The other options are those of bench; --budget-usd is for all variants together.
 
     Exit code: 0 done, 2 error or stopped.
 
     \b
     Example:
-      vlm-inspect ablate mvtec --out runs/ladder --model openai:gpt-4o --rules-dir rules --limit 40
+      vlm-inspect ablate mvtec --out runs/ablation --model openai:gpt-4o --rules-dir rules --limit 40
     """
-    from evaluation.ablation.ladder import PAGE, run_ablation
+    from evaluation.ablation.run import PAGE, run_ablation
     from evaluation.bench.options import BenchOptions
 
     told = BenchOptions(**options)
 
-    def watch(model: str, rung: Any) -> None:
+    def watch(model: str, variant: Any) -> None:
         if not told.quiet:
-            click.echo(f"{model}: rung {rung.name}", err=True)
+            click.echo(f"{model}: variant {variant.name}", err=True)
 
     document = run_ablation(dataset, out, models, told, watch)
     click.echo("\n".join(_lines(document)))
@@ -73,7 +74,7 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
             gain = f", gain {told['value']:+.4f} ({told['low']:+.4f} to {told['high']:+.4f})"
         cost = "" if row["usd_an_item"] is None else f", {1000 * row['usd_an_item']:.2f} USD per 1000 items"
         yield plain_line(
-            f"{row['model']}, {row['rung']}: image_auroc {auroc}{around}{gain}, "
+            f"{row['model']}, {row['variant']}: image_auroc {auroc}{around}{gain}, "
             f"{row['tokens_an_item']:.0f} tokens an item{cost}"
         )
     for name, reason in document["left_out"].items():

@@ -7,6 +7,7 @@ import click
 
 from evaluation.engine.options import limit_options
 from vlm_inspect.command_options.general import PATH, common
+from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import model_options
 
 
@@ -19,7 +20,7 @@ def _known_format(context: click.Context, parameter: click.Parameter, value: str
     return value
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("dataset", type=PATH, metavar="DATASET_DIR")
 @click.option("--out", type=PATH, metavar="DIR", help="Folder of the results, new or that of the run to resume.")
 @click.option(
@@ -86,7 +87,8 @@ def _known_format(context: click.Context, parameter: click.Parameter, value: str
     "--rule-test",
     is_flag=True,
     help="Afterwards, ask about some parts of each class again with rules left out and turned round, another class "
-    "name and pictures in other orders, and say whether the model listens (questions: options in other orders).",
+    "name and pictures in other orders, and say whether the model follows its rules (questions: options in other "
+    "orders).",
 )
 @click.option(
     "--rule-test-parts",

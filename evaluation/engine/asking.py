@@ -76,7 +76,7 @@ class Asker:
         price: the user's own; None: what the model's usage says.
         run_id: name of the run, so that the cache tells what it paid for itself.
         spending: what earlier sessions spent, and will this one.
-        elsewhere: most tasks in flight in other processes, which ask there; None: requests are sent from here.
+        remote_tasks: most tasks in flight in other processes, which ask there; None: requests are sent from here.
         standing: says how far the run is, and how it goes on, where the budget stops it.
         stopped: why nothing more may be asked.
     """
@@ -88,14 +88,15 @@ class Asker:
     price: Price | None = None
     run_id: str = ""
     spending: Spending = field(default_factory=lambda: Spending(Limits()))
-    elsewhere: int | None = None
+    remote_tasks: int | None = None
     standing: Callable[[], str] = lambda: "more to ask; a higher --budget-usd goes on"
     stopped: str | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._rate = TokenRate(self.limits.tokens_per_minute)
-        self._mouths = ThreadPoolExecutor(self.at_once, "ask")
+        self._threads = ThreadPoolExecutor(self.at_once, "ask")
         self._may_ask = asyncio.Semaphore(self.at_once)
+        self._returned = asyncio.Event()
 
     @property
     def batch(self) -> int:
@@ -104,12 +105,12 @@ class Asker:
 
     @property
     def at_once(self) -> int:
-        """Calls, or batches, or tasks elsewhere, in flight."""
-        return self.elsewhere or (1 if self._takes_batches else self.limits.concurrency)
+        """Calls, or batches, or tasks in other processes, in flight."""
+        return self.remote_tasks or (1 if self._takes_batches else self.limits.concurrency)
 
     @property
     def _takes_batches(self) -> bool:
-        return isinstance(self.backend, BatchBackend) and self.elsewhere is None
+        return isinstance(self.backend, BatchBackend) and self.remote_tasks is None
 
     async def ask(
         self, requests: Sequence[Request], *, salts: Sequence[str] | None = None
@@ -136,10 +137,10 @@ class Asker:
                 self.cache.put(key, answered.replies, self.run_id)
         return answers
 
-    async def hand_out(
+    async def ask_remotely(
         self, estimate: int, examine: Callable[[], Awaitable[_T]], spent_on: Callable[[_T], Spent]
     ) -> _T:
-        """Return what is examined elsewhere, within the same limits.
+        """Return what is examined in another process, within the same limits.
 
         Args:
             estimate: about how many tokens it takes.
@@ -153,51 +154,77 @@ class Asker:
             taken = await self._reserve([estimate])
             try:
                 found = await examine()
+                spent = spent_on(found)
+                told = (spent.prompt_tokens, spent.completion_tokens, spent.cost_usd)
+                self._rate.settle(taken, (self._count_tokens(*told) if spent.calls else 0) or taken.tokens)
             finally:
                 self.spending.end(1)
-            spent = spent_on(found)
-            told = (spent.prompt_tokens, spent.completion_tokens, spent.cost_usd)
-            self._rate.settle(taken, (self._count_tokens(*told) if spent.calls else 0) or taken.tokens)
+                self._note_return()
             return found
 
-    def may_go_on(self, tokens: int = 0) -> bool:
-        """Return whether one more request may be sent, which is expected to take so many tokens."""
-        if self.stopped is None and self.spending.exceeds(tokens):
-            self.stop(
-                f"the budget of {self.limits.budget_usd:g} USD is used up ({self.spending.usd:.4f}) with "
-                f"{self.standing()}"
-            )
+    def may_go_on(self) -> bool:
+        """Return whether more may be asked; while requests are in flight, what they cost is waited for."""
+        if self.stopped is None and not self.spending.in_flight and self.spending.exceeds():
+            self._stop_for_budget(self.spending.usd_of_next())
         return self.stopped is None
+
+    async def _may_send(self, tokens: int, requests: int) -> bool:
+        """Return whether requests may be sent, each of so many tokens; decided when nothing that counts is in flight.
+
+        What is in flight may cost less than the mean, or than the estimate as long as none has told. So where the
+        budget might not hold for them and these, they are waited for first.
+        """
+        while self.stopped is None and self.spending.exceeds(tokens, requests):
+            if not self.spending.in_flight:
+                self._stop_for_budget(requests * self.spending.usd_of_next(tokens))
+                break
+            await self._returned.wait()
+        return self.stopped is None
+
+    def _stop_for_budget(self, next_usd: float) -> None:
+        self.stop(
+            f"the budget of {self.limits.budget_usd:g} USD is used up ({self.spending.usd:.4f} USD spent, about "
+            f"{next_usd:.4f} for what comes next) with {self.standing()}"
+        )
+
+    def _note_return(self) -> None:
+        """Wake those that wait for what is in flight, after it was counted."""
+        self._returned.set()
+        self._returned = asyncio.Event()
 
     def stop(self, reason: str) -> None:
         """Ask nothing more; what is in flight comes to its end. The first reason stays."""
         self.stopped = self.stopped or reason
+        self._note_return()
 
     def close(self) -> None:
         """Send nothing more."""
-        self._mouths.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _ask_model(self, requests: Sequence[Request]) -> "list[Answered | BackendError]":
         async with self._may_ask:
             taken = await self._reserve([estimate_tokens(one) for one in requests])
             try:
                 loop = asyncio.get_running_loop()
-                answers = await loop.run_in_executor(self._mouths, self._generate, requests)
+                answers = await loop.run_in_executor(self._threads, self._generate, requests)
+                total = sum(self._count(one.replies) for one in answers if isinstance(one, Answered))
+                self._rate.settle(taken, total or taken.tokens)
             finally:
                 self.spending.end(len(requests))
-            total = sum(self._count(one.replies) for one in answers if isinstance(one, Answered))
-            self._rate.settle(taken, total or taken.tokens)
+                self._note_return()
             return answers
 
     async def _reserve(self, estimates: Sequence[int]) -> Reservation:
         """Wait until requests of about so many tokens may be sent, and note them as sent."""
         estimate = sum(self.spending.tokens_of_next(one) for one in estimates)
-        if not self.may_go_on(estimate):
+        if not await self._may_send(estimate // len(estimates), len(estimates)):
             raise NotAskedError
+        self.spending.begin(len(estimates))  # before any wait, so that the next decision counts these
         taken = await self._rate.reserve(estimate)
         if self.stopped is not None:  # while this one waited
+            self.spending.end(len(estimates))
+            self._note_return()
             raise NotAskedError
-        self.spending.begin(len(estimates))
         return taken
 
     def _generate(self, requests: Sequence[Request]) -> "list[Answered | BackendError]":

@@ -2,11 +2,10 @@
 
 ready   = examiner.prepare(task)                    read, localize, measure, build the request: work for the CPU
 replies = backend.generate(ready.request)           waiting for a server, or work for a GPU
-result  = examiner.conclude(ready, answered)        parse, fuse, put the record together
+ready   = examiner.advance(ready, answered)         parse; a second look is asked likewise
+result  = examiner.conclude(ready)                  fuse, put the record together
 
-Where a second look is asked for, `conclude` may return a `SecondLook` in place of a result: its request is asked, too,
-and `conclude_again` ends the task. A `Result` holds plain data alone, so that a task may run in another process or on
-another machine.
+A `Result` holds plain data alone, so that a task may run in another process or on another machine.
 """
 
 import hashlib
@@ -35,9 +34,11 @@ from vlm_inspect.backends.backend import Backend, Request
 from vlm_inspect.datasets.masks import read_at_size
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import BackendError, DatasetError, ParseError
-from vlm_inspect.inspector import ANY_PART, Examination, Inspector, Prepared
+from vlm_inspect.examination import Examination, Prepared
+from vlm_inspect.inspector import ANY_PART, Inspector
 from vlm_inspect.localization.localizer import FittedLocalizer, Localization, Localizer
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
+from vlm_inspect.looks.look import Look, Step, read_look
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.rules import RuleBook
 
@@ -47,33 +48,27 @@ _KEPT_INSPECTORS = 2
 
 @dataclass(frozen=True, eq=False)
 class Ready:
-    """A task whose request can be sent."""
+    """A task on its way: what was answered so far, and what is asked next."""
 
     task: Task
     prepared: Prepared
     inspector: Inspector = field(repr=False)
+    step: Step
+    looks: tuple[Look, ...] = ()
+    answered: tuple[Answered, ...] = ()
+    """To the request of each look."""
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether nothing more is asked."""
+        return self.step.request is None
 
     @property
     def request(self) -> Request:
-        """What the model is asked."""
-        return self.prepared.request
-
-
-@dataclass(frozen=True, eq=False)
-class SecondLook:
-    """A task whose first answer is there, and whose second request can be sent."""
-
-    task: Task
-    prepared: Prepared
-    inspector: Inspector = field(repr=False)
-    first: Examination
-    answered: Answered
-    """To the first request."""
-
-    @property
-    def request(self) -> Request:
-        """What the model is asked the second time."""
-        return self.prepared.request
+        """What the model is asked next, or else was asked last."""
+        request = self.looks[-1].request if self.step.request is None else self.step.request
+        assert request is not None
+        return request
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,47 +160,48 @@ class Examiner:
         """How often it is asked."""
         return self.inspector.samples
 
-    def prepare(self, task: Task) -> "Ready | Result":
-        """Return the request of a task, or the failed result of one whose file cannot be inspected.
+    def prepare(self, task: Task) -> Ready:
+        """Read and measure a task, and put its first request together.
 
         Raises:
+            ConversionError: its file cannot be inspected; `failed(task, "unreadable", error)` is its result.
             InspectError: the references, the localizer or the prompt cannot be used: no item could be.
         """
         inspector = self.inspector_of(task)
         question = None if task.question is None else question_text(task.question)
-        try:
-            return Ready(task, inspector.prepare(task.item.path, question), inspector)
-        except ConversionError as error:
-            return failed(task, "unreadable", error)
+        prepared = inspector.prepare(task.item.path, question)
+        return Ready(task, prepared, inspector, inspector.next_step(prepared, ()))
 
-    def conclude(self, ready: Ready, answered: Answered, wanted: Wanted = lambda record: True) -> "Result | SecondLook":
-        """Return the result of an answered task, or what is to be asked before there is one.
+    def advance(self, ready: Ready, answered: Answered) -> Ready:
+        """Return the task after an answer, with what is asked next.
 
         Args:
-            ready: from `prepare`.
+            ready: the task, before it.
             answered: what came back.
+
+        Raises:
+            ConversionError: a clip cannot be decoded any more.
+        """
+        looks = (*ready.looks, read_look(ready.step, answered.replies, answered.elapsed_s))
+        step = ready.inspector.next_step(ready.prepared, looks)
+        return replace(ready, step=step, looks=looks, answered=(*ready.answered, answered))
+
+    def conclude(self, ready: Ready, wanted: Wanted = lambda record: True) -> Result:
+        """Return the result of a task that is answered.
+
+        Args:
+            ready: from `advance`.
             wanted: whether the preview of a record is drawn.
         """
         if ready.task.question is not None:
-            return self._choice(ready, answered)
-        first = ready.inspector.conclude(ready.prepared, answered.replies, answered.elapsed_s)
-        if ready.inspector.look_again:
-            again = ready.inspector.second_look(ready.prepared, first)
-            if isinstance(again, Prepared):
-                return SecondLook(ready.task, again, ready.inspector, first, answered)
-            first = again
-        return self._result(ready, first, (answered,), wanted)
+            return self._choice(ready)
+        examination = ready.inspector.conclude(ready.prepared, ready.looks, note=ready.step.note)
+        return self._result(ready, examination, wanted)
 
-    def conclude_again(self, look: SecondLook, answered: Answered, wanted: Wanted = lambda record: True) -> Result:
-        """Return the result of a task that was looked at twice; see `conclude`."""
-        examination = look.inspector.conclude_again(look.prepared, look.first, answered.replies, answered.elapsed_s)
-        return self._result(look, examination, (look.answered, answered), wanted)
-
-    def failed_answer(self, one: "Ready | SecondLook", error: BackendError) -> Result:
-        """Return the result of a task whose request got no reply; what an earlier look cost is kept."""
-        looks = (one.answered,) if isinstance(one, SecondLook) else ()
-        result = failed(one.task, "backend", error)
-        return replace(result, record=result.record.model_copy(update=_spending(looks, self.price)))
+    def failed_answer(self, ready: Ready, error: BackendError) -> Result:
+        """Return the result of a task whose request got no reply; what earlier looks cost is kept."""
+        result = failed(ready.task, "backend", error)
+        return replace(result, record=result.record.model_copy(update=_spending(ready.answered, self.price)))
 
     def examine(self, task: Task) -> Result:
         """Do all steps at once, for engines that hand whole tasks out.
@@ -213,51 +209,45 @@ class Examiner:
         Raises:
             InspectError: see `prepare`.
         """
-        ready = self.prepare(task)
-        if isinstance(ready, Result):
-            return ready
-        answered = self._ask(ready)
-        if isinstance(answered, BackendError):
-            return self.failed_answer(ready, answered)
-        found = self.conclude(ready, answered)
-        if isinstance(found, Result):
-            return found
-        answered = self._ask(found)
-        if isinstance(answered, BackendError):
-            return self.failed_answer(found, answered)
-        return self.conclude_again(found, answered)
+        try:
+            ready = self.prepare(task)
+            while not ready.is_answered:
+                ready = self.advance(ready, self._ask(ready))
+            return self.conclude(ready)
+        except ConversionError as error:
+            return failed(task, "unreadable", error)
+        except _UnansweredError as failure:
+            return self.failed_answer(failure.ready, failure.error)
 
-    def _ask(self, one: "Ready | SecondLook") -> Answered | BackendError:
+    def _ask(self, ready: Ready) -> Answered:
         began = time.perf_counter()
         try:
-            replies = ask_model(self.backend, one.request, samples=self.samples)
+            replies = ask_model(self.backend, ready.request, samples=self.samples)
         except BackendError as error:
-            return error
+            raise _UnansweredError(ready, error) from error
         return Answered(replies, time.perf_counter() - began)
 
-    def _result(
-        self, one: "Ready | SecondLook", examination: Examination, looks: Sequence[Answered], wanted: Wanted
-    ) -> Result:
-        record = _record(one, examination, looks, self.price)
-        places = find_places(one.task.item, examination.views, examination.evidence.maps)
+    def _result(self, ready: Ready, examination: Examination, wanted: Wanted) -> Result:
+        record = _record(ready, examination, self.price)
+        places = find_places(ready.task.item, examination.views, examination.evidence.maps)
         preview = None
         if wanted(record):
-            flags = None if places.picture is None else _mask_at(one.task, places.picture.steps.shape[:2])
+            flags = None if places.picture is None else _mask_at(ready.task, places.picture.steps.shape[:2])
             preview = draw_preview(examination.views, examination.evidence, flags)
-        replies = tuple(reply.text for look in looks for reply in look.replies)
-        return Result(record, replies, places, preview)
+        return Result(record, _texts(ready), places, preview)
 
-    def _choice(self, ready: Ready, answered: Answered) -> Result:
+    def _choice(self, ready: Ready) -> Result:
         question, failure, chosen = ready.task.question, None, None
         assert question is not None
         try:
-            chosen = read_choice(answered.replies, question)
+            chosen = read_choice(ready.looks[-1].replies, question)
         except ParseError as error:
             failure = Failure(kind="parse", message=str(error))
         told = Choice(dataset=question.dataset, subtask=question.subtask, answer=question.answer, chosen=chosen)
-        cost = _cost(ready, (answered,), self.price, ready.prepared.elapsed_s + answered.elapsed_s)
+        latency_s = ready.prepared.elapsed_s + sum(look.elapsed_s for look in ready.looks)
+        cost = _cost(ready, self.price, latency_s)
         record = _facts(ready.task).model_copy(update={**cost, "question": told, "failure": failure})
-        return Result(record, tuple(reply.text for reply in answered.replies))
+        return Result(record, _texts(ready))
 
     def inspector_of(self, task: Task) -> Inspector:
         """Return the inspector of a task's class and references; they are read once."""
@@ -281,6 +271,14 @@ class Examiner:
         if task.question is None:
             return own
         return replace(own, localizer=None, template=question_template(), look_again=False)
+
+
+class _UnansweredError(Exception):
+    """A request got no reply."""
+
+    def __init__(self, ready: Ready, error: BackendError) -> None:
+        super().__init__(str(error))
+        self.ready, self.error = ready, error
 
 
 def failed(task: Task, kind: FailureKind, error: Exception) -> Result:
@@ -315,30 +313,29 @@ def _spending(looks: Sequence[Answered], price: Price | None) -> dict[str, objec
     return {"usage": paid, "spared": spared}
 
 
-def _cost(
-    one: "Ready | SecondLook", looks: Sequence[Answered], price: Price | None, latency_s: float
-) -> dict[str, object]:
-    told = "\0".join(reply.text for look in looks for reply in look.replies)
+def _texts(ready: Ready) -> tuple[str, ...]:
+    return tuple(reply.text for look in ready.answered for reply in look.replies)
+
+
+def _cost(ready: Ready, price: Price | None, latency_s: float) -> dict[str, object]:
     return {
-        **_spending(looks, price),
+        **_spending(ready.answered, price),
         "latency_s": round(latency_s, 3),
-        "reply_sha256": hashlib.sha256(told.encode()).hexdigest(),
-        "prompt_sha256": one.request.prompt_sha256,
-        "input_sha256": one.prepared.provenance.input_sha256,
+        "reply_sha256": hashlib.sha256("\0".join(_texts(ready)).encode()).hexdigest(),
+        "prompt_sha256": ready.request.prompt_sha256,
+        "input_sha256": ready.prepared.provenance.input_sha256,
     }
 
 
-def _record(
-    one: "Ready | SecondLook", examination: Examination, looks: Sequence[Answered], price: Price | None
-) -> ItemRecord:
+def _record(ready: Ready, examination: Examination, price: Price | None) -> ItemRecord:
     inspection, opinion = examination.inspection, examination.opinion
     failure = Failure(kind="parse", message=str(opinion)) if isinstance(opinion, ParseError) else None
     scores: dict[str, float] = {}
     for defect in inspection.defects:
         scores[defect.type] = max(defect.score, scores.get(defect.type, 0.0))
-    return _facts(one.task).model_copy(
+    return _facts(ready.task).model_copy(
         update={
-            **_cost(one, looks, price, inspection.usage.latency_s),
+            **_cost(ready, price, inspection.usage.latency_s),
             "score": inspection.score,
             "outcome": inspection.outcome,
             "heatmap_score": heatmap_score(examination.evidence.maps),

@@ -22,6 +22,8 @@ from evaluation.errors import RunError
 from evaluation.runs.documents import parse_document
 from evaluation.runs.record import ItemRecord
 from evaluation.runs.settings import Settings
+from vlm_inspect.errors import OutputError
+from vlm_inspect.file_writing import check_folder
 
 NAME = "journal.sqlite"
 FORMAT = "2"
@@ -209,8 +211,8 @@ class Journal:
         self._database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
 
-def open_journal(folder: Path, *, resume: bool) -> Journal:
-    """Return the journal of an output folder, which is made if it is new.
+def check_place(folder: Path, *, resume: bool) -> None:
+    """Make sure, before any work, that a run can be kept in an output folder; leaves nothing behind.
 
     Raises:
         RunError: the folder holds a run and it is not resumed, holds other files, or cannot be written.
@@ -221,7 +223,18 @@ def open_journal(folder: Path, *, resume: bool) -> Journal:
             raise RunError(f"{folder} holds a run already; add --resume to go on with it, or give another --out")
         if not path.exists() and folder.is_dir() and any(folder.iterdir()):
             raise RunError(f"{folder} is not empty and holds no run; give a new folder as --out")
+        check_folder(folder)
+    except OSError as error:
+        raise RunError(f"--out {folder} cannot be used: {error.strerror or error}; give another folder") from error
+    except OutputError as error:
+        raise RunError(f"--out: {error}") from error
+
+
+def open_journal(folder: Path, *, resume: bool) -> Journal:
+    """Return the journal of an output folder, which is made if it is new; raises what `check_place` raises."""
+    check_place(folder, resume=resume)
+    try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"--out {folder} cannot be used: {error.strerror or error}; give another folder") from error
-    return Journal(path)
+    return Journal(folder / NAME)

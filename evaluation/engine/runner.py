@@ -5,8 +5,8 @@ ask       within the limits, from the cache where known     asking.py
 conclude  in the same few threads: parse, fuse              examiner.py; a second look is asked likewise
 keep      map and preview to disk, then one transaction     item_files.py, journal.py
 
-What is prepared and waits is bounded, so that a slow server does not fill the memory with maps. With an `elsewhere`, an
-item is prepared, asked and concluded there, as a whole, and kept here.
+What is prepared and waits is bounded, so that a slow server does not fill the memory with maps. With a
+`RemoteExaminer`, an item is prepared, asked and concluded there, as a whole, and kept here.
 """
 
 import asyncio
@@ -17,8 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from converters.errors import ConversionError
 from evaluation.engine.asking import Answered, Asker, NotAskedError
-from evaluation.engine.examiner import Examiner, Ready, Result, SecondLook, failed
+from evaluation.engine.examiner import Examiner, Ready, Result, failed
 from evaluation.engine.item_files import ItemFiles
 from evaluation.engine.journal import Journal
 from evaluation.engine.previews import worst_of
@@ -33,13 +34,13 @@ from vlm_inspect.backends import is_local
 from vlm_inspect.datasets.listing import PICTURES
 from vlm_inspect.errors import BackendError, InspectWarning
 
-MOST_HANDS = 4
+MOST_THREADS = 4
 """Threads that prepare and conclude."""
 Watch = Callable[[ItemRecord], None]
 _T = TypeVar("_T")
 
 
-class Elsewhere(Protocol):
+class RemoteExaminer(Protocol):
     """Examines whole tasks in other processes, or on other machines."""
 
     @property
@@ -64,7 +65,7 @@ class Runner:
         cache: where replies are looked up first.
         limits: how fast and how dear.
         watch: told every record as it is journalled.
-        elsewhere: where tasks are examined; None: here. The cache is of no use to it.
+        remote: where tasks are examined; None: here. The cache is of no use to it.
     """
 
     plan: Plan
@@ -74,7 +75,7 @@ class Runner:
     cache: ReplyCache
     limits: Limits = field(default_factory=Limits)
     watch: Watch = lambda record: None
-    elsewhere: Elsewhere | None = None
+    remote: RemoteExaminer | None = None
 
     def run(self) -> dict[str, ItemRecord]:
         """Return the records of all tasks, those of earlier sessions included.
@@ -106,7 +107,7 @@ class _Session:
         self._closed: set[str] = set()
         self._failures = 0
         self._fatal: BaseException | None = None
-        examiner, elsewhere = runner.examiner, runner.elsewhere
+        examiner, remote = runner.examiner, runner.remote
         self._asker = Asker(
             examiner.backend,
             runner.limits,
@@ -115,12 +116,12 @@ class _Session:
             price=examiner.price,
             run_id=runner.journal.run_id,
             spending=Spending(runner.limits, done.values()),
-            elsewhere=None if elsewhere is None else elsewhere.at_once,
+            remote_tasks=None if remote is None else remote.at_once,
             standing=lambda: f"{self._standing()}; --resume with a higher --budget-usd goes on",
         )
-        hands = _hand_count(self.pending, local=is_local(examiner.backend.name))
-        self._hands = ThreadPoolExecutor(hands, "prepare")
-        self._room = asyncio.Semaphore(self._asker.at_once + hands + 1)
+        threads = _thread_count(self.pending, local=is_local(examiner.backend.name))
+        self._threads = ThreadPoolExecutor(threads, "prepare")
+        self._room = asyncio.Semaphore(self._asker.at_once + threads + 1)
 
     async def carry_out(self) -> None:
         """Do all pending tasks; on a stop, those in flight are finished first."""
@@ -134,7 +135,7 @@ class _Session:
             raise
         finally:
             await _all_ended(running)
-            self._hands.shutdown(wait=False, cancel_futures=True)
+            self._threads.shutdown(wait=False, cancel_futures=True)
             self._asker.close()
         if self._fatal is not None:
             raise self._fatal
@@ -160,15 +161,15 @@ class _Session:
 
     async def _do(self, group: Sequence[Task], prepared: asyncio.Event) -> None:
         try:
-            if self.runner.elsewhere is None:
+            if self.runner.remote is None:
                 await self._do_here(group, prepared)
             else:
                 prepared.set()
-                await self._do_there(group[0], self.runner.elsewhere)
+                await self._do_remotely(group[0], self.runner.remote)
             category = group[0].category
             if not self._left[category] and category not in self._closed:
                 self._closed.add(category)
-                self.journal_pixels(category, await self._in_hands(lambda: self.pixels_of(category)))
+                self.journal_pixels(category, await self._in_thread(lambda: self.pixels_of(category)))
         except NotAskedError:  # the run stops: what is prepared is not asked, and stays undone
             return
         except BaseException as error:
@@ -184,52 +185,51 @@ class _Session:
         first = await self._prepare(group[0])
         prepared.set()
         ready = [first, *[await self._prepare(task) for task in group[1:]]]
-        for one in ready:
-            if isinstance(one, Result):
-                self._keep(one)
-        asked: Sequence[Ready | SecondLook] = [one for one in ready if isinstance(one, Ready)]
+        asked = [one for one in ready if one is not None]
         while asked:
             answers = await self._asker.ask([one.request for one in asked])
-            asked = [
-                look
-                for one, answered in zip(asked, answers, strict=True)
-                if (look := await self._conclude(one, answered)) is not None
-            ]
+            further = [await self._advance(*pair) for pair in zip(asked, answers, strict=True)]
+            asked = [one for one in further if one is not None]
 
-    async def _do_there(self, task: Task, elsewhere: Elsewhere) -> None:
+    async def _do_remotely(self, task: Task, remote: RemoteExaminer) -> None:
         async def examine() -> Result:
             try:
-                return await elsewhere.examine(task)
+                return await remote.examine(task)
             except BackendError as error:
                 return failed(task, "backend", error)
 
-        result = await self._asker.hand_out(estimate_tokens_of_task(task), examine, lambda one: one.record.usage)
-        await self._in_hands(lambda: self._save(result))
+        result = await self._asker.ask_remotely(estimate_tokens_of_task(task), examine, lambda one: one.record.usage)
+        await self._in_thread(lambda: self._save(result))
         self._keep(result)
 
-    async def _prepare(self, task: Task) -> Ready | Result:
-        return await self._in_hands(lambda: self.runner.examiner.prepare(task))
+    async def _prepare(self, task: Task) -> Ready | None:
+        """Return a task whose request can be sent; None where its file cannot be read, which is kept."""
+        try:
+            return await self._in_thread(lambda: self.runner.examiner.prepare(task))
+        except ConversionError as error:
+            self._keep(failed(task, "unreadable", error))
+            return None
 
-    async def _conclude(self, one: Ready | SecondLook, answered: Answered | BackendError) -> SecondLook | None:
-        """Keep the result of an answered request, or return the second look that it asks for."""
+    async def _advance(self, one: Ready, answered: Answered | BackendError) -> Ready | None:
+        """Return a task that asks more after an answer; None: it is done, and its result kept."""
         examiner = self.runner.examiner
         if isinstance(answered, BackendError):
             self._keep(examiner.failed_answer(one, answered))
             return None
+        try:
+            ready = await self._in_thread(lambda: examiner.advance(one, answered))
+        except ConversionError as error:
+            self._keep(failed(one.task, "unreadable", error))
+            return None
+        if not ready.is_answered:
+            return ready
 
-        def conclude() -> Result | SecondLook:
-            if isinstance(one, SecondLook):
-                found: Result | SecondLook = examiner.conclude_again(one, answered, self._is_among_worst)
-            else:
-                found = examiner.conclude(one, answered, self._is_among_worst)
-            if isinstance(found, Result):
-                self._save(found)
-            return found
+        def conclude() -> Result:
+            result = examiner.conclude(ready, self._is_among_worst)
+            self._save(result)
+            return result
 
-        found = await self._in_hands(conclude)
-        if isinstance(found, SecondLook):
-            return found
-        self._keep(found)
+        self._keep(await self._in_thread(conclude))
         return None
 
     def _is_among_worst(self, record: ItemRecord) -> bool:
@@ -237,7 +237,7 @@ class _Session:
         return any(one is record for one in worst_of([*self._worst[record.category], record]))
 
     def _save(self, result: Result) -> None:
-        """Write map and preview; runs in the hands, for the loop, and with it all requests, would wait for the disk."""
+        """Write map and preview; runs in a thread, for the loop, and with it all requests, would wait for the disk."""
         self.runner.files.save_map(result)
         if result.preview is not None and self._is_among_worst(result.record):
             self.runner.files.save_preview(result)
@@ -285,17 +285,17 @@ class _Session:
     def _standing(self) -> str:
         return f"{len(self.done)} of {len(self.runner.plan.tasks)} items done"
 
-    async def _in_hands(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._hands, work)
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
-def _hand_count(tasks: Sequence[Task], *, local: bool) -> int:
+def _thread_count(tasks: Sequence[Task], *, local: bool) -> int:
     """Return how many threads prepare: several for pictures; drawing scans and curves is not made for threads.
 
     Beside a local model one is enough: it would only take cores away from it.
     """
     pictures = not local and all(task.item.path.suffix.lower() in PICTURES for task in tasks)
-    return min(MOST_HANDS, max(2, os.cpu_count() or 1)) if pictures else 1
+    return min(MOST_THREADS, max(2, os.cpu_count() or 1)) if pictures else 1
 
 
 def _groups(tasks: Sequence[Task], size: int) -> Iterator[list[Task]]:

@@ -29,18 +29,29 @@ class Spending:
         for record in known:
             self.add(record)
 
-    def exceeds(self, tokens: int = 0) -> bool:
-        """Return whether one more request could exceed the budget, those in flight costing what the mean one did.
+    @property
+    def in_flight(self) -> int:
+        """Requests that were sent and have not come back."""
+        return self._in_flight
+
+    def exceeds(self, tokens: int = 0, requests: int = 1) -> bool:
+        """Return whether more requests could exceed the budget, those in flight costing what the mean one did.
 
         Args:
-            tokens: what the next request is expected to take, as long as none has told.
+            tokens: what each of them is expected to take, as long as none has told.
+            requests: how many they are.
         """
-        budget, price = self._limits.budget_usd, self._limits.price
+        budget = self._limits.budget_usd
         if budget is None:
             return False
-        expected = price.of(tokens, 0) if price is not None else 0.0
-        mean = self.usd / self._requests if self._requests else expected
-        return self.usd >= budget or self.usd + (self._in_flight + 1) * mean > budget
+        return self.usd >= budget or self.usd + (self._in_flight + requests) * self.usd_of_next(tokens) > budget
+
+    def usd_of_next(self, tokens: int = 0) -> float:
+        """Return what a request costs: the mean so far, or as long as none has told, what so many tokens cost."""
+        price = self._limits.price
+        if self._requests:
+            return self.usd / self._requests
+        return 0.0 if price is None else price.of(tokens, 0)
 
     def add(self, record: ItemRecord) -> None:
         """Count what a finished item cost."""
@@ -97,7 +108,7 @@ def estimate_tokens(request: Request) -> int:
 
 
 def estimate_tokens_of_task(task: Task) -> int:
-    """Return about how many tokens a task takes whose request is made elsewhere: a picture each for it and a reference.
+    """Return about how many tokens a task takes that another process asks about: a picture each for it and a reference.
 
     Views and words that the prompt adds are not known here; the first reply tells.
     """

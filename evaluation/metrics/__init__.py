@@ -1,7 +1,7 @@
 """Metrics of anomaly detection: images, pixels, regions, defect types and questions; see the modules."""
 
 from evaluation.metrics.answers import Answer, AnswerSummary, SubtaskAccuracy, score_answers
-from evaluation.metrics.defect_types import DefectTypeMetrics, TypeScores, TypeSummary, add_normal_column
+from evaluation.metrics.defect_types import DefectTypeMetrics, TypeScores, TypeSummary
 from evaluation.metrics.image import (
     ClassMean,
     Rates,
@@ -38,7 +38,6 @@ __all__ = [
     "TypeScores",
     "TypeSummary",
     "accuracy",
-    "add_normal_column",
     "aupro",
     "balanced_accuracy",
     "fill_failures",

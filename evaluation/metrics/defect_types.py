@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.metrics.image import Floats
 from evaluation.metrics.pixel import PixelMetrics
 
 
@@ -103,9 +102,3 @@ class DefectTypeMetrics:
         self._called += np.bincount(called, minlength=count)
         self._truly += np.bincount(truly, minlength=count)
         self._hits += np.bincount(truly[called == truly], minlength=count)
-
-
-def add_normal_column(anomalous: ArrayLike) -> Floats:
-    """Return the two columns [1 - p, p] of probabilities of one defect type; shape (2, ...), float64."""
-    p = np.asarray(anomalous, np.float64)
-    return np.stack([1.0 - p, p])

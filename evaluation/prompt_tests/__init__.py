@@ -1,1 +1,1 @@
-"""Whether a model listens: rules left out or negated, another class name, pictures and options in another order."""
+"""Whether a model follows its rules: rules left out or negated, another class name, other orders."""

@@ -73,7 +73,7 @@ class RuleTest:
             turned = next(one for one in self.moves if one.change == Change("negated", rule))
             most = turned.interval[1] if turned.interval else 1.0
             found.append(
-                f"The model may not listen to rule {rule}: neither leaving it out nor turning it into its opposite "
+                f"The model may ignore rule {rule}: neither leaving it out nor turning it into its opposite "
                 f"ever moved the answer ({turned.parts} parts; the 95 % interval of the opposite ends at {most:.0%})."
             )
         again = next((one for one in self.moves if one.change.kind == "again"), None)

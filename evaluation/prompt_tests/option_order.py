@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from converters.errors import ConversionError
 from evaluation.engine.choices import read_choice
-from evaluation.engine.examiner import Examiner, Ready
+from evaluation.engine.examiner import Examiner
 from evaluation.errors import RunError
 from evaluation.prompt_tests.probing import Answer, Probe, Prober, Watch, put, total_spent
 from evaluation.runs.plan import Task
@@ -142,8 +143,9 @@ def _probes_of(examiner: Examiner, task: Task) -> list[Probe]:
     probes = []
     for order in ORDERS:
         question = reordered(task.question, order)
-        ready = examiner.prepare(replace(task, question=question))
-        if not isinstance(ready, Ready):
+        try:
+            ready = examiner.prepare(replace(task, question=question))
+        except ConversionError:
             return []
         read, salt = partial(_read, question), order if order == "again" else ""
         probes.append(Probe(f"{task.id}: {order}", ready.request, read, salt))

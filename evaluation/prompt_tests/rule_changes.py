@@ -1,4 +1,4 @@
-"""The one thing that is changed in a request to see whether the model listens.
+"""The one thing that is changed in a request to see whether the model follows its rules.
 
 again        nothing: how much the model moves by itself
 removed      one free-text rule is left out
@@ -21,7 +21,8 @@ from converters.view import View
 from evaluation.errors import RunError
 from vlm_inspect.backends.backend import Request
 from vlm_inspect.evidence import Evidence
-from vlm_inspect.inspector import Inspector, Prepared
+from vlm_inspect.examination import Prepared
+from vlm_inspect.inspector import Inspector
 from vlm_inspect.prompt_files import fill_text, prompt_folder, read_prompt_file
 from vlm_inspect.prompting import Ingredient, PromptLimits, Template, build_request
 from vlm_inspect.prompting.facts import choose_references

@@ -1,4 +1,4 @@
-"""Does the model listen? The same parts, asked again with one thing changed, and how often the answer moves.
+"""Does the model follow its rules? The same parts, asked again with one thing changed, and how often the answer moves.
 
     test = asyncio.run(run_rule_test(inspector, {"a.png": path}, Prober(asker)))
     test.as_document()

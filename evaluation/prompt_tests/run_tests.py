@@ -1,4 +1,4 @@
-"""`bench --rule-test`: whether the model of a run listens, on some of the items that were just scored.
+"""`bench --rule-test`: whether the model of a run follows its rules, on some of the items that were just scored.
 
 What a part is asked as it is was asked by the run itself, and comes from the cache. Answers go to the run's journal, so
 that a kill costs those in flight; the budget is the run's. The first look alone is tested.
@@ -23,7 +23,7 @@ from evaluation.runs.results import PromptTests, RuleTestDocument
 from evaluation.runs.settings import Limits
 
 
-def listen(
+def run_prompt_tests(
     plan: Plan,
     examiner: Examiner,
     journal: Journal,
@@ -63,12 +63,12 @@ def listen(
         standing=lambda: "the items done and the rule test not; --resume with a higher --budget-usd goes on",
     )
     try:
-        return asyncio.run(_listen(plan, examiner, Prober(asker, journal), records, parts, watch))
+        return asyncio.run(_run_prompt_tests(plan, examiner, Prober(asker, journal), records, parts, watch))
     finally:
         asker.close()
 
 
-async def _listen(
+async def _run_prompt_tests(
     plan: Plan, examiner: Examiner, prober: Prober, records: Mapping[str, ItemRecord], parts: int, watch: Watch
 ) -> PromptTests:
     chosen = {one.name: _readable(sample_tasks(plan.of_category(one.name), parts), records) for one in plan.categories}

@@ -4,7 +4,7 @@
 
 page.py     the page of a run; sections.py: what stands on it, in words and numbers ready to print
 curves.py   the points of the curves, from the records
-prompt_tests.py  whether the model listens
+prompt_tests.py  whether the model follows its rules
 charts.py   points to inline SVG
 templates/  the page itself and its style sheet
 """

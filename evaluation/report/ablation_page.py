@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from evaluation.report.figures import ladder_figure
+from evaluation.report.figures import ablation_figure
 from evaluation.report.page import fill_page
 
 
@@ -12,8 +12,8 @@ def render_ablation(document: Mapping[str, Any]) -> str:
     models = list(dict.fromkeys(row["model"] for row in document["rows"]))
     return fill_page(
         "ablation.html.j2",
-        title=f"{document['dataset']}: the prompt ladder",
+        title=f"{document['dataset']}: the prompt ablation",
         document=document,
         models=models,
-        figure=ladder_figure(document),
+        figure=ablation_figure(document),
     )

@@ -17,7 +17,7 @@ _COLOURS = 4
 """Of series in the style sheet; further ones repeat them."""
 _APART = 0.08
 _LADDER_WIDTH = 470.0
-"""So that the names of six rungs stand beside each other."""
+"""So that the names of six variants stand beside each other."""
 
 
 @dataclass(frozen=True)
@@ -98,34 +98,34 @@ def latency_figure(records: Sequence[ItemRecord]) -> Figure | None:
     return Figure("Latency", plot.render(), f"{n} items; time spent waiting for a free slot is not counted")
 
 
-def ladder_figure(document: Mapping[str, Any]) -> Figure:
-    """Return image AUROC over the rungs, one line a model, with 95 % intervals."""
+def ablation_figure(document: Mapping[str, Any]) -> Figure:
+    """Return image AUROC over the variants, one line a model, with 95 % intervals."""
     rows = [row for row in document["rows"] if row["image_auroc"] is not None]
-    rungs = list(dict.fromkeys(row["rung"] for row in document["rows"]))
+    variants = list(dict.fromkeys(row["variant"] for row in document["rows"]))
     models = list(dict.fromkeys(row["model"] for row in document["rows"]))
     if not rows:
-        return Figure("Image AUROC by rung", None, "n/a: no class has both labels")
+        return Figure("Image AUROC by variant", None, "n/a: no class has both labels")
     low = min(row["interval"][0] if row["interval"] else row["image_auroc"] for row in rows)
     plot = Plot(
-        "image AUROC by rung",
-        "what the prompt holds, each rung with all before it",
+        "image AUROC by variant",
+        "what the prompt holds, each variant with all before it",
         "image AUROC",
-        x_range=(-0.4, len(rungs) - 0.6),
+        x_range=(-0.4, len(variants) - 0.6),
         y_range=(min(0.5, low), 1.0),
         width=_LADDER_WIDTH,
-        x_ticks=[(at, ("+ " if at else "") + name) for at, name in enumerate(rungs)],
+        x_ticks=[(at, ("+ " if at else "") + name) for at, name in enumerate(variants)],
     )
     for number, model in enumerate(models):
         kind = f"s{number % _COLOURS}"
         shift = (number - (len(models) - 1) / 2) * _APART
-        own = [(rungs.index(row["rung"]) + shift, row) for row in rows if row["model"] == model]
+        own = [(variants.index(row["variant"]) + shift, row) for row in rows if row["model"] == model]
         plot.line([(x, row["image_auroc"]) for x, row in own], f"series {kind}")
         for x, row in own:
             if row["interval"]:
                 plot.whisker(x, row["interval"][0], row["interval"][1], f"whisker {kind}")
-            plot.dot((x, row["image_auroc"]), kind, says=f"{model}, {row['rung']}: {row['image_auroc']:.3f}")
+            plot.dot((x, row["image_auroc"]), kind, says=f"{model}, {row['variant']}: {row['image_auroc']:.3f}")
     legend = tuple((f"s{number % _COLOURS}", model) for number, model in enumerate(models))
-    return Figure("Image AUROC by rung", plot.render(), "Whiskers: 95 % intervals, by resampling images.", legend)
+    return Figure("Image AUROC by variant", plot.render(), "Whiskers: 95 % intervals, by resampling images.", legend)
 
 
 def _rank_figures(records: Sequence[ItemRecord], threshold: float) -> Iterator[Figure]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from evaluation.report.figures import ladder_figure, latency_figure
+from evaluation.report.figures import ablation_figure, latency_figure
 from evaluation.report.formats import breakable, number, share
 from evaluation.report.prompt_tests import figures_of_tests
 from evaluation.report.sections import image_values, notices, question_values, settings_in_words, tiles
@@ -81,7 +81,7 @@ def render_report(
         failures=results.failures,
         first_failures=_FAILURES,
         latency=latency_figure(run.records),
-        ladder=None if ablation is None else ladder_figure(ablation.model_dump()),
+        ablation_chart=None if ablation is None else ablation_figure(ablation.model_dump()),
         prompt_tests=figures_of_tests(tests),
         option_order=None if tests is None else tests.option_order,
         **(question_values(run) if run.asks_questions else image_values(run)),

@@ -1,4 +1,4 @@
-"""What a report shows of the tests whether a model listens: tables, and how often each change moved the answer."""
+"""What a report shows of tests whether a model follows its rules: how often each change moved the answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

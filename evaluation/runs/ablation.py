@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from evaluation.runs.results import Interval, Number
 
@@ -13,7 +13,8 @@ class AblationRow(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     model: str
-    rung: str
+    variant: str = Field(validation_alias=AliasChoices("variant", "rung"))
+    """What the prompt holds; files of version 0.1 call it rung."""
     image_auroc: Number | None = None
     interval: Interval | None = None
     gain: dict[str, Number] | None = None

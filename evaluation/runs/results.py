@@ -204,7 +204,9 @@ class PromptTests(_Part):
             for words in one.warnings
         ]
         found += [] if self.option_order is None else self.option_order.warnings
-        return found + [f"Not tested whether it listens on {name}: {why}" for name, why in self.untested.items()]
+        return found + [
+            f"Not tested whether it follows its rules on {name}: {why}" for name, why in self.untested.items()
+        ]
 
 
 class Checks(BaseModel):

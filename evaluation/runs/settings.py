@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-import vlm_inspect
 from evaluation.errors import RunError
 from vlm_inspect.config import InspectorConfig
+from vlm_inspect.version import VERSION
 
 
 class Settings(BaseModel):
@@ -52,7 +52,7 @@ class Settings(BaseModel):
     """By class."""
     items_sha256: str
     """Digest of the scored items' ids, labels and defect types, in order."""
-    version: str = vlm_inspect.__version__
+    version: str = VERSION
     inspector: InspectorConfig | None = None
     """Every setting of the inspection, that of the localizers among them; None: a run of before 0.2."""
 

@@ -63,7 +63,7 @@ def build_results(  # noqa: PLR0913 (each is another source of the one document)
         checks: what was made sure of beforehand, such as the leak check.
         worst: the items whose previews are kept.
         sensitivity: what planted defects tell of a class, where any were planted.
-        rule_test: whether the model listens, where that was tested.
+        rule_test: whether the model follows its rules, where that was tested.
     """
     by_class = {c.name: [records[task.id] for task in plan.of_category(c.name)] for c in plan.categories}
     every = [one for group in by_class.values() for one in group]

@@ -17,7 +17,7 @@ from converters.view import BoxXyxyn, Place, View
 from vlm_inspect.backends import load_backend
 from vlm_inspect.backends.backend import Request
 from vlm_inspect.backends.langchain_chat import LangChainModel
-from vlm_inspect.errors import BackendError
+from vlm_inspect.errors import BackendError, ToolsRefusedError
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.inspector import Inspector
 from vlm_inspect.parsing import parse_verdict
@@ -201,3 +201,69 @@ def test_inspector_takes_it(module: types.ModuleType, tmp_path: Any) -> None:
     assert inspection.model == f"langchain:{MODULE}:make"
     assert inspection.outcome in {"NG", "REVIEW"}
     assert inspection.reasoning.startswith("a dent")
+
+
+class Structured(Scripted):
+    """Takes tools, and keeps which were on offer."""
+
+    offered: list[Any] = Field(default_factory=list)
+
+    def bind_tools(self, tools: Any, **more: Any) -> Any:
+        self.offered.append((list(tools), more))
+        return self
+
+
+def calling(name: str, **arguments: Any) -> AIMessage:
+    call = {"name": name, "args": arguments, "id": "1", "type": "tool_call"}
+    return AIMessage("", tool_calls=[call], response_metadata={"finish_reason": "tool_calls"})
+
+
+def structured(module: types.ModuleType, *answers: Any) -> LangChainModel:
+    module.make = lambda: Structured(answers=list(answers), asked=[], offered=[])  # type: ignore[attr-defined]
+    return LangChainModel(f"{MODULE}:make", first_wait_s=0.001, max_retries=0)
+
+
+def test_the_form_of_the_answer_is_asked_for_and_its_call_is_the_answer(
+    module: types.ModuleType, request_: Request
+) -> None:
+    made = structured(module, calling("inspection", reasoning="a dent", anomalous=True))
+    (reply,) = made.generate(request_)
+    assert (json.loads(reply.text), reply.finish_reason) == ({"reasoning": "a dent", "anomalous": True}, "stop")
+    ((tools, _),) = made._model.offered  # type: ignore[attr-defined]
+    assert "anomalous" in json.dumps(tools[0])
+    assert parse_verdict(reply, NUT, request_.views).anomalous
+
+
+def test_a_form_that_is_refused_is_left_out(module: types.ModuleType, request_: Request) -> None:
+    made = structured(module, StatusError("no structured output", 400), ANOMALOUS)
+    assert made.generate(request_)[0].text == ANOMALOUS
+    made.generate(request_)
+    assert len(made._model.offered) == 1  # type: ignore[attr-defined]
+
+
+def test_detail_goes_along(module: types.ModuleType, request_: Request) -> None:
+    made = backend(module, ANOMALOUS)
+    made.generate(request_)
+    ((_, human),) = made._model.asked  # type: ignore[attr-defined]
+    assert [b["extras"] for b in human.content if b["type"] == "image"] == [{"detail": "high"}]
+
+
+def test_a_finish_reason_that_is_not_known_is_no_end(module: types.ModuleType, request_: Request) -> None:
+    message = AIMessage(ANOMALOUS, response_metadata={"finish_reason": "insufficient_system_resource"})
+    assert backend(module, message).generate(request_)[0].finish_reason == "insufficient_system_resource"
+    ended = AIMessage(ANOMALOUS, response_metadata={"stop_reason": "end_turn"})
+    assert backend(module, ended).generate(request_)[0].finish_reason == "stop"
+
+
+def test_it_talks_with_tools(module: types.ModuleType) -> None:
+    made = structured(module, calling("zoom", view=0))
+    tool = {"type": "function", "function": {"name": "zoom", "description": "", "parameters": {"type": "object"}}}
+    turn = made.converse([{"role": "user", "content": "Look."}], [tool], lambda text: None)
+    assert [(call.name, json.loads(call.arguments)) for call in turn.calls] == [("zoom", {"view": 0})]
+    assert made.offer_tool("Look.", tool["function"]) == {"view": 0}  # type: ignore[arg-type]
+    plain = backend(module, "It is a dent.")
+    with pytest.raises(ToolsRefusedError):
+        plain.converse([{"role": "user", "content": "Look."}], [tool], lambda text: None)
+    heard: list[str] = []
+    assert plain.converse([{"role": "user", "content": "Look."}], (), heard.append).text == "".join(heard)
+    assert not plain.takes_tools

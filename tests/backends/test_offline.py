@@ -12,12 +12,12 @@ import yaml
 
 from converters.view import BoxXyxyn, Place, View
 from vlm_inspect.backends.backend import Request
+from vlm_inspect.backends.offline import EvidenceBackend
 from vlm_inspect.decision.fusion import Record, fuse
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import PromptError
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region
 from vlm_inspect.inspection import Inspection, Provenance, Usage
-from vlm_inspect.offline.report import EvidenceBackend
 from vlm_inspect.offline.wording import load_wording, read_wording
 from vlm_inspect.parsing import parse_verdict
 from vlm_inspect.prompt_files import prompt_folder
@@ -81,11 +81,12 @@ def report(measured: Evidence, question: str | None = None) -> dict[str, Any]:
     return answer
 
 
-def inspect(measured: Evidence) -> Inspection:
-    verdict = parse_verdict(EvidenceBackend().generate(request(measured)), BOOK, (VIEW,))
+def inspect(measured: Evidence, book: RuleBook = BOOK) -> Inspection:
+    asked = replace(request(measured), rules=book)
+    verdict = parse_verdict(EvidenceBackend().generate(asked), book, (VIEW,))
     assert (verdict.path, verdict.warnings) == ("json", ())
     provenance = Provenance(input_sha256="a", rules_sha256="b", prompt_sha256="c", version="0", created_at="now")
-    record = Record(BOOK, (VIEW,), EvidenceBackend().name, "memory", Usage(), provenance)
+    record = Record(book, (VIEW,), EvidenceBackend().name, "memory", Usage(), provenance)
     return fuse(verdict, measured, Thresholds(), record)
 
 
@@ -95,12 +96,59 @@ def statuses(answer: dict[str, Any]) -> dict[str, str]:
 
 def test_inside_every_tolerance_is_ok_by_likeness() -> None:
     answer = report(INSIDE)
-    assert set(statuses(answer).values()) == {"pass"}
-    assert "likeness to 4 references" in answer["rules"][0]["reason"]
+    assert "Like the references; not read by a model" in answer["rules"][0]["reason"]
     assert answer["anomalous"] is False
     assert answer["probability"] == pytest.approx(TOLERANCE.probability(1.1))
     assert answer["defects"] == []
-    assert inspect(INSIDE).outcome == "OK"
+    inspection = inspect(INSIDE)
+    assert inspection.outcome == "OK"
+    assert [(rule.id, rule.status) for rule in inspection.rules] == [
+        ("thread-complete", "not_checked"), ("recess", "not_checked"), ("length", "pass"),
+    ]  # fmt: skip
+    assert any(
+        "this OK rests on likeness to 4 references and measured rules (length)" in note
+        and "no model read the rules in words: thread-complete, recess" in note
+        for note in inspection.notes
+    )
+
+
+def test_a_rule_by_likeness_passes_inside_fails_where_a_hot_place_bears_on_it_and_is_open_elsewhere() -> None:
+    by = BOOK.rules[1].model_copy(update={"by": "likeness", "severity": "critical"})
+    book = BOOK.model_copy(update={"rules": (BOOK.rules[0], by, BOOK.rules[2])})
+
+    def status(measured: Evidence) -> tuple[str, str]:
+        inspection = inspect(measured, book)
+        return inspection.outcome, inspection.rules[1].status
+
+    assert status(INSIDE) == ("OK", "pass")
+    assert status(evidence(6.0, region(note="0.4 mm above the reference, at the recess"))) == ("NG", "fail")
+    assert status(HOT) == ("NG", "cannot_tell")
+    assert status(ALONE) == ("REVIEW", "cannot_tell")
+
+
+def test_the_kind_of_a_deviation_decides_the_rule_that_names_it() -> None:
+    rules = (
+        BOOK.rules[0].model_copy(update={"defects": ("missing thread",)}),
+        BOOK.rules[1].model_copy(update={"defects": ("dent", "scratch")}),
+        Rule(id="straight", text="Straight.", defects=("bent",)),
+        BOOK.rules[2],
+    )
+    defects = ("missing thread", "bent", "short", "contamination", "dent", "scratch")
+    book = BOOK.model_copy(update={"rules": rules, "defects": defects})
+
+    def failing(*deviations: tuple[str, float]) -> list[tuple[str, str]]:
+        hot = [
+            region(note=f"0.3 mm {side} the reference", place=Place(point_mm=(0.0, 0.0, 9.0 * i), size_mm=size))
+            for i, (side, size) in enumerate(deviations)
+        ]
+        inspection = inspect(evidence(6.0, *hot), book)
+        return [(row.id, row.reason.partition(" at ")[0]) for row in inspection.rules if row.status == "fail"]
+
+    assert failing(("below", 6.0)) == [("thread-complete", "Missing thread")]
+    assert failing(("below", 1.5)) == [("recess", "Dent or scratch")]
+    assert failing(("below", 5.0), ("above", 6.0)) == [("straight", "Bent")]
+    assert failing(("below", 3.0)) == [], "between the sizes, nothing decides"
+    assert failing(("below", 1.5), ("above", 6.0)) == [], "two defects are no bend, and one may be"
 
 
 def test_beyond_the_tolerance_is_ng_and_rules_in_words_stay_open() -> None:
@@ -195,7 +243,11 @@ def test_box_is_rounded_outwards_to_per_mille() -> None:
         ("How big is it?", INSIDE, "size is not known"),
         ("How many defects are there?", HOT, r"1 place\(s\)"),
         ("Which rules are violated?", replace(HOT, measurements=(SHORT,)), "Rules that fail: length"),
-        ("Which rule does it break?", HOT, "No rule is known to fail. Not told: thread-complete, recess"),
+        (
+            "Which rule does it break?",
+            HOT,
+            "No rule is known to fail. Not checked, for no model read them: thread-complete, recess",
+        ),
         ("How sure are you?", HOT, r"over 0\.99"),
         ("How sure are you?", ALONE, "no calibrated probability"),
         ("What length did you measure?", HOT, r"length 20\.01 mm"),

@@ -17,7 +17,7 @@ CITATION = "[view 0: "
         ("What is wrong?", ["Region 1: Deviation from the references", CITATION]),
         ("Where is it?", ["Region 1", "view 0 (image, 320 x 320 px)", CITATION]),
         ("how big is it", ["Region 1", "% of its view", CITATION]),
-        ("Which rule does it break?", ["no-spot (major): cannot tell", "bright (minor): pass"]),
+        ("Which rule does it break?", ["no-spot (major): not checked", "bright (minor): pass"]),
         ("What was measured?", ["brightness of rule bright"]),
         ("Compared with what?", ["4 known-normal reference(s), by memory", "held against reference", CITATION]),
         ("How sure are you?", ["P(anomalous)", "uncalibrated", "against a limit of", CITATION]),

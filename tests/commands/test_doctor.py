@@ -57,7 +57,7 @@ def test_json(run: Any) -> None:
     assert report["usable"]
     assert report["anomalous"]["said"] == "anomalous"
     assert report["token_probabilities"] is False
-    assert report["usage"]["calls"] == 6
+    assert report["usage"]["calls"] == 7
 
 
 def test_out_of_reach_is_one_line_and_2(run: Any) -> None:

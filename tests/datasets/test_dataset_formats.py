@@ -11,7 +11,7 @@ from tests.datasets import data_folders as folders
 from vlm_inspect.datasets.item import Dataset, Item
 from vlm_inspect.datasets.masks import ClipMask, PointMask, RegionMask, read_at_size
 from vlm_inspect.datasets.mvtec import read_category
-from vlm_inspect.datasets.registry import FORMATS, detect_format, read_dataset
+from vlm_inspect.datasets.registry import FORMATS, read_dataset
 from vlm_inspect.datasets.summary import describe
 from vlm_inspect.errors import DatasetError
 
@@ -57,7 +57,6 @@ def test_each_layout_is_recognised_and_read(
     tmp_path: Path, name: str, build: Callable[[Path], Path], expected: tuple[int, ...]
 ) -> None:
     root = build(tmp_path / "set")
-    assert detect_format(root) == name
     dataset = read_dataset(root)
     assert dataset.format == name
     assert counts(dataset) == expected
@@ -211,9 +210,9 @@ def test_questions_of_mmad(tmp_path: Path) -> None:
 
 def test_auto_says_what_it_knows(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no known layout"):
-        detect_format(tmp_path)
+        read_dataset(tmp_path)
     with pytest.raises(DatasetError, match="does not exist"):
-        detect_format(tmp_path / "nowhere")
+        read_dataset(tmp_path / "nowhere")
     with pytest.raises(DatasetError, match="no data format 'coco'"):
         read_dataset(tmp_path, format="coco")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vlm_inspect.datasets.item import ProblemKind
-from vlm_inspect.datasets.registry import detect_format, read_dataset
+from vlm_inspect.datasets.registry import read_dataset
 from vlm_inspect.datasets.summary import describe
 from vlm_inspect.errors import DatasetError
 
@@ -62,4 +62,4 @@ def test_questions_without_their_images(shared_data: Path) -> None:
 
 def test_what_is_no_data_set(shared_data: Path) -> None:
     with pytest.raises(DatasetError, match="no known layout"):
-        detect_format(shared_data / "gear")
+        read_dataset(shared_data / "gear")

@@ -199,7 +199,7 @@ def test_one_reference_is_not_calibrated_and_none_means_rarity() -> None:
 def test_a_second_process_reads_the_memory_from_disk(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     references = [view(weave(seed)) for seed in range(2)]
     first = judge(view(weave(5)), references)
-    assert len(list(cache_folder.rglob("*.npz"))) == 1
+    assert len(list(cache_folder.rglob("*.arrays"))) == 1
     monkeypatch.setattr(memory_module, "learn_memory", lambda *_: pytest.fail("computed although it was stored"))
     again = judge(view(weave(5)), references)
     assert again.score == pytest.approx(first.score)

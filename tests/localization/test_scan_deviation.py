@@ -1,15 +1,18 @@
-"""A screw against its references: defects are found at their place, fresh normal ones stay inside the tolerance."""
+"""A scan's deviation: where it is, how far, which side, and how it is painted."""
 
 import numpy as np
 import pytest
 
-from converters.projection import ScanFrame
+from converters.pose import ScanFrame
 from converters.view import View
 from tests.localization.scan_views import depth_views
 from tests.measurement.screw_parts import LENGTH, TRUTH, cloud, moved, rigid, screw
-from vlm_inspect.localization.scan_deviation import ReferenceSurfaces, ScanDeviation, prepare_references, scan_deviation
+from vlm_inspect.localization.scan_deviation import ScanDeviation, scan_deviation
+from vlm_inspect.localization.scan_localizer import FittedScans
 from vlm_inspect.registration.alignment import PosedCloud, aligned
+from vlm_inspect.registration.comparison import scan_surface
 from vlm_inspect.registration.pose import inverse
+from vlm_inspect.registration.variation import Variation, learn
 
 SIZE = 256
 # The references lie in the common frame with the tip at 0 and the head at 20 along z; the views show it lying.
@@ -22,17 +25,22 @@ def references() -> list[PosedCloud]:
     return [PosedCloud(cloud(screw(i, n=10_000)), np.eye(4)) for i in range(3)]
 
 
+def normal_of(references: list[PosedCloud]) -> Variation:
+    return learn([scan_surface(one.points) for one in references])
+
+
 @pytest.fixture(scope="module")
-def ready(references: list[PosedCloud]) -> ReferenceSurfaces:
-    return prepare_references(references)
+def ready(references: list[PosedCloud]) -> Variation:
+    return normal_of(references)
 
 
-def inspected(ready: ReferenceSurfaces, first: PosedCloud, seed: int, defect: str = "", n: int = 8500) -> tuple:
+def inspected(ready: Variation, first: PosedCloud, seed: int, defect: str = "", n: int = 8500) -> tuple:
     """A fresh screw that lies anyhow: its deviation, its views, and its motion."""
     motion = rigid(seed)
     part = aligned(cloud(moved(screw(seed, n=n, defect=defect), motion)), first)
     views = depth_views(part.cloud, SIZE, ScanFrame(LYING @ part.pose, FRAME.half_extent_mm))
-    return scan_deviation(part, ready, views), views, motion
+    tolerance = FittedScans(ready, "mm").tolerance
+    return scan_deviation(part, ready, views, tolerance=tolerance), views, motion
 
 
 def peak(found: ScanDeviation, views: list[View], motion: np.ndarray) -> np.ndarray:
@@ -45,7 +53,7 @@ def peak(found: ScanDeviation, views: list[View], motion: np.ndarray) -> np.ndar
 
 @pytest.mark.parametrize("defect", TRUTH)
 def test_a_defect_exceeds_the_tolerance_at_its_place(
-    ready: ReferenceSurfaces, references: list[PosedCloud], defect: str
+    ready: Variation, references: list[PosedCloud], defect: str
 ) -> None:
     found, views, motion = inspected(ready, references[0], 40, defect)
     assert max(one.probability for one in found.maps) > 0.9
@@ -58,83 +66,99 @@ def test_a_defect_exceeds_the_tolerance_at_its_place(
 
 
 @pytest.mark.parametrize(("seed", "n"), [(60, 3000), (61, 6000), (62, 14_000)])
-def test_a_fresh_normal_screw_stays_inside(
-    ready: ReferenceSurfaces, references: list[PosedCloud], seed: int, n: int
-) -> None:
+def test_a_fresh_normal_screw_stays_inside(ready: Variation, references: list[PosedCloud], seed: int, n: int) -> None:
     found, views, _ = inspected(ready, references[0], seed, n=n)
     assert len(found.maps) == len(views) == 6
     assert max(one.probability for one in found.maps) < 0.5
-    assert found.rms_mm < 0.04
-    assert found.tolerance is ready.tolerance or found.tolerance.limit > ready.tolerance.limit
+    assert np.sqrt((found.signed**2).mean()) < 0.04
+    assert not found.coverage.partial
 
 
-def test_maps_fit_their_views_and_pictures_are_views(ready: ReferenceSurfaces, references: list[PosedCloud]) -> None:
+def test_maps_fit_their_views_and_pictures_are_views(ready: Variation, references: list[PosedCloud]) -> None:
     found, views, _ = inspected(ready, references[0], 41, "short")
     for one in found.maps:
         view = views[one.view]
         assert one.values.shape == view.size_hw
         assert one.values.dtype == np.float32
         assert one.values.min() >= 0.0
-        assert (one.source, one.unit, one.tolerance) == ("deviation", "mm", ready.tolerance)
-        assert one.nearest_reference in range(3)
-        layers = found.layers[one.view]
-        assert not layers.off[~view.mask].any()
-        assert np.array_equal(one.values, np.maximum(layers.off, layers.missing))
-    assert found.max_mm == pytest.approx(1.8, abs=0.15)
+        assert (one.source, one.unit) == ("deviation", "mm")
+    deepest = min(float(layer.signed.min()) for layer in found.layers.values())
+    assert deepest == pytest.approx(-1.8, abs=0.15)
     assert 1 <= len(found.views) <= 3
     for picture in found.views:
         assert picture.kind == "deviation"
         assert picture.key.startswith("deviation/")
         assert picture.size_hw == (SIZE, SIZE)
-        assert "mm" in picture.label
+        assert "mm below" in picture.label
 
 
-def test_a_missing_tip_is_painted_beside_the_outline(ready: ReferenceSurfaces, references: list[PosedCloud]) -> None:
+def test_a_missing_tip_is_painted_beside_the_outline(ready: Variation, references: list[PosedCloud]) -> None:
     found, views, _ = inspected(ready, references[0], 42, "short")
     front = next(one for one in found.maps if views[one.view].key == "depth/front")
-    beside = front.values * ~views[front.view].mask
+    beside = -found.layers[front.view].signed * ~views[front.view].mask
     assert (beside > 0.3).sum() > 100
     columns = np.flatnonzero((beside > 0.3).any(axis=0))
     tip_mm = columns.mean() * 2 * FRAME.half_extent_mm / SIZE - FRAME.half_extent_mm + LENGTH / 2
     assert tip_mm == pytest.approx(0.9, abs=0.5)
-    box = (columns[0] / SIZE, 0.3, (columns[-1] + 1) / SIZE, 0.7)
-    assert found.note(front.view, box).startswith("material missing, up to")
 
 
-def test_notes_tell_a_dent_from_a_blob(ready: ReferenceSurfaces, references: list[PosedCloud]) -> None:
-    for defect, word in (("dent", "below"), ("blob", "away from")):
-        found, _, _ = inspected(ready, references[0], 43, defect)
-        best = max(found.maps, key=lambda one: one.score)
-        y, x = np.unravel_index(best.values.argmax(), best.values.shape)
-        box = ((x - 3) / SIZE, (y - 3) / SIZE, (x + 4) / SIZE, (y + 4) / SIZE)
-        assert f"mm {word} the reference" in found.note(best.view, box)
+@pytest.mark.parametrize(("defect", "word"), [("dent", "below"), ("blob", "above")])
+def test_a_dent_and_a_blob_are_told_apart_and_placed(
+    ready: Variation, references: list[PosedCloud], defect: str, word: str
+) -> None:
+    found, _, motion = inspected(ready, references[0], 43, defect)
+    first = found.findings[0]
+    assert f"mm {word} the reference over" in first.told("mm")
+    centre = moved(np.array([first.centre]), inverse(motion))[0]
+    assert np.linalg.norm(centre - TRUTH[defect]) < 1.0
+    assert (first.depth < 0) == (word == "below")
+    best = max(found.maps, key=lambda one: float(one.values.max()))
+    y, x = np.unravel_index(best.values.argmax(), best.values.shape)
+    box = ((x - 20) / SIZE, (y - 20) / SIZE, (x + 21) / SIZE, (y + 21) / SIZE)
+    assert found.note(best.view, box) == first.told("mm")
+    assert found.place(best.view, box).point_mm == first.centre
+    corner = (0.0, 0.0, 0.02, 0.02)
+    assert found.place(best.view, corner) is None
 
 
-def test_the_red_of_the_picture_is_where_the_dent_is(ready: ReferenceSurfaces, references: list[PosedCloud]) -> None:
+def test_the_blue_of_the_picture_is_where_the_dent_is(ready: Variation, references: list[PosedCloud]) -> None:
     found, views, _ = inspected(ready, references[0], 44, "dent")
-    best = max(found.maps, key=lambda one: one.score)
-    hot = best.values > 0.7 * best.values.max()
-    calm = views[best.view].mask & (best.values < ready.tolerance.limit)
+    best = max(found.maps, key=lambda one: float(one.values.max()))
+    signed = found.layers[best.view].signed
+    hot = signed < 0.6 * signed.min()
+    calm = views[best.view].mask & (best.values < best.tolerance.limit)
     image = found.views[0].image.astype(int)
-    redness = image[..., 0] - image[..., 2]
-    assert redness[hot].mean() > 60
-    assert redness[calm].mean() < -40
+    blueness = image[..., 2] - image[..., 0]
+    assert blueness[hot].mean() > 60
+    assert abs(blueness[calm].mean()) < 25
 
 
 def test_what_one_reference_has_is_normal(references: list[PosedCloud]) -> None:
-    """A blob on one of the references: neither a part with it nor one without deviates."""
+    """A blob on one of the references: neither a part with it nor one without stands out as a blob on a sound class."""
     odd = PosedCloud(cloud(screw(9, n=8000, defect="blob")), np.eye(4))
-    ready = prepare_references([odd, *references[:2]])
+    mixed = normal_of([references[0], odd, references[1]])
+    sound = normal_of(references)
     for defect in ("", "blob"):
         part = PosedCloud(cloud(screw(70, n=8000, defect=defect)), np.eye(4))
-        found = scan_deviation(part, ready, depth_views(part.cloud, SIZE, FRAME))
-        assert found.max_mm < 0.15
+        views = depth_views(part.cloud, SIZE, FRAME)
+        scores = [np.exp(scan_deviation(part, normal, views).log_scores).max() for normal in (mixed, sound)]
+        assert scores[0] < (0.25 * scores[1] if defect else 8.0)
 
 
 def test_one_reference_sets_no_tolerance_and_none_is_refused(references: list[PosedCloud]) -> None:
-    found = scan_deviation(references[1], references[:1], depth_views(references[1].cloud, SIZE, FRAME))
-    assert found.tolerance is None
+    alone = normal_of(references[:1])
+    assert FittedScans(alone, "mm").tolerance is None
+    found = scan_deviation(references[1], alone, depth_views(references[1].cloud, SIZE, FRAME))
     assert {one.probability for one in found.maps} == {None}
-    assert found.max_mm < 0.2
     with pytest.raises(ValueError, match="at least one reference"):
-        scan_deviation(references[0], [], [])
+        normal_of([])
+
+
+def test_a_scan_from_one_side_is_compared_there_and_says_so(ready: Variation, references: list[PosedCloud]) -> None:
+    whole = screw(80, n=16_000, defect="dent")
+    side = PosedCloud(cloud(whole[whole[:, 0] > -0.2]), np.eye(4))
+    found = scan_deviation(side, ready, depth_views(side.cloud, SIZE, FRAME))
+    assert found.coverage.partial
+    assert 0.3 < found.coverage.share < 0.75
+    assert "of the part; the rest was not compared" in found.notes[0]
+    assert np.linalg.norm(np.array(found.findings[0].centre) - TRUTH["dent"]) < 1.0

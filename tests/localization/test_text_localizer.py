@@ -32,10 +32,17 @@ class RedJudge:
         self.uses_normals = uses_normals
         self.seen: list[tuple[int, int]] = []
 
-    def judge(self, pictures: Sequence[Rgb], subject: Subject, normals: Sequence[Rgb] = ()) -> list[PictureScores]:
-        self.seen.append((len(pictures), len(normals)))
-        usual = max((float(n[..., 0].mean()) for n in normals), default=0.0) / 255
-        return [self._one(picture, usual) for picture in pictures]
+    def fit(self, subject: Subject, normals: Sequence[Rgb] = ()) -> "FittedRed":
+        return FittedRed(max((float(n[..., 0].mean()) for n in normals), default=0.0) / 255, len(normals), self.seen)
+
+
+class FittedRed:
+    def __init__(self, usual: float, normals: int, seen: list[tuple[int, int]]) -> None:
+        self.usual, self.normals, self.seen = usual, normals, seen
+
+    def judge(self, pictures: Sequence[Rgb]) -> list[PictureScores]:
+        self.seen.append((len(pictures), self.normals))
+        return [self._one(picture, self.usual) for picture in pictures]
 
     def _one(self, picture: Rgb, usual: float) -> PictureScores:
         red = picture[..., 0].astype(np.float32) / 255
@@ -61,7 +68,7 @@ def plate(red: float, spot: float | None = None, *, mask: bool = False, panes: b
 
 
 def localizer(tmp_path: Path, **more: bool) -> TextLocalizer:
-    return TextLocalizer(RedJudge(**more), ArrayCache("normal_scores", tmp_path))
+    return TextLocalizer(RedJudge(**more), ArrayCache(tmp_path))
 
 
 def test_without_references_the_map_is_drawn_and_uncalibrated(tmp_path: Path) -> None:
@@ -96,7 +103,7 @@ def test_references_set_the_tolerance_and_are_scored_once(tmp_path: Path) -> Non
     judge = text._judge
     assert isinstance(judge, RedJudge)
     assert len(judge.seen) == 2 + 3  # the references are not judged again for the second part
-    again = TextLocalizer(RedJudge(), ArrayCache("normal_scores", tmp_path))
+    again = TextLocalizer(RedJudge(), ArrayCache(tmp_path))
     assert localize(again, [plate(0.11)], references, SUBJECT)[0].tolerance == normal.tolerance
 
 

@@ -23,6 +23,7 @@ class Model:
 
     lacks: frozenset[str] = frozenset()
     asked: list[str] = field(default_factory=list)
+    boxes: str = "per_mille xy"
 
     def __call__(self, body: Body) -> Response:
         content = body["messages"][-1]["content"]
@@ -34,6 +35,9 @@ class Model:
             return status(400, "at most 3 images in one prompt")(body)
         if body.get("tools"):
             return self._call_tool(text, body)
+        if "bounding box" in text:
+            self.asked.append("box")
+            return self._say({"box": self._box(pictures[0])}, body)
         if "plus" in text:
             self.asked.append("sum")
             return self._say({"sum": sum(map(int, re.findall(r"\d+", text)[:2]))}, body)
@@ -53,6 +57,16 @@ class Model:
         middles = {(r, c): picture[32 + 64 * r, 32 + 64 * c] for r, c in grid}
         row, column = next(cell for cell in grid if np.abs(middles[cell].astype(int) - 128).max() > 20)
         return {"colour": self._colour(middles[row, column]), "row": row + 1, "column": column + 1}
+
+    def _box(self, picture: NDArray[np.uint8]) -> list[float]:
+        """The rectangle, in `boxes`: unit and order."""
+        rows, columns = np.nonzero(np.abs(picture.astype(int) - 128).max(axis=2) > 20)
+        height, width = picture.shape[:2]
+        unit, order = self.boxes.split()
+        wide, high = {"per_mille": (1000, 1000), "pixels": (width, height), "fraction": (1, 1)}[unit]
+        xs = [float(side) / width * wide for side in (columns.min(), columns.max() + 1)]
+        ys = [float(side) / height * high for side in (rows.min(), rows.max() + 1)]
+        return [xs[0], ys[0], xs[1], ys[1]] if order == "xy" else [ys[0], xs[0], ys[1], xs[1]]
 
     @staticmethod
     def _colour(pixel: NDArray[np.uint8]) -> str:

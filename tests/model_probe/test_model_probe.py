@@ -15,6 +15,7 @@ from vlm_inspect.backends.settings import Connection
 from vlm_inspect.errors import BackendError
 from vlm_inspect.inspection import Usage
 from vlm_inspect.model_probe import ModelReport, probe_model
+from vlm_inspect.model_probe.box_habit import find_habit
 from vlm_inspect.model_probe.pictures import COLOURS, draw_disc, draw_plate
 from vlm_inspect.model_probe.questions import ask_about_plate, ask_sum, read_object, same_number
 from vlm_inspect.prompting import describe_messages
@@ -52,8 +53,26 @@ def test_a_model_with_everything_is_usable(whole: tuple[ModelReport, Model]) -> 
     assert report.normal.probability == pytest.approx(0.1)
     assert report.anomalous.probability == pytest.approx(0.9)
     assert report.latency_s > 0
-    assert report.usage.calls == 6
-    assert model.asked == ["sum", "disc", "disc", "colours", "plate", "plate", "tool"]
+    assert report.usage.calls == 7
+    assert model.asked == ["sum", "disc", "disc", "box", "colours", "plate", "plate", "tool"]
+
+
+@pytest.mark.parametrize("unit", ["per_mille", "pixels", "fraction"])
+@pytest.mark.parametrize("order", ["xy", "yx"])
+def test_the_way_of_writing_boxes_is_found_out_and_kept(unit: str, order: str) -> None:
+    with OpenAIServer([Model(boxes=f"{unit} {order}")]) as server:
+        backend = OpenAICompatible("tiny", Connection(server.base_url, timeout_s=10, max_retries=0))
+        report = probe_model(backend, seed=2)
+        assert report.boxes is not None
+        assert (report.boxes.unit, report.boxes.rows_first) == (unit, order == "yx")
+        assert (backend.boxes.unit, backend.boxes.rows_first) == (unit, order == "yx")
+        again = OpenAICompatible("tiny", Connection(server.base_url))
+        assert again.boxes == backend.boxes
+
+
+@pytest.mark.parametrize("told", [None, "left", [1, 2, 3], [0, 0, 1000, 1000], [9, 9, 9, 9], [10**400, 1, 2, 3]])
+def test_a_box_that_fits_no_reading_is_not_guessed(told: object) -> None:
+    assert find_habit(told, (0.66, 0.2, 0.88, 0.45)) is None
 
 
 BLIND = {"sees_pictures": False, "pictures": 0, "token_probabilities": False, "normal": None}

@@ -117,7 +117,7 @@ def test_a_piece_of_a_screw_finds_its_place(reference: np.ndarray, low: float, h
     piece, motion = whole[(whole[:, 2] > low) & (whole[:, 2] <= high)], rigid(6)
     found = align(moved(piece, motion), reference)
     step = found.pose @ motion
-    assert min(turn_deg(step), 180.0 - turn_deg(step)) < 1.5  # half a turn on, slot and head look the same
+    assert min(turn_deg(step), 180.0 - turn_deg(step)) < 3.0  # half a turn on, slot and head look the same
     assert moved(np.array([[0.0, 0.0, 18.0]]), step)[0] == pytest.approx([0.0, 0.0, 18.0], abs=0.1)
     assert found.moving_overlap > 0.98
     assert found.fixed_overlap < 0.8

@@ -10,8 +10,9 @@ from PIL import Image
 from vlm_inspect.backends.backend import Request
 from vlm_inspect.decision.fusion import Record
 from vlm_inspect.errors import OutputError, ParseError
+from vlm_inspect.examination import Examination
 from vlm_inspect.inspection import Inspection
-from vlm_inspect.inspector import Examination
+from vlm_inspect.looks.look import Look
 from vlm_inspect.report import Outputs
 from vlm_inspect.rules import RuleBook
 
@@ -24,7 +25,7 @@ def examination(case) -> Examination:
     record = Record(
         request.rules, case.views, told.model, told.localizer, told.usage, told.provenance, question=request.question
     )
-    return Examination(told, case.views, case.evidence, request, (), unread, record)
+    return Examination(told, case.views, case.evidence, (Look(request, (), unread),), record)
 
 
 def test_all_files_are_written_and_named(examination, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vlm_inspect.errors import OutputError
-from vlm_inspect.file_writing import check_writable, write_atomically
+from vlm_inspect.file_writing import check_folder, check_writable, write_atomically, write_together
 
 
 def test_writes_replaces_and_leaves_no_other_file(tmp_path: Path) -> None:
@@ -88,3 +88,31 @@ def test_a_failed_write_keeps_the_old_result(tmp_path: Path, monkeypatch: pytest
         write_atomically(target, b"new")
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_several_files_are_replaced_together_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = tmp_path / "a.json", tmp_path / "b.html"
+    first.write_bytes(b"old a")
+    second.write_bytes(b"old b")
+    sizes = iter([None, 28])  # the disk is full at the second file
+
+    def synced(handle: int) -> None:
+        if (number := next(sizes, None)) is not None:
+            raise OSError(number, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", synced)
+    with pytest.raises(OutputError, match=r"b\.html cannot be written: No space left on device"):
+        write_together({first: b"new a", second: b"new b"})
+    assert (first.read_bytes(), second.read_bytes()) == (b"old a", b"old b")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.html"]
+    monkeypatch.undo()
+    write_together({first: b"new a", second: b"new b"})
+    assert (first.read_bytes(), second.read_bytes()) == (b"new a", b"new b")
+
+
+def test_a_folder_is_checked_before_it_is_made(tmp_path: Path) -> None:
+    check_folder(tmp_path / "runs" / "one")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OutputError, match="is a file; name a folder"):
+        check_folder(tmp_path / "file" / "one")

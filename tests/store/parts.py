@@ -16,14 +16,15 @@ from converters.view import Pane, Place, View, ViewBudget
 from vlm_inspect.backends.backend import Reply, TokenProbability
 from vlm_inspect.decision.fusion import Record, fuse
 from vlm_inspect.decision.thresholds import Thresholds
+from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, ReferenceMatch, Region, TypeMap
+from vlm_inspect.examination import Examination
 from vlm_inspect.inspection import Provenance, Usage
-from vlm_inspect.inspector import Examination
-from vlm_inspect.looks.second_look import Pass
+from vlm_inspect.looks.look import Look
 from vlm_inspect.parsing import parse_verdict
 from vlm_inspect.prompting import PromptLimits, build_request, load_template
-from vlm_inspect.prompting.second_request import Enlargement, build_second_request
+from vlm_inspect.prompting.second_request import build_second_request
 from vlm_inspect.rules import RuleBook, parse_rules
 from vlm_inspect.tolerance import Tolerance
 from vlm_inspect.verdict import Verdict
@@ -151,9 +152,7 @@ def examine(
         inspection=fuse(opinion, evidence, thresholds, record),
         views=views,
         evidence=evidence,
-        request=request,
-        replies=replies,
-        opinion=opinion,
+        looks=(Look(request, replies, opinion),),
         record=record,
         references=references,
         template="inspect",
@@ -178,11 +177,8 @@ def two_looks() -> Examination:
     return dataclasses.replace(
         first,
         inspection=fuse(opinion, first.evidence, first.thresholds, record),
-        request=request,
-        replies=replies,
-        opinion=opinion,
+        looks=(*first.looks, Look(request, replies, opinion, "look_again", elapsed_s=1.5)),
         record=record,
-        passes=(Pass(first.request, first.replies, first.opinion), Pass(request, replies, opinion)),
     )
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from tests.store.parts import evidence_over, examine, image_view, noise
-from vlm_inspect.inspector import Examination
+from vlm_inspect.examination import Examination
 from vlm_inspect.store import CaseStore
 
 

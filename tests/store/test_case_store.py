@@ -25,10 +25,10 @@ from tests.store.parts import (
 )
 from vlm_inspect.backends.backend import Reply
 from vlm_inspect.backends.messages import digest_messages
+from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.errors import ParseError, StoreError
 from vlm_inspect.evidence import AnomalyMap, Evidence
-from vlm_inspect.inspector import Examination
-from vlm_inspect.prompting.second_request import Enlargement
+from vlm_inspect.examination import Examination
 from vlm_inspect.rules import RuleBook, load_rules
 from vlm_inspect.store import Case, CaseStore, Filters, case_store
 from vlm_inspect.store.records import EnlargementEntry, EvidenceEntry, MapEntry, ViewEntry
@@ -67,8 +67,7 @@ def test_no_field_is_forgotten() -> None:
     assert names(View) - {"image"} == set(ViewEntry.model_fields) - {"picture"}
     assert names(Enlargement) == set(EnlargementEntry.model_fields)
     assert names(Examination) == {
-        *("inspection", "views", "evidence", "request", "replies", "opinion", "record"),
-        *("references", "template", "thresholds", "limits", "passes"),
+        *("inspection", "views", "evidence", "looks", "record", "references", "template", "thresholds", "limits"),
     }
 
 
@@ -153,8 +152,11 @@ def test_a_scan_maps_back_as_before_and_keeps_only_the_points_that_are_seen(tmp_
 def test_both_looks_are_kept(store_name: str) -> None:
     before = two_looks()
     after = kept(store_name, before)
-    assert len(after.passes) == 2
-    for one, same in zip(before.passes, after.passes, strict=True):
+    assert [look.phase for look in after.looks] == ["judge", "look_again"]
+    assert after.looks[1].elapsed_s == 1.5
+    for one, same in zip(before.looks, after.looks, strict=True):
+        assert same.request is not None
+        assert one.request is not None
         assert same.request.messages == one.request.messages
         assert same.request.prompt_sha256 == one.request.prompt_sha256
         assert (same.replies, same.opinion) == (one.replies, one.opinion)

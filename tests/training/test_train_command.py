@@ -84,7 +84,7 @@ def test_dapo_from_folder_to_judge(run: Run, clip: Path, encoder: DualEncoder, d
     assert header.encoder is not None
     assert header.encoder.identity == encoder.identity
     assert len(trained_on(header)) == 10
-    judged = load_dapo(out, encoder).judge([plate(1, "spot")[0]], Subject("metal plate", ("stain", "spot", "hole")))
+    judged = load_dapo(out, encoder).fit(Subject("metal plate", ("stain", "spot", "hole"))).judge([plate(1, "spot")[0]])
     assert judged[0].words == ("stain", "spot", "hole")
     assert np.isfinite(judged[0].heat).all()
     record = json.loads((tmp_path / "dapo.record.json").read_text())
@@ -100,7 +100,7 @@ def test_promptad_from_folder_to_judge(run: Run, clip: Path, encoder: DualEncode
     header = read_header(out)
     assert header.class_names == ("cover",)
     assert (header.data[0].normal, header.data[0].anomalous) == (4, 0)
-    judged = load_promptad(out, encoder).judge([plate(1)[0]], Subject("cover"))
+    judged = load_promptad(out, encoder).fit(Subject("cover")).judge([plate(1)[0]])
     assert 0 <= judged[0].score <= 1
     again = run("promptad", *given, "--class-name", "cover", "--word", "dent", "--resume")
     assert again.code == 0
@@ -117,7 +117,7 @@ def test_promptad_on_real_anomalies_says_so(
     given = ("--data", data, "--clip", clip, "--out", out, "--epochs", 1, *SMALL)
     assert run("promptad", *given, "--supervision", "test_split").code == 0
     assert read_header(out).data[0].anomalous == 6
-    judged = load_promptad(out, encoder).judge([plate(1)[0]], Subject("metal plate"))
+    judged = load_promptad(out, encoder).fit(Subject("metal plate")).judge([plate(1)[0]])
     assert any("diagnosing" in note for note in judged[0].notes)
 
 

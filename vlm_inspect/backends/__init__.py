@@ -80,7 +80,7 @@ def is_local(model: str) -> bool:
 
 
 def _load_evidence(name: str, connection: Connection, placement: Placement) -> "Backend":
-    from vlm_inspect.offline.report import EvidenceBackend
+    from vlm_inspect.backends.offline import EvidenceBackend
 
     if name or connection.base_url:
         raise BackendError("the model evidence works offline; it takes neither a name nor a base URL")

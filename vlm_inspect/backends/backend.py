@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
     from converters.view import View
+    from vlm_inspect.enlargement import Enlargement
     from vlm_inspect.evidence import Evidence
-    from vlm_inspect.prompting.second_request import Enlargement
     from vlm_inspect.rules import RuleBook
 
 

@@ -58,7 +58,10 @@ class Capabilities(BaseModel):
         text = refusal.lower()
         if (most := allowed_pictures(text, pictures)) is not None:
             return self._changed(pictures=most)
-        for name in (*re.split(r"[.\[\]]+", parameter.lower())[::-1], *re.findall(r"[a-z_]{2,}", text)):
+        places = re.split(r"[.\[\]]+", parameter.lower())[::-1]
+        if "detail" in places and self.detail:
+            return self._changed(detail=False)
+        for name in (*places, *re.findall(r"[a-z_]{2,}", text)):
             if (left := self._without_option(name)) is not None:
                 return left
         for pattern, option in _TOLD:

@@ -4,19 +4,24 @@ FACTORY is a name in MODULE: a function without arguments that returns a `BaseCh
 the model needs (keys, addresses) is the factory's affair.
 """
 
+import json
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vlm_inspect.backends.backend import Reply, Request, TokenProbability
-from vlm_inspect.errors import BackendError
-from vlm_inspect.inspection import Usage
+from vlm_inspect.backends.backend import Reply, Request
+from vlm_inspect.backends.langchain_answer import calls_of, read_answer, read_structured
+from vlm_inspect.backends.model_turn import ModelTurn
+from vlm_inspect.backends.strict_schema import strict_schema
+from vlm_inspect.errors import BackendError, ToolsRefusedError
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
-    from langchain_core.messages import AIMessage, BaseMessage
+    from langchain_core.messages import BaseMessage
 
+Message = Mapping[str, Any]
+OnText = Callable[[str], None]
 MAX_WAIT_S = 60.0
 _PASSING = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
 _PASSING_NAMES = ("timeout", "connection", "ratelimit", "overloaded", "serviceunavailable")
@@ -28,14 +33,10 @@ _ADVICE = {
     413: "send fewer or smaller pictures",
     429: "wait, or ask for a higher limit",
 }
-_FINISH_REASONS = {
-    "length": "length",
-    "max_tokens": "length",
-    "model_length": "length",
-    "content_filter": "content_filter",
-    "safety": "content_filter",
-    "refusal": "refusal",
-}
+
+
+class _FormRefusedError(Exception):
+    """The model, held to a form, rejects the request."""
 
 
 class LangChainModel:
@@ -54,6 +55,7 @@ class LangChainModel:
         """
         self.name = f"langchain:{name}"
         self._model = _make(name, self.name)
+        self._takes_form = self._takes_tools = True
         self._max_retries = max_retries
         self._first_wait_s = first_wait_s
 
@@ -64,22 +66,97 @@ class LangChainModel:
             BackendError: the model cannot be reached after bounded retries, or rejects the request.
         """
         messages = [with_picture_blocks(message) for message in request.messages]
-        return [self._ask(messages) for _ in range(samples)]
+        return [self._answer(messages, request.answer_schema) for _ in range(samples)]
 
-    def _ask(self, messages: "list[BaseMessage]") -> Reply:
+    @property
+    def takes_tools(self) -> bool:
+        """Whether it is believed to call functions."""
+        return self._takes_tools
+
+    def converse(
+        self, messages: Sequence[Message], tools: Sequence[Message], on_text: OnText, *, may_call: bool = True
+    ) -> ModelTurn:
+        """Return what the model says next in a conversation, with functions on offer, whole.
+
+        Args:
+            messages: the conversation so far, in the form of the OpenAI protocol.
+            tools: functions on offer, in the same form.
+            on_text: is given the words.
+            may_call: False: it shall answer now.
+
+        Raises:
+            ToolsRefusedError: it takes no functions.
+            BackendError: it cannot be reached after bounded retries, or rejects the request.
+        """
+        from langchain_core.messages import convert_to_messages
+
+        asked = [with_picture_blocks(one) for one in convert_to_messages([dict(message) for message in messages])]
+        runnable: Any = self._model
+        if tools and may_call:
+            try:
+                runnable = self._model.bind_tools([dict(tool) for tool in tools])
+            except (NotImplementedError, TypeError, ValueError) as error:
+                self._takes_tools = False
+                raise ToolsRefusedError(f"{self.name} takes no tools") from error
+        answer, took_s = self._invoke(runnable, asked)
+        reply = read_answer(answer, took_s)
+        if reply.text:
+            on_text(reply.text)
+        return ModelTurn(reply.text, calls_of(answer), reply.finish_reason, reply.usage)
+
+    def offer_tool(self, question: str, tool: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Ask a question with one function on offer, and return the arguments that the model calls it with.
+
+        None where it answers without a call, or takes no functions.
+
+        Raises:
+            BackendError: it cannot be reached after bounded retries, or rejects the request.
+        """
+        message = {"role": "user", "content": question}
+        try:
+            turn = self.converse([message], [{"type": "function", "function": dict(tool)}], lambda text: None)
+        except ToolsRefusedError:
+            return None
+        told = json.loads(turn.calls[0].arguments) if turn.calls else None
+        return told if isinstance(told, dict) else None
+
+    def _answer(self, messages: "list[BaseMessage]", schema: Mapping[str, Any]) -> Reply:
+        """Ask for an answer in its form; where the model takes none, for the answer as it comes."""
+        held = self._held_to(schema) if self._takes_form else None
+        if held is not None:
+            try:
+                told, took_s = self._invoke(held, messages)
+                return read_structured(told, took_s)
+            except _FormRefusedError:
+                self._takes_form = False
+        answer, took_s = self._invoke(self._model, messages)
+        return read_answer(answer, took_s)
+
+    def _held_to(self, schema: Mapping[str, Any]) -> Any:
+        """Return the model held to a form; None where it cannot be."""
+        try:
+            return self._model.with_structured_output(
+                {"title": "inspection", **strict_schema(dict(schema))}, include_raw=True
+            )
+        except (NotImplementedError, TypeError, ValueError, AttributeError):
+            self._takes_form = False
+            return None
+
+    def _invoke(self, runnable: Any, messages: "list[BaseMessage]") -> tuple[Any, float]:
+        """Return what a call gives, and its time in seconds."""
         attempt = 0
         while True:
             started = time.monotonic()
             try:
-                answer = self._model.invoke(messages)
+                return runnable.invoke(messages), time.monotonic() - started
             except Exception as error:  # the classes of a provider's errors cannot be known here
+                if runnable is not self._model and _refuses_form(error):
+                    raise _FormRefusedError from error
                 attempt += 1
                 if not _is_passing(error) or attempt > self._max_retries:
                     raise BackendError(self._explanation(error, attempt)) from error
                 wait_s = min(MAX_WAIT_S, self._first_wait_s * 2 ** (attempt - 1))
                 time.sleep(wait_s * random.uniform(0.5, 1.0))
-                continue
-            return read_answer(answer, time.monotonic() - started)
 
     def _explanation(self, error: Exception, attempts: int) -> str:
         told = " ".join(str(error).split())[:300] or "no message"
@@ -98,24 +175,8 @@ def with_picture_blocks(message: "BaseMessage") -> "BaseMessage":
     return message.model_copy(update={"content": [_block(block) for block in message.content], "additional_kwargs": {}})
 
 
-def read_answer(answer: "AIMessage", latency_s: float) -> Reply:
-    """Return a chat model's message as a reply: text, reason of its end, token probabilities and usage."""
-    about: Mapping[str, Any] = answer.response_metadata or {}
-    told = about.get("finish_reason") or about.get("stop_reason") or about.get("done_reason") or "stop"
-    usage = answer.usage_metadata
-    refusal = answer.additional_kwargs.get("refusal")
-    return Reply(
-        text=str(refusal or answer.text),
-        finish_reason="refusal" if refusal else _FINISH_REASONS.get(str(told).lower(), "stop"),
-        tokens=_tokens_of(about.get("logprobs")),
-        usage=Usage(
-            prompt_tokens=usage["input_tokens"] if usage else 0,
-            completion_tokens=usage["output_tokens"] if usage else 0,
-            latency_s=latency_s,
-            calls=1,
-        ),
-        model=str(about.get("model_name") or about.get("model") or ""),
-    )
+def _refuses_form(error: BaseException) -> bool:
+    return isinstance(error, (NotImplementedError, TypeError)) or _status_of(error) in {400, 404, 422}
 
 
 def _make(name: str, shown: str) -> "BaseChatModel":
@@ -150,23 +211,9 @@ def _block(block: str | dict[Any, Any]) -> str | dict[Any, Any]:
         return block
     header, _, data = str(block["image_url"]["url"]).partition(",")
     mime_type = header.removeprefix("data:").removesuffix(";base64")
-    return {"type": "image", "base64": data, "mime_type": mime_type}
-
-
-def _tokens_of(logprobs: Any) -> tuple[TokenProbability, ...]:
-    """Read log-probabilities in OpenAI's form, in which LangChain integrations hand them on; other forms are left."""
-    listed = logprobs.get("content") if isinstance(logprobs, Mapping) else None
-    try:
-        return tuple(
-            TokenProbability(
-                str(entry["token"]),
-                float(entry["logprob"]),
-                {str(other["token"]): float(other["logprob"]) for other in entry.get("top_logprobs") or ()},
-            )
-            for entry in listed or ()
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return ()
+    detail = block["image_url"].get("detail")
+    extras = {"extras": {"detail": detail}} if detail else {}
+    return {"type": "image", "base64": data, "mime_type": mime_type, **extras}
 
 
 def _status_of(error: BaseException) -> int | None:

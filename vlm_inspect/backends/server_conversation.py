@@ -15,10 +15,10 @@ from vlm_inspect.backends.clients import open_client
 from vlm_inspect.backends.endpoint import find_endpoint
 from vlm_inspect.backends.failure import SEES_NOTHING, Failure, lost_connection, read_failure
 from vlm_inspect.backends.learned import recall, remember
+from vlm_inspect.backends.model_turn import ModelTurn, TurnDraft, read_whole
 from vlm_inspect.backends.picture_limits import count_pictures, fit_pictures
 from vlm_inspect.backends.settings import Connection
-from vlm_inspect.backends.spoken import Spoken, SpokenDraft, read_whole
-from vlm_inspect.errors import BackendError
+from vlm_inspect.errors import BackendError, ToolsRefusedError
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -30,10 +30,6 @@ MAX_TOKENS = 2048
 MAX_WAIT_S = 60.0
 _REFUSALS = frozenset({400, 403, 404, 415, 422, 500, 501})
 _NO_LIMIT = 1_000_000
-
-
-class ToolsRefusedError(BackendError):
-    """The server or its model takes no tools."""
 
 
 class ServerConversation:
@@ -69,7 +65,7 @@ class ServerConversation:
 
     def converse(
         self, messages: Sequence[Message], tools: Sequence[Message], on_text: OnText, *, may_call: bool = True
-    ) -> Spoken:
+    ) -> ModelTurn:
         """Return what the model says next; see `Conversation`."""
         waits = self._waits_s()
         able = self._able
@@ -78,7 +74,7 @@ class ServerConversation:
             fitted = fit_pictures([dict(message) for message in messages], able.pictures or _NO_LIMIT)
             shaped = shape_messages(fitted.messages, able)
             result = self._attempt(shaped, self._options(able, offered, may_call=may_call), on_text)
-            if isinstance(result, Spoken):
+            if isinstance(result, ModelTurn):
                 self._keep(able)
                 return result
             weaker = _weaker(able, result, bool(offered), count_pictures(shaped))
@@ -116,11 +112,11 @@ class ServerConversation:
                 options["tool_choice"] = "none"
         return options
 
-    def _attempt(self, messages: Sequence[Message], options: dict[str, Any], on_text: OnText) -> Spoken | Failure:
+    def _attempt(self, messages: Sequence[Message], options: dict[str, Any], on_text: OnText) -> ModelTurn | Failure:
         import httpx
         import openai
 
-        draft = SpokenDraft(on_text)
+        draft = TurnDraft(on_text)
         try:
             result = self._connected().chat.completions.create(
                 model=self.model, messages=cast("Any", [dict(message) for message in messages]), **options

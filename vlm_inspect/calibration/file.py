@@ -1,7 +1,6 @@
 """The file that `vlm-inspect calibrate` writes: thresholds and weights, and what they hold for."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -9,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import CalibrationError
+from vlm_inspect.file_writing import write_atomically
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
@@ -60,15 +60,9 @@ def save_calibration(calibration: Calibration, path: Path) -> None:
     """Write a calibration file, whole or not at all.
 
     Raises:
-        CalibrationError: the place cannot be written.
+        OutputError: the place cannot be written.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        draft.write_text(calibration.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise CalibrationError(f"{path} cannot be written: {error.strerror or error}; choose another place") from error
+    write_atomically(path, (calibration.model_dump_json(indent=2) + "\n").encode())
 
 
 def load_calibration(path: Path, *, rules_sha256: str, localizer: str) -> Calibration:

@@ -19,8 +19,9 @@ from vlm_inspect.calibration.weights import learn_weights
 from vlm_inspect.decision.fusion import is_by_model, pooled_log_odds, probabilities
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import CalibrationError
+from vlm_inspect.examination import Examination
 from vlm_inspect.inspection import Inspection
-from vlm_inspect.inspector import Examination, Inspector
+from vlm_inspect.inspector import Inspector
 from vlm_inspect.verdict import Verdict
 
 ASKED = 0.05

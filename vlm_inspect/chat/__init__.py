@@ -3,6 +3,7 @@
 dialogue.py        READ FIRST: one turn: question in, answer with its calls and pictures out; all of it recorded
 speakers.py        who answers: a model with tools, or a model on a fixed plan
 evidence_talk.py   answers from the record, without a language model
+conversation.py    how a model is talked with: streamed with tools, or whole answers
 context.py         what a model is told: the inspection, the turns so far
 citations.py       places that an answer names, and whether they exist
 corrections.py     proposals: a changed rule book, with its diff, applied on yes

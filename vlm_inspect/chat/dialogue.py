@@ -12,14 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vlm_inspect.backends.backend import Backend
-from vlm_inspect.backends.conversation import open_conversation
+from vlm_inspect.backends.offline import EvidenceBackend
 from vlm_inspect.chat.answer import Answer, Listener
 from vlm_inspect.chat.citations import check_citations
+from vlm_inspect.chat.conversation import open_conversation
 from vlm_inspect.chat.corrections import Corrector, Proposal, ProposeChange
 from vlm_inspect.chat.evidence_talk import EvidenceSpeaker
 from vlm_inspect.chat.flips import Flips, find_flips
 from vlm_inspect.chat.speakers import ModelSpeaker, Speaker
-from vlm_inspect.offline.report import EvidenceBackend
 from vlm_inspect.store.case import Case
 from vlm_inspect.store.case_store import CaseStore
 from vlm_inspect.tools.material import Material

@@ -156,7 +156,7 @@ class EvidenceSpeaker:
         rows = self._case.inspection.rules
         if not rows:
             yield self._say("no_rules")
-        order = {"fail": 0, "cannot_tell": 1, "pass": 2}
+        order = {"fail": 0, "cannot_tell": 1, "not_checked": 2, "pass": 3}
         for row in sorted(rows, key=lambda row: order[row.status]):
             status = row.status.replace("_", " ")
             reason = row.reason.rstrip(".")

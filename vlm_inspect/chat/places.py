@@ -11,7 +11,7 @@ from vlm_inspect.evidence import Region
 from vlm_inspect.inspection import DefectOutcome
 from vlm_inspect.store.case import Case
 from vlm_inspect.tools.material import cite
-from vlm_inspect.vocabulary import name_region
+from vlm_inspect.vocabulary import circumstances, name_region
 
 LARGEST_IGNORED = 0.25
 """Largest share of a view that a place may hide when it is ignored: what lies there is not inspected any more."""
@@ -39,8 +39,9 @@ class NumberedPlace:
 def number_places(case: Case) -> list[NumberedPlace]:
     """Return the places of a case in the order of their numbers."""
     evidence, book = case.evidence, case.rules
+    told = circumstances([one for one in evidence.regions if is_hot(one, evidence)], case.views, evidence.measurements)
     found = [
-        NumberedPlace(i, one.view, one.box_xyxyn, name_region(one, book), one, counts=is_hot(one, evidence))
+        NumberedPlace(i, one.view, one.box_xyxyn, name_region(one, book, told), one, counts=is_hot(one, evidence))
         for i, one in enumerate(evidence.regions, start=1)
     ]
     for defect in case.inspection.defects:

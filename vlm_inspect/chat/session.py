@@ -1,5 +1,6 @@
 """`Session`: the loop on the screen. A line is a question or a slash command; one answer follows each."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,8 @@ class Session:
     screen: Screen
     pictures: Path
     """Folder that pictures are written to; made when the first one is."""
+    run_command: "Callable[[Session, str], None]"
+    """Carries out a line that begins with a slash (commands.py)."""
     failures: int = 0
     """Questions that got no answer."""
     _ahead: list[str] = field(default_factory=list)
@@ -35,8 +38,6 @@ class Session:
 
     def run(self) -> None:
         """Read and answer until /quit or the end of the input."""
-        from vlm_inspect.chat.commands import run_command
-
         while (line := self._next_line()) is not None:
             text = line.strip()
             if not text:
@@ -45,7 +46,7 @@ class Session:
                 return
             try:
                 if text.startswith("/"):
-                    run_command(self, text)
+                    self.run_command(self, text)
                 else:
                     self.ask(text)
             except KeyboardInterrupt:

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
-from vlm_inspect.backends.conversation import Conversation, ToolsRefusedError
-from vlm_inspect.backends.spoken import Spoken, ToolCall
+from vlm_inspect.backends.model_turn import ModelTurn, ToolCall
 from vlm_inspect.chat.answer import Answer, Listener
 from vlm_inspect.chat.context import (
     MOST_CALLS,
@@ -15,8 +15,11 @@ from vlm_inspect.chat.context import (
     recall_turns,
     with_pictures,
 )
+from vlm_inspect.chat.conversation import Conversation
 from vlm_inspect.chat.own_pictures import PlainWords
 from vlm_inspect.chat.places import number_places
+from vlm_inspect.chat.written_calls import ShownWords
+from vlm_inspect.errors import ToolsRefusedError
 from vlm_inspect.store.case import Case, Turn
 from vlm_inspect.tools.material import permille
 from vlm_inspect.tools.result import ToolResult
@@ -24,6 +27,9 @@ from vlm_inspect.tools.toolbox import Toolbox
 
 LOOKED_AT = 3
 """Most places that the fixed plan looks at closer, the hottest first."""
+
+
+_FINISHED = frozenset({"stop", "tool_calls", "function_call", "content_filter", "cut"})
 
 
 class Speaker(Protocol):
@@ -46,6 +52,8 @@ class ModelSpeaker:
         self._case = case
         self._conversation = conversation
         self._toolbox = toolbox
+        self._is_plain = False
+        """Whether its last answer was for the person from its first word on, so that the next is shown as it comes."""
 
     def answer(self, question: str, turns: Sequence[Turn], listener: Listener) -> Answer:
         """Answer one question; see `Speaker`."""
@@ -66,12 +74,12 @@ class ModelSpeaker:
         made: set[tuple[str, str]] = set()
         schemas = self._toolbox.schemas()
         for _ in range(MOST_CALLS + 1):
-            spoken = self._say(messages, schemas, listener, answer, may_call=len(answer.calls) < MOST_CALLS)
-            if not spoken.calls or spoken.cut:
+            turn = self._say(messages, schemas, listener, answer, may_call=len(answer.calls) < MOST_CALLS)
+            if not turn.calls or turn.cut:
                 return
-            messages.append(_called(spoken))
+            messages.append(_called(turn))
             pictures: list[Message] = []
-            for call in spoken.calls:
+            for call in turn.calls:
                 result = self._run(call, made, answer)
                 listener.called(call.name, call.arguments, result)
                 messages.append({"role": "tool", "tool_call_id": call.id, "content": result.text})
@@ -135,23 +143,32 @@ class ModelSpeaker:
         answer: Answer,
         *,
         may_call: bool = True,
-    ) -> Spoken:
+    ) -> ModelTurn:
         """Let the model speak once; its words go to the listener, and into the answer."""
         words = PlainWords(listener.words)
-        spoken = self._conversation.converse(messages, schemas, words.add, may_call=may_call)
+        offered = {schema["function"]["name"] for schema in schemas} if may_call else set[str]()
+        shown = ShownWords(words.add, offered, held=not self._is_plain)
+        turn = self._conversation.converse(messages, schemas, shown.add, may_call=may_call)
+        written = shown.finish()
+        if written.text or written.notes:
+            self._is_plain = not written.notes and not written.calls
+        turn = replace(turn, text=written.text, calls=(*turn.calls, *written.calls))
         said = words.finish()
+        answer.notes += [note for note in written.notes if note not in answer.notes]
         answer.text = f"{answer.text}\n{said}".strip() if said else answer.text
         answer.notes += words.notes
-        if spoken.cut:
-            answer.notes.append(f"the answer broke off: {spoken.cut}")
-        elif spoken.finish_reason in {"length", "max_tokens"}:
+        if turn.cut:
+            answer.notes.append(f"the answer broke off: {turn.cut}")
+        elif turn.finish_reason in {"length", "max_tokens"}:
             answer.notes.append("the answer is cut short: it reached the longest length that was asked for")
-        elif not said and not spoken.calls:
+        elif turn.finish_reason not in _FINISHED:
+            answer.notes.append(f"the answer was cut off, or failed: the server says {turn.finish_reason[:60]}")
+        elif not said and not turn.calls:
             answer.notes.append("the model gave no answer; ask again, or in other words")
-        return spoken
+        return turn
 
 
-def _called(spoken: Spoken) -> Message:
+def _called(turn: ModelTurn) -> Message:
     """Return the model's own message; arguments that are no JSON object go back as an empty one, which servers take."""
     calls: list[dict[str, Any]] = [
         {
@@ -159,9 +176,9 @@ def _called(spoken: Spoken) -> Message:
             "type": "function",
             "function": {"name": call.name, "arguments": _canonical(call.arguments) or "{}"},
         }
-        for call in spoken.calls
+        for call in turn.calls
     ]
-    return {"role": "assistant", "content": spoken.text or None, "tool_calls": calls}
+    return {"role": "assistant", "content": turn.text or None, "tool_calls": calls}
 
 
 def _canonical(arguments: str) -> str:

@@ -34,6 +34,64 @@ timeout_option = click.option(
     metavar="SECONDS",
     help="Longest time of one attempt to get an answer from the model, from first to last byte.",
 )
+
+
+def _headers(context: click.Context, parameter: click.Parameter, value: Sequence[str]) -> dict[str, str]:
+    """Read NAME: VALUE, which is how headers are written everywhere."""
+    headers: dict[str, str] = {}
+    for one in value:
+        name, colon, told = one.partition(":")
+        if not colon or not name.strip() or not told.strip():
+            raise click.BadParameter("write a header as NAME: VALUE, in quotes.")
+        headers[name.strip()] = told.strip()
+    return headers
+
+
+SERVER_OPTIONS = (
+    click.option(
+        "--max-tokens",
+        type=click.IntRange(16, 1_000_000),
+        metavar="N",
+        help="Longest answer in tokens, thinking included; a model that thinks much needs more than the usual 4096.",
+    ),
+    click.option(
+        "--reasoning-effort",
+        metavar="WORD",
+        help="How much an openai: model shall think, in its server's words, such as low or high.",
+    ),
+    click.option(
+        "--header",
+        "headers",
+        multiple=True,
+        callback=_headers,
+        metavar="'NAME: VALUE'",
+        help="A further header of every request to the server; repeatable.",
+    ),
+    click.option(
+        "--ca-file", type=PATH, metavar="FILE", help="Certificates of the authorities to trust for the server (PEM)."
+    ),
+)
+PROMPT_OPTIONS = (
+    click.option(
+        "--max-pictures",
+        type=click.IntRange(1, 1000),
+        metavar="N",
+        help="Most pictures of one request: zoomed marks give way first, then marks, then references.",
+    ),
+    click.option(
+        "--max-references",
+        type=click.IntRange(0, 1000),
+        default=4,
+        show_default=True,
+        metavar="N",
+        help="Most references that the model is shown; all of them serve the measurements.",
+    ),
+    click.option(
+        "--language",
+        metavar="NAME",
+        help="Language of the model's reasoning and answer, such as German; default: that of the question.",
+    ),
+)
 _PART_OPTIONS = (
     click.option("--rules", "rules_path", type=PATH, help="Rule book of the part's class (YAML)."),
     click.option(
@@ -69,6 +127,8 @@ MODEL_OPTIONS = (
         help="Server of an openai: model (vLLM, Ollama, LM Studio, Azure, ...); default: OPENAI_BASE_URL, else OpenAI.",
     ),
     timeout_option,
+    *SERVER_OPTIONS,
+    *PROMPT_OPTIONS,
     click.option(
         "--samples",
         type=click.IntRange(1, 20),
@@ -93,11 +153,17 @@ MODEL_OPTIONS = (
         "auto: memory with references, dapo without.",
     ),
     click.option(
-        "--backbone",
-        default="lite0",
+        "--eye",
+        type=click.Choice(["auto", "fast", "fine"]),
+        default="auto",
         show_default=True,
+        help="How closely the memory sees: fast (Lite0), fine (with DINOv2), auto: fine for photos, fast for scans and "
+        "clips.",
+    ),
+    click.option(
+        "--backbone",
         metavar="NAME|FOLDER",
-        help="Vision model of the memory: lite0, dinov2, or a transformers model's folder.",
+        help="One network for the memory instead of --eye: lite0, dinov2, or a transformers model's folder.",
     ),
     click.option(
         "--clip",
@@ -137,6 +203,13 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "base_url": ("model", "base_url"),
     "timeout_s": ("model", "timeout_s"),
     "samples": ("model", "samples"),
+    "max_tokens": ("model", "max_tokens"),
+    "reasoning_effort": ("model", "reasoning_effort"),
+    "headers": ("model", "headers"),
+    "ca_file": ("model", "ca_file"),
+    "max_pictures": ("prompt", "pictures"),
+    "max_references": ("prompt", "references"),
+    "language": ("prompt", "language"),
     "dtype": ("model", "dtype"),
     "quantize": ("model", "quantize"),
     "trust_remote_code": ("model", "trust_remote_code"),
@@ -144,6 +217,7 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "template": ("template",),
     "look_again": ("look_again",),
     "localizer": ("localizer", "name"),
+    "eye": ("localizer", "memory", "eye"),
     "backbone": ("localizer", "memory", "backbone"),
     "clip": ("localizer", "clip"),
     "checkpoint": ("localizer", "checkpoint"),
@@ -151,6 +225,13 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "calibration_path": ("calibration",),
 }
 """Parameter of a command -> its place in the configuration. A command has any of them."""
+
+
+def server_options(command: Command) -> Command:
+    """Add the options that say how a server is asked."""
+    for option in reversed(SERVER_OPTIONS):
+        command = option(command)
+    return command
 
 
 def inspector_options(command: Command) -> Command:

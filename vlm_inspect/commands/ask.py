@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlm_inspect.command_options.general import PATH, GivenPath, common, progress
+from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
 from vlm_inspect.commands.storing import open_store, settings_of, store_option
 
 if TYPE_CHECKING:
     from vlm_inspect.config import InspectorConfig
-    from vlm_inspect.inspector import Examination, Inspector
+    from vlm_inspect.examination import Examination
+    from vlm_inspect.inspector import Inspector
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("source", type=PATH)
 @inspector_options
 @click.option("--question", help="A question about the part, answered beside the verdict.")
@@ -68,11 +70,11 @@ def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:
         examination = inspector.examine(source, options["question"], as_kind=options["as_kind"], progress=say)
     if options["debug"]:
         _show_request(examination)
-    try:
+    try:  # an answer that was waited for is shown first, and kept even where a file cannot be written
+        outputs.write(examination)
+    finally:
         if options["save"]:
             _save(examination, source, config, options)
-    finally:  # an answer that was waited for is shown, even where it cannot be kept
-        outputs.write(examination)
     return examination.inspection.exit_code
 
 
@@ -91,8 +93,8 @@ def _inputs(source: Path, config: "InspectorConfig", inspector: "Inspector") -> 
 def _show_request(examination: "Examination") -> None:
     from vlm_inspect.prompting import describe_messages
 
-    looks = [(one.request, one.replies) for one in examination.passes]
-    for request, replies in looks or [(examination.request, examination.replies)]:
-        click.echo(describe_messages(request.messages), err=True)
-        for reply in replies:
+    for look in examination.looks:
+        if look.request is not None:
+            click.echo(describe_messages(look.request.messages), err=True)
+        for reply in look.replies:
             click.echo(f"--- reply ({reply.finish_reason}) ---\n{reply.text}", err=True)

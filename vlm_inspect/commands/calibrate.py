@@ -7,6 +7,7 @@ import click
 
 from converters.system_files import is_system_file
 from vlm_inspect.command_options.general import PATH, common, progress
+from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("normals", type=PATH, metavar="NORMALS_DIR")
 @click.option("--out", type=PATH, required=True, metavar="FILE", help="Where the calibration goes (JSON).")
 @click.option(
@@ -46,9 +47,11 @@ def calibrate(normals: Path, out: Path, *, config: "InspectorConfig", **options:
     """
     from vlm_inspect.calibration.file import save_calibration
     from vlm_inspect.calibration.run import calibrate as run_calibration
+    from vlm_inspect.file_writing import check_writable
 
     if config.calibration is not None:
         raise click.UsageError("calibrate makes a calibration and takes none; leave --calibration away")
+    check_writable(out)
     paths, others = _files(normals), _files(options["anomalous"]) if options["anomalous"] else []
     with progress(quiet=options["quiet"]) as say:
         inspector = config.build()

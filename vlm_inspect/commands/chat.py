@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlm_inspect.command_options.general import PATH, common, progress
+from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
 from vlm_inspect.commands.storing import open_store, settings_of, store_option
 
@@ -21,7 +22,7 @@ NO_ANSWER = 2
 """Exit code where a script's question got no answer."""
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("target", metavar="[SOURCE | CASE_ID]", required=False)
 @inspector_options
 @click.option("--question", help="A question about the part, answered with the inspection.")
@@ -45,6 +46,7 @@ def chat(target: str | None, *, config: "InspectorConfig", **options: Any) -> in
       vlm-inspect chat part.ply --rules rules/screw.yaml
       echo "where, and how big?" | vlm-inspect chat 20260314-092600-1a2b
     """
+    from vlm_inspect.chat.commands import run_command
     from vlm_inspect.chat.dialogue import Dialogue
     from vlm_inspect.chat.screen import open_screen
     from vlm_inspect.chat.session import Session
@@ -55,7 +57,7 @@ def chat(target: str | None, *, config: "InspectorConfig", **options: Any) -> in
         dialogue = Dialogue(
             case, store, backend=backend, rules_path=_rules_path(case, config), timeout_s=config.model.timeout_s
         )
-        session = Session(dialogue, screen, options["pictures"] or _pictures_folder(case.id))
+        session = Session(dialogue, screen, options["pictures"] or _pictures_folder(case.id), run_command)
         _greet(session.dialogue, screen)
         session.run()
     return NO_ANSWER if session.failures and not screen.interactive else 0

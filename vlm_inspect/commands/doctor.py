@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlm_inspect.command_options.general import common, progress
-from vlm_inspect.command_options.inspector import timeout_option
+from vlm_inspect.command_options.inspector import server_options, timeout_option
 
 if TYPE_CHECKING:
     from vlm_inspect.backends.backend import Backend
@@ -25,11 +25,12 @@ UNFIT = 1
 )
 @click.option("--base-url", metavar="URL", help="Server of an openai: model.")
 @timeout_option
+@server_options
 @click.option("--clip", envvar="VLM_INSPECT_CLIP", metavar="FOLDER|ID", help="CLIP weights to look for.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @common
 def doctor(
-    model: str | None, base_url: str | None, timeout_s: float, clip: str | None, as_json: bool, quiet: bool, debug: bool
+    model: str | None, base_url: str | None, timeout_s: float, clip: str | None, as_json: bool, **options: Any
 ) -> int:
     """Say what is installed here; with --model, what that model can do.
 
@@ -48,15 +49,16 @@ def doctor(
     if model is None:
         if base_url:
             raise click.UsageError("--base-url belongs to --model; name the model")
-        return _tell_installation(clip, as_json=as_json, quiet=quiet)
-    from vlm_inspect.backends import is_offline, load_backend
+        return _tell_installation(clip, as_json=as_json, quiet=options["quiet"])
+    from vlm_inspect.backends import Connection, is_offline, load_backend
 
-    backend = load_backend(model, base_url=base_url, timeout_s=timeout_s)
+    asked = {name: options[name] for name in ("max_tokens", "reasoning_effort", "headers", "ca_file")}
+    backend = load_backend(model, connection=Connection(base_url, timeout_s, **asked))
     if is_offline(model):
         return _tell_evidence(backend, as_json=as_json)
     from vlm_inspect.model_probe import probe_model
 
-    with progress(quiet=quiet) as say:
+    with progress(quiet=options["quiet"]) as say:
         say(f"asking {backend.name}")
         report = probe_model(backend)
     _print_json({**asdict(report), "usable": report.usable}) if as_json else _print_lines(_model_lines(report))
@@ -110,6 +112,7 @@ def _model_lines(report: "ModelReport") -> Iterator[tuple[str, str]]:
     yield "token probabilities", _word(report.token_probabilities) if report.sees_pictures else "not asked"
     yield "several answers a call", _word(report.several_answers)
     yield "tools", _word(report.tools)
+    yield "boxes", _box_words(report) if report.sees_pictures else "not asked"
     yield "the normal plate", _pair_words(report.normal)
     yield "the anomalous plate", _pair_words(report.anomalous)
     cost = "" if report.usage.cost_usd is None else f", {report.usage.cost_usd:.4f} USD"
@@ -122,6 +125,13 @@ def _unfit(report: "ModelReport") -> str:
     if not report.sees_pictures:
         return "not usable: it does not see the pictures; take a vision model, and a server that hands pictures on"
     return "not usable: it does not tell a normal plate from one with a missing hole and a scratch"
+
+
+def _box_words(report: "ModelReport") -> str:
+    if report.boxes is None:
+        return "not found out: asked for in per mille, or as its family writes them"
+    unit = {"per_mille": "per mille", "pixels": "pixels", "fraction": "fractions"}[report.boxes.unit]
+    return f"{unit}, {'y before x' if report.boxes.rows_first else 'x before y'}; kept for this server and model"
 
 
 def _pair_words(answer: "PairAnswer | None") -> str:

@@ -66,18 +66,6 @@ _MIXED = (None, "mvtec", "btad", "visa", "folder")
 """Formats whose class folders may lie side by side; None: the folder around them is in no format itself."""
 
 
-def detect_format(root: Path) -> str:
-    """Return the name of the format that a folder is in.
-
-    Raises:
-        DatasetError: there is no such folder, or none fits.
-    """
-    found = _format_of(root)
-    if found is None:
-        raise DatasetError(_no_format(root))
-    return found
-
-
 def read_dataset(root: Path, *, format: str = AUTO) -> Dataset:  # noqa: A002 (the option's own name)
     """Return a data folder's items.
 

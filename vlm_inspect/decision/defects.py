@@ -11,7 +11,7 @@ from vlm_inspect.ignored import ignored_boxes
 from vlm_inspect.inspection import DefectOutcome, DefectSource
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.verdict import Defect, Severity, Verdict
-from vlm_inspect.vocabulary import SIZES, name_failure, name_region, severity_of
+from vlm_inspect.vocabulary import SIZES, Circumstances, circumstances, name_failure, name_region, severity_of
 
 FAILED_CHECK_SCORE = 0.97
 """P(anomalous) of a part that fails a measured rule: certain up to the error of the measurement."""
@@ -48,7 +48,9 @@ def collect_defects(verdict: Verdict | None, evidence: Evidence, book: RuleBook,
         region = _matching_region(defect, evidence.regions)
         claimed |= {region} if region is not None else set()
         found.append(_of_verdict(defect, region, verdict, views))
-    found += [_of_region(r, book) for r in evidence.regions if r not in claimed and is_hot(r, evidence)]
+    hot = [r for r in evidence.regions if is_hot(r, evidence)]
+    told = circumstances(hot, views, evidence.measurements)
+    found += [_of_region(r, book, told) for r in hot if r not in claimed]
     measured = [_of_measurement(m, evidence, book) for m in evidence.measurements if m.passed is False]
     found = [d for d in _merge(found, views) if not any(_explains(m, d) for m in measured)] + measured
     found.sort(key=lambda d: (_RANK[d.severity], -d.score))
@@ -120,8 +122,8 @@ def _of_verdict(defect: Defect, region: Region | None, verdict: Verdict | None, 
     )
 
 
-def _of_region(region: Region, book: RuleBook) -> DefectOutcome:
-    word = name_region(region, book)
+def _of_region(region: Region, book: RuleBook, told: Circumstances) -> DefectOutcome:
+    word = name_region(region, book, told)
     return DefectOutcome(
         type=word,
         severity=severity_of(word, book),

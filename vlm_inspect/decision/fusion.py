@@ -5,9 +5,10 @@ How the outcome comes about; the first line that applies decides:
     1. NG      a check of a critical or major rule fails, whatever the model says
     2. REVIEW  the opinion is in doubt: unreadable, its answers disagree, it contradicts itself, or it and the
                calibrated heatmap contradict each other
-    3. REVIEW  something stays open: a critical rule that could not be told, a major check that could not be measured,
+    3. REVIEW  something stays open: a critical or major rule that could not be told, or that the model did not check,
                a minor rule that fails; unless the calibrated heatmap exceeds its tolerance and the score is that of NG
-    4.         the score: NG, REVIEW between the thresholds, or OK
+    4.         the score: NG, REVIEW between the thresholds, or OK; without a model the thresholds are the bounds of
+               the class (`sensitivity/bounds.py`), with one an OK also needs what `unsettled` asks for
 
 The score is P(anomalous): the logarithmic opinion pool of the model's probability and the heatmap's,
 
@@ -22,6 +23,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from converters.view import View
+from vlm_inspect.decision.bounds import between, bounded, unsettled
 from vlm_inspect.decision.defects import FAILED_CHECK_SCORE, DefectList, collect_defects
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ParseError
@@ -75,14 +77,26 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
     failed = [r for r in rules if r.source == "measurement" and r.status == "fail" and r.severity != "minor"]
     p_model, p_heatmap = probabilities(verdict, evidence)
     score = pool_score(p_model, p_heatmap, thresholds)
-    doubts = [*_doubts_of_opinion(opinion, found, p_model, thresholds)]
+    by_model = is_by_model(opinion)
+    used = bounded(thresholds, evidence.standing, by_model=by_model)
+    doubts = [*_doubts_of_opinion(opinion, found, p_model, used)]
     if verdict is not None and verdict.by_model:
-        doubts += _contradictions(verdict, rules, evidence, score, thresholds)
-    gaps = _gaps(rules, evidence, opinion, by_score=score >= thresholds.ng_above)
+        doubts += _contradictions(verdict, rules, evidence, score, used)
+    gaps = _gaps(rules, evidence, opinion, by_score=score >= used.ng_above)
     outcome, reasons = _decide(
-        score, thresholds, failed=failed, doubts=doubts, gaps=gaps, hot=evidence.status == "exceeded"
+        score,
+        used,
+        failed=failed,
+        doubts=doubts,
+        gaps=gaps,
+        hot=evidence.status == "exceeded",
+        between=between(score, used, evidence.standing),
     )
+    if outcome == "OK" and by_model and (reason := unsettled(evidence.standing, p_model, used)) is not None:
+        outcome, reasons = "REVIEW", [reason]
     besides = [] if outcome == "REVIEW" else [*doubts, *gaps]
+    if outcome == "OK" and not is_by_model(opinion):
+        besides.append(_basis_of_ok(rules, evidence))
     return Inspection(
         outcome=outcome,
         score=max(score, FAILED_CHECK_SCORE) if failed else score,
@@ -101,6 +115,7 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
         localizer=record.localizer,
         usage=record.usage,
         provenance=record.provenance,
+        sensitivity=None if evidence.standing is None else evidence.standing.sensitivity,
     )
 
 
@@ -223,12 +238,12 @@ def _contradictions(
     """Yield where the model contradicts itself or the calibrated heatmap."""
     p_heatmap = evidence.probability
     if verdict.anomalous:
-        if p_heatmap is not None and p_heatmap <= min(thresholds.ok_below, 0.5):
+        if _is_clear(evidence, thresholds):
             yield f"the model says anomalous, but the heatmap stays inside its tolerance (P = {p_heatmap:.2f})"
         elif score <= thresholds.ok_below:
             yield f"the model says anomalous, but the score is only {score:.2f}"
         return
-    if p_heatmap is not None and p_heatmap >= 0.5:
+    if evidence.status == "exceeded":
         yield f"the model says normal, but the heatmap exceeds its tolerance (P = {p_heatmap:.2f})"
     elif score >= thresholds.ng_above:
         yield f"the model says normal, but the score is {score:.2f}"
@@ -240,24 +255,44 @@ def _contradictions(
             yield f"the model says normal, but names a defect: {defect.type}"
 
 
+def _is_clear(evidence: Evidence, thresholds: Thresholds) -> bool:
+    """Tell whether the references call the part OK."""
+    if evidence.standing is not None:
+        return evidence.standing.outcome == "OK"
+    return evidence.probability is not None and evidence.probability <= min(thresholds.ok_below, 0.5)
+
+
 def _gaps(
     rules: Sequence[RuleOutcome], evidence: Evidence, opinion: Verdict | ParseError, *, by_score: bool
 ) -> list[str]:
     """Return what stays open, so that the part cannot be called OK."""
-    gaps = []
+    by_model, gaps = is_by_model(opinion), list[str]()
     for rule in rules:
-        unmeasured = rule.source == "measurement" and rule.severity == "major"
-        if rule.status == "cannot_tell" and (rule.severity == "critical" or unmeasured):
+        if rule.severity != "minor" and rule.status == "cannot_tell":
             gaps.append(f"{rule.severity} rule {rule.id} could not be told: {rule.reason}")
+        elif rule.severity != "minor" and rule.status == "not_checked" and by_model:
+            gaps.append(f"{rule.severity} rule {rule.id} was not checked: {rule.reason}")
         elif rule.status == "fail" and rule.severity == "minor":
             gaps.append(f"minor rule {rule.id} fails: {rule.reason}")
-    if is_by_model(opinion):
+    if by_model:
         return gaps
     if evidence.status == "unknown":
         gaps.append(_uncompared(evidence))
-    if evidence.status == "exceeded" and not by_score:
+    hot_place = any(region.calibrated and region.score >= 0.5 for region in evidence.regions)
+    if (evidence.status == "exceeded" or hot_place) and not by_score:
         gaps.append("the heatmap exceeds its tolerance")
     return gaps
+
+
+def _basis_of_ok(rules: Sequence[RuleOutcome], evidence: Evidence) -> str:
+    """Say what an OK without a model rests on."""
+    count = evidence.reference_count
+    rests = [f"likeness to {count} reference{'s' if count > 1 else ''}"]
+    measured = [rule.id for rule in rules if rule.source == "measurement" and rule.status == "pass"]
+    unread = [rule.id for rule in rules if rule.status == "not_checked"]
+    rests += [f"measured rules ({', '.join(measured)})"] if measured else []
+    told = f"this OK rests on {' and '.join(rests)}"
+    return f"{told}; no model read the rules in words: {', '.join(unread)}" if unread else told
 
 
 def _uncompared(evidence: Evidence) -> str:
@@ -277,6 +312,7 @@ def _decide(
     doubts: Sequence[str],
     gaps: Sequence[str],
     hot: bool,
+    between: str,
 ) -> tuple[Outcome, list[str]]:
     """Return the outcome and the reasons to review, in the order of the module's docstring."""
     if failed:
@@ -289,9 +325,6 @@ def _decide(
     if by_score:
         return "NG", []
     if score > thresholds.ok_below:
-        between = (
-            f"the score {score:.2f} lies between {thresholds.ok_below:.2f} (OK) and {thresholds.ng_above:.2f} (NG)"
-        )
         return "REVIEW", [between]
     return "OK", []
 
@@ -311,8 +344,16 @@ def _notes(
     if found.ignored:
         notes.append(f"{found.ignored} of the model's defects lie in an ignored area and do not count")
     if not thresholds.calibrated:
-        notes.append("uncalibrated: thresholds and weights are the defaults, not those of a calibration file")
+        notes.append(_uncalibrated(evidence))
     return tuple(dict.fromkeys(notes))
+
+
+def _uncalibrated(evidence: Evidence) -> str:
+    if evidence.standing is None:
+        return "uncalibrated: thresholds and weights are the defaults, not those of a calibration file"
+    told = evidence.standing.sensitivity
+    references = "one reference" if told.references == 1 else f"{told.references} references"
+    return f"uncalibrated: the bounds come from {references} and {told.planted} planted defects"
 
 
 def _logit(probability: float, limits: tuple[float, float]) -> float:

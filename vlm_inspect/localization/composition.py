@@ -2,6 +2,7 @@
 
     image, video   the chosen localizer
     point_cloud    the measured deviation from the references, then the chosen localizer on the views
+                   (one mesh as reference, and checks in the rule book: the deviation alone, held against the checks)
     series         the measured deviation alone; without references, how rare a window is in its own curve
 
 A deviation needs no weights and no choice: `--localizer none` leaves it.
@@ -10,10 +11,15 @@ A deviation needs no weights and no choice: `--localizer none` leaves it.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from converters.sample import SampleKind
-from vlm_inspect.localization.localizer import FittedLocalizer, Localizer
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.sample import PointCloud, SampleKind
+from vlm_inspect.localization.localizer import FittedLocalizer, Localizer, ScoredLocalizer, is_scored
+from vlm_inspect.localization.refitted import RefittedLocalizer
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import ReferenceSet
+from vlm_inspect.sensitivity.standing import Standing
 
 NO_LOCALIZER = "none"
 """Name in the record where the chosen localizer plays no part."""
@@ -27,6 +33,17 @@ class FittedClass:
     """In the order of their maps and pictures in the evidence."""
     localizer: str = NO_LOCALIZER
     """Name of the chosen localizer, where it is one of them."""
+    standing_of: Callable[[NDArray[np.float64]], Standing] | None = None
+    """From the log scores of a part, by all channels of all members, to where it stands between the bounds of the
+    class; None where the references cannot tell."""
+    advice: str = ""
+    """What is to be said before the first part: that no OK can be earned, and what would help."""
+
+    @property
+    def scored(self) -> tuple[ScoredLocalizer, ...] | None:
+        """The members, where every one of them tells how references score without themselves."""
+        known = tuple(one for one in self.members if is_scored(one))
+        return known if len(known) == len(self.members) else None
 
 
 def fit_class(
@@ -43,9 +60,19 @@ def fit_class(
     Raises:
         LocalizerError: a localizer or its weights cannot be used.
     """
+    if kind == "point_cloud" and is_nominal(references, subject):
+        chosen = None  # the drawing and the checks decide; how pictures of one part usually vary is unknown
     used = localizers_for(kind, chosen)
     named = NO_LOCALIZER if chosen is None or chosen not in used else chosen.name
-    return FittedClass(tuple(one.fit(references, subject) for one in used), named)
+    return FittedClass(tuple(_fit_scored(one, references, subject) for one in used), named)
+
+
+def _fit_scored(localizer: Localizer, references: ReferenceSet, subject: Subject) -> FittedLocalizer:
+    """Fit one; what does not score its references itself is fitted anew without each, where that is asked for."""
+    fitted = localizer.fit(references, subject)
+    if is_scored(fitted) or len(references.sha256) < 2:
+        return fitted
+    return RefittedLocalizer(localizer, fitted, references, subject)
 
 
 def localizers_for(kind: SampleKind, chosen: Localizer | None) -> tuple[Localizer, ...]:
@@ -65,6 +92,12 @@ def _curves() -> Localizer:
     from vlm_inspect.localization.series_localizer import SeriesLocalizer
 
     return SeriesLocalizer()
+
+
+def is_nominal(references: ReferenceSet, subject: Subject) -> bool:
+    """Whether scans are held against one drawing by stated limits: a single mesh, and checks in the rule book."""
+    sample = references.samples[0] if len(references) == 1 and references.samples else None
+    return isinstance(sample, PointCloud) and sample.mesh is not None and subject.deviation_limit is not None
 
 
 DEVIATIONS: Mapping[SampleKind, Callable[[], Localizer]] = {"point_cloud": _scans, "series": _curves}

@@ -8,6 +8,7 @@ pixels that a crop saves go into resolution, so that small defects survive at th
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ _ELONGATED = 1.7
 """Least ratio of the mask's principal axes (standard deviations) at which its angle is well defined."""
 _SAME_ANGLE_DEG = 8.0
 """References within this of each other lie alike on purpose: lying otherwise is then an anomaly, not a pose."""
+_SAME_ANGLE_OF_TWO_DEG = 3.0
+"""Likewise of two: thrown down at random, they lie within 8 degrees of their mean in 1 case of 6."""
 _SAME_ASPECT = 1.08
 _MASK_MARGIN = 8
 """Framed pixels by which the part's mask is widened: its outline is part of it."""
@@ -37,6 +40,11 @@ class Picture:
 
     image: NDArray[np.uint8]
     mask: NDArray[np.bool_] | None = None
+
+    @cached_property
+    def foreground(self) -> NDArray[np.bool_] | None:
+        """Mask of the part, bool HW, or None where there is no plain background; found once."""
+        return find_foreground(self.image)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +105,7 @@ class Framing:
 
     def frame(self, picture: Picture) -> Framed:
         """Return the picture as the backbone shall see it."""
-        if self.mode == "part" and (mask := find_foreground(picture.image)) is not None:
+        if self.mode == "part" and (mask := picture.foreground) is not None:
             return self._frame_part(picture, mask)
         return self._frame_whole(picture)
 
@@ -175,7 +183,7 @@ def plan_framing(pictures: Sequence[Picture], *, pixels: int, parts: bool, multi
         parts: whether cropping to the part is allowed: not for tiles, scan views or panes, whose place is known.
         multiple: sides of framed pictures are multiples of this many pixels.
     """
-    masks = [find_foreground(p.image) for p in pictures] if parts else []
+    masks = [p.foreground for p in pictures] if parts else []
     found = [m for m in masks if m is not None]
     if parts and len(found) == len(pictures):
         return _plan_part(pictures, found, pixels, multiple)
@@ -250,10 +258,11 @@ def find_pose(mask: NDArray[np.bool_], *, turned: bool) -> Pose:
 
 
 def _angles_differ(angles: Sequence[float]) -> bool:
-    """Tell whether axes (angles modulo pi) spread over more than the tolerance; one reference alone: they may."""
+    """Tell whether axes (angles modulo pi) spread over more than the tolerance; of one reference alone they may."""
+    most = _SAME_ANGLE_OF_TWO_DEG if len(angles) == 2 else _SAME_ANGLE_DEG
     doubled = np.exp(2j * np.array(angles))
     off = np.abs(np.angle(doubled / doubled.mean())) / 2 if len(angles) > 1 else np.array([math.pi])
-    return bool(np.degrees(off.max()) > _SAME_ANGLE_DEG)
+    return bool(np.degrees(off.max()) > most)
 
 
 def _thumbnail(framed: Framed) -> NDArray[np.float32]:

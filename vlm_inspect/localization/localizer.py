@@ -6,13 +6,13 @@ and is done once for a class; localizing a part costs that part alone.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.sample import SampleKind
-from converters.view import BoxXyxyn, View
+from converters.view import BoxXyxyn, Place, View
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
@@ -25,6 +25,10 @@ numbers that it was drawn from."""
 
 def _nothing(view: int, box_xyxyn: BoxXyxyn) -> str:
     return ""
+
+
+def _nowhere(view: int, box_xyxyn: BoxXyxyn) -> Place | None:
+    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +46,8 @@ class Localization:
     where not every view could be compared."""
     describe: Callable[[int, BoxXyxyn], str] = _nothing
     """Says what was measured in a box of a view: "0.82 mm above the reference"; "" where there is nothing to say."""
+    locate: Callable[[int, BoxXyxyn], Place | None] = _nowhere
+    """Says where on the part the finding in a box of a view lies, where that is known better than from the box."""
 
 
 class FittedLocalizer(Protocol):
@@ -61,7 +67,6 @@ class FittedLocalizer(Protocol):
         ...
 
 
-@runtime_checkable
 class ScoredLocalizer(FittedLocalizer, Protocol):
     """A fitted localizer that tells how its references score without themselves, and parts like them.
 
@@ -101,6 +106,11 @@ class ScoredLocalizer(FittedLocalizer, Protocol):
             weights: (C,), >= 0; all 0: none of its channels sees defects, and they count alike.
         """
         ...
+
+
+def is_scored(fitted: FittedLocalizer) -> TypeGuard[ScoredLocalizer]:
+    """Tell whether a fitted localizer is a `ScoredLocalizer`, without computing any of what that has to tell."""
+    return hasattr(fitted, "weigh")
 
 
 class Localizer(Protocol):

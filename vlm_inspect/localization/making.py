@@ -44,11 +44,11 @@ class Maker:
         Raises:
             LocalizerError: none are named, or they cannot be used.
         """
-        from vlm_inspect.localization.dual_encoder.published import example_id
+        from vlm_inspect.localization.dual_encoder.loading import EXAMPLE_ID
 
         if self.settings.clip is None:
             raise LocalizerError(
-                f"{name} needs CLIP weights: on a machine with a network run 'hf download {example_id()} --local-dir "
+                f"{name} needs CLIP weights: on a machine with a network run 'hf download {EXAMPLE_ID} --local-dir "
                 "FOLDER' once, then pass --clip FOLDER; without them use memory (with references) or dapo (on "
                 "dapo-mini)"
             )
@@ -81,7 +81,7 @@ def _alfa(maker: Maker) -> "PictureJudge":
 def _dapo(maker: Maker) -> "PictureJudge":
     settings = maker.settings
     if settings.clip is None and settings.checkpoint is None:
-        from vlm_inspect.localization.dual_encoder.mini import load_dapo_mini
+        from vlm_inspect.localization.dapo_mini.judge import load_dapo_mini
 
         return load_dapo_mini(settings.dapo, settings.dapo_mini)
     if settings.checkpoint is None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.view import View
-from vlm_inspect.array_cache import ArrayCache, key_of
+from vlm_inspect.array_cache import ArrayCache, Arrays, key_of, user_cache
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.localizer import PICTURES, Localization
 from vlm_inspect.localization.memory_settings import MemorySettings
@@ -31,7 +31,7 @@ from vlm_inspect.tolerance import OVERKILL, Tolerance, tolerance_from_normals
 from vlm_inspect.vision import load_network
 
 NAME = "memory"
-VERSION = "4"
+VERSION = "8"
 """Changes whenever cached memories would no longer be what this code builds."""
 
 
@@ -43,7 +43,7 @@ class ReferenceMemory:
 
     def __init__(self, settings: MemorySettings | None = None, cache: ArrayCache | None = None) -> None:
         self._settings = settings or MemorySettings()
-        self._cache = cache or ArrayCache("memories")
+        self._cache = cache or user_cache()
 
     def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> "FittedMemory":
         """Build a memory of every key that the references' views have; what the part is called plays no part.
@@ -59,9 +59,18 @@ class ReferenceMemory:
 
     def _memory(self, key: str, references: Sequence[Sequence[View]]) -> PatchMemory:
         chosen = [(r, v, view) for r, views in enumerate(references) for v, view in enumerate(views) if view.key == key]
-        uses = uses_for(self._settings, chosen[0][2].kind)
+        kinds = {view.kind for views in references for view in views}
+        # One eye for all views of a part: the shaded views of a scan are images, and no photos.
+        uses = uses_for(self._settings, chosen[0][2].kind if len(kinds) == 1 else "depth")
         digest = content_key((VERSION, *identify(uses), key), chosen)
-        return unpack(self._cache.get(digest, lambda: pack(learn_memory(uses, chosen))), uses)
+
+        def read(arrays: Arrays) -> PatchMemory:
+            return unpack(arrays, uses)
+
+        def learn() -> PatchMemory:
+            return read(pack(learn_memory(uses, chosen)))  # rounded as it will be when it is read
+
+        return self._cache.value("memories", digest, learn, pack, read)
 
 
 def identify(uses: Sequence[NetworkUse]) -> tuple[str, ...]:

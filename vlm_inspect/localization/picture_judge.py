@@ -1,6 +1,6 @@
 """The seam for methods that judge single pictures by words: WinCLIP, ALFA, DAPO, PromptAD.
 
-A `PictureJudge` sees pictures, knows what the part is called and what may be wrong with it, and returns probabilities.
+A `PictureJudge` is fitted to what the part is called and what may be wrong with it; then it returns probabilities.
 `TextLocalizer` (`text_localizer.py`) makes a `Localizer` of it: cuts views into pictures, draws the maps on the views,
 and takes the tolerance from the references.
 """
@@ -34,6 +34,21 @@ class PictureScores:
     """What an engineer should know: a fallback that was taken."""
 
 
+class FittedJudge(Protocol):
+    """Judges pictures of one class."""
+
+    def judge(self, pictures: Sequence[Rgb]) -> list[PictureScores]:
+        """Return the scores of each picture, in order.
+
+        Args:
+            pictures: uint8 HWC RGB, any sizes.
+
+        Raises:
+            LocalizerError: a picture is none, or the weights cannot be used on it.
+        """
+        ...
+
+
 class PictureJudge(Protocol):
     """Judges pictures by words."""
 
@@ -57,14 +72,13 @@ class PictureJudge(Protocol):
         """Standard deviation of the log surprisal among normal pictures of one class, before any is seen."""
         ...
 
-    def judge(self, pictures: Sequence[Rgb], subject: Subject, normals: Sequence[Rgb] = ()) -> list[PictureScores]:
-        """Return the scores of each picture, in order.
+    def fit(self, subject: Subject, normals: Sequence[Rgb] = ()) -> FittedJudge:
+        """Make ready what does not depend on the picture that is judged.
 
         Args:
-            pictures: uint8 HWC RGB, any sizes.
             subject: the class and the defect words.
-            normals: pictures of normal samples, for methods with a few-shot memory; others ignore them. Their
-                features are kept from call to call by content, so that leaving one out costs little.
+            normals: pictures of normal samples, for methods with a few-shot memory; others ignore them. Their features
+                are kept by content, so that fitting again with one left out costs little.
 
         Raises:
             LocalizerError: the weights, or a word, cannot be used.

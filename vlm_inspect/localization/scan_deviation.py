@@ -1,59 +1,48 @@
-"""How far a scan is from its references, measured and painted on its depth views. Nothing is learned.
+"""How far a scan is from its references, measured, held against how normal parts differ, and painted on its views.
 
-Every point of the scan is as far off as it is from the nearest reference, so what some normal part has is normal.
-Missing material has no point of its own: points of the nearest reference that every reference has and the scan does
-not are painted where a camera would see them, in front of the scan or beside it. The tolerance comes from the
-references themselves: each in turn is taken as the scan and compared with the others.
+Every point of the scan has a signed distance to the references; every place of the references has one to the scan,
+which tells missing material that has no point of its own. Both are counted in normal spreads of the place
+(registration/variation.py) and painted where a camera would see them, as millimetres of a typical place: a deviation of
+0.1 mm where normal parts differ by 0.01 mm is hotter than one of 0.3 mm where they differ by 0.1 mm.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.projection import ScanOrigin
-from converters.view import BoxXyxyn, View
+from converters.view import BoxXyxyn, Place, View
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.deviation_picture import deviation_picture
-from vlm_inspect.measurement.scan import deviations
 from vlm_inspect.registration.alignment import PosedCloud
+from vlm_inspect.registration.comparison import scan_surface
+from vlm_inspect.registration.coverage import Coverage, seen_again
+from vlm_inspect.registration.findings import Finding, find
 from vlm_inspect.registration.pose import apply, inverse
-from vlm_inspect.registration.surface import Points, Surface, nearest, surface
-from vlm_inspect.registration.thinning import thinned
-from vlm_inspect.tolerance import Tolerance, tolerance_from_normals
+from vlm_inspect.registration.surface import Points, Surface, nearest
+from vlm_inspect.registration.variation import Judged, Variation
+from vlm_inspect.tolerance import Tolerance
 
-_MOST_POINTS = 60_000
-_TOP_SHARE = 0.001
-"""The score is the mean of the highest values, as many as this share of the scan's points."""
-_LEAST_TOP = 5
 _PICTURES = 3
-_AS_FINE = 0.8
-"""A scan with at least this share of the references' points is as exact as they are."""
-_SAME_PLACE = 3.0
-"""Point spacings within which two references show the same place."""
+_FINDINGS = 8
+_LEAST_STRENGTH = 4.0
+"""Normal spreads below which nothing is a finding, where no tolerance says so."""
+_GROSS, _GROSS_SHARE = 12.0, 0.25
+"""Normal spreads, and the share of points beyond them, that make one ask whether the scan is of the part."""
 
-
-@dataclass(frozen=True, eq=False)
-class ReferenceSurfaces:
-    """References made ready once, for any number of scans."""
-
-    surfaces: tuple[Surface, ...]
-    """In the common frame."""
-    tolerance: Tolerance | None
-    """Of the score; None with one reference, which says nothing about how much normal parts differ."""
-    coarser: dict[int, Tolerance] = field(default_factory=dict)
-    """Tolerances for scans of fewer points, by their number; filled when the first such scan comes."""
+Layer = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class ViewDeviation:
-    """Two layers of one view, each float32 (H, W), in the scan's unit."""
+    """Layers of one view, each float32 (H, W), in the scan's unit."""
 
-    off: NDArray[np.float32]
-    """How far the visible point is from the references; 0 on background."""
-    missing: NDArray[np.float32]
-    """How far visible material of the references is from the scan; also beside the scan's outline."""
+    values: Layer
+    """>= 0: what the map holds, deviations weighed by how much normal parts differ there; also beside the outline."""
+    signed: Layer
+    """Deviation of the visible point, or of missing material; positive is too much, negative too little."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,188 +55,177 @@ class ScanDeviation:
     """By the same index."""
     views: list[View]
     """Colour-coded pictures of the directions that deviate most, kind "deviation"."""
-    max_mm: float
-    """Largest deviation of the scan from its references, missing material included, in the scan's unit."""
-    rms_mm: float
-    tolerance: Tolerance | None
-
-    def note(self, view: int, box_xyxyn: BoxXyxyn, unit: str = "mm") -> str:
-        """Say what was measured in a box of a view: "0.82 mm away from the reference"."""
-        off, missing = (_peak_in(layer, box_xyxyn) for layer in (self.layers[view].off, self.layers[view].missing))
-        if missing > 1.3 * off:
-            return f"material missing, up to {missing:.2f} {unit} of the reference"
-        return f"{off:.2f} {unit} {'below' if missing > 0.6 * off else 'away from'} the reference"
-
-
-@dataclass(frozen=True, eq=False)
-class _Comparison:
-    """Deviations of one scan, by point."""
-
-    query: Surface
+    findings: list[Finding]
+    """Places of the part that deviate, strongest first."""
+    log_scores: NDArray[np.float64]
+    """(SCALES,), of the whole part."""
     off: NDArray[np.float64]
-    """(N,), of the query's points."""
-    reference: Surface
-    """The nearest one."""
-    nearest: int
-    missing: NDArray[np.float64]
-    """(M,), of the nearest reference's points."""
+    """(N,), >= 0: of every point of the scan as it was read, in normal spreads."""
+    signed: NDArray[np.float64]
+    """(N,): the same in the scan's unit, positive is material too much."""
+    coverage: Coverage
+    unit: str
+    _origins: dict[int, ScanOrigin]
 
     @property
-    def top(self) -> int:
-        """How many of the highest values make the score."""
-        return max(_LEAST_TOP, round(_TOP_SHARE * len(self.off)))
+    def gross(self) -> bool:
+        """Whether a large share of the scan's points is far off: it may not show the part at all."""
+        return bool((self.off > _GROSS).mean() > _GROSS_SHARE)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What an engineer should know of the comparison as a whole."""
+        if not self.coverage.partial:
+            return ()
+        return (f"The scan shows {100 * self.coverage.share:.0f} % of the part; the rest was not compared.",)
 
-def prepare_references(
-    references: Sequence[PosedCloud],
-    remember: Callable[[Callable[[], list[float]]], list[float]] = lambda scores: scores(),
-) -> ReferenceSurfaces:
-    """Return the surfaces of references (at least one) in their common frame, and the tolerance they set.
+    def note(self, view: int, box_xyxyn: BoxXyxyn) -> str:
+        """Say what was measured in a box of a view: "0.82 mm below the reference over 2.1 mm"."""
+        found = self._in_box(view, box_xyxyn)
+        if found is not None:
+            return found.told(self.unit)
+        layer = _inside(self.layers[view].signed, box_xyxyn)
+        peak = float(layer.flat[np.abs(layer).argmax()])
+        return f"{abs(peak):.2f} {self.unit} {'above' if peak > 0.0 else 'below'} the reference"
 
-    With n >= 2, each in turn is compared with the others: n scores of normal parts. That is slow: `remember` may return
-    the scores of an earlier time instead of calling the function that it is given.
-    """
-    surfaces = tuple(_surface_of(reference) for reference in references)
-    if not surfaces:
-        raise ValueError("a deviation needs at least one reference")
-    if len(surfaces) == 1:
-        return ReferenceSurfaces(surfaces, None)
-    return ReferenceSurfaces(surfaces, tolerance_from_normals(remember(lambda: _normal_scores(surfaces))))
+    def place(self, view: int, box_xyxyn: BoxXyxyn) -> Place | None:
+        """Return where on the part the finding of a box lies; None where the box shows none."""
+        found = self._in_box(view, box_xyxyn)
+        return None if found is None else Place(point_mm=found.centre, size_mm=found.size)
 
-
-def tolerance_for(ready: ReferenceSurfaces, points: int) -> Tolerance | None:
-    """Return the tolerance for a scan of that many points: a coarser scan than the references is less exact."""
-    finest = min(len(one.points) for one in ready.surfaces)
-    if ready.tolerance is None or points >= _AS_FINE * finest:
-        return ready.tolerance
-    step = int(np.floor(np.log(points / finest) / np.log(_AS_FINE) + 1e-9))
-    fewer = max(8, int(finest * _AS_FINE**step))
-    if fewer not in ready.coarser:
-        found = tolerance_from_normals(_normal_scores(ready.surfaces, fewer))
-        ready.coarser[fewer] = max(found, ready.tolerance, key=lambda one: one.limit)
-    return ready.coarser[fewer]
-
-
-def _normal_scores(surfaces: tuple[Surface, ...], points: int | None = None) -> list[float]:
-    """Return the score of each reference, at that many of its points, against the others."""
-    scores = []
-    for i, one in enumerate(surfaces):
-        query = one if points is None else _coarser(one, points)
-        found = _compare(query, surfaces[:i] + surfaces[i + 1 :])
-        scores.append(_top_mean(np.concatenate([found.off, found.missing]), found.top))
-    return scores
-
-
-def _coarser(one: Surface, points: int) -> Surface:
-    """Return a surface of some of its points, drawn as a scanner would: anywhere. The same ones every time."""
-    drawn = np.random.default_rng(0).permutation(len(one.points))[:points]
-    return surface(one.points[np.sort(drawn)])
+    def _in_box(self, view: int, box_xyxyn: BoxXyxyn) -> Finding | None:
+        """Return the strongest finding of which most points that lie in the view's picture lie in the box."""
+        origin = self._origins[view]
+        for found in self.findings:
+            xy = origin.camera.pixels(apply(origin.pose, found.points))[0] / origin.camera.size
+            x0, y0, x1, y1 = box_xyxyn
+            inside = (xy[:, 0] >= x0) & (xy[:, 0] <= x1) & (xy[:, 1] >= y0) & (xy[:, 1] <= y1)
+            if inside.mean() >= 0.3:
+                return found
+        return None
 
 
 def scan_deviation(
     query: PosedCloud,
-    references: Sequence[PosedCloud] | ReferenceSurfaces,
+    normal: Variation,
     views: Sequence[View],
     *,
     unit: str = "mm",
+    tolerance: Tolerance | None = None,
+    gains: NDArray[np.float64] | None = None,
+    in_lengths: bool = False,
 ) -> ScanDeviation:
-    """Return maps, pictures and numbers of a scan's deviation from its references.
+    """Return maps, pictures and places of a scan's deviation from its references.
 
     Args:
         query: the scan, posed in the frame of the references.
-        references: normal scans posed in that frame, or what `prepare_references` made of them.
+        normal: what is normal there.
         views: the scan's views; those of kind "depth" get a map.
         unit: of the scan's coordinates.
+        tolerance: of the maps' scores; None: nothing is known of how far normal parts go.
+        gains: (SCALES,), factors of the scales in the maps; None: they count alike.
+        in_lengths: hold plain lengths against the tolerance, wherever they are, as a drawing's limit does.
     """
-    ready = references if isinstance(references, ReferenceSurfaces) else prepare_references(references)
-    own = _surface_of(query)
-    found, tolerance = _compare(own, ready.surfaces), tolerance_for(ready, len(own.points))
+    judged, own = judge(query, normal)
+    coverage = seen_again(normal.anchor, judged)
+    judged = coverage.counted(judged)
+    log_scores = judged.log_scores
+    if in_lengths:
+        judged = judged.in_lengths(normal.typical)
+    if gains is not None:
+        judged = replace(judged, off=judged.off * gains[:, None], lacking=judged.lacking * gains[:, None])
+    painted = _Painted(judged, own, normal)
     back = inverse(query.pose)
-    maps, layers = [], {}
+    maps, layers, origins = [], {}, {}
     for i, view in enumerate(views):
-        if view.kind != "depth" or not isinstance(view.origin, ScanOrigin):
-            continue
-        layers[i], score = _painted(found, view.origin, view.origin.pose @ back)
-        values = np.maximum(layers[i].off, layers[i].missing)
-        maps.append(AnomalyMap(i, values, score, "deviation", unit, tolerance, nearest_reference=found.nearest))
-    shown = sorted(maps, key=lambda one: -one.score)[:_PICTURES]
-    full = max((float(one.values.max()) for one in shown), default=0.0)
-    pictures = [deviation_picture(views[one.view], one.values, tolerance, full, unit) for one in shown]
-    both = np.concatenate([found.off, found.missing])
-    rms = float(np.sqrt((both**2).mean()))
-    return ScanDeviation(maps, layers, pictures, float(both.max()), rms, tolerance)
+        if view.kind == "depth" and isinstance(view.origin, ScanOrigin):
+            origins[i] = view.origin
+            layers[i] = painted.layers(view.origin, view.origin.pose @ back)
+            maps.append(_map(i, layers[i], judged, normal, unit, tolerance))
+    maps = _hottest_tells(maps, float(np.exp(judged.log_scores).max()) * normal.typical)
+    shown = sorted(maps, key=lambda one: -float(one.values.max()))[:_PICTURES]
+    full = max((float(np.abs(layers[one.view].signed).max()) for one in shown), default=0.0)
+    pictures = [deviation_picture(views[m.view], layers[m.view].signed, normal.typical, full, unit) for m in shown]
+    least = _LEAST_STRENGTH if tolerance is None else tolerance.limit / normal.typical
+    findings = find(own, normal.anchor, judged, back, limit=least, most=_FINDINGS)
+    _, near = nearest(own.tree, query.points)
+    off, signed = judged.off.max(axis=0)[near[:, 0]], judged.signed[near[:, 0]]
+    return ScanDeviation(maps, layers, pictures, findings, log_scores, off, signed, coverage, unit, origins)
 
 
-def _surface_of(posed: PosedCloud) -> Surface:
-    points = posed.points
-    return surface(points[thinned(points, _MOST_POINTS)])
+def judge(query: PosedCloud, normal: Variation) -> tuple[Judged, Surface]:
+    """Return a scan's deviations, and its surface in the frame of the references."""
+    own = scan_surface(query.points)
+    return normal.judge(own), own
 
 
-def _compare(query: Surface, references: Sequence[Surface]) -> _Comparison:
-    pairs = [deviations(query, reference) for reference in references]
-    off = np.min([there for there, _ in pairs], axis=0)
-    closest = int(np.argmin([np.hypot(*(np.sqrt((d**2).mean()) for d in pair)) for pair in pairs]))
-    missing = pairs[closest][1]
-    for i, other in enumerate(references):
-        if i != closest:
-            gaps, near = (found[:, 0] for found in nearest(other.tree, references[closest].points))
-            # Where another normal part has nothing, nothing is missing.
-            theirs = np.where(gaps < _SAME_PLACE * other.spacing, pairs[i][1][near], 0.0)
-            missing = np.minimum(missing, theirs)
-    return _Comparison(query, off, references[closest], closest, missing)
+def _map(
+    index: int, layer: ViewDeviation, judged: Judged, normal: Variation, unit: str, tolerance: Tolerance | None
+) -> AnomalyMap:
+    score = float(np.exp(judged.log_scores).max()) * normal.typical
+    # A view shows a part of what the score of the whole part rests on; where it shows less, its own peak counts.
+    return AnomalyMap(index, layer.values, min(score, float(layer.values.max())), "deviation", unit, tolerance)
 
 
-def _painted(found: _Comparison, origin: ScanOrigin, to_camera: NDArray[np.float64]) -> tuple[ViewDeviation, float]:
-    """Return the layers of one view and its score; `to_camera` is the pose from the common frame to the camera's."""
-    seen = origin.index_hw >= 0
-    off = np.zeros(seen.shape, dtype=np.float32)
-    posed = apply(origin.pose, origin.points[origin.index_hw[seen]])
-    _, near = nearest(found.query.tree, apply(inverse(to_camera), posed))
-    off[seen] = found.off[near[:, 0]]
-    depth = np.full(seen.shape, np.inf)
-    depth[seen] = origin.camera.pixels(posed)[1]
-    missing, visible = _missing_layer(found, origin, apply(to_camera, found.reference.points), depth)
-    counted = np.concatenate([found.off[np.unique(near)], found.missing[visible]])
-    return ViewDeviation(off, missing), _top_mean(counted, found.top)
+def _hottest_tells(maps: list[AnomalyMap], score: float) -> list[AnomalyMap]:
+    """Return the maps; the hottest has the score of the whole part, where no view shows what that rests on."""
+    if not maps or max(one.score for one in maps) >= score:
+        return maps
+    hottest = max(range(len(maps)), key=lambda i: maps[i].score)
+    return [replace(one, score=score) if i == hottest else one for i, one in enumerate(maps)]
 
 
-def _missing_layer(
-    found: _Comparison, origin: ScanOrigin, points: Points, depth: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the painted layer (H, W) of missing material, and which points (M,) of the reference it shows.
+@dataclass(frozen=True, eq=False)
+class _Painted:
+    """Paints deviations on views."""
 
-    A reference point is seen where neither the scan nor the reference itself has a surface nearer to the camera.
-    """
-    import cv2
+    judged: Judged
+    own: Surface
+    normal: Variation
 
-    side = origin.camera.size
-    xy, far = origin.camera.pixels(points)
-    columns, rows = np.floor(xy.T).astype(np.int64)
-    inside = (columns >= 0) & (columns < side) & (rows >= 0) & (rows < side)
-    flat = np.where(inside, rows * side + columns, 0)
-    radius = max(1, round(1.2 * found.reference.spacing / origin.mm_per_px))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    def layers(self, origin: ScanOrigin, to_camera: NDArray[np.float64]) -> ViewDeviation:
+        """Return the layers of one view; `to_camera` is the pose from the common frame to the camera's."""
+        seen = origin.index_hw >= 0
+        values, signed = np.zeros(seen.shape, np.float32), np.zeros(seen.shape, np.float32)
+        posed = apply(origin.pose, origin.points[origin.index_hw[seen]])
+        near = nearest(self.own.tree, apply(inverse(to_camera), posed))[1][:, 0]
+        values[seen] = self.normal.typical * self.judged.off.max(axis=0)[near]
+        signed[seen] = self.judged.signed[near]
+        depth = np.full(seen.shape, np.inf)
+        depth[seen] = origin.camera.pixels(posed)[1]
+        less, less_mm = self._lacking(origin, apply(to_camera, self.normal.anchor.points), depth)
+        deeper = less > values
+        return ViewDeviation(np.where(deeper, less, values), np.where(deeper, -less_mm, signed))
 
-    front = np.full(side * side, np.float32(np.finfo(np.float32).max))
-    np.minimum.at(front, flat[inside], far[inside].astype(np.float32))
-    front_hw = cv2.erode(front.reshape(side, side), disc)
-    slack = 2.0 * found.reference.spacing
-    visible = inside & (far <= np.minimum(depth, front_hw).ravel()[flat] + slack)
+    def _lacking(self, origin: ScanOrigin, points: Points, depth: NDArray[np.float64]) -> tuple[Layer, Layer]:
+        """Return the painted layers (H, W) of lacking material: values, and lengths.
 
-    layer = np.zeros(side * side, dtype=np.float32)
-    np.maximum.at(layer, flat[visible], found.missing[visible].astype(np.float32))
-    return np.asarray(cv2.dilate(layer.reshape(side, side), disc), dtype=np.float32), visible
+        A place of the anchor is seen where neither the scan nor the anchor itself has a surface nearer to the camera.
+        """
+        import cv2
+
+        side, spacing = origin.camera.size, self.normal.anchor.spacing
+        xy, far = origin.camera.pixels(points)
+        columns, rows = np.floor(xy.T).astype(np.int64)
+        inside = (columns >= 0) & (columns < side) & (rows >= 0) & (rows < side)
+        flat = np.where(inside, rows * side + columns, 0)
+        radius = max(1, round(1.2 * spacing / origin.mm_per_px))
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+        front = np.full(side * side, np.float32(np.finfo(np.float32).max))
+        np.minimum.at(front, flat[inside], far[inside].astype(np.float32))
+        front_hw = cv2.erode(front.reshape(side, side), disc)
+        visible = inside & (far <= np.minimum(depth, front_hw).ravel()[flat] + 2.0 * spacing)
+        found = []
+        for lengths in (self.normal.typical * self.judged.lacking.max(axis=0), self.judged.depth):
+            layer = np.zeros(side * side, dtype=np.float32)
+            np.maximum.at(layer, flat[visible], lengths[visible].astype(np.float32))
+            found.append(np.asarray(cv2.dilate(layer.reshape(side, side), disc), dtype=np.float32))
+        return found[0], found[1]
 
 
-def _top_mean(values: NDArray[np.float64], count: int) -> float:
-    """Return the mean of the highest values: one noisy point does not decide, a small dent does."""
-    count = min(count, len(values))
-    return float(np.partition(values, -count)[-count:].mean()) if count else 0.0
-
-
-def _peak_in(layer: NDArray[np.float32], box_xyxyn: BoxXyxyn) -> float:
+def _inside(layer: Layer, box_xyxyn: BoxXyxyn) -> Layer:
     height, width = layer.shape
     x0, y0, x1, y1 = box_xyxyn
     rows = slice(int(y0 * height), max(int(y0 * height) + 1, int(np.ceil(y1 * height))))
     columns = slice(int(x0 * width), max(int(x0 * width) + 1, int(np.ceil(x1 * width))))
-    return float(layer[rows, columns].max(initial=0.0))
+    return layer[rows, columns]

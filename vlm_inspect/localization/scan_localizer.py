@@ -1,19 +1,39 @@
 """`ScanLocalizer`: the measured deviation of a scan from its references, as a localizer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from converters.sample import SampleKind
-from vlm_inspect.array_cache import ArrayCache, content_of, key_of
 from vlm_inspect.localization.localizer import Localization
-from vlm_inspect.localization.scan_deviation import ReferenceSurfaces, prepare_references, scan_deviation
+from vlm_inspect.localization.scan_deviation import ScanDeviation, judge, scan_deviation
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import SCAN_VERSION, Part, ReferenceSet
 from vlm_inspect.registration.alignment import PosedCloud
+from vlm_inspect.registration.comparison import SCALES, scan_surface
+from vlm_inspect.registration.coverage import seen_again
+from vlm_inspect.registration.identity import mismatch
+from vlm_inspect.registration.variation import Variation, learn
+from vlm_inspect.sensitivity.learning import ChannelPrior
+from vlm_inspect.tolerance import OVERKILL, Tolerance, tolerance_from_normals
 
 NAME: Final = "deviation"
+_SPREAD = 0.2
+"""Standard deviation of the log score among normal parts of one class."""
+_PARTIAL_LIMIT = 4.0
+"""Times the limit beyond which a deviation of a partial scan counts."""
+_GROSS_SHARE = 0.02
+"""Share of a drawing's size beyond which a deviation counts where no rule limits it."""
+_NEARLY = 0.9
+"""Share of a stated limit up to which a scan is as good as sound."""
+_ALONE = 6.0
+"""Score of a sound scan held against a single reference, in spreads of noise: the middle of generated classes."""
+_LEVEL_SPREADS = {1: 0.5, 2: 0.3}
+"""Of the error of a class's level beside chance, by the number of references; 0.15 with more."""
 
 
 class ScanLocalizer:
@@ -22,38 +42,132 @@ class ScanLocalizer:
     name = NAME
     kinds: frozenset[SampleKind] = frozenset({"point_cloud"})
 
-    def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> "FittedScans":
-        """Make the surfaces of the references ready; their scores against each other are kept from run to run."""
-        posed = references.posed
-        ready = prepare_references(posed, _remembered_scores(posed)) if posed else None
-        return FittedScans(ready, subject.unit)
+    def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> "FittedScans | NominalScans":
+        """Learn how the references differ, place by place; of one mesh with limits in the rule book, take those."""
+        surfaces = [scan_surface(one.points) for one in references.posed]
+        if len(surfaces) == 1 and references.posed[0].cloud.mesh is not None and subject.deviation_limit is not None:
+            return NominalScans(learn(surfaces), subject.unit, subject.deviation_limit)
+        return FittedScans(learn(surfaces) if surfaces else None, subject.unit)
 
 
-class FittedScans:
-    """Knows the surfaces of the references and how far they differ."""
+class NominalScans:
+    """Holds scans against one drawing: what is normal is stated by the rule book, not learned."""
 
     name = NAME
 
-    def __init__(self, surfaces: ReferenceSurfaces | None, unit: str) -> None:
-        """Compare with these surfaces (None: with nothing); lengths are in `unit`."""
-        self._surfaces, self._unit = surfaces, unit
+    def __init__(self, normal: Variation, unit: str, limit: float) -> None:
+        """Hold scans against a drawing.
+
+        Args:
+            normal: its surface.
+            unit: of lengths.
+            limit: largest deviation allowed, in `unit`; infinite: none is stated, so only gross ones count.
+        """
+        self._normal, self._unit = normal, unit
+        gross = _GROSS_SHARE * float(np.linalg.norm(np.ptp(normal.anchor.points, axis=0)))
+        self._stated = np.isfinite(limit)
+        limit = limit if self._stated else gross
+        self.tolerance = Tolerance(limit=limit, centre=_NEARLY * limit, n=1, overkill=OVERKILL)
 
     def localize(self, part: Part) -> Localization:
-        """Return a map of every depth view, and pictures of the directions that deviate most."""
-        if self._surfaces is None or part.posed is None:
+        """Return a map of every depth view in the unit of the scan, and where the limit is exceeded."""
+        if part.posed is None:
             return Localization()
-        found = scan_deviation(part.posed, self._surfaces, part.views, unit=self._unit)
+        found = scan_deviation(
+            part.posed, self._normal, part.views, unit=self._unit, tolerance=self.tolerance, in_lengths=True
+        )
+        size = float(np.linalg.norm(np.ptp(self._normal.anchor.points, axis=0)))
+        gross = found.coverage.share < 0.9 or bool((np.abs(found.signed) > _GROSS_SHARE * size).mean() > 0.01)
+        said = [mismatch(scan_surface(part.posed.points), self._normal.anchor)] if gross else []
+        stated = f"allowed by the rule book: {self.tolerance.limit:.3g} {self._unit}"
+        guard = f"no rule limits it, the checks decide; beyond {self.tolerance.limit:.3g} {self._unit} it is NG"
+        note = f"Deviation from the drawing: {stated if self._stated else guard}."
+        notes = (*(one for one in said if one is not None), note, *found.notes)
+        return Localization(tuple(found.maps), tuple(found.views), notes=notes, describe=found.note, locate=found.place)
+
+
+class FittedScans:
+    """Knows how the references of a class differ; its channels are the two scales of a comparison."""
+
+    name = NAME
+    identity = f"{NAME}/{SCAN_VERSION}"
+
+    def __init__(self, normal: Variation | None, unit: str, gains: NDArray[np.float64] | None = None) -> None:
+        """Hold scans against what is normal (None: nothing is known).
+
+        Args:
+            normal: what the references say.
+            unit: of lengths.
+            gains: (SCALES,), >= 0: factors of the channels in the maps; None: they count alike.
+        """
+        self._normal, self._unit, self._gains = normal, unit, gains
+
+    @cached_property
+    def tolerance(self) -> Tolerance | None:
+        """Of the maps' scores; None with one reference, which says nothing about how much normal parts differ."""
+        if self._normal is None or self._normal.count < 2:
+            return None
+        scores = np.exp(self.level + (0.0 if self._gains is None else np.log(np.maximum(self._gains, 1e-9))))
+        return tolerance_from_normals(list(scores.max(axis=1) * self._normal.typical), prior_spread=_SPREAD)
+
+    @property
+    def priors(self) -> tuple[ChannelPrior, ...]:
+        """One a scale."""
+        count = 0 if self._normal is None else self._normal.count
+        level_spread = _LEVEL_SPREADS.get(count, 0.15)
+        return tuple(ChannelPrior(f"{NAME} {scale}", _SPREAD, level_spread) for scale in ("fine", "coarse")[:SCALES])
+
+    @cached_property
+    def level(self) -> NDArray[np.float64]:
+        """(n, SCALES): log scores of the references, each held against the others; of a single one what is usual."""
+        if self._normal is None:
+            return np.zeros((0, SCALES))
+        return self._normal.level() if self._normal.count > 1 else np.full((1, SCALES), np.log(_ALONE))
+
+    def localize(self, part: Part) -> Localization:
+        """Return a map of every depth view, pictures of the directions that deviate most, and where that is."""
+        if self._normal is None or part.posed is None:
+            return Localization()
+        found = scan_deviation(
+            part.posed, self._normal, part.views, unit=self._unit, tolerance=self.tolerance, gains=self._gains
+        )
+        said = self._mismatch(part.posed, found)
+        maps, log_scores = tuple(found.maps), found.log_scores if not found.coverage.partial else None
+        if found.coverage.partial and self.tolerance is not None:
+            # A piece is laid on and measured less surely, and what it does not show may be wrong: no OK, and NG only
+            # where it is far off.
+            sure = max(one.score for one in maps) > _PARTIAL_LIMIT * self.tolerance.limit if maps else False
+            maps = maps if sure else tuple(replace(one, tolerance=None) for one in maps)
         return Localization(
-            tuple(found.maps), tuple(found.views), describe=lambda view, box: found.note(view, box, self._unit)
+            maps,
+            tuple(found.views),
+            notes=found.notes if said is None else (said, *found.notes),
+            log_scores=log_scores,
+            describe=found.note,
+            locate=found.place,
         )
 
+    def _mismatch(self, posed: PosedCloud, found: ScanDeviation) -> str | None:
+        """Say that a scan that deviates grossly, or over a large share, is not of the part."""
+        if self._normal is None or not (found.gross or found.coverage.partial):
+            return None
+        return mismatch(scan_surface(posed.points), self._normal.anchor)
 
-def _remembered_scores(posed: Sequence[PosedCloud]) -> Callable[[Callable[[], list[float]]], list[float]]:
-    """Return what looks up the scores of these references against each other, and computes them where they are new."""
+    def score(self, parts: Sequence[Part], *, without: int | None = None) -> NDArray[np.float64]:
+        """Return log scores of whole scans, (m, SCALES); see `ScoredLocalizer`."""
+        normal = self._normal
+        if normal is None:
+            raise ValueError("there is no reference scan to hold parts against")
+        normal = normal if without is None else normal.without(without)
+        rows = []
+        for part in parts:
+            if part.posed is None:
+                raise ValueError("a part without its scan cannot be held against others")
+            judged, _ = judge(part.posed, normal)
+            rows.append(seen_again(normal.anchor, judged).counted(judged).log_scores)
+        return np.array(rows).reshape(-1, SCALES)
 
-    def remember(compute: Callable[[], list[float]]) -> list[float]:
-        key = key_of(SCAN_VERSION, "scores", [content_of(one.points) for one in posed])
-        found = ArrayCache("scans").get(key, lambda: {"scores": np.array(compute())})
-        return [float(score) for score in found["scores"]]
-
-    return remember
+    def weigh(self, centre: NDArray[np.float64], weights: NDArray[np.float64]) -> "FittedScans":
+        """Return the same with the maps of channels brought to one level; one without weight is left out."""
+        used = weights > 0.0 if weights.any() else np.ones(len(weights), dtype=bool)
+        return FittedScans(self._normal, self._unit, np.where(used, np.exp(centre[used].mean() - centre), 0.0))

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.view import View
-from vlm_inspect.array_cache import ArrayCache, Arrays, content_of, key_of
+from vlm_inspect.array_cache import ArrayCache, content_of, key_of, user_cache
 from vlm_inspect.evidence import AnomalyMap, TypeMap
 from vlm_inspect.localization.dual_encoder.encoder import Rgb
 from vlm_inspect.localization.localizer import PICTURES, Localization
-from vlm_inspect.localization.picture_judge import PictureJudge, PictureScores
+from vlm_inspect.localization.picture_judge import FittedJudge, PictureJudge, PictureScores
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.tolerance import OVERKILL, Tolerance, tolerance_from_normals
@@ -46,8 +46,8 @@ class Scored:
 class _Normal:
     """What is known of the normal views of one key."""
 
-    pictures: Sequence[Rgb] = ()
-    """For a judge that remembers them."""
+    judge: FittedJudge
+    """With their pictures, where it remembers normal parts."""
     scores: tuple[Scored, ...] = ()
     """Of each reference, judged without itself."""
 
@@ -59,7 +59,7 @@ class TextLocalizer:
 
     def __init__(self, judge: PictureJudge, cache: ArrayCache | None = None) -> None:
         self._judge = judge
-        self._cache = cache or ArrayCache("normal_scores")
+        self._cache = cache or user_cache()
 
     @property
     def name(self) -> str:
@@ -72,16 +72,14 @@ class TextLocalizer:
         Raises:
             LocalizerError: the weights, or a word, cannot be used.
         """
-        views = references.views
-        same = {key: _pictures_by_reference(key, views) for key in sorted({view.key for one in views for view in one})}
-        keys = {
-            key: _Normal(
-                [picture for one in pictures for picture in one] if self._judge.uses_normals else [],
-                self._normal_scores(pictures, subject),
-            )
-            for key, pictures in same.items()
-        }
-        return FittedText(self._judge, subject, keys)
+        views, judge = references.views, self._judge
+        shared = None if judge.uses_normals and views else judge.fit(subject)
+        normal = {}
+        for key in sorted({view.key for one in views for view in one}):
+            same = _pictures_by_reference(key, views)
+            fitted = shared or judge.fit(subject, [picture for pictures in same for picture in pictures])
+            normal[key] = _Normal(fitted, self._normal_scores(same, subject))
+        return FittedText(judge.name, judge.normal_spread, normal or _Normal(shared or judge.fit(subject)))
 
     def _normal_scores(self, same: Sequence[Sequence[Rgb]], subject: Subject) -> tuple[Scored, ...]:
         """Score every reference, against the others where the judge remembers normal parts; kept on disk."""
@@ -89,48 +87,54 @@ class TextLocalizer:
             return ()
         digests = [[content_of(picture) for picture in pictures] for pictures in same]
         key = key_of(self._judge.identity, subject.class_name, subject.defects, *digests)
-        scores = self._cache.get(key, lambda: self._score_references(same, subject))["scores"]
-        return tuple(Scored(float(score), float(peak)) for score, peak in scores)
+        rows = self._cache.array("normal_scores", key, (len(same), 2), lambda: self._score_references(same, subject))
+        return tuple(Scored(float(score), float(peak)) for score, peak in rows)
 
-    def _score_references(self, same: Sequence[Sequence[Rgb]], subject: Subject) -> Arrays:
-        rows = []
+    def _score_references(self, same: Sequence[Sequence[Rgb]], subject: Subject) -> NDArray[np.float64]:
+        """Return the score and the highest place of each reference, (n, 2)."""
+        judge, rows = self._judge, []
+        shared = None if judge.uses_normals else judge.fit(subject)
         for left_out, pictures in enumerate(same):
             others = [picture for i, ps in enumerate(same) if i != left_out for picture in ps]
-            answers = self._judge.judge(pictures, subject, others if self._judge.uses_normals else ())
+            answers = (shared or judge.fit(subject, others)).judge(pictures)
             rows.append(
                 (
                     surprisal(max(a.score for a in answers)).item(),
                     max(float(surprisal(a.heat).max(initial=0.0)) for a in answers),
                 )
             )
-        return {"scores": np.asarray(rows, np.float64)}
+        return np.asarray(rows, np.float64)
 
 
 class FittedText:
     """A judge with the words of one class and what its normal parts look like and score."""
 
-    def __init__(self, judge: PictureJudge, subject: Subject, normal: Mapping[str, _Normal]) -> None:
-        """Judge by these words; `normal` by the key of the views, empty without references."""
-        self._judge, self._subject, self._normal = judge, subject, normal
+    def __init__(self, name: str, spread: float, normal: "Mapping[str, _Normal] | _Normal") -> None:
+        """Judge by what is known of normal views.
 
-    @property
-    def name(self) -> str:
-        """As of the localizer."""
-        return self._judge.name
+        Args:
+            name: of the judge.
+            spread: its `normal_spread`.
+            normal: by the key of the views, or one for all views, where there are no references.
+        """
+        self.name, self._spread, self._normal = name, spread, normal
 
     def localize(self, part: Part) -> Localization:
         """Return one map for each view; with references, for each whose key a reference has.
 
         Raises:
-            LocalizerError: the weights, or a word, cannot be used.
+            LocalizerError: the weights cannot be used on a picture.
         """
-        judged = [(i, view) for i, view in enumerate(part.views) if not self._normal or view.key in self._normal]
-        return Localization(tuple(self._map(index, view, tests=len(judged)) for index, view in judged))
+        known = [(i, view, self._known(view.key)) for i, view in enumerate(part.views)]
+        judged = [(i, view, normal) for i, view, normal in known if normal is not None]
+        return Localization(tuple(self._map(i, view, normal, tests=len(judged)) for i, view, normal in judged))
 
-    def _map(self, index: int, view: View, *, tests: int) -> AnomalyMap:
-        known = self._normal.get(view.key, _Normal())
-        answers = self._judge.judge(_pictures(view), self._subject, known.pictures)
-        tolerances = _tolerances(known.scores, self._judge.normal_spread, tests=tests)
+    def _known(self, key: str) -> "_Normal | None":
+        return self._normal if isinstance(self._normal, _Normal) else self._normal.get(key)
+
+    def _map(self, index: int, view: View, known: _Normal, *, tests: int) -> AnomalyMap:
+        answers = known.judge.judge(_pictures(view))
+        tolerances = _tolerances(known.scores, self._spread, tests=tests)
         return _draw(index, view, answers, self.name, known.scores, tolerances)
 
 

@@ -5,6 +5,7 @@ cut     = cut_out(view, box, sample)                              zoom.py; besid
 request = build_second_request(first, opinion, enlargements)      prompting/second_request.py
 """
 
+import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
@@ -14,13 +15,15 @@ import numpy as np
 
 from converters.sample import Sample
 from converters.view import BoxXyxy, BoxXyxyn, View
-from vlm_inspect.backends.backend import Reply, Request
+from vlm_inspect.backends.backend import Request
+from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import AnomalyMap, Evidence, ReferenceMatch
 from vlm_inspect.ignored import ignored_boxes
+from vlm_inspect.looks.look import Look, Step
 from vlm_inspect.looks.zoom import cut_out
 from vlm_inspect.prompting.assembly import PromptLimits
-from vlm_inspect.prompting.second_request import Enlargement, build_second_request
+from vlm_inspect.prompting.second_request import build_second_request
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.verdict import Verdict
@@ -38,15 +41,6 @@ _PEAK_SIDE = 0.08
 Reason = tuple[str, Mapping[str, Any]]
 
 
-@dataclass(frozen=True, eq=False)
-class Pass:
-    """One look: what the model was asked, what it answered, and what was read from that."""
-
-    request: Request
-    replies: tuple[Reply, ...]
-    opinion: Verdict | ParseError
-
-
 @dataclass(frozen=True)
 class Place:
     """Somewhere to look closer."""
@@ -55,6 +49,29 @@ class Place:
     box_xyxyn: BoxXyxyn
     reasons: tuple[Reason, ...]
     match: ReferenceMatch | None = None
+
+
+def second_step(first: Look, samples: tuple[Part, ReferenceSet] | None, limits: PromptLimits) -> Step:
+    """Return the step of the second look; where nothing is asked, its note says why.
+
+    Args:
+        first: the first look.
+        samples: part and references at full resolution; None: they are not at hand.
+        limits: sizes and numbers of the pictures.
+
+    Raises:
+        ConversionError: a clip cannot be decoded any more.
+        PromptError: the texts of the second look are missing or wrong.
+    """
+    began = time.perf_counter()
+    if isinstance(first.opinion, Verdict) and not first.opinion.by_model:
+        return Step(note="A second look changes nothing for the evidence model: it reads no picture.")
+    request = None
+    if samples is not None and first.request is not None and first.opinion is not None:
+        request = second_request(first.request, first.opinion, *samples, limits)
+    if request is None:
+        return Step(note="There was no second look: nothing was found or named that could be enlarged.")
+    return Step(request, "look_again", elapsed_s=time.perf_counter() - began)
 
 
 def second_request(

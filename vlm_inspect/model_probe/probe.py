@@ -2,6 +2,7 @@
 
 sum          is anybody there, is the answer JSON, do several answers come in one call
 disc, twice  does it see pictures: colour and cell of a disc, 1 in 72 by chance, 1 in 5184 twice
+box          in what unit and order it writes a box; kept for the prompts to come
 colours      how many pictures of one request it tells apart
 the pair     does it call the normal plate normal and the other one anomalous; token probabilities, latency
 tool         does it call a function that is on offer
@@ -14,9 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from vlm_inspect.backends.backend import Backend, Reply, Request
+from vlm_inspect.backends.learned import BoxHabit
 from vlm_inspect.errors import BackendError, ParseError
 from vlm_inspect.inspection import Usage
 from vlm_inspect.model_probe import questions
+from vlm_inspect.model_probe.box_habit import draw_rectangle, find_habit
 from vlm_inspect.model_probe.pictures import COLOURS, draw_colour, draw_disc
 from vlm_inspect.parsing import parse_verdict
 from vlm_inspect.parsing.token_odds import token_probability
@@ -34,6 +37,15 @@ class OffersTools(Protocol):
 
     def offer_tool(self, question: str, tool: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Return the arguments that the model calls the function with, or None."""
+        ...
+
+
+@runtime_checkable
+class KeepsBoxes(Protocol):
+    """A backend that keeps how its model writes boxes."""
+
+    def keep_boxes(self, habit: BoxHabit) -> None:
+        """Keep it for the prompts to come."""
         ...
 
 
@@ -66,6 +78,8 @@ class ModelReport:
     several_answers: bool
     """Whether several answers come in one call."""
     tools: bool | None
+    boxes: BoxHabit | None
+    """In what unit and order it writes boxes."""
     normal: PairAnswer | None
     anomalous: PairAnswer | None
     latency_s: float
@@ -97,9 +111,10 @@ def probe_model(backend: Backend, *, seed: int | None = None) -> ModelReport:
     talk = _Talk(backend, chance.Random(seed))
     several = talk.try_sum()
     sees, told = talk.try_discs()
-    normal = anomalous = None
+    normal = anomalous = boxes = None
     pictures = 0
     if sees:
+        boxes = talk.try_box()
         pictures = talk.try_colours()
         normal, anomalous = talk.try_plate(anomalous=False), talk.try_plate(anomalous=True)
     return ModelReport(
@@ -112,6 +127,7 @@ def probe_model(backend: Backend, *, seed: int | None = None) -> ModelReport:
         token_probabilities=talk.token_probabilities,
         several_answers=several,
         tools=talk.try_tool(),
+        boxes=boxes,
         normal=normal,
         anomalous=anomalous,
         latency_s=statistics.median(talk.latencies_s or [0.0]),
@@ -152,6 +168,19 @@ class _Talk:
             places = questions.same_number(found.get("row"), row) and questions.same_number(found.get("column"), column)
             read += places and questions.same_word(found.get("colour"), colour)
         return read == _DISCS, f"{read} of {_DISCS}"
+
+    def try_box(self) -> BoxHabit | None:
+        """Find out how it writes boxes, and let the backend keep it, where it keeps anything."""
+        colour = self.random.choice([name for name in COLOURS if name not in ("white", "black")])
+        picture, known = draw_rectangle(self.random, colour)
+        try:
+            (reply,) = self._ask(questions.ask_box(picture, colour))
+        except BackendError:
+            return None
+        habit = find_habit((self._read(reply) or {}).get("box"), known)
+        if habit is not None and isinstance(self.backend, KeepsBoxes):
+            self.backend.keep_boxes(habit)
+        return habit
 
     def try_colours(self) -> int:
         for count in PICTURE_COUNTS:

@@ -51,6 +51,7 @@ class ProbeWords(_Strict):
     about: str
     sum: str
     disc: str
+    box: str
     colours: str
     picture: str
     colours_end: str
@@ -80,6 +81,13 @@ def ask_disc(picture: Picture) -> Request:
     place = {"type": "integer", "enum": [1, 2, 3]}
     colour = {"type": "string", "enum": list(COLOURS)}
     return _request([text, picture], _schema({"colour": colour, "row": place, "column": place}))
+
+
+def ask_box(picture: Picture, colour: str) -> Request:
+    """Return the question for the box of a rectangle, in whatever unit and order the model writes it."""
+    text = fill_text(load_words().box, {"colour": colour}, "model.yaml")
+    numbers = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}
+    return _request([picture, text], _schema({"box": numbers}))
 
 
 def ask_colours(pictures: Sequence[Picture]) -> Request:

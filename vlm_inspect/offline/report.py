@@ -1,26 +1,21 @@
 """`judge_evidence`: what was measured, as a `Verdict` in words; no language model.
 
 The same evidence gives the same words. The verdict's probability is the heatmap's, and its source says so, so that
-fusion counts it once. `EvidenceBackend` is the model `evidence`: it puts that verdict into a reply, in the schema that
-every model answers in, for the record.
+fusion counts it once. `as_answer` puts that verdict into the schema that every model answers in, for the record.
 """
 
-import json
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from converters.view import BoxXyxyn, View
-from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.decision.defects import is_hot
 from vlm_inspect.evidence import Evidence, Measurement, Region
-from vlm_inspect.inspection import Usage
 from vlm_inspect.offline.wording import Wording, load_wording
 from vlm_inspect.rules import Rule, RuleBook
 from vlm_inspect.verdict import Defect, RuleResult, Verdict
-from vlm_inspect.vocabulary import bears_on, name_region, severity_of
+from vlm_inspect.vocabulary import breaks, circumstances, kinds_of, name_region, severity_of
 
 MAX_UNUSUAL = 3
 """Most places that are shown where nothing is calibrated."""
@@ -32,30 +27,10 @@ class Finding:
 
     region: Region
     word: str
+    kinds: tuple[str, ...]
+    """What it may be, in words of the vocabulary."""
     sentence: str
     place: str
-
-
-class EvidenceBackend:
-    """Words the evidence of a request; deterministic, offline, without a language model."""
-
-    @property
-    def name(self) -> str:
-        """The name in `--model` and in the record."""
-        return "evidence"
-
-    def generate(self, request: Request, *, samples: int = 1) -> Sequence[Reply]:
-        """Return one reply with its verdict, whatever `samples` asks for: a second one would be the same words.
-
-        Raises:
-            PromptError: the file of its sentences is missing or wrong.
-        """
-        del samples
-        start = time.perf_counter()
-        verdict = judge_evidence(request.evidence, request.rules, request.views, request.question)
-        text = json.dumps(_as_answer(verdict), ensure_ascii=False)
-        usage = Usage(latency_s=time.perf_counter() - start, calls=1)
-        return [Reply(text=text, usage=usage, model=self.name, verdict=verdict)]
 
 
 def judge_evidence(evidence: Evidence, book: RuleBook, views: Sequence[View], question: str | None = None) -> Verdict:
@@ -63,7 +38,8 @@ def judge_evidence(evidence: Evidence, book: RuleBook, views: Sequence[View], qu
 
     Args:
         evidence: what was measured.
-        book: the rules; a rule in words is decided where the words of a hot place bear on it.
+        book: the rules; a rule in words fails where the kind of a hot place, or the words for it, bear on it; nobody
+            checked the others, unless likeness decides them.
         views: the pictures that the evidence refers to.
         question: the user's own; answered by the words in it, as far as the evidence can.
 
@@ -160,8 +136,10 @@ class _Report:
         say = self._wording.say
         failed = ", ".join(row.id for row in self._rules if row.status == "fail")
         unknown = ", ".join(row.id for row in self._rules if row.status == "cannot_tell")
+        unread = ", ".join(row.id for row in self._rules if row.status == "not_checked")
         said = [say("answers", "rule", rules=failed) if failed else say("answers", "rule_none")]
-        return " ".join([*said, say("answers", "rule_open", rules=unknown)] if unknown else said)
+        said += [say("answers", "rule_open", rules=unknown)] if unknown else []
+        return " ".join([*said, say("answers", "rule_unread", rules=unread)] if unread else said)
 
     def _sure(self) -> str:
         known = self._evidence.status != "unknown"
@@ -179,10 +157,11 @@ def _findings(evidence: Evidence, book: RuleBook, views: Sequence[View], wording
     if evidence.status == "unknown" and not regions:
         regions = list(evidence.regions[:MAX_UNUSUAL])
     findings = []
+    told = circumstances([one for one in regions if one.calibrated], views, evidence.measurements)
     for region in regions:
-        word = name_region(region, book)
+        word, kinds = name_region(region, book, told), kinds_of(region, book, told)
         place = wording.place(region, views[region.view].label, book.unit)
-        findings.append(Finding(region, word, wording.region(region, word, place, book.unit), place))
+        findings.append(Finding(region, word, kinds, wording.region(region, word, place, book.unit), place))
     return findings
 
 
@@ -192,15 +171,23 @@ def _judge(rule: Rule, evidence: Evidence, book: RuleBook, findings: Sequence[Fi
         passed = None if measurement is None else measurement.passed
         reason = wording.check(rule, measurement)
         return RuleResult(rule.id, "cannot_tell" if passed is None else "pass" if passed else "fail", reason)
-    if evidence.status == "within" and evidence.reference_count > 0:
-        return RuleResult(rule.id, "pass", wording.text_rule("within", evidence))
-    if evidence.status != "exceeded":
-        return RuleResult(rule.id, "cannot_tell", wording.text_rule("unknown", evidence))
     for finding in findings:
-        if bears_on(f"{finding.word} {finding.region.note}", rule, book):
-            reason = wording.text_rule("decided", evidence, defect=finding.word, place=finding.place)
-            return RuleResult(rule.id, "fail", reason, finding.region.view)
-    return RuleResult(rule.id, "cannot_tell", wording.text_rule("exceeded", evidence))
+        if finding.region.calibrated and breaks(finding.kinds, f"{finding.word} {finding.region.note}", rule, book):
+            return _broken(rule, finding, evidence, wording)
+    is_like = evidence.status == "within" and evidence.reference_count > 0
+    name = "within" if is_like else "exceeded" if evidence.status == "exceeded" else "unknown"
+    if rule.by == "likeness":
+        reason = wording.text_rule(f"likeness_{name}", evidence)
+        return RuleResult(rule.id, "pass" if is_like else "cannot_tell", reason)
+    return RuleResult(rule.id, "not_checked", wording.text_rule(name, evidence))
+
+
+def _broken(rule: Rule, finding: Finding, evidence: Evidence, wording: Wording) -> RuleResult:
+    note = finding.region.note.rstrip(".")
+    told = wording.say("places", "note", note=note) if note else ""
+    word = finding.word if finding.word in finding.kinds or not finding.kinds else wording.either(finding.kinds)
+    reason = wording.text_rule("decided", evidence, defect=word[:1].upper() + word[1:], place=finding.place, note=told)
+    return RuleResult(rule.id, "fail", reason, finding.region.view)
 
 
 def _measurement(rule: Rule, evidence: Evidence) -> Measurement | None:
@@ -218,7 +205,7 @@ def _defect(finding: Finding, book: RuleBook) -> Defect:
     )
 
 
-def _as_answer(verdict: Verdict) -> dict[str, Any]:
+def as_answer(verdict: Verdict) -> dict[str, Any]:
     """Return a verdict in the shape of the answer schema."""
     return {
         "reasoning": verdict.reasoning,
@@ -231,7 +218,8 @@ def _as_answer(verdict: Verdict) -> dict[str, Any]:
 
 
 def _rule_entry(row: RuleResult) -> dict[str, Any]:
-    entry: dict[str, Any] = {"id": row.id, "status": row.status, "reason": row.reason}
+    status = "cannot_tell" if row.status == "not_checked" else row.status  # the schema of models knows no other word
+    entry: dict[str, Any] = {"id": row.id, "status": status, "reason": row.reason}
     return entry if row.view is None else {**entry, "view": row.view}
 
 

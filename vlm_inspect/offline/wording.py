@@ -1,7 +1,7 @@
 """The sentences of the `evidence` model, from `prompts/words/evidence_report.yaml`, and what fills them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,12 @@ class Wording(BaseModel):
     def text_rule(self, name: str, evidence: Evidence, **values: str) -> str:
         """Say why a rule in words passes, fails or cannot be told."""
         return self.say("text_rules", name, references=self.count_references(evidence), **values)
+
+    def either(self, words: Sequence[str]) -> str:
+        """Say that something is one of several."""
+        if len(words) == 1:
+            return words[0]
+        return self.say("regions", "either", words=", ".join(words[:-1]), last=words[-1])
 
     def place(self, region: Region, label: str, unit: str) -> str:
         """Say where a region lies: on the view, and on the part as far as that is known."""

@@ -1,17 +1,16 @@
 """`build_second_request`: the first request again, and after it enlargements and the demand for a final answer."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from converters.view import BoxXyxyn
 from vlm_inspect.backends.backend import Request
 from vlm_inspect.backends.messages import PICTURE_LABELS, PICTURE_ROLES, digest_messages
+from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.prompt_files import fill_text, prompt_folder, read_prompt_file
 from vlm_inspect.prompting.assembly import PromptLimits
 from vlm_inspect.prompting.encoding import encode, form_of
@@ -48,24 +47,6 @@ class LookAgain(BaseModel):
     reasons: Reasons
     captions: Captions
     final: str
-
-
-@dataclass(frozen=True, eq=False)
-class Enlargement:
-    """One place, larger, and the same place of a reference."""
-
-    view: int
-    box_xyxyn: BoxXyxyn
-    reasons: tuple[tuple[str, Mapping[str, Any]], ...]
-    """Why: keys of `Reasons`, each with the values of its text."""
-    picture: NDArray[np.uint8]
-    """uint8, HWC, RGB."""
-    from_source: bool
-    """False where it is a piece of the view."""
-    reference: int | None = None
-    """Number of the reference, from 0."""
-    twin: NDArray[np.uint8] | None = None
-    """The same place of it."""
 
 
 @cache

@@ -28,7 +28,9 @@ _SAME_TURN_DEG = 10.0
 _TOLD = 600
 """Points that tell a thread or a tooth from the next."""
 _STARTS = 12
-_TURNS = 4
+_SECTORS = 24
+_TURNS = 12
+"""Sectors of turns, either way up, and how many of them are tried."""
 _PARTIAL = 0.15
 _AGREED = 0.97
 """Overlap both ways from which principal axes have said enough."""
@@ -64,22 +66,38 @@ class PosedCloud:
         return apply(self.pose, self.cloud.points)
 
 
-def align(moving: Points | Levels, fixed: Points | Levels) -> Alignment:
+def align(moving: Points | Levels, fixed: Points | Levels, *, pieces: bool = True) -> Alignment:
     """Return the alignment of points (N, 3) to points (M, 3), both finite and in the same unit; N, M >= 4.
 
     Give `levels(points)` instead of the points of a scan that is aligned to several others. A part with a symmetry has
     several equal poses; the lowest residual wins, the first of equals.
+
+    Args:
+        moving: points, or their levels.
+        fixed: likewise.
+        pieces: whether either may be a piece of the other: where principal axes fail, look-alike points are tried.
     """
-    a = moving if isinstance(moving, Levels) else levels(moving)
-    b = fixed if isinstance(fixed, Levels) else levels(fixed)
-    dense = Pair(a.dense, b.dense, a.pick, b.pick)
+    a, b, dense = _pair(moving, fixed)
     quick = replace(dense, moving_pick=a.pick[::3], fixed_pick=b.pick[::3])
     found = _settled(dense, quick, _rough(_thin_pair(a, b), b.size, None))
-    if found.overlap < _AGREED:
+    if pieces and found.overlap < _AGREED:
         tried = [found, *(_settled(dense, quick, _rough(_thin_pair(a, b), b.size, poses)) for poses in _alike(a, b))]
         poses = _best(dense, [one.pose for one in tried], count=1, back=not any(_partial(one) for one in tried))
         found = next(one for one in tried if one.pose is poses[0])
     return replace(found, pose=shift(b.middle) @ found.pose @ shift(-a.middle))
+
+
+def agreement(moving: Points | Levels, fixed: Points | Levels) -> Alignment:
+    """Return how well two scans agree as they lie; the pose is that of no motion."""
+    a, b, dense = _pair(moving, fixed)
+    found = _described(dense, shift(a.middle - b.middle))
+    return replace(found, pose=np.eye(4))
+
+
+def _pair(moving: Points | Levels, fixed: Points | Levels) -> tuple[Levels, Levels, Pair]:
+    a = moving if isinstance(moving, Levels) else levels(moving)
+    b = fixed if isinstance(fixed, Levels) else levels(fixed)
+    return a, b, Pair(a.dense, b.dense, a.pick, b.pick)
 
 
 def aligned(moving: PointCloud, fixed: PosedCloud) -> PosedCloud:
@@ -115,14 +133,22 @@ def _settled(dense: Pair, quick: Pair, rough: tuple[list[Pose], float]) -> Align
     fine = [refine(quick, pose, gate=6.0 * spacing, steps=8) for pose in poses]
     best = _best(quick, fine, count=1)[0]
     # The thin cloud has lost what tells a thread or a tooth from the next: try those places on the dense one.
-    turned = lookalikes(dense.fixed.points[dense.fixed_pick]) @ best
+    turned = lookalikes(dense.fixed.points[dense.fixed_pick])
     if len(turned) > 1:
-        partial = _partial(_described(quick, best))
-        scores = _coarse_scores(quick, turned, limit=spacing, few=_TOLD, back=not partial)
-        order = np.argsort(scores, kind="stable")
-        fine = [best] + [refine(quick, pose, gate=2.0 * spacing, steps=8) for pose in turned[order[:_TURNS]]]
-        best = _best(dense, fine, count=1, back=not partial)[0]
+        back = not _partial(_described(quick, best))
+        starts = [best, *_turned(quick, turned @ best, limit=spacing, back=back)]
+        tried = _best(quick, [refine(quick, pose, gate=2.0 * spacing, steps=4) for pose in starts], count=3, back=back)
+        fine = [refine(quick, pose, gate=spacing, steps=8) for pose in tried]
+        best = _best(dense, fine, count=1, back=back)[0]
     return _described(dense, refine(dense, best, gate=4.0 * dense.spacing, steps=25))
+
+
+def _turned(quick: Pair, turned: NDArray[np.float64], *, limit: float, back: bool) -> list[Pose]:
+    """Return the best pose (4, 4) of each sector of turns, of the best sectors: one turn's neighbours say the same."""
+    scores = _coarse_scores(quick, turned, limit=limit, few=_TOLD, back=back)
+    sectors = np.array_split(np.argsort(np.arange(len(turned)) % 2, kind="stable"), _SECTORS)
+    firsts = sorted((sector[np.argmin(scores[sector])] for sector in sectors), key=lambda i: float(scores[i]))
+    return [turned[i] for i in firsts[:_TURNS]]
 
 
 def _alike(a: Levels, b: Levels) -> list[NDArray[np.float64]]:

@@ -20,6 +20,9 @@ NEIGHBOURS = 12
 _PATCH = 1.5
 """Radius of a plane's own patch, in point spacings."""
 
+_ONE_SIDED = 0.33
+"""The mean of points spread over half a disc lies 0.42 of its radius from the middle; over a whole one, at it."""
+
 Points = NDArray[np.float64]
 
 
@@ -72,10 +75,34 @@ class Surface:
         off = np.einsum("ij,ij->i", self.points - self.centres, self.normals)
         return np.asarray(self.points - off[:, None] * self.normals)
 
+    @cached_property
+    def areas(self) -> NDArray[np.float64]:
+        """(N,): the area that each plane stands for, pi r^2 over the number of neighbours within r."""
+        far = self.points[self.near[:, -1]] - self.points
+        return np.asarray(np.pi * np.einsum("ij,ij->i", far, far) / self.near.shape[1])
+
+    @cached_property
+    def rim(self) -> NDArray[np.bool_]:
+        """(N,): whether the surface ends there: the neighbours of most planes around lie to one side."""
+        reach = np.linalg.norm(self.points[self.near[:, -1]] - self.points, axis=1)
+        aside = np.linalg.norm(self.centres - self.points, axis=1) > _ONE_SIDED * reach
+        return np.asarray(aside[self.near].mean(axis=1) > 0.4)
+
     def turned_inside_out(self) -> "Surface":
         """Return the same surface with the other side outward."""
         other = replace(self)
         other.__dict__["outward"] = -self.outward
+        return other
+
+    def facing_as(self, outward: Points, known: NDArray[np.bool_]) -> "Surface":
+        """Return the same surface with its outside as told (N, 3) where that is known; elsewhere as the most agree."""
+        agrees = np.einsum("ij,ij->i", self.outward, outward)
+        sure = known & (np.abs(agrees) > 0.3)
+        whole = 1.0 if not sure.any() or (agrees[sure] > 0.0).mean() >= 0.5 else -1.0
+        other = replace(self)
+        kept = ("smoothed", "areas", "rim")
+        other.__dict__.update({name: self.__dict__[name] for name in kept if name in self.__dict__})
+        other.__dict__["outward"] = self.outward * np.where(sure, np.sign(agrees), whole)[:, None]
         return other
 
     def gaps(self, points: Points, *, candidates: int = 3, signed: bool = True) -> Gaps:

@@ -16,6 +16,7 @@ from vlm_inspect.inspection import Inspection
 from vlm_inspect.report.heat import colour_bar, colour_levels, heat_of_view
 from vlm_inspect.report.marks import Mark, marks_of_view, rank_views
 from vlm_inspect.report.pictures import data_url
+from vlm_inspect.report.pod_curve import draw_pod_curve
 from vlm_inspect.report.wording import (
     OUTCOME_MEANING,
     SOURCE_WORDS,
@@ -26,6 +27,7 @@ from vlm_inspect.report.wording import (
     score_words,
 )
 from vlm_inspect.rules import RuleBook
+from vlm_inspect.sensitivity.wording import tell_sensitivity
 
 FIRST_VIEWS = 6
 """Views that are shown at once; the others fold."""
@@ -109,6 +111,8 @@ def render_html(
         shown_views={panel.index for panel in panels},
         first=FIRST_VIEWS,
         bars=_bars(panels),
+        sensitivity_words=tell_sensitivity(inspection.sensitivity) if inspection.sensitivity else "",
+        pod_curve=Markup(draw_pod_curve(inspection.sensitivity) if inspection.sensitivity else ""),  # numbers alone
         has_regions=any(mark.number is None for panel in panels for mark in panel.marks),
     )
 

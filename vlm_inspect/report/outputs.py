@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlm_inspect.errors import OutputError
-from vlm_inspect.file_writing import check_writable, write_atomically
+from vlm_inspect.file_writing import check_writable, write_together
 
 if TYPE_CHECKING:
-    from vlm_inspect.inspector import Examination
+    from vlm_inspect.examination import Examination
 
 STDOUT = "-"
 
@@ -59,21 +59,33 @@ class Outputs:
                 raise OutputError(f"{path} is named for two results; give each its own file")
 
     def write(self, examination: "Examination") -> None:
-        """Write the files, then the result to stdout.
+        """Write the result to stdout first: an answer that was paid for is seen, whatever becomes of the files.
 
         Raises:
-            OutputError: a file cannot be written.
+            OutputError: stdout is closed, or a file cannot be written; then none of them is, and none is half replaced.
         """
         from vlm_inspect.report.json_report import render_json
 
         text = render_json(examination.inspection)
-        written = self._write_files(examination, text)
+        try:
+            self._show(examination, text)
+        finally:  # what is piped into a reader that has gone is still written to the files
+            written = self._write_files(examination, text)
+        if self.json_path != STDOUT:
+            _print_lines(f"written: {path}" for path in written)
+
+    def _show(self, examination: "Examination", json_text: str) -> None:
         if sys.stdout is None:
             raise OutputError("stdout is closed; leave it open, or send it to /dev/null")
         if self.json_path == STDOUT:
-            _write_utf8(text)
+            _write_utf8(json_text)
             return
-        self._print(examination, written)
+        from rich.console import Console
+
+        from vlm_inspect.report.terminal import print_inspection
+
+        print_inspection(examination.inspection, Console(highlight=False))
+        sys.stdout.flush()
 
     def _write_files(self, examination: "Examination", json_text: str) -> list[Path]:
         """Render every file first, then write: a picture that cannot be drawn leaves no page behind."""
@@ -92,22 +104,19 @@ class Outputs:
             from vlm_inspect.report.pictures import encode_png
 
             contents[self.overlay_path] = encode_png(render_overlay(inspection, views, evidence))
-        for path, data in contents.items():
-            write_atomically(path, data)
+        write_together(contents)
         return list(contents)
 
-    @staticmethod
-    def _print(examination: "Examination", written: list[Path]) -> None:
-        from rich.console import Console
-        from rich.text import Text
 
-        from vlm_inspect.report.terminal import print_inspection
-        from vlm_inspect.report.wording import plain_line
+def _print_lines(lines: Iterable[str]) -> None:
+    from rich.console import Console
+    from rich.text import Text
 
-        console = Console(highlight=False)
-        print_inspection(examination.inspection, console)
-        for path in written:
-            console.print(Text(f"written: {plain_line(str(path))}", style="dim"), soft_wrap=True)
+    from vlm_inspect.report.wording import plain_line
+
+    console = Console(highlight=False)
+    for line in lines:
+        console.print(Text(plain_line(line), style="dim"), soft_wrap=True)
 
 
 def _write_utf8(text: str) -> None:

@@ -17,18 +17,21 @@ from vlm_inspect.report.wording import (
     plain_line,
     score_words,
 )
+from vlm_inspect.sensitivity.wording import tell_sensitivity
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
 _OUTCOME_STYLE = {"OK": "bold white on green", "NG": "bold white on red", "REVIEW": "bold black on yellow"}
-_STATUS_STYLE = {"pass": "green", "fail": "bold red", "cannot_tell": "yellow"}
+_STATUS_STYLE = {"pass": "green", "fail": "bold red", "cannot_tell": "yellow", "not_checked": "dim"}
 
 
 def print_inspection(inspection: Inspection, console: "Console") -> None:
     """Print one inspection."""
     _print_outcome(inspection, console)
+    if inspection.sensitivity is not None and inspection.sensitivity.earns_ok:
+        _print_text(tell_sensitivity(inspection.sensitivity).capitalize(), console, style="dim")
     _print_words(inspection, console)
     if inspection.rules:
         _print_heading("Rules", console)

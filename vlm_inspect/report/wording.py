@@ -11,7 +11,12 @@ OUTCOME_MEANING: dict[Outcome, str] = {
     "NG": "not in order",
     "REVIEW": "a person must look",
 }
-STATUS_WORDS: dict[RuleStatus, str] = {"pass": "pass", "fail": "FAIL", "cannot_tell": "cannot tell"}
+STATUS_WORDS: dict[RuleStatus, str] = {
+    "pass": "pass",
+    "fail": "FAIL",
+    "cannot_tell": "cannot tell",
+    "not_checked": "not checked",
+}
 SOURCE_WORDS: dict[DefectSource, str] = {
     "model": "model",
     "heatmap": "heatmap",

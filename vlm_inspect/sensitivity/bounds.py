@@ -10,8 +10,10 @@ OK asks for two things, and the lower bound counts.
       P(normal part <= D) P(response to a defect <= D).
 
   The second chance is taken at its upper 95 % confidence bound (Clopper & Pearson, Biometrika 26, 1934).
-* The score is usual: with 95 % confidence at least one normal part in ten is more unusual. The planted kinds stand in
-  for real ones, which may be fainter; a part that looks less like its references than most has not earned its OK.
+* The score is usual: at least one normal part in ten is more unusual. The planted kinds stand in for real ones, which
+  may be fainter; a part that looks less like its references than most has not earned its OK. How sure that has to be
+  depends on how far the planted defects lie: 95 % where D lies no higher, 80 % where it lies beyond the bound of NG,
+  so that defects much fainter than those planted are still held up; in proportion between.
 
 Between the two bounds lies REVIEW.
 """
@@ -31,6 +33,8 @@ MISSED = 0.1
 CONFIDENCE = 0.95
 USUAL = 0.9
 """Share of normal parts below the score up to which a part is usual."""
+_CONFIDENCE_FAR = 0.8
+"""Confidence of that where planted defects lie beyond the bound of NG."""
 LEAST_EARNED = 0.2
 """Where fewer normal parts than this score below D, an OK cannot be earned: it would be luck."""
 
@@ -70,12 +74,19 @@ def set_bounds(
         missed: share of planted defects that may stay below `ok_below`.
     """
     ng_above = normal.upper_bound(overkill)
-    usual = normal.lower_tolerance(USUAL, CONFIDENCE)
     defects = defects_bound(normal, np.sort(np.asarray(responses, np.float64)), missed)
+    usual = usual_bound(normal, defects, ng_above)
     ok_below = min(usual, defects, ng_above)
     if normal.below(defects) < LEAST_EARNED:
         ok_below = -np.inf
     return Bounds(float(ok_below), ng_above, usual, defects)
+
+
+def usual_bound(normal: NormalScores, defects: float, ng_above: float) -> float:
+    """Return the score up to which a part is usual enough for an OK, where D is `defects`."""
+    strict, lenient = (normal.lower_tolerance(USUAL, confidence) for confidence in (CONFIDENCE, _CONFIDENCE_FAR))
+    far = min(1.0, max(0.0, (defects - strict) / max(ng_above - strict, 1e-9)))
+    return strict + far * (lenient - strict)
 
 
 def defects_bound(normal: NormalScores, responses: NDArray[np.float64], missed: float) -> float:

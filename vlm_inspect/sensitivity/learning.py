@@ -9,7 +9,7 @@ odds           P(anomalous)                                                     
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,8 @@ class Decision:
     """Of the combined log score, in which 0 is a normal part."""
     bounds: Bounds
     odds: ScoreOdds
+    prior_spread: float
+    """Standard deviation of the combined log score that was expected before any reference was seen."""
 
     def combine(self, log_scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return combined log scores (...,) of log scores (..., C)."""
@@ -97,8 +99,31 @@ def learn_decision(
     normal = normal_scores(own.tolist(), prior_spread=prior_spread, level_spread=level_spread)
     responses = respond(own, planted.rises @ weights, planted.owners, normal)
     bounds = set_bounds(normal, responses[planted.matter], overkill=overkill, missed=missed)
-    odds = _odds(normal, responses[planted.matter])
-    return Decision(centre, weights, normal, bounds, odds), responses
+    odds = _odds(normal, responses[planted.matter], bounds.ng_above)
+    return Decision(centre, weights, normal, bounds, odds, prior_spread), responses
+
+
+def with_normals(
+    decision: Decision,
+    responses: NDArray[np.float64],
+    log_scores: Sequence[float],
+    *,
+    overkill: float = OVERKILL,
+    missed: float = MISSED,
+) -> Decision:
+    """Return the decision with bounds from more normal parts than its references: a calibration.
+
+    Args:
+        decision: from the references.
+        responses: to the planted defects of the sizes that matter.
+        log_scores: combined log scores of normal parts that are no references, at least one.
+        overkill: share of normal parts that may be called NG.
+        missed: share of planted defects that may be called OK.
+    """
+    own = decision.normal
+    normal = normal_scores(log_scores, prior_spread=own.spread)
+    bounds = set_bounds(normal, responses, overkill=overkill, missed=missed)
+    return replace(decision, normal=normal, bounds=bounds, odds=_odds(normal, responses, bounds.ng_above))
 
 
 def respond(
@@ -120,10 +145,15 @@ def respond(
     return np.where(rises > _SEEN * normal.spread, responses, -np.inf)
 
 
-def _odds(normal: NormalScores, responses: NDArray[np.float64]) -> ScoreOdds:
-    """Return the odds between normal parts and normal parts with a defect of the sizes that matter."""
+def _odds(normal: NormalScores, responses: NDArray[np.float64], ng_above: float) -> ScoreOdds:
+    """Return the odds between normal parts and normal parts with a defect of the sizes that matter.
+
+    Beyond the bound of normal parts a part is at least as likely anomalous as not, also where what was planted lies
+    further out: real defects may be fainter.
+    """
     parts = normal.quantiles(_NORMAL_POINTS)
     if not len(responses):
-        return ScoreOdds(slope=1.0 / normal.spread, even=normal.upper_bound(OVERKILL))
+        return ScoreOdds(slope=1.0 / normal.spread, even=ng_above)
     with_defect = np.maximum(parts[:, None], responses[None, :]).ravel()
-    return learn_odds(parts, with_defect)
+    odds = learn_odds(parts, with_defect)
+    return replace(odds, even=min(odds.even, ng_above))

@@ -10,22 +10,30 @@ from converters.view import View
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.decision.fusion import Record
 from vlm_inspect.decision.thresholds import Thresholds
+from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.errors import ParseError, StoreError
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.prompting.assembly import PromptLimits
-from vlm_inspect.prompting.second_request import Enlargement
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.store.files import FileFolder
 from vlm_inspect.store.messages import unpack_messages
-from vlm_inspect.store.records import CaseRecord, EnlargementEntry, unpack_enlargement, unpack_evidence, unpack_view
+from vlm_inspect.store.records import (
+    CaseRecord,
+    EnlargementEntry,
+    LookFacts,
+    unpack_enlargement,
+    unpack_evidence,
+    unpack_view,
+)
 from vlm_inspect.verdict import Verdict
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
     from vlm_inspect.backends.box_conventions import BoxFrame
-    from vlm_inspect.inspector import Examination
+    from vlm_inspect.examination import Examination
+    from vlm_inspect.looks.look import Look
 
 
 @dataclass(frozen=True)
@@ -76,14 +84,17 @@ class Correction:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """One time that the model was asked."""
+class KeptLook:
+    """One step of a kept examination."""
 
     prompt_sha256: str
+    """Empty where no model was asked."""
     prompt: str
     """The messages as people read them."""
     replies: tuple[Reply, ...]
-    opinion: Verdict | ParseError
+    opinion: Verdict | ParseError | None
+    facts: LookFacts
+    """What it was for, and what it showed."""
     _messages: tuple[dict[str, Any], ...] = field(repr=False)
     _enlargements: tuple[EnlargementEntry, ...] = field(repr=False)
     _files: FileFolder = field(repr=False)
@@ -123,8 +134,8 @@ class Case:
     inspection: Inspection
     rules: RuleBook
     question: str | None
-    looks: tuple[Look, ...]
-    """Every time that the model was asked, in order; the last one counts."""
+    looks: tuple[KeptLook, ...]
+    """Every step in order; the last one counts."""
     thresholds: Thresholds
     template: str
     limits: PromptLimits
@@ -157,7 +168,9 @@ class Case:
     @property
     def opinion(self) -> Verdict | ParseError:
         """What was read from that, or why nothing was."""
-        return self.looks[-1].opinion
+        opinion = self.looks[-1].opinion
+        assert opinion is not None
+        return opinion
 
     @property
     def prompt(self) -> str:
@@ -174,7 +187,7 @@ class Case:
         """The last request as it went to the model."""
         return self._request_of(self.looks[-1])
 
-    def _request_of(self, look: Look) -> Request:
+    def _request_of(self, look: KeptLook) -> Request:
         return Request(
             messages=look.messages,
             answer_schema=self.answer_schema,
@@ -204,24 +217,26 @@ class Case:
     @cached_property
     def examination(self) -> "Examination":
         """The case as `Inspector.examine` gave it: what reports draw."""
-        from vlm_inspect.inspector import Examination
-        from vlm_inspect.looks.second_look import Pass
+        from vlm_inspect.examination import Examination
 
-        passes = [Pass(self._request_of(look), look.replies, look.opinion) for look in self.looks]
         return Examination(
             inspection=self.inspection,
             views=self.views,
             evidence=self.evidence,
-            request=self.request,
-            replies=self.replies,
-            opinion=self.opinion,
+            looks=tuple(self._look_of(kept) for kept in self.looks),
             record=self.record,
             references=self.references,
             template=self.template,
             thresholds=self.thresholds,
             limits=self.limits,
-            passes=tuple(passes) if len(passes) > 1 else (),
         )
+
+    def _look_of(self, kept: KeptLook) -> "Look":
+        from vlm_inspect.looks.look import Look
+
+        facts = {name: getattr(kept.facts, name) for name in LookFacts.model_fields}
+        request = None if not kept.prompt_sha256 else self.request if kept is self.looks[-1] else self._request_of(kept)
+        return Look(request, kept.replies, kept.opinion, **facts)
 
     @property
     def boxes(self) -> "BoxFrame":

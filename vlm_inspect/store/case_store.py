@@ -32,7 +32,7 @@ from vlm_inspect.store.tables import CaseFileRow, CaseRow
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vlm_inspect.inspector import Examination
+    from vlm_inspect.examination import Examination
 
 WAIT_S = 30.0
 """Longest wait for another process that writes, in seconds."""

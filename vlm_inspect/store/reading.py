@@ -11,7 +11,7 @@ from vlm_inspect.backends import is_offline
 from vlm_inspect.errors import ParseError, StoreError
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.rules import restore_rules
-from vlm_inspect.store.case import Case, Look
+from vlm_inspect.store.case import Case, KeptLook
 from vlm_inspect.store.files import FileFolder
 from vlm_inspect.store.records import MESSAGES, REPLIES, CaseRecord, OpinionEntry, unpack_opinion
 from vlm_inspect.store.tables import CaseRow
@@ -52,15 +52,24 @@ def read_case(row: CaseRow, files: FileFolder) -> Case:
         raise StoreError(f"case {row.id} cannot be read: {error}; the store is damaged") from error
 
 
-def _looks(row: CaseRow, record: CaseRecord, files: FileFolder) -> Iterator[Look]:
+def _looks(row: CaseRow, record: CaseRecord, files: FileFolder) -> Iterator[KeptLook]:
     for look in record.earlier_looks:
-        opinion = _opinion(row, look.opinion)
-        yield Look(look.prompt_sha256, look.prompt, look.replies, opinion, look.messages, look.enlargements, files)
-    yield Look(
+        yield KeptLook(
+            prompt_sha256=look.prompt_sha256,
+            prompt=look.prompt,
+            replies=look.replies,
+            opinion=None if look.opinion is None else _opinion(row, look.opinion),
+            facts=look.facts,
+            _messages=look.messages,
+            _enlargements=look.enlargements,
+            _files=files,
+        )
+    yield KeptLook(
         prompt_sha256=row.prompt_sha256,
         prompt=row.prompt,
         replies=REPLIES.validate_json(row.replies),
         opinion=_opinion(row, record.opinion),
+        facts=record.facts,
         _messages=MESSAGES.validate_json(row.messages),
         _enlargements=record.enlargements,
         _files=files,

@@ -15,10 +15,12 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from converters.view import BoxXyxyn, Pane, View, ViewKind
 from vlm_inspect.backends.backend import Reply
 from vlm_inspect.decision.thresholds import Thresholds
+from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region, TypeMap
+from vlm_inspect.looks.look import Look, Phase, Seen
 from vlm_inspect.prompting.assembly import PromptLimits
-from vlm_inspect.prompting.second_request import Enlargement
+from vlm_inspect.sensitivity.standing import Standing
 from vlm_inspect.store.files import Arrays, Bundle, FileFolder
 from vlm_inspect.store.origins import pack_origins, unpack_origin
 from vlm_inspect.tolerance import Tolerance
@@ -72,6 +74,7 @@ class EvidenceEntry(_Entry):
     reference_count: int
     localizer: str
     notes: tuple[str, ...]
+    standing: Standing | None = None
 
 
 class OpinionEntry(_Entry):
@@ -95,14 +98,29 @@ class EnlargementEntry(_Entry):
     twin: str | None
 
 
+class LookFacts(_Entry):
+    """What a look was for, and what it showed; the defaults are those of records that do not say."""
+
+    phase: Phase = "judge"
+    tool: str | None = None
+    arguments: dict[str, Any] = {}
+    saw: tuple[Seen, ...] = ()
+    said: str = ""
+    note: str = ""
+    elapsed_s: float = 0.0
+
+
 class LookEntry(_Entry):
-    """A look before the last one: what was asked and answered."""
+    """A look other than the one that decided: what was asked and answered."""
 
     prompt_sha256: str
+    """Empty where no model was asked; likewise `prompt` and `messages`."""
     prompt: str
     messages: tuple[dict[str, Any], ...]
     replies: tuple[Reply, ...]
-    opinion: OpinionEntry
+    opinion: OpinionEntry | None
+    """None: it gave no verdict."""
+    facts: LookFacts = LookFacts()
     enlargements: tuple[EnlargementEntry, ...]
 
 
@@ -128,6 +146,8 @@ class CaseRecord(_Entry):
     enlargements: tuple[EnlargementEntry, ...]
     """Of the last look."""
     earlier_looks: tuple[LookEntry, ...]
+    facts: LookFacts = LookFacts()
+    """Of the last look, the one that decided; its request and replies are columns of the case's row."""
     rules_folder: str
     inputs: tuple[InputFile, ...]
     """Empty where the input is not kept."""
@@ -186,6 +206,7 @@ def pack_evidence(evidence: Evidence, bundle: Bundle) -> dict[str, Any]:
         "regions": evidence.regions,
         "measurements": evidence.measurements,
         "reference_count": evidence.reference_count,
+        "standing": evidence.standing,
         "localizer": evidence.localizer,
         "notes": evidence.notes,
     }
@@ -202,6 +223,7 @@ def unpack_evidence(entry: EvidenceEntry, files: FileFolder) -> Evidence:
         regions=entry.regions,
         measurements=entry.measurements,
         reference_count=entry.reference_count,
+        standing=entry.standing,
         localizer=entry.localizer,
         notes=entry.notes,
     )
@@ -238,6 +260,11 @@ def unpack_enlargement(entry: EnlargementEntry, files: FileFolder) -> Enlargemen
         reference=entry.reference,
         twin=None if entry.twin is None else files.picture(entry.twin),
     )
+
+
+def pack_facts(look: Look) -> dict[str, Any]:
+    """Return what a look was for and what it showed, as an entry."""
+    return {name: getattr(look, name) for name in LookFacts.model_fields}
 
 
 def pack_opinion(opinion: Verdict | ParseError) -> dict[str, Any]:

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import vlm_inspect
 from vlm_inspect.backends.backend import Request
-from vlm_inspect.decision.fusion import fuse, is_by_model
+from vlm_inspect.decision.fusion import fuse
 from vlm_inspect.errors import ParseError, PromptError
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.parsing import parse_verdict
-from vlm_inspect.store.case import Case, Look
+from vlm_inspect.store.case import Case, KeptLook
 from vlm_inspect.verdict import Verdict
+from vlm_inspect.version import VERSION
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -63,7 +63,7 @@ class _Rebuilt:
     """The prompt of one look, then and now."""
 
     name: str
-    look: Look
+    look: KeptLook
     request: Request | None
     failure: str = ""
 
@@ -92,7 +92,7 @@ def replay(case: Case) -> Replay:
         prompt_diff="\n".join(diff for one in changed if (diff := _diff_prompts(one))),
         inspection=inspection,
         version_before=case.inspection.provenance.version,
-        version_now=vlm_inspect.__version__,
+        version_now=VERSION,
     )
 
 
@@ -121,9 +121,9 @@ def _rebuild(case: Case) -> Iterator[_Rebuilt]:
         opinion = _read_again(case, look)
 
 
-def _read_again(case: Case, look: Look) -> Verdict | ParseError:
+def _read_again(case: Case, look: KeptLook) -> Verdict | ParseError:
     """Read the replies of a look again; a report of measurements was never read from a text."""
-    if not is_by_model(look.opinion):
+    if isinstance(look.opinion, Verdict) and not look.opinion.by_model:
         return look.opinion
     try:
         return parse_verdict(look.replies, case.rules, case.views, boxes=case.boxes)

@@ -12,11 +12,13 @@ from converters.digest import sha256_of
 from converters.system_files import is_system_file
 from vlm_inspect.backends.backend import Reply
 from vlm_inspect.errors import StoreError
+from vlm_inspect.looks.look import Look, deciding_look
 from vlm_inspect.store.files import Bundle
 from vlm_inspect.store.messages import pack_messages
 from vlm_inspect.store.records import (
     pack_enlargements,
     pack_evidence,
+    pack_facts,
     pack_opinion,
     pack_references,
     pack_views,
@@ -25,8 +27,7 @@ from vlm_inspect.store.records import (
 from vlm_inspect.store.tables import CaseFileRow, CaseRow
 
 if TYPE_CHECKING:
-    from vlm_inspect.inspector import Examination
-    from vlm_inspect.looks.second_look import Pass
+    from vlm_inspect.examination import Examination
 
 _TRIES = 20
 
@@ -47,7 +48,7 @@ def prepare(examination: "Examination", source: Path, *, keep_input: bool, setti
     """
     from vlm_inspect.prompting import describe_messages
 
-    inspection, request = examination.inspection, examination.request
+    inspection, request, deciding = examination.inspection, examination.request, deciding_look(examination.looks)
     rules = examination.record.rules
     bundle = Bundle()
     record = {
@@ -60,7 +61,8 @@ def prepare(examination: "Examination", source: Path, *, keep_input: bool, setti
         "limits": examination.limits,
         "notes": examination.record.notes,
         "enlargements": pack_enlargements(request.enlargements, bundle),
-        "earlier_looks": [_pack_look(look, bundle) for look in examination.passes[:-1]],
+        "earlier_looks": [_pack_look(look, bundle) for look in examination.looks if look is not deciding],
+        "facts": pack_facts(deciding),
         "rules_folder": str(rules.folder),
         "inputs": _pack_input(source, inspection.provenance.input_sha256, bundle) if keep_input else [],
         "input_is_folder": source.is_dir(),
@@ -110,16 +112,19 @@ def add_case(session: Session, parcel: Parcel) -> str:
     return case_id
 
 
-def _pack_look(look: "Pass", bundle: Bundle) -> dict[str, Any]:
+def _pack_look(look: Look, bundle: Bundle) -> dict[str, Any]:
     from vlm_inspect.prompting import describe_messages
 
+    request = look.request
+    messages = () if request is None else request.messages
     return {
-        "prompt_sha256": look.request.prompt_sha256,
-        "prompt": describe_messages(look.request.messages),
-        "messages": pack_messages(look.request.messages, bundle),
+        "prompt_sha256": "" if request is None else request.prompt_sha256,
+        "prompt": describe_messages(messages),
+        "messages": pack_messages(messages, bundle),
         "replies": _as_they_came(look.replies),
-        "opinion": pack_opinion(look.opinion),
-        "enlargements": pack_enlargements(look.request.enlargements, bundle),
+        "opinion": None if look.opinion is None else pack_opinion(look.opinion),
+        "facts": pack_facts(look),
+        "enlargements": pack_enlargements(() if request is None else request.enlargements, bundle),
     }
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.view import View
-from vlm_inspect.array_cache import ArrayCache, content_of, key_of
+from vlm_inspect.array_cache import content_of, key_of, user_cache
 from vlm_inspect.errors import StoreError
 from vlm_inspect.prompting.marks import enlarge, place_side_by_side
 from vlm_inspect.store.listing import Filters
@@ -48,16 +48,16 @@ def view_features(view: View) -> NDArray[np.float32]:
 
     network = load_network("lite0")
 
-    def compute() -> dict[str, NDArray[np.float32]]:
+    def compute() -> NDArray[np.float32]:
         from PIL import Image
 
         scaled = Image.fromarray(view.image).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
         grid = network.extract([np.asarray(scaled, dtype=np.uint8)])[0].layers[0]
         mean = grid.reshape(-1, grid.shape[2]).mean(axis=0)
-        return {"mean": (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)}
+        return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)
 
     key = key_of(_VERSION, network.identity, _SIDE, content_of(view.image))
-    return np.asarray(ArrayCache("case-features").get(key, compute)["mean"], dtype=np.float32)
+    return np.asarray(user_cache().array("case-features", key, (None,), compute), dtype=np.float32)
 
 
 def _comparable(material: Material, case_id: str, key: str) -> View | None:

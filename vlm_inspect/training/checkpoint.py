@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-import vlm_inspect
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.file_writing import write_atomically
+from vlm_inspect.version import VERSION
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -74,7 +74,7 @@ class Header(BaseModel):
     schedule: dict[str, Any] = Field(default_factory=dict)
     seed: int = 0
     steps: int = 0
-    version: str = vlm_inspect.__version__
+    version: str = VERSION
     """Version of vlm-inspect that trained it."""
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-import vlm_inspect
 from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.training.checkpoint import Header
+from vlm_inspect.version import VERSION
 
 if TYPE_CHECKING:
     from vlm_inspect.training.data import TrainingData
@@ -136,7 +136,7 @@ def versions() -> dict[str, str]:
     import torch
 
     return {
-        "vlm-inspect": vlm_inspect.__version__,
+        "vlm-inspect": VERSION,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,

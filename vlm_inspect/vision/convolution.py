@@ -115,7 +115,7 @@ def _build_openvino(
             joined.append(_on_grid_openvino(x, stride, cells))
     features = ops.transpose(ops.concat(joined, 1), np.array([0, 2, 3, 1]))
     compiled = compile_openvino(ov.Model([ops.result(features)], [pictures], "convolutions"), "f32")
-    return lambda stack: np.array(compiled(stack)[0], np.float32)
+    return lambda stack: compiled([stack])[0]
 
 
 def _apply_openvino(convolution: Convolution, x: Any) -> Any:

@@ -1,12 +1,16 @@
 """Which library runs the networks."""
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
+
+from vlm_inspect.errors import LocalizerError
 
 if TYPE_CHECKING:
     from vlm_inspect.vision.network import Rgb
@@ -23,11 +27,18 @@ _Found = TypeVar("_Found")
 
 
 def choose_runtime() -> Runtime:
-    """Return the runtime that the environment names, else OpenVINO where it is installed, else torch."""
+    """Return the runtime that the environment names, else OpenVINO where it is installed, else torch.
+
+    Raises:
+        LocalizerError: the environment names another runtime, or OpenVINO where it is not installed.
+    """
     named = os.environ.get(ENVIRONMENT)
-    if named == "torch":
-        return "torch"
-    return "openvino" if find_spec("openvino") is not None else "torch"
+    installed = find_spec("openvino") is not None
+    if named not in (None, "", "openvino", "torch"):
+        raise LocalizerError(f"{ENVIRONMENT}={named}: the networks run in openvino or torch; name one of them")
+    if named == "openvino" and not installed:
+        raise LocalizerError(f"{ENVIRONMENT}=openvino, but it is not installed: pip install openvino")
+    return "openvino" if installed and named != "torch" else "torch"
 
 
 def thread_count() -> int:
@@ -49,15 +60,27 @@ def fast_precision() -> str:
     return "bf16" if "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
 
 
-def compile_openvino(model: Any, precision: str) -> Any:
-    """Return the model compiled for one picture, or a few, at a time, computed in "f32" or "bf16"."""
+def compile_openvino(model: Any, precision: str) -> "Callable[[list[Any]], list[NDArray[np.float32]]]":
+    """Return the model as a function of its inputs, compiled for one picture, or a few, at a time; safe for threads.
+
+    Args:
+        model: of OpenVINO.
+        precision: "f32" or "bf16".
+    """
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": precision,
         "INFERENCE_NUM_THREADS": thread_count(),
         "NUM_STREAMS": 1,
     }
-    return openvino_core().compile_model(model, "CPU", settings)
+    compiled = openvino_core().compile_model(model, "CPU", settings)
+    lock = threading.Lock()  # a request serves one caller at a time, and one already keeps the cores busy
+
+    def run(inputs: list[Any]) -> list[NDArray[np.float32]]:
+        with lock:
+            return [np.array(one, np.float32) for one in compiled(inputs).values()]
+
+    return run
 
 
 def in_batches(

@@ -86,7 +86,7 @@ def _build_openvino(weights: Mapping[str, NDArray[np.float32]], layers: tuple[in
         if index + 1 in layers:
             results.append(ops.result(_standardise_openvino(x)))
     compiled = compile_openvino(ov.Model(results, [pictures, positions], "transformer"), fast_precision())
-    return lambda stack, placed: [np.array(one, np.float32) for one in compiled([stack, placed]).values()]
+    return lambda stack, placed: compiled([stack, placed])
 
 
 def _of_layer(weights: Mapping[str, NDArray[np.float32]], index: int) -> dict[str, NDArray[np.float32]]:

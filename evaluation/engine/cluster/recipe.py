@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import vlm_inspect
 from evaluation.engine.examiner import Examiner, OneAtATime, for_threads
 from evaluation.errors import RunError
 from evaluation.runs.settings import Price
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.rules import RuleBook
+from vlm_inspect.version import VERSION
 
 if TYPE_CHECKING:
     from vlm_inspect.backends.backend import Backend
@@ -42,7 +42,7 @@ class Recipe:
     """URL of an `openai:` model, without secrets."""
     folder: Path
     """What relative paths start from."""
-    version: str = vlm_inspect.__version__
+    version: str = VERSION
 
     @property
     def localizer_names(self) -> dict[str, str]:
@@ -97,8 +97,8 @@ class Recipe:
         Raises:
             RunError: it cannot.
         """
-        if self.version != vlm_inspect.__version__:
-            raise RunError(f"a worker has vlm-inspect {vlm_inspect.__version__}, not {self.version}; install the same")
+        if self.version != VERSION:
+            raise RunError(f"a worker has vlm-inspect {VERSION}, not {self.version}; install the same")
         try:
             os.chdir(self.folder)
         except OSError as error:

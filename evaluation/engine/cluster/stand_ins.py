@@ -1,6 +1,6 @@
 """The model and the localizer as a worker sees them, where processes with a GPU do their work.
 
-Pictures are put into Ray's object store, those of references once for all items. What the other side does not read
+Pictures travel through Ray's object store, those of references once for all items. What the other side does not read
 stays here: the points of a scan behind its views, and the maps, which a language model is told of in words.
 """
 
@@ -13,17 +13,16 @@ from uuid import uuid4
 import numpy as np
 
 from converters.view import BoxXyxyn, Place, View
-from evaluation.engine.cluster.desk import ask
-from evaluation.engine.cluster.pool import Trouble
+from evaluation.engine.cluster.group import Group
 from vlm_inspect.array_cache import key_of
 from vlm_inspect.backends.backend import Reply, Request
-from vlm_inspect.evidence import AnomalyMap, Evidence
+from vlm_inspect.evidence import Evidence
 from vlm_inspect.localization.localizer import PICTURES, Localization
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
 
 
-class Nowhere:
+class NoOrigin:
     """The origin of a view that is only looked at."""
 
     def locate(self, box_xyxyn: BoxXyxyn) -> Place:
@@ -32,35 +31,25 @@ class Nowhere:
 
 
 @dataclass(frozen=True)
-class ModelOrder:
-    """A request to a model."""
-
-    request: Any
-    """Reference to it in the object store."""
-    samples: int
-
-
-@dataclass(frozen=True)
 class LocalizerOrder:
     """A sample for a localizer."""
 
     part: str
     """Which, of the parts of `--localizer`."""
-    views: Any
-    """Reference to them in the object store."""
+    views: Sequence[View]
     references: Any
-    """Likewise; to those of all reference samples."""
+    """Where the views of all reference samples lie in the object store."""
     subject: Subject
     fit: str
     """Name of what is learned of them: equal names, equal references and subject."""
 
 
 class SharedModel:
-    """A `Backend` that asks the models of a pool."""
+    """A `Backend` that asks a group of models."""
 
-    def __init__(self, desk: Any, name: str) -> None:
-        """Ask at this desk for the model of this name."""
-        self._desk = desk
+    def __init__(self, group: Group, name: str) -> None:
+        """Ask these; `name` is that of the record."""
+        self._group = group
         self.name = name
 
     def generate(self, request: Request, *, samples: int = 1) -> Sequence[Reply]:
@@ -70,40 +59,35 @@ class SharedModel:
             BackendError: what the model itself raised, or every process died that had this request.
             RunError: the model cannot be used, or none has started.
         """
-        stored = import_module("ray").put(as_read(request))
-        told = ask(self._desk, ModelOrder(stored, samples), f"{request.rules.class_name}, {samples}")
-        if isinstance(told, Trouble):
-            raise told.error
-        replies: Sequence[Reply] = told
+        replies: Sequence[Reply] = self._group.ask("generate", as_read(request), samples)
         return replies
 
 
 class SharedLocalizer:
-    """A `Localizer` that asks the localizers of a pool; several threads may call it."""
+    """A `Localizer` that asks a group of localizers; several threads may call it."""
 
     kinds = PICTURES
 
-    def __init__(self, desk: Any, part: str, name: str) -> None:
-        """Ask at this desk for one part of `--localizer`, which is called `name` in the record."""
-        self._desk, self._part = desk, part
+    def __init__(self, group: Group, part: str, name: str) -> None:
+        """Ask these for one part of `--localizer`, which is called `name` in the record."""
+        self._group, self._part = group, part
         self.name = name
 
     def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> "FittedShared":
         """Put the references into the store; the process that judges a part of the class first learns them."""
-        shown = [[_shown(view) for view in views] for views in references.views]
-        stored = import_module("ray").put(shown)
+        stored = import_module("ray").put([[_shown(view) for view in views] for views in references.views])
         files = references.sha256
         known = len(files) == len(references)  # by name, so that workers share what is learned
         fit = key_of(self._part, files, subject.class_name, subject.defects) if known else uuid4().hex
-        return FittedShared(self._desk, self.name, LocalizerOrder(self._part, None, stored, subject, fit))
+        return FittedShared(self._group, self.name, LocalizerOrder(self._part, (), stored, subject, fit))
 
 
 class FittedShared:
-    """What the localizers of a pool learn of one class."""
+    """What a group of localizers learns of one class."""
 
-    def __init__(self, desk: Any, name: str, order: LocalizerOrder) -> None:
-        """Send this order, with the views of a part, to the desk."""
-        self._desk, self.name, self._order = desk, name, order
+    def __init__(self, group: Group, name: str, order: LocalizerOrder) -> None:
+        """Send this order, with the views of a part."""
+        self._group, self.name, self._order = group, name, order
 
     def localize(self, part: Part) -> Localization:
         """Return what the localizer itself returns.
@@ -112,12 +96,8 @@ class FittedShared:
             ItemError: every process died that had these views.
             RunError: the localizer cannot be used, or none has started.
         """
-        shown = import_module("ray").put([_shown(view) for view in part.views])
-        told = ask(self._desk, replace(self._order, views=shown), "")
-        if isinstance(told, Trouble):
-            raise told.error
-        maps: list[AnomalyMap] = told
-        return Localization(tuple(maps))
+        shown = [_shown(view) for view in part.views]
+        return Localization(tuple(self._group.ask("localize", replace(self._order, views=shown))))
 
 
 def as_read(request: Request) -> Request:
@@ -128,4 +108,4 @@ def as_read(request: Request) -> Request:
 
 
 def _shown(view: View) -> View:
-    return replace(view, origin=Nowhere())
+    return replace(view, origin=NoOrigin())

@@ -1,4 +1,4 @@
-"""`vlm-inspect ablate` against a scripted model on a real server: what each rung adds, and what it is worth."""
+"""`vlm-inspect ablate` against a scripted model on a real server: what each variant adds, and what it is worth."""
 
 import json
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from evaluation.ablation.rungs import RUNGS, make_rungs, write_rung
+from evaluation.ablation.variants import VARIANTS, make_variants, write_variant
 from evaluation.bench.options import BenchOptions
 from evaluation.errors import RunError
 from tests.backends.openai_server import Body, OpenAIServer, Response, answer
@@ -20,8 +20,8 @@ from vlm_inspect.prompting import load_template
 from vlm_inspect.rules import load_rules
 
 PARTS = 8
-PLAIN = [name for name in RUNGS if name != "evidence"]
-"""The rungs where no localizer is."""
+PLAIN = [name for name in VARIANTS if name != "evidence"]
+"""The variants where no localizer is."""
 BOOK = """
 class_name: coloured plate
 description: A plate of one colour.
@@ -71,11 +71,11 @@ def ablate(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, t
 
 def options(server: OpenAIServer, tmp_path: Path, *others: object) -> list[object]:
     named = ["--base-url", server.base_url, "--shots", 1, "--localizer", "none", "--cache", "off"]
-    return ["--out", tmp_path / "ladder", "--rules-dir", tmp_path / "books", *named, *others]
+    return ["--out", tmp_path / "ablation", "--rules-dir", tmp_path / "books", *named, *others]
 
 
-def test_the_rung_that_helps_is_told_from_those_that_do_not(ablate: Ablate, tmp_path: Path) -> None:
-    out = tmp_path / "ladder"
+def test_the_variant_that_helps_is_told_from_those_that_do_not(ablate: Ablate, tmp_path: Path) -> None:
+    out = tmp_path / "ablation"
     with OpenAIServer([reads_rules]) as server:
         models = ["--model", "openai:one", "--model", "openai:two"]
         code, told, err = ablate(*options(server, tmp_path, *models))
@@ -83,15 +83,15 @@ def test_the_rung_that_helps_is_told_from_those_that_do_not(ablate: Ablate, tmp_
         assert len(server.requests) == 2 * 5 * PARTS
     document = json.loads((out / "ablation.json").read_text())
     assert list(document["left_out"]) == ["evidence"]
-    rows = {(row["model"], row["rung"]): row for row in document["rows"]}
+    rows = {(row["model"], row["variant"]): row for row in document["rows"]}
     assert list(rows) == [(m, r) for m in ("openai:one", "openai:two") for r in PLAIN]
     for model in ("openai:one", "openai:two"):
-        assert [rows[model, rung]["image_auroc"] for rung in PLAIN] == [0.5, 0.5, 1.0, 1.0, 1.0]
+        assert [rows[model, variant]["image_auroc"] for variant in PLAIN] == [0.5, 0.5, 1.0, 1.0, 1.0]
         assert rows[model, "task"]["gain"] is None
         assert rows[model, "class"]["gain"]["value"] == 0.0
         assert rows[model, "rules"]["gain"]["low"] > 0.0
         assert rows[model, "references"]["gain"]["share"] == 0.5
-        assert all(rows[model, rung]["tokens_an_item"] == 1007 for rung in PLAIN)
+        assert all(rows[model, variant]["tokens_an_item"] == 1007 for variant in PLAIN)
     assert told.count("image_auroc") == 10
     assert "image_auroc 1.0000" in told
     page = (out / "ablation.html").read_text()
@@ -99,33 +99,33 @@ def test_the_rung_that_helps_is_told_from_those_that_do_not(ablate: Ablate, tmp_
     assert f'<td class="number">{PARTS}</td></tr>' in page
     assert "built-in" not in page
     for row in document["rows"]:
-        assert "The prompt ladder that this run is a rung of" in (out / row["folder"] / "report.html").read_text()
+        assert "The prompt ablation that this run is a variant of" in (out / row["folder"] / "report.html").read_text()
         assert json.loads((out / row["folder"] / "results.json").read_text())["categories"]["parts"]["n"] == PARTS
 
 
-def test_a_second_look_is_the_last_rung_and_is_paid_for(ablate: Ablate, tmp_path: Path) -> None:
+def test_a_second_look_is_the_last_variant_and_is_paid_for(ablate: Ablate, tmp_path: Path) -> None:
     with OpenAIServer([sees_it_when_enlarged]) as server:
         code, _, err = ablate(*options(server, tmp_path, "--model", "openai:tiny", "--quiet", "--shots", 0))
     assert code == 0, err
-    rows = {row["rung"]: row for row in json.loads((tmp_path / "ladder" / "ablation.json").read_text())["rows"]}
+    rows = {row["variant"]: row for row in json.loads((tmp_path / "ablation" / "ablation.json").read_text())["rows"]}
     assert {name: row["image_auroc"] for name, row in rows.items()} == {
         "task": 0.5, "class": 0.5, "rules": 0.5, "look again": 1.0,
     }  # fmt: skip
     assert rows["look again"]["gain"]["low"] > 0.0
     assert rows["look again"]["tokens_an_item"] == 2 * rows["rules"]["tokens_an_item"]
     assert rows["look again"]["folder"].endswith("4-look-again")
-    assert "look again" in (tmp_path / "ladder" / "ablation.html").read_text()
+    assert "look again" in (tmp_path / "ablation" / "ablation.html").read_text()
 
 
-def test_each_rung_asks_with_what_it_has_and_nothing_more(ablate: Ablate, tmp_path: Path) -> None:
+def test_each_variant_asks_with_what_it_has_and_nothing_more(ablate: Ablate, tmp_path: Path) -> None:
     with OpenAIServer([reads_rules]) as server:
         code, _, err = ablate(*options(server, tmp_path, "--model", "openai:tiny", "--limit", 2, "--quiet"))
         assert (code, err) == (0, "")
         asked = [words_of(request.body) for request in server.requests]
-    rungs = [asked[at : at + 2] for at in range(0, 10, 2)]
+    variants = [asked[at : at + 2] for at in range(0, 10, 2)]
     marks = ("coloured plate", "even number of red", "Reference 1, normal", "What was measured", "brightness")
-    seen = [[all(mark in words for words in rung) for mark in marks] for rung in rungs]
-    none = [[all(mark not in words for words in rung) for mark in marks] for rung in rungs]
+    seen = [[all(mark in words for words in variant) for mark in marks] for variant in variants]
+    none = [[all(mark not in words for words in variant) for mark in marks] for variant in variants]
     assert seen == [
         [False, False, False, False, False],
         [True, False, False, False, False],
@@ -133,7 +133,7 @@ def test_each_rung_asks_with_what_it_has_and_nothing_more(ablate: Ablate, tmp_pa
         [True, True, True, False, False],
         [True, True, True, False, False],
     ]
-    assert none == [[not one for one in rung] for rung in seen]
+    assert none == [[not one for one in variant] for variant in seen]
 
 
 def test_it_goes_on_where_it_stopped_and_refuses_what_it_cannot_do(ablate: Ablate, tmp_path: Path) -> None:
@@ -154,15 +154,15 @@ def test_it_goes_on_where_it_stopped_and_refuses_what_it_cannot_do(ablate: Ablat
     assert "evidence reads no prompt" in ablate("--out", tmp_path / "x", "--model", "evidence")[2]
 
 
-def test_the_ladder_of_a_template_is_written_down(tmp_path: Path) -> None:
+def test_the_variants_of_a_template_is_written_down(tmp_path: Path) -> None:
     (tmp_path / "book.yaml").write_text(BOOK)
     book = load_rules(tmp_path / "book.yaml")
     template = load_template("inspect")
-    rungs, left_out = make_rungs(template, {})
-    assert [rung.name for rung in rungs] == list(RUNGS)
+    variants, left_out = make_variants(template, {})
+    assert [variant.name for variant in variants] == list(VARIANTS)
     assert left_out == {}
     whole = BenchOptions(config=InspectorConfig(calibration=tmp_path / "c.json"))
-    told = [write_rung(tmp_path / "out", rung, template, {"a/b": book}, whole) for rung in rungs]
+    told = [write_variant(tmp_path / "out", variant, template, {"a/b": book}, whole) for variant in variants]
     assert [one.shots for one in told] == [0, 0, 0, 4, 4, 4]
     assert [one.config.localizer.name for one in told] == ["none"] * 4 + ["auto"] * 2
     assert [one.config.look_again for one in told] == [False] * 5 + [True]
@@ -171,16 +171,16 @@ def test_the_ladder_of_a_template_is_written_down(tmp_path: Path) -> None:
     assert len(folders) == 5
     for folder in folders:
         load_rules(folder / "a_b.yaml")
-    assert all(one.config.calibration is None for one in told), "each rung has its own rule book"
+    assert all(one.config.calibration is None for one in told), "each variant has its own rule book"
     assert load_template(told[4].config.template).blocks == template.blocks
     books = [yaml.safe_load((folder / "a_b.yaml").read_text()) for folder in folders]
     assert "rules" not in books[0]
     assert [rule.get("check") for rule in books[1]["rules"]] == [None, None]
     assert books[3]["rules"][1]["check"] == {"measure": "brightness", "min": 1.0}
     assert books[3]["ignore"] == [[0.0, 0.0, 0.1, 0.1]]
-    rungs, left_out = make_rungs(load_template("benchmark"), {"references": "none given"})
-    assert [rung.name for rung in rungs] == ["task", "class", "rules", "look again"]
+    variants, left_out = make_variants(load_template("benchmark"), {"references": "none given"})
+    assert [variant.name for variant in variants] == ["task", "class", "rules", "look again"]
     assert set(left_out) == {"references", "evidence"}
-    assert not rungs[-1].has("references")
-    with pytest.raises(RunError, match="two rungs"):
-        make_rungs(load_template("benchmark"), dict.fromkeys(RUNGS[1:], "no"))
+    assert not variants[-1].has("references")
+    with pytest.raises(RunError, match="two variants"):
+        make_variants(load_template("benchmark"), dict.fromkeys(VARIANTS[1:], "no"))

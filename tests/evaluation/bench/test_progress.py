@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.bench.progress import Board
+from evaluation.bench.progress import RunProgress
 from evaluation.engine.spending import Spending
 from evaluation.runs.plan import Plan, make_plan
 from evaluation.runs.record import Failure, ItemRecord, Spent
@@ -38,37 +38,37 @@ def record(number: int, score: float, *, failed: bool = False, cost_usd: float |
 
 def test_a_line_tells_everything() -> None:
     clock, lines = Clock(), list[str]()
-    board = Board(plan_of(4), Spending(Limits()), write=lines.append, clock=clock)
-    with board:
-        assert "AUROC so far n/a" in board.line()
-        assert "eta n/a" in board.line()
+    shown = RunProgress(plan_of(4), Spending(Limits()), write=lines.append, clock=clock)
+    with shown:
+        assert "AUROC so far n/a" in shown.line()
+        assert "eta n/a" in shown.line()
         clock.now = 60.0
-        board.add(record(0, 0.5, cost_usd=0.002))
+        shown.add(record(0, 0.5, cost_usd=0.002))
         clock.now = 61.0
-        board.add(record(1, 0.9, cost_usd=0.002))
+        shown.add(record(1, 0.9, cost_usd=0.002))
         clock.now = 120.0
-        board.add(record(2, 0.1, failed=True, cost_usd=0.002))
+        shown.add(record(2, 0.1, failed=True, cost_usd=0.002))
     assert len(lines) == 2, "one a while, not one an item"
-    assert board.line() == (
+    assert shown.line() == (
         "done 3 of 4, failed 1, AUROC so far 0.5000, REVIEW 33.3%, tokens 3300, cost 0.0060 USD, eta 0:00:40"
     )
 
 
 def test_what_was_done_before_does_not_count_for_the_speed() -> None:
     clock, lines = Clock(), list[str]()
-    board = Board(plan_of(4), Spending(Limits()), write=lines.append, clock=clock)
-    board.recall([record(0, 0.1), record(1, 0.9)])
-    with board:
+    shown = RunProgress(plan_of(4), Spending(Limits()), write=lines.append, clock=clock)
+    shown.recall([record(0, 0.1), record(1, 0.9)])
+    with shown:
         clock.now = 100.0
-        board.add(record(2, 0.2))
+        shown.add(record(2, 0.2))
     assert "done 3 of 4" in lines[0]
     assert lines[0].endswith("cost n/a, eta 0:01:40")
 
 
 def test_quiet_is_quiet() -> None:
     lines: list[str] = []
-    with Board(plan_of(1), Spending(Limits()), quiet=True, write=lines.append) as board:
-        board.add(record(0, 0.1))
+    with RunProgress(plan_of(1), Spending(Limits()), quiet=True, write=lines.append) as shown:
+        shown.add(record(0, 0.1))
     assert lines == []
 
 

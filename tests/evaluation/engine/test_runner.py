@@ -172,6 +172,23 @@ def test_it_stops_before_the_budget_is_exceeded(bench: Bench, parts: Path, tmp_p
     assert results_of(out)["usage"]["cost_usd"] == pytest.approx(PARTS)
 
 
+def test_a_budget_waits_for_what_is_in_flight_and_says_what_was_spent(
+    bench: Bench, parts: Path, tmp_path: Path
+) -> None:
+    model = Model()  # a dollar a request, though an estimate by pictures and words says more
+    with OpenAIServer([model]) as server:
+        dear = remote(server, "--price", "1000/0", "--cache", "off")
+        ran = bench(parts, "--out", tmp_path / "five", *dear, "--budget-usd", 5.2)
+        assert ran.code == 2
+        assert "the budget of 5.2 USD is used up (5.0000 USD spent, about 1.0000 for what comes next)" in ran.err
+        assert sum(model.asked.values()) == 5
+        ran = bench(parts, "--out", tmp_path / "all", *dear, "--budget-usd", PARTS)
+        assert ran.code == 0, ran.err
+        ran = bench(parts, "--out", tmp_path / "none", *dear, "--budget-usd", 0.01)
+        assert "(0.0000 USD spent, about" in ran.err
+    assert sum(model.asked.values()) == 5 + PARTS
+
+
 def test_the_price_tables_tell_the_cost(
     bench: Bench, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

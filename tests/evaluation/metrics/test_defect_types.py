@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from evaluation.metrics import DefectTypeMetrics, add_normal_column
+from evaluation.metrics import DefectTypeMetrics
 
 NAMES = ["normal", "bent", "scratch"]
 
@@ -48,7 +48,7 @@ def test_types_that_the_truth_lacks_are_skipped_and_named() -> None:
 def test_two_columns_of_one_probability() -> None:
     p, y = np.array([0.1, 0.8, 0.6, 0.3]), np.array([0, 1, 0, 1])
     found = DefectTypeMetrics(["normal", "odd"])
-    found.add(add_normal_column(p), y)
+    found.add(np.stack([1.0 - p, p]), y)
     # One against the rest is the same question from both sides.
     assert [one.auroc for one in found.summary().types] == pytest.approx([0.75, 0.75])
 

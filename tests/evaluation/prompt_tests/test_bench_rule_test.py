@@ -49,11 +49,11 @@ def test_the_report_of_a_run_says_whether_its_model_listens(bench: Bench, parts:
     assert told.by["negated", "edge"]["silent"]
     assert document["rule_test"]["untested"] == {}
     assert document["usage"]["calls"] == PARTS, "what the test costs is told by the test"
-    assert "warning: The model may not listen to rule edge" in ran.out
+    assert "warning: The model may ignore rule edge" in ran.out
     page = (tmp_path / "out" / "report.html").read_text()
     assert "rule turned into its opposite: edge" in page
     assert "share of answers that each change moved" in page
-    assert "may not listen to rule edge" in page
+    assert "may ignore rule edge" in page
 
 
 def test_its_budget_is_that_of_the_run_and_a_stop_costs_nothing(bench: Bench, parts: Path, tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_a_model_that_listens_moves_with_the_rule_it_goes_by(command: Command, t
     assert told.by["class", None]["answer_moved"] == 0
     assert not told.by["negated", "shade"]["silent"]
     assert told.by["negated", "edge"]["silent"]
-    assert [warning.split(":")[0] for warning in told["warnings"]] == ["The model may not listen to rule edge"]
+    assert [warning.split(":")[0] for warning in told["warnings"]] == ["The model may ignore rule edge"]
     assert ("negated", "width") not in told.by, "what is measured is not the model's to judge"
     assert told["requests"] == PARTS * (2 + 2 * 2 + 1) == len(server.requests)
     assert told["prompt_tokens"] == 1000 * told["requests"]
@@ -123,7 +123,7 @@ def test_a_model_that_listens_moves_with_the_rule_it_goes_by(command: Command, t
     assert json.loads((tmp_path / "o" / "rule_test.json").read_text()) == told
     page = (tmp_path / "o" / "rule_test.html").read_text()
     assert "rule turned into its opposite: edge" in page
-    assert "may not listen to rule edge" in page
+    assert "may ignore rule edge" in page
 
 
 def test_a_deaf_model_is_told_off(command: Command) -> None:
@@ -131,7 +131,7 @@ def test_a_deaf_model_is_told_off(command: Command) -> None:
         code, out, err = command("--model", "openai:tiny", "--base-url", server.base_url)
     assert code == 0, err
     assert "rule turned into its opposite: shade: answer moved 0 of 6 (95 % 0% to 46%)" in out
-    assert out.count("warning: The model may not listen to rule") == 2
+    assert out.count("warning: The model may ignore rule") == 2
 
 
 def test_orders_of_pictures_and_a_model_that_contradicts_itself_are_told(command: Command, tmp_path: Path) -> None:
@@ -258,8 +258,8 @@ def test_the_report_of_a_run_shows_the_rule_test_beside_it(tmp_path: Path) -> No
     write_run(out, read_dataset(mvtec(tmp_path / "data")), lambda task: {"score": shade(task)})
     write_rule_test(out, test.as_document())
     page = (out / "report.html").read_text()
-    assert "Does the model listen?" in page
-    assert "The model may not listen to rule edge" in page
+    assert "Does the model follow its rules?" in page
+    assert "The model may ignore rule edge" in page
     assert "&lt;b&gt;Straight" in page
     assert "<b>" not in page
     (out / "rule_test.json").write_text("[]")

@@ -31,17 +31,17 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         words = {"reasoning": LONG, "defects": (LONG,), "reasons": (LONG,), "rules": {"a" * 64: "fail"}}
         return {"score": shade(task), "preview_rgb": (200, 120, 40), **words}
 
-    out = root / "ladder" / "model" / "1-task"
+    out = root / "ablation" / "model" / "1-task"
     write_run(out, read_dataset(mvtec(root / "data", ["bottle", "c" * 60])), said, model=f"openai:{LONG}")
-    row = {"model": LONG, "rung": "task", "image_auroc": 0.6, "interval": [0.4, 0.8]}
-    (root / "ladder" / "ablation.json").write_text(
-        json.dumps({"dataset": "d", "rows": [row, {**row, "rung": "class"}]})
+    row = {"model": LONG, "variant": "task", "image_auroc": 0.6, "interval": [0.4, 0.8]}
+    (root / "ablation" / "ablation.json").write_text(
+        json.dumps({"dataset": "d", "rows": [row, {**row, "variant": "class"}]})
     )
-    (out / "rule_test.json").write_text(listens_to(LONG).as_document().model_dump_json())
+    (out / "rule_test.json").write_text(rule_test_of(LONG).as_document().model_dump_json())
     return write_report(out)
 
 
-def listens_to(rule: str) -> RuleTest:
+def rule_test_of(rule: str) -> RuleTest:
     """Return a rule test of one rule, that moved the answer on one part of two."""
     turned = Change("negated", rule)
     told = [{AS_IS: Answer(True, 0.9), turned: Answer(moved, 0.2)} for moved in (True, False)]
@@ -54,7 +54,7 @@ def test_pictures_decode_and_nothing_sticks_out(report: Path, tmp_path: Path, wi
     assert told["inner"] == width
     assert told["images"] == 8
     assert told["undecoded"] == []
-    assert told["charts"] == 14, "those of two classes, the ladder and the rule test among them"
+    assert told["charts"] == 14, "those of two classes, the ablation and the rule test among them"
     assert told["wide"] == []
     assert told["scroll"] <= width
 

@@ -10,11 +10,10 @@ import torch
 from tests.localization.alfa.colour_towers import colour_encoder
 from tests.localization.alfa.surfaces import green_surface, peak_xy, with_square
 from tests.localization.tiny_clip import tiny_encoder
-from vlm_inspect.array_cache import ENVIRONMENT, ArrayCache
+from vlm_inspect.array_cache import ENVIRONMENT, user_cache
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.alfa.contextual import Kept
 from vlm_inspect.localization.alfa.judge import Alfa
-from vlm_inspect.localization.alfa.pixel_mask import see_masked, window_masks
 from vlm_inspect.localization.alfa.scoring import (
     AlfaScores,
     SentenceFeatures,
@@ -27,7 +26,7 @@ from vlm_inspect.localization.prompt_bank.ensembles import PromptSet
 from vlm_inspect.localization.prompt_bank.written_bank import Description, WrittenBank
 from vlm_inspect.localization.subject import Subject
 from vlm_inspect.localization.winclip.picture_features import recall_normals, see_in_batches
-from vlm_inspect.localization.winclip.windows import see_windows, unit
+from vlm_inspect.localization.winclip.windows import unit
 
 NUT = Subject("metal nut")
 SPOT = (40, 16, 56, 32)
@@ -67,7 +66,7 @@ def scored(encoder: DualEncoder, settings: AlfaSettings, *, normals: int = 0) ->
     pictures = [with_square(green_surface(seed), (8 * seed, 16, 8 * seed + 16, 32)) for seed in range(3)]
     memory = None
     if normals:
-        memory = recall_normals(encoder, [green_surface(20 + i) for i in range(normals)], settings, ArrayCache("x"))
+        memory = recall_normals(encoder, [green_surface(20 + i) for i in range(normals)], settings, user_cache())
     (seen,) = see_in_batches(encoder, pictures, settings, with_values=settings.aligner != "none")
     return score_pictures(seen, sentences(), memory, settings)
 
@@ -75,7 +74,7 @@ def scored(encoder: DualEncoder, settings: AlfaSettings, *, normals: int = 0) ->
 @pytest.mark.parametrize("aligner", ["windows", "cls_rank1", "per_scale", "none"])
 def test_words_alone_find_the_place_where_the_towers_know_the_words(aligner: Aligner) -> None:
     judge = Alfa(colour_encoder(), AlfaSettings(aligner=aligner))
-    normal, damaged = judge.judge([green_surface(0), with_square(green_surface(1), SPOT)], NUT)
+    normal, damaged = judge.fit(NUT).judge([green_surface(0), with_square(green_surface(1), SPOT)])
     x, y = peak_xy(damaged.heat)
     assert SPOT[0] <= x <= SPOT[2]
     assert SPOT[1] <= y <= SPOT[3]
@@ -86,8 +85,8 @@ def test_words_alone_find_the_place_where_the_towers_know_the_words(aligner: Ali
 def test_a_few_normal_pictures_find_a_pasted_square(encoder: DualEncoder) -> None:
     normals = [green_surface(seed) for seed in range(3)]
     judge, broken = Alfa(encoder), with_square(green_surface(8), SPOT)
-    clean, damaged = judge.judge([green_surface(7), broken], NUT, normals)
-    (told,) = judge.judge([broken], NUT)
+    clean, damaged = judge.fit(NUT, normals).judge([green_surface(7), broken])
+    (told,) = judge.fit(NUT).judge([broken])
     gained = damaged.heat - 0.5 * told.heat  # what the memory adds
     x, y = peak_xy(gained)
     assert SPOT[0] <= x <= SPOT[2]
@@ -160,7 +159,7 @@ def test_anchors_are_masked_means() -> None:
 def test_a_label_without_sentences_is_noted(encoder: DualEncoder, policy: EmptyPolicy, said: str) -> None:
     same = ("a nut", "a nut with a mark")  # equal sentences under both labels tell nothing apart
     settings = AlfaSettings(use_templates=False, use_defects=False, empty_policy=policy)
-    answers = Alfa(encoder, settings, FixedBank(same, same)).judge([green_surface(0), green_surface(1)], NUT)
+    answers = Alfa(encoder, settings, FixedBank(same, same)).fit(NUT).judge([green_surface(0), green_surface(1)])
     for answer in answers:
         (note,) = answer.notes
         assert "normal and abnormal" in note
@@ -175,7 +174,7 @@ def test_an_abstention_leaves_the_memory_its_say(encoder: DualEncoder) -> None:
     same = ("a nut", "a nut with a mark")
     settings = AlfaSettings(use_templates=False, empty_policy="abstain")
     judge = Alfa(encoder, settings, FixedBank(same, same))
-    (answer,) = judge.judge([with_square(green_surface(0), SPOT)], NUT, [green_surface(1)])
+    (answer,) = judge.fit(NUT, [green_surface(1)]).judge([with_square(green_surface(0), SPOT)])
     x, y = peak_xy(answer.heat)
     assert SPOT[0] <= x <= SPOT[2]
     assert SPOT[1] <= y <= SPOT[3]
@@ -184,7 +183,7 @@ def test_an_abstention_leaves_the_memory_its_say(encoder: DualEncoder) -> None:
 def test_reasons_are_the_nearest_abnormal_sentences_that_count() -> None:
     broken = with_square(green_surface(1), (8, 8, 56, 56))
     judge = Alfa(colour_encoder(), AlfaSettings(most_descriptors=3))
-    (answer,) = judge.judge([broken], Subject("screw", ("scratch",)))
+    (answer,) = judge.fit(Subject("screw", ("scratch",))).judge([broken])
     assert len(answer.descriptors) == 3
     values = [value for _, value in answer.descriptors]
     assert values == sorted(values, reverse=True)
@@ -194,7 +193,7 @@ def test_reasons_are_the_nearest_abnormal_sentences_that_count() -> None:
         "An abnormal image of a screw with the defect scratch",
     )
     assert all(phrase in described for phrase, _ in answer.descriptors)
-    templates = Alfa(colour_encoder(), AlfaSettings(use_descriptions=False)).judge([broken], Subject("screw"))[0]
+    templates = Alfa(colour_encoder(), AlfaSettings(use_descriptions=False)).fit(Subject("screw")).judge([broken])[0]
     assert len(templates.descriptors) == 5
     assert "screw" in templates.descriptors[0][0]
 
@@ -205,7 +204,7 @@ def test_a_reason_counts_for_the_picture() -> None:
     settings = AlfaSettings(use_templates=False, use_defects=False)
     judge = Alfa(colour_encoder(), settings, FixedBank(normal, (inside, clear)))
     picture = with_square(green_surface(0), (0, 0, 64, 64))
-    (answer,) = judge.judge([picture], NUT)
+    (answer,) = judge.fit(NUT).judge([picture])
     (seen,) = see_in_batches(colour_encoder(), [picture], settings, with_values=True)
     features = judge._sentences_of(NUT).features
     similarity = seen.whole[0] @ features.abnormal.T
@@ -229,7 +228,7 @@ def test_where_the_sentences_come_from_can_be_chosen(encoder: DualEncoder) -> No
 def test_descriptions_that_are_too_long_are_left_out(encoder: DualEncoder) -> None:
     bank = FixedBank(("a nut", "a nut " * 60), ("a bent nut",))
     judge = Alfa(encoder, AlfaSettings(use_templates=False), bank)
-    (answer,) = judge.judge([green_surface(0)], NUT)
+    (answer,) = judge.fit(NUT).judge([green_surface(0)])
     assert any("1 of 3 descriptions have more than 70 tokens and were left out" in note for note in answer.notes)
     assert judge._sentences_of(NUT).prompts == PromptSet(("a nut",), ("a bent nut",))
     only_long = Alfa(encoder, AlfaSettings(use_templates=False), FixedBank(("nut " * 90,), ("bent " * 90,)))
@@ -237,17 +236,17 @@ def test_descriptions_that_are_too_long_are_left_out(encoder: DualEncoder) -> No
 
 
 def test_a_class_that_the_bank_does_not_know_is_noted(encoder: DualEncoder) -> None:
-    (answer,) = Alfa(encoder).judge([green_surface(0)], Subject("plug"))
+    (answer,) = Alfa(encoder).fit(Subject("plug")).judge([green_surface(0)])
     assert any("describes no plug" in note for note in answer.notes)
 
 
 def test_another_subject_gets_other_sentences(encoder: DualEncoder) -> None:
     judge = Alfa(encoder)
-    nut, screw = (judge.judge([green_surface(0)], Subject(name))[0] for name in ("metal nut", "screw"))
+    nut, screw = (judge.fit(Subject(name)).judge([green_surface(0)])[0] for name in ("metal nut", "screw"))
     assert nut.score != screw.score
-    assert judge.judge([green_surface(0)], NUT)[0].score == pytest.approx(nut.score, abs=1e-6)
+    assert judge.fit(NUT).judge([green_surface(0)])[0].score == pytest.approx(nut.score, abs=1e-6)
     with pytest.raises(LocalizerError, match="no name"):
-        judge.judge([green_surface(0)], Subject("_"))
+        judge.fit(Subject("_")).judge([green_surface(0)])
 
 
 def test_the_identity_changes_with_settings_bank_and_weights(encoder: DualEncoder) -> None:
@@ -264,31 +263,10 @@ def test_the_identity_changes_with_settings_bank_and_weights(encoder: DualEncode
 
 def test_batches_change_nothing(encoder: DualEncoder) -> None:
     pictures = [with_square(green_surface(seed), (8 * seed, 8, 8 * seed + 16, 24)) for seed in range(3)]
-    together = Alfa(encoder, AlfaSettings(most_tokens=10**9)).judge(pictures, NUT, pictures[:1])
-    alone = Alfa(encoder, AlfaSettings(most_tokens=1)).judge(pictures, NUT, pictures[:1])
+    together = Alfa(encoder, AlfaSettings(most_tokens=10**9)).fit(NUT, pictures[:1]).judge(pictures)
+    alone = Alfa(encoder, AlfaSettings(most_tokens=1)).fit(NUT, pictures[:1]).judge(pictures)
     for one, other in zip(together, alone, strict=True):
         assert one.score == pytest.approx(other.score, abs=1e-5)
         np.testing.assert_allclose(one.heat, other.heat, atol=1e-5)
         assert one.descriptors[0][0] == other.descriptors[0][0]
-    assert Alfa(encoder).judge([], NUT) == []
-
-
-def test_masks_are_windows_of_pixels() -> None:
-    masks = window_masks(24, 8, 2)
-    assert masks.shape == (4, 1, 24, 24)
-    assert masks[1, 0].nonzero().amin(dim=0).tolist() == [0, 8]
-    assert masks[1, 0].nonzero().amax(dim=0).tolist() == [15, 23]
-    assert float(masks.sum(dim=(1, 2, 3)).unique()) == 256
-
-
-def test_a_masked_picture_sees_what_its_window_holds_and_nothing_else(encoder: DualEncoder) -> None:
-    vision = encoder.vision
-    generator = torch.Generator().manual_seed(0)
-    pixels, changed = torch.randn(1, 3, 64, 64, generator=generator), torch.randn(1, 3, 64, 64, generator=generator)
-    changed[..., :16, :16] = pixels[..., :16, :16]
-    with torch.inference_mode():
-        one, other = see_masked(vision, pixels, 2), see_masked(vision, changed, 2)
-        torch.testing.assert_close(one[:, 0], other[:, 0])
-        assert not torch.allclose(one[:, 1], other[:, 1], atol=1e-3)
-        whole = see_windows(vision, vision.enter(pixels), (8, 8), 8, with_values=False)
-        torch.testing.assert_close(see_masked(vision, pixels, 8), whole.features, atol=1e-5, rtol=1e-4)
+    assert Alfa(encoder).fit(NUT).judge([]) == []

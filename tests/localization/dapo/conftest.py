@@ -39,7 +39,7 @@ def sharp_encoder(tmp_path_factory: pytest.TempPathFactory) -> DualEncoder:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> ArrayCache:
-    return ArrayCache("dapo_words", tmp_path / "states")
+    return ArrayCache(tmp_path / "states")
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def pictures(count: int) -> list[Rgb]:
 
 def test_scores_have_the_form_of_the_seam(predictor: DapoPredictor) -> None:
     judge: PictureJudge = DapoJudge(predictor)
-    scores = judge.judge(pictures(2), Subject("plate", ("scratch", "hole")))
+    scores = judge.fit(Subject("plate", ("scratch", "hole"))).judge(pictures(2))
     assert (judge.name, judge.uses_normals) == ("dapo", False)
     for one in scores:
         assert 0 <= one.score <= 1
@@ -36,18 +36,18 @@ def test_scores_have_the_form_of_the_seam(predictor: DapoPredictor) -> None:
 
 def test_many_pictures_are_judged_as_single_ones(predictor: DapoPredictor) -> None:
     judge, subject = DapoJudge(predictor), Subject("plate", ("scratch",))
-    together = judge.judge(pictures(9), subject)  # more than one batch
+    together = judge.fit(subject).judge(pictures(9))  # more than one batch
     for picture, one in zip(pictures(9), together, strict=True):
-        alone = judge.judge([picture], subject)[0]
+        alone = judge.fit(subject).judge([picture])[0]
         assert one.score == pytest.approx(alone.score, abs=1e-5)
         np.testing.assert_allclose(one.heat, alone.heat, atol=1e-4)
 
 
 def test_the_subject_brings_the_words_else_the_judge_has_its_own(predictor: DapoPredictor) -> None:
-    assert DapoJudge(predictor).judge(pictures(1), Subject())[0].words == default_words()
-    assert DapoJudge(predictor, words=("rust",)).judge(pictures(1), Subject())[0].words == ("rust",)
+    assert DapoJudge(predictor).fit(Subject()).judge(pictures(1))[0].words == default_words()
+    assert DapoJudge(predictor, words=("rust",)).fit(Subject()).judge(pictures(1))[0].words == ("rust",)
     named = Subject("plate", ("bent  pin", "never seen before"))
-    assert DapoJudge(predictor).judge(pictures(1), named)[0].words == ("bent pin", "never seen before")
+    assert DapoJudge(predictor).fit(named).judge(pictures(1))[0].words == ("bent pin", "never seen before")
 
 
 def test_identity_and_name_tell_judges_apart(predictor: DapoPredictor) -> None:
@@ -66,19 +66,19 @@ def test_identity_and_name_tell_judges_apart(predictor: DapoPredictor) -> None:
 )
 def test_wrong_vocabularies_are_one_line(predictor: DapoPredictor, words: tuple[str, ...], says: str) -> None:
     with pytest.raises(LocalizerError, match=says):
-        DapoJudge(predictor).judge(pictures(1), Subject("plate", words))
+        DapoJudge(predictor).fit(Subject("plate", words)).judge(pictures(1))
 
 
 def test_a_cut_prompt_is_named(predictor: DapoPredictor) -> None:
     longest = " ".join(["discoloration"] * 20)
-    scores = DapoJudge(predictor).judge(pictures(2), Subject("plate", ("hole", longest)))
+    scores = DapoJudge(predictor).fit(Subject("plate", ("hole", longest))).judge(pictures(2))
     assert [one.notes for one in scores] == [(f"prompt cut to 77 tokens: {longest} anomaly object",)] * 2
 
 
 def test_a_trained_judge_marks_the_defect_and_names_it(trained: DapoMethod, plates: Plates, cache: ArrayCache) -> None:
     judge = DapoJudge(DapoPredictor(trained.model, cache))
     for one, kind, mask in zip(
-        judge.judge(plates.pictures, Subject("plate", trained.words)), plates.kinds, plates.masks, strict=True
+        judge.fit(Subject("plate", trained.words)).judge(plates.pictures), plates.kinds, plates.masks, strict=True
     ):
         assert one.types is not None
         assert one.heat.shape == mask.shape  # 12 patches of 4 px, so that cells are pixels

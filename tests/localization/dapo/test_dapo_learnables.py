@@ -6,7 +6,7 @@ from vlm_inspect.localization.dapo.head import judge_tokens
 from vlm_inspect.localization.dapo.learnables import DapoLearnables
 from vlm_inspect.localization.dapo.settings import DapoSettings
 from vlm_inspect.localization.dapo.towers import DapoTowers, TowerSizes, sizes_of, towers_of
-from vlm_inspect.localization.dapo.vision_path import PictureTokens, TransformerVisionPath
+from vlm_inspect.localization.dapo.vision_path import PictureTokens, VisionPath
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder
 from vlm_inspect.localization.dual_encoder.hugging_face import HuggingFaceText, HuggingFaceVision
 
@@ -38,7 +38,7 @@ def full_size() -> CLIPModel:
 
 def test_full_size_learns_3_360_768_numbers() -> None:
     model = full_size()
-    path = TransformerVisionPath(HuggingFaceVision(model))
+    path = VisionPath(HuggingFaceVision(model))
     towers = DapoTowers(path, HuggingFaceText(model, lambda texts, most: []), "meta", "ViT-L/14@336")
     with torch.device("meta"):
         learnables = DapoLearnables(sizes_of(towers), DapoSettings())
@@ -57,7 +57,7 @@ def test_real_size_fits_24_gb_with_checkpointed_blocks() -> None:
         kept[tensor.untyped_storage()._cdata] = tensor  # keeping it keeps its address from being used again
         return tensor
 
-    path = TransformerVisionPath(HuggingFaceVision(model), checkpoint_blocks=True)
+    path = VisionPath(HuggingFaceVision(model), checkpoint_blocks=True)
     tokens = torch.empty(24, 4, 1024, device="meta", requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         seen = path.encode(torch.empty(8, 3, 518, 518, device="meta"), tokens)
@@ -75,7 +75,7 @@ def test_dapo_costs_little_more_than_the_plain_tower() -> None:
     with torch.no_grad(), FlopCounterMode(display=False) as plain:
         run_plain(tower, pixels)
     with torch.no_grad(), FlopCounterMode(display=False) as dapo:
-        seen = TransformerVisionPath(tower).encode(pixels, visual_tokens)
+        seen = VisionPath(tower).encode(pixels, visual_tokens)
         taps = [torch.zeros(tap.shape) for tap in seen.taps]  # autocast, which the head switches off, knows no meta
         judge_tokens(PictureTokens(torch.zeros(1, 768), taps, seen.grid_hw), learnables, torch.zeros(21, 768), 0.07)
     assert 1 < dapo.get_total_flops() / plain.get_total_flops() < 1.05

@@ -51,7 +51,7 @@ def test_another_vocabulary_and_another_side_need_no_training(
 ) -> None:
     path = save(trained, tmp_path / "dapo.safetensors", sharp_encoder)
     judge = load_dapo(path, sharp_encoder, DapoChoices(side=64, words=("worn", "bent")))
-    scores = judge.judge([np.zeros((30, 30, 3), np.uint8)], Subject())[0]
+    scores = judge.fit(Subject()).judge([np.zeros((30, 30, 3), np.uint8)])[0]
     assert scores.words == ("worn", "bent")
     assert scores.heat.shape == (64, 64)  # 16 patches of 4 px
 

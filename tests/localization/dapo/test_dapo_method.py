@@ -10,13 +10,11 @@ from tests.localization.dapo.painted_plates import SIDE, Plates
 from tests.localization.tiny_clip import tiny_encoder
 from vlm_inspect.array_cache import ArrayCache
 from vlm_inspect.errors import LocalizerError
+from vlm_inspect.localization.dapo.head import spread
 from vlm_inspect.localization.dapo.method import DapoMethod
-from vlm_inspect.localization.dapo.predictor import DapoPredictor
+from vlm_inspect.localization.dapo.predictor import DapoPredictor, sum_taps
 from vlm_inspect.localization.dapo.settings import DapoSettings
-from vlm_inspect.localization.dapo.towers import DapoTowers
-from vlm_inspect.localization.dapo.vision_path import PictureTokens
-from vlm_inspect.localization.dapo.vocabulary import DefectVocabulary
-from vlm_inspect.localization.dual_encoder.encoder import IMAGENET_NORMALISATION, DualEncoder
+from vlm_inspect.localization.dual_encoder.encoder import DualEncoder
 from vlm_inspect.training.method import Batch, TrainableMethod, TrainingSample
 
 WORDS = ("scratch", "hole", "stain")
@@ -109,13 +107,16 @@ def test_wrong_words_and_micro_batches_are_one_line(encoder: DualEncoder) -> Non
         DapoMethod.over(encoder, WORDS, side=32, micro_batch=0)
 
 
+def maps_of(method: DapoMethod, plates: Plates, words: tuple[str, ...], cache: ArrayCache) -> torch.Tensor:
+    """Return P of each state by place, summed over the taps, (8, 1 + K, SIDE, SIDE)."""
+    predictor = DapoPredictor(method.model, cache)
+    return spread(sum_taps(predictor.look(plates.batch(method).pixels, predictor.states(words))), (SIDE, SIDE))
+
+
 def test_overfits_eight_pictures_of_three_kinds(trained: DapoMethod, plates: Plates, cache: ArrayCache) -> None:
-    predictor, pixels = DapoPredictor(trained.model, cache), plates.batch(trained).pixels
-    vocabulary = DefectVocabulary.of_words(WORDS)
-    heat = predictor.binary(pixels, vocabulary).maps.numpy()
-    assert heat.shape == (8, SIDE, SIDE)
-    assert roc_auc_score(plates.masks.ravel(), heat.ravel()) > 0.95
-    maps = predictor.multi_type(pixels, vocabulary).maps[:, 1:]
+    maps = maps_of(trained, plates, WORDS, cache)[:, 1:]
+    assert maps.shape == (8, 3, SIDE, SIDE)
+    assert roc_auc_score(plates.masks.ravel(), maps.sum(1).numpy().ravel()) > 0.95
     for picture, kind in enumerate(plates.kinds):
         if kind:
             inside = maps[picture][:, torch.from_numpy(plates.masks[picture])].mean(1)
@@ -123,52 +124,10 @@ def test_overfits_eight_pictures_of_three_kinds(trained: DapoMethod, plates: Pla
 
 
 def test_an_unseen_word_is_swapped_in_without_training(trained: DapoMethod, plates: Plates, cache: ArrayCache) -> None:
-    predictor, pixels = DapoPredictor(trained.model, cache), plates.batch(trained).pixels
     before = [one.detach().clone() for one in trained.learnable.parameters()]
-    vocabulary = DefectVocabulary.of_words(("dent", "scratch", "hole", "stain", "rust"))
-    prediction = predictor.multi_type(pixels, vocabulary)
-    assert prediction.words == vocabulary.words
-    assert prediction.maps.shape == (8, 6, SIDE, SIDE)
-    torch.testing.assert_close(prediction.maps.sum(1), torch.full((8, SIDE, SIDE), 3.0), atol=1e-4, rtol=0)
-    unseen = predictor.binary(pixels, DefectVocabulary.of_words(("dent", "rust"))).maps.numpy()
+    maps = maps_of(trained, plates, ("dent", "scratch", "hole", "stain", "rust"), cache)
+    assert maps.shape == (8, 6, SIDE, SIDE)
+    torch.testing.assert_close(maps.sum(1), torch.full((8, SIDE, SIDE), 3.0), atol=1e-4, rtol=0)
+    unseen = maps_of(trained, plates, ("dent", "rust"), cache)[:, 1:].sum(1).numpy()
     assert roc_auc_score(plates.masks.ravel(), unseen.ravel()) > 0.8
     assert all(torch.equal(one, two) for one, two in zip(before, trained.learnable.parameters(), strict=True))
-
-
-class TwoStages:
-    """Two convolutions as taps, the second one learned, in a space of their own, without places for tokens."""
-
-    tap_widths = (6, 10)
-    token_shape = None
-    joint = 10
-    aligned = False
-    side = 32
-    normalisation = IMAGENET_NORMALISATION
-
-    def __init__(self) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            first, second = torch.nn.Conv2d(3, 6, 4, 4), torch.nn.Conv2d(6, 10, 2, 2)
-        self.module = first.eval().requires_grad_(False)
-        self.learned = second
-
-    def encode(self, pixels: torch.Tensor, visual_tokens: torch.Tensor | None) -> PictureTokens:
-        assert visual_tokens is None
-        first = self.module(pixels)
-        second = self.learned(first.relu())
-        stages = [torch.nn.functional.adaptive_avg_pool2d(one, 8) for one in (first, second)]
-        return PictureTokens(second.mean((2, 3)), [one.flatten(2).transpose(1, 2) for one in stages], (8, 8))
-
-
-def test_a_convolutional_path_trains_too(encoder: DualEncoder, cache: ArrayCache) -> None:
-    towers = DapoTowers(TwoStages(), encoder.text, "two stages + tiny text", "two-stages")
-    method = DapoMethod(towers, WORDS, DapoSettings(prompts=2))
-    method.losses(batch(), RNG)["total"].backward()
-    for name, tensor in method.learnable.named_parameters():
-        assert tensor.grad is not None, name
-        assert float(tensor.grad.abs().max()) > 0, name
-    assert {"summary_adapter.weight", "path.weight", "path.bias"} <= set(method.learnable.state_dict())
-    assert towers.path.module.weight.grad is None
-    maps = DapoPredictor(method.model, cache).binary(batch().pixels, DefectVocabulary.of_words(WORDS)).maps
-    assert maps.shape == (5, 32, 32)
-    assert 0 <= float(maps.min()) <= float(maps.max()) <= 2

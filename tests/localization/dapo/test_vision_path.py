@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.dapo.token_mixing import mix_tokens
-from vlm_inspect.localization.dapo.vision_path import TransformerVisionPath, even_taps
+from vlm_inspect.localization.dapo.vision_path import VisionPath, even_taps
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder
 
 
@@ -35,7 +35,7 @@ def test_later_blocks_replace_the_tokens_but_for_alpha() -> None:
 
 
 def test_without_tokens_it_is_the_plain_tower(encoder: DualEncoder) -> None:
-    tower, path = encoder.vision, TransformerVisionPath(encoder.vision, side=32)
+    tower, path = encoder.vision, VisionPath(encoder.vision, side=32)
     seen = path.encode(pixels(), None)
     states, outputs = tower.enter(pixels()), []
     for number in range(1, 5):
@@ -49,7 +49,7 @@ def test_without_tokens_it_is_the_plain_tower(encoder: DualEncoder) -> None:
 
 def test_alpha_one_is_insert_once(encoder: DualEncoder) -> None:
     tower, learned = encoder.vision, tokens(encoder)
-    seen = TransformerVisionPath(tower, side=32, alpha=1.0).encode(pixels(), learned)
+    seen = VisionPath(tower, side=32, alpha=1.0).encode(pixels(), learned)
     states = tower.enter(pixels())
     states = torch.cat([states[:, :1], learned[0].expand(2, -1, -1), states[:, 1:]], dim=1)
     for number in range(1, 5):
@@ -59,7 +59,7 @@ def test_alpha_one_is_insert_once(encoder: DualEncoder) -> None:
 
 
 def test_patches_keep_their_places(encoder: DualEncoder) -> None:
-    path = TransformerVisionPath(encoder.vision, side=32, taps=(1,))
+    path = VisionPath(encoder.vision, side=32, taps=(1,))
     plain, changed = pixels(1), pixels(1)
     changed[:, :, 8:16, 24:] += 3  # row 1, column 3 of the 4 x 4 grid
     moved = path.encode(changed, tokens(encoder)).taps[0] - path.encode(plain, tokens(encoder)).taps[0]  # (1, 16, D)
@@ -67,7 +67,7 @@ def test_patches_keep_their_places(encoder: DualEncoder) -> None:
 
 
 def test_pictures_of_a_batch_do_not_meet(encoder: DualEncoder) -> None:
-    path = TransformerVisionPath(encoder.vision, side=32)
+    path = VisionPath(encoder.vision, side=32)
     both, alone = path.encode(pixels(), tokens(encoder)), path.encode(pixels()[1:], tokens(encoder))
     torch.testing.assert_close(both.taps[-1][1:], alone.taps[-1])
     torch.testing.assert_close(both.summary[1:], alone.summary)
@@ -81,24 +81,24 @@ def test_taps_are_quarters_of_the_tower(blocks: int, taps: tuple[int, ...]) -> N
 
 
 def test_side_is_518_or_the_nearest_that_fits(encoder: DualEncoder) -> None:
-    assert TransformerVisionPath(encoder.vision).side == 520  # 65 patches of 8
-    seen = TransformerVisionPath(encoder.vision, side=48).encode(pixels(1, 48), tokens(encoder))
+    assert VisionPath(encoder.vision).side == 520  # 65 patches of 8
+    seen = VisionPath(encoder.vision, side=48).encode(pixels(1, 48), tokens(encoder))
     assert seen.grid_hw == (6, 6)
     assert seen.taps[0].shape == (1, 36, 64)
 
 
 def test_wrong_side_and_wrong_taps_are_refused(encoder: DualEncoder) -> None:
     with pytest.raises(LocalizerError, match="side 33: must be a multiple of the patch, 8 px"):
-        TransformerVisionPath(encoder.vision, side=33)
+        VisionPath(encoder.vision, side=33)
     with pytest.raises(LocalizerError, match="has blocks 1 to 4"):
-        TransformerVisionPath(encoder.vision, side=32, taps=(2, 5))
+        VisionPath(encoder.vision, side=32, taps=(2, 5))
 
 
 def test_checkpointed_blocks_give_the_same_values_and_gradients(encoder: DualEncoder) -> None:
     results = []
     for again in (False, True):
         learned = tokens(encoder).requires_grad_()
-        seen = TransformerVisionPath(encoder.vision, side=32, checkpoint_blocks=again).encode(pixels(), learned)
+        seen = VisionPath(encoder.vision, side=32, checkpoint_blocks=again).encode(pixels(), learned)
         (seen.summary.square().sum() + seen.taps[1].square().sum()).backward()
         results.append((seen.summary.detach(), learned.grad))
     torch.testing.assert_close(results[0], results[1])

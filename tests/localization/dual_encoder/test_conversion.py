@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.dual_encoder import load_dual_encoder
-from vlm_inspect.localization.dual_encoder.image_features import encode_image, encode_vv
+from vlm_inspect.localization.dual_encoder.image_features import encode_image
 from vlm_inspect.localization.dual_encoder.text_features import encode_texts
 
 SETTINGS: dict[str, Any] = {
@@ -86,8 +86,8 @@ def folder(openai_folder: Path, tmp_path: Path) -> Path:
 def test_same_weights_same_features(folder: Path, openai_folder: Path, pixels: torch.Tensor) -> None:
     converted, own = load_dual_encoder(str(folder), "cpu"), load_dual_encoder(str(openai_folder), "cpu")
     for ours, theirs in zip(
-        (*encode_image(converted.vision, pixels, range(5)).layers.values(), encode_vv(converted.vision, pixels).cls),
-        (*encode_image(own.vision, pixels, range(5)).layers.values(), encode_vv(own.vision, pixels).cls),
+        (*encode_image(converted.vision, pixels, range(5)).layers.values(), encode_image(converted.vision, pixels).cls),
+        (*encode_image(own.vision, pixels, range(5)).layers.values(), encode_image(own.vision, pixels).cls),
         strict=True,
     ):
         torch.testing.assert_close(ours, theirs)

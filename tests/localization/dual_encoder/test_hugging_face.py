@@ -12,7 +12,7 @@ from vlm_inspect.localization.dual_encoder import DualEncoder, load_dual_encoder
 from vlm_inspect.localization.dual_encoder.clip_vocabulary import load_tokenizer
 from vlm_inspect.localization.dual_encoder.conversion import transformers_settings
 from vlm_inspect.localization.dual_encoder.hugging_face import HuggingFaceTokens, wrap_clip
-from vlm_inspect.localization.dual_encoder.image_features import encode_image, encode_vv
+from vlm_inspect.localization.dual_encoder.image_features import encode_image
 
 LARGE = {
     "embed_dim": 768,
@@ -65,7 +65,6 @@ def test_published_sizes(
     features = encode_image(vision, pixels, [vision.blocks // 4, vision.blocks], drop_cls=False)
     assert features.cls.shape == (2, joint)
     assert [tuple(one.shape) for one in features.layers.values()] == [(2, 1 + count, width)] * 2
-    assert encode_vv(vision, pixels, vision.blocks - 1).layers[vision.blocks].shape == (2, count, joint)
     embedded = text.enter(torch.empty(5, 77, text.width, device="meta"))
     out = text.block(text.blocks, embedded, torch.zeros(1, 1, 77, 77, device="meta"))
     ends, mask = torch.zeros(5, dtype=torch.long, device="meta"), torch.ones(5, 77, dtype=torch.bool, device="meta")

@@ -1,22 +1,15 @@
-"""Layers, values and the V-V path equal the library's own tensors and a loop written the slow way."""
+"""Layers and values equal the library's own tensors."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from tests.localization.tiny_clip import tiny_encoder
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.dual_encoder import DualEncoder
-from vlm_inspect.localization.dual_encoder.image_features import (
-    encode_image,
-    encode_vv,
-    first_replaced,
-    last_values,
-    vv_tokens,
-)
+from vlm_inspect.localization.dual_encoder.image_features import encode_image, last_values
 
 
 def hidden_states(reference: Any, pixels: torch.Tensor, **options: Any) -> Any:
@@ -77,9 +70,9 @@ def test_larger_pictures_resize_the_positions(encoder: DualEncoder, reference: A
 
 
 def test_pictures_of_a_batch_do_not_interact(encoder: DualEncoder, pixels: torch.Tensor) -> None:
-    together = encode_vv(encoder.vision, pixels)
+    together = encode_image(encoder.vision, pixels, [4])
     for index in range(len(pixels)):
-        alone = encode_vv(encoder.vision, pixels[index : index + 1])
+        alone = encode_image(encoder.vision, pixels[index : index + 1], [4])
         torch.testing.assert_close(alone.cls[0], together.cls[index], atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(alone.layers[4][0], together.layers[4][index], atol=1e-5, rtol=1e-5)
 
@@ -115,52 +108,12 @@ def test_last_values_equal_a_hook_on_the_value_projection(
     torch.testing.assert_close(last_values(encoder.vision, few), ours[:, [0, 5, 6]], atol=1e-5, rtol=1e-5)
 
 
-def slow_vv(reference: Any, pixels: torch.Tensor, first: int) -> torch.Tensor:
-    """Both paths side by side, as they are defined: normal tokens z, V-V tokens p."""
-    vision = reference.vision_model
-    with torch.no_grad():
-        z = vision.pre_layrnorm(vision.embeddings(pixels))
-        p = z
-        for number, layer in enumerate(vision.encoder.layers, start=1):
-            if number == first:
-                p = z
-            if number >= first:
-                attention = layer.self_attn
-                values = attention.v_proj(layer.layer_norm1(z)).unflatten(-1, (4, 16)).transpose(1, 2)
-                weights = torch.softmax(values @ values.transpose(-1, -2) / 16**0.5, dim=-1)
-                p = p + attention.out_proj((weights @ values).transpose(1, 2).flatten(2))
-            attended, _ = layer.self_attn(layer.layer_norm1(z), None)
-            z = z + attended
-            z = z + layer.mlp(layer.layer_norm2(z))
-        return p
-
-
-@pytest.mark.parametrize(("last", "first"), [(None, 1), (4, 1), (3, 2), (1, 4)])
-def test_vv_path_equals_the_loop(
-    encoder: DualEncoder, reference: Any, pixels: torch.Tensor, last: int | None, first: int
-) -> None:
-    assert first_replaced(encoder.vision, last) == first
-    inputs = encode_image(encoder.vision, pixels, range(4), drop_cls=False).layers
-    theirs = slow_vv(reference, pixels, first)
-    torch.testing.assert_close(vv_tokens(encoder.vision, inputs, first), theirs, atol=1e-5, rtol=1e-5)
-    with torch.no_grad():
-        patches = reference.visual_projection(reference.vision_model.post_layernorm(theirs))[:, 1:]
-        normal = reference.get_image_features(pixel_values=pixels).pooler_output
-    features = encode_vv(encoder.vision, pixels, last)
-    torch.testing.assert_close(features.layers[4], patches, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(features.cls, normal, atol=1e-5, rtol=1e-5)
-    cosine = F.normalize(features.layers[4], dim=-1) @ F.normalize(features.cls, dim=-1).unsqueeze(-1)
-    assert cosine.std() > 0.01
-
-
 @pytest.mark.parametrize("layers", [[5], [-1], [1, 25]])
 def test_a_layer_that_is_not_there_is_an_error(encoder: DualEncoder, pixels: torch.Tensor, layers: list[int]) -> None:
     with pytest.raises(LocalizerError, match=r"has 4 blocks; there is no block (5|-1|25)"):
         encode_image(encoder.vision, pixels, layers)
     with pytest.raises(LocalizerError, match="there is no block 0"):
         encoder.vision.block(0, torch.zeros(1, 3, 64))
-    with pytest.raises(LocalizerError, match="there is no block 5"):
-        first_replaced(encoder.vision, 5)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 30, 32), (1, 1, 32, 32), (3, 32, 32)])

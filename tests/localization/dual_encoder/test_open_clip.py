@@ -13,7 +13,7 @@ from vlm_inspect.localization.dual_encoder import DualEncoder, load_dual_encoder
 from vlm_inspect.localization.dual_encoder.clip_vocabulary import build_tokenizer, bundled_file, read_bundled
 from vlm_inspect.localization.dual_encoder.conversion import convert_weights, transformers_settings
 from vlm_inspect.localization.dual_encoder.hugging_face import HuggingFaceTokens, wrap_clip
-from vlm_inspect.localization.dual_encoder.image_features import encode_image, encode_vv, last_values
+from vlm_inspect.localization.dual_encoder.image_features import encode_image, last_values
 from vlm_inspect.localization.dual_encoder.open_clip import import_open_clip
 from vlm_inspect.localization.dual_encoder.text_features import CutPrompt, encode_texts
 from vlm_inspect.localization.dual_encoder.weights_file import SuspectWeights
@@ -101,7 +101,7 @@ def test_the_converted_weights_are_the_same_model(towers: DualEncoder, model: An
     other = wrap_clip(twin, tokens, identity="twin", name="twin")
     large = torch.nn.functional.interpolate(pixels, (72, 72))
     for pictures in (pixels, large):
-        ours, theirs = encode_vv(towers.vision, pictures), encode_vv(other.vision, pictures)
+        ours, theirs = encode_image(towers.vision, pictures, [4]), encode_image(other.vision, pictures, [4])
         torch.testing.assert_close(ours.cls, theirs.cls, atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(ours.layers[4], theirs.layers[4], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(encode_texts(towers.text, TEXTS), encode_texts(other.text, TEXTS), atol=1e-5, rtol=1e-5)

@@ -4,13 +4,15 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from vlm_inspect.array_cache import ENVIRONMENT
+from vlm_inspect.array_cache import ENVIRONMENT, SUFFIX, ArrayCache
 from vlm_inspect.backends import load_backend
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.errors import BackendError, LocalizerError
-from vlm_inspect.localization.prompt_bank.language_bank import LanguageModelBank, LanguageSettings, load_bank
+from vlm_inspect.localization.prompt_bank.language_bank import KIND, LanguageModelBank, load_bank
+from vlm_inspect.localization.prompt_bank.settings import LanguageSettings
 from vlm_inspect.localization.prompt_bank.written_bank import WrittenBank
 
 
@@ -39,7 +41,7 @@ class Broken(Talker):
 
 def test_questions_are_asked_once_and_answers_kept(tmp_path: Path) -> None:
     talker = Talker()
-    said = LanguageModelBank(talker, folder=tmp_path).describe("metal_nut")
+    said = LanguageModelBank(talker, cache=ArrayCache(tmp_path)).describe("metal_nut")
     assert len(talker.asked) == 6  # three questions a label
     assert said.prompts.normal == (
         "A normal image of a metal nut with mark 1",
@@ -49,15 +51,14 @@ def test_questions_are_asked_once_and_answers_kept(tmp_path: Path) -> None:
     )
     assert all(s.startswith("An abnormal image of a metal nut with") for s in said.prompts.abnormal)
     again = Talker()
-    assert LanguageModelBank(again, folder=tmp_path).describe("metal nut") == said
+    assert LanguageModelBank(again, cache=ArrayCache(tmp_path)).describe("metal nut") == said
     assert again.asked == []
-    assert len(list(tmp_path.glob("*.json"))) == 2
-    assert not list(tmp_path.glob("*.tmp"))
+    assert len(_entries(tmp_path)) == 2
 
 
 def test_the_request_is_text_alone_with_a_list_as_schema(tmp_path: Path) -> None:
     talker = Talker()
-    LanguageModelBank(talker, folder=tmp_path).describe("metal_nut")
+    LanguageModelBank(talker, cache=ArrayCache(tmp_path)).describe("metal_nut")
     texts = [str(request.messages[0].content) for request in talker.asked]
     assert len(set(texts)) == 6
     assert "How to identify an abnormal metal nut in an image?" in texts[3]
@@ -68,34 +69,43 @@ def test_the_request_is_text_alone_with_a_list_as_schema(tmp_path: Path) -> None
 
 
 def test_another_model_class_or_setting_is_asked_anew(tmp_path: Path) -> None:
-    LanguageModelBank(Talker(), folder=tmp_path).describe("nut")
+    LanguageModelBank(Talker(), cache=ArrayCache(tmp_path)).describe("nut")
     for bank, name, calls in (
-        (LanguageModelBank(other := Talker("fake:other"), folder=tmp_path), "nut", other),
-        (LanguageModelBank(same := Talker(), folder=tmp_path), "screw", same),
-        (LanguageModelBank(more := Talker(), LanguageSettings(per_reply=9), tmp_path), "nut", more),
+        (LanguageModelBank(other := Talker("fake:other"), cache=ArrayCache(tmp_path)), "nut", other),
+        (LanguageModelBank(same := Talker(), cache=ArrayCache(tmp_path)), "screw", same),
+        (LanguageModelBank(more := Talker(), LanguageSettings(per_reply=9), ArrayCache(tmp_path)), "nut", more),
     ):
         bank.describe(name)
         assert len(calls.asked) == 6
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"class_name": "nut"}', "cut \x00"])
+def _entries(home: Path) -> list[Path]:
+    return list((home / KIND).glob(f"*{SUFFIX}"))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"sentences": ["a"]}', "[" * 9000, "cut \x00"])
 def test_a_broken_entry_is_asked_again_and_replaced(text: str, tmp_path: Path) -> None:
-    said = LanguageModelBank(Talker(), folder=tmp_path).describe("nut")
-    for path in tmp_path.glob("*.json"):
-        path.write_text(text)
+    said = LanguageModelBank(Talker(), cache=ArrayCache(tmp_path)).describe("nut")
+    for path in _entries(tmp_path):
+        wrong = {"json": np.frombuffer(text.encode(), np.uint8)}
+        path.unlink()
+        ArrayCache(tmp_path).value(KIND, path.stem, lambda wrong=wrong: wrong, dict, dict)  # type: ignore[misc]
     talker = Talker()
-    assert LanguageModelBank(talker, folder=tmp_path).describe("nut") == said
+    assert LanguageModelBank(talker, cache=ArrayCache(tmp_path)).describe("nut") == said
     assert len(talker.asked) == 6
-    entry = json.loads(next(iter(tmp_path.glob("*.json"))).read_text())
-    assert set(entry) == {"class_name", "label", "model", "prompt_sha256", "sentences"}
+    again = Talker()
+    assert LanguageModelBank(again, cache=ArrayCache(tmp_path)).describe("nut") == said
+    assert again.asked == []
 
 
 def test_an_entry_of_another_class_under_the_same_name_does_not_count(tmp_path: Path) -> None:
-    LanguageModelBank(Talker(), folder=tmp_path).describe("nut")
-    for path in tmp_path.glob("*.json"):
-        path.write_text(path.read_text().replace('"class_name": "nut"', '"class_name": "bolt"'))
+    for name in ("nut", "bolt"):
+        LanguageModelBank(Talker(), cache=ArrayCache(tmp_path / name)).describe(name)
+    nuts, bolts = (sorted(_entries(tmp_path / name)) for name in ("nut", "bolt"))
+    for nut, bolt in zip(nuts, bolts, strict=True):
+        nut.write_bytes(bolt.read_bytes())
     talker = Talker()
-    LanguageModelBank(talker, folder=tmp_path).describe("nut")
+    LanguageModelBank(talker, cache=ArrayCache(tmp_path / "nut")).describe("nut")
     assert len(talker.asked) == 6
 
 
@@ -110,24 +120,24 @@ def test_without_a_cache_folder_it_asks_once_a_process(monkeypatch: pytest.Monke
 def test_the_users_cache_folder_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENVIRONMENT, str(tmp_path))
     LanguageModelBank(Talker()).describe("nut")
-    assert len(list((tmp_path / "language_bank").glob("*.json"))) == 2
+    assert len(_entries(tmp_path)) == 2
 
 
 def test_a_disk_that_cannot_be_used_costs_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert LanguageModelBank(Talker(), folder=tmp_path / "file" / "below").describe("nut").prompts.normal
+    assert LanguageModelBank(Talker(), cache=ArrayCache(tmp_path / "file" / "below")).describe("nut").prompts.normal
 
 
 def test_a_model_that_says_nothing_is_an_error_and_nothing_is_kept(tmp_path: Path) -> None:
     with pytest.raises(LocalizerError, match="described no normal nut; name another model"):
-        LanguageModelBank(Talker(silent=True), folder=tmp_path).describe("nut")
+        LanguageModelBank(Talker(silent=True), cache=ArrayCache(tmp_path)).describe("nut")
     assert not list(tmp_path.iterdir())
     with pytest.raises(BackendError):
-        LanguageModelBank(Broken(), folder=tmp_path).describe("nut")
+        LanguageModelBank(Broken(), cache=ArrayCache(tmp_path)).describe("nut")
 
 
 def test_a_reply_gives_at_most_so_many_sentences(tmp_path: Path) -> None:
-    bank = LanguageModelBank(Talker(), LanguageSettings(per_reply=1, samples=1), tmp_path)
+    bank = LanguageModelBank(Talker(), LanguageSettings(per_reply=1, samples=1), ArrayCache(tmp_path))
     assert len(bank.describe("nut").prompts.normal) == 3  # one of each question
 
 

@@ -6,8 +6,9 @@ import torch
 
 from tests.localization.tiny_clip import tiny_encoder
 from vlm_inspect.errors import LocalizerError
-from vlm_inspect.localization.promptad import PromptAdJudge, PromptAdSettings, build_promptad, load_promptad
-from vlm_inspect.localization.promptad.settings import read_plan
+from vlm_inspect.localization.promptad.judge import PromptAdJudge, load_promptad
+from vlm_inspect.localization.promptad.method import build_promptad
+from vlm_inspect.localization.promptad.settings import PromptAdSettings, read_plan
 from vlm_inspect.localization.subject import Subject
 from vlm_inspect.training.checkpoint import Header, encoder_facts, save_weights
 
@@ -46,7 +47,7 @@ def test_a_file_gives_the_same_scores(tmp_path, encoder, method):
     before = PromptAdJudge(encoder, method.learnable, read_plan(method.settings(), "x"), "d", "x")
     judge = load_promptad(save(tmp_path / "plate.safetensors", method, encoder), encoder)
     picture = np.random.default_rng(0).integers(0, 256, (50, 40, 3), dtype=np.uint8)
-    (old,), (new,) = before.judge([picture], PLATE), judge.judge([picture], PLATE)
+    (old,), (new,) = before.fit(PLATE).judge([picture]), judge.fit(PLATE).judge([picture])
     assert new.score == old.score
     assert np.array_equal(new.heat, old.heat)
     assert judge.name == "promptad"

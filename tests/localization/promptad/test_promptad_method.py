@@ -9,8 +9,9 @@ from tests.localization.tiny_clip import tiny_encoder
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.dual_encoder.encoder import IMAGENET_NORMALISATION
 from vlm_inspect.localization.dual_encoder.pixels import prepare_pixels
-from vlm_inspect.localization.promptad import PromptAdJudge, PromptAdSettings, build_promptad
-from vlm_inspect.localization.promptad.settings import read_plan, read_settings
+from vlm_inspect.localization.promptad.judge import PromptAdJudge
+from vlm_inspect.localization.promptad.method import build_promptad
+from vlm_inspect.localization.promptad.settings import PromptAdSettings, read_plan, read_settings
 from vlm_inspect.localization.subject import ANY_CLASS, Subject
 from vlm_inspect.training.batches import stack
 from vlm_inspect.training.method import TrainingSample
@@ -83,7 +84,7 @@ def judge_of(method, encoder):
 
 def auroc_of(judge, samples):
     """Return the AUROC of pixels, and of pictures."""
-    answers = judge.judge([sample.picture for sample in samples], Subject("plate"))
+    answers = judge.fit(Subject("plate")).judge([sample.picture for sample in samples])
     truth = np.stack([sample.mask for sample in samples])
     pixels = roc_auc_score(truth.ravel(), np.stack([answer.heat for answer in answers]).ravel())
     pictures = roc_auc_score(truth.any(axis=(1, 2)), [answer.score for answer in answers])
@@ -100,7 +101,7 @@ def test_overfits_eight_pictures_of_three_kinds(encoder):
     assert pixels > 0.95 > untrained[0]
     assert pictures == 1.0
     assert totals[-1] < 0.6 * totals[0]
-    answers = judge.judge([sample.picture for sample in samples], PLATE)
+    answers = judge.fit(PLATE).judge([sample.picture for sample in samples])
     assert min(a.score for a in answers[:6]) > 0.8
     assert max(a.score for a in answers[6:]) < 0.2
     assert any("diagnosing only" in note for note in answers[0].notes)
@@ -226,34 +227,34 @@ def test_several_classes_have_their_own_prompts(encoder):
     fit(method, [stack(eight_plates(), method, "cpu")] * 2)
     judge = judge_of(method, encoder)
     picture = plate(0, "hole").picture
-    nut, flat = (judge.judge([picture], Subject(name))[0] for name in ("Metal nut", "plate"))
+    nut, flat = (judge.fit(Subject(name)).judge([picture])[0] for name in ("Metal nut", "plate"))
     assert not np.array_equal(nut.heat, flat.heat)
     assert nut.notes == flat.notes
     with pytest.raises(LocalizerError, match="knows metal nut, plate"):
-        judge.judge([picture], Subject(ANY_CLASS))
+        judge.fit(Subject(ANY_CLASS)).judge([picture])
 
 
 def test_the_judge_answers_in_order_in_any_batches(encoder):
     judge = judge_of(build_promptad(encoder, [PLATE], small()), encoder)
     pictures = [plate(i, KINDS[i % 3]).picture for i in range(18)]
     pictures[3] = np.ascontiguousarray(np.repeat(pictures[3], 2, axis=0))  # another size
-    together = judge.judge(pictures, PLATE)
-    alone = [judge.judge([picture], PLATE)[0] for picture in pictures]
+    together = judge.fit(PLATE).judge(pictures)
+    alone = [judge.fit(PLATE).judge([picture])[0] for picture in pictures]
     for one, other in zip(together, alone, strict=True):
         assert one.heat.shape == (SIDE, SIDE)
         assert one.heat.dtype == np.float32
         assert 0 <= one.heat.min() <= one.heat.max() <= 1
         assert np.allclose(one.heat, other.heat, atol=1e-5)
         assert one.score == pytest.approx(float(one.heat.mean()), abs=1e-5)
-    assert judge.judge([], PLATE) == []
+    assert judge.fit(PLATE).judge([]) == []
 
 
 def test_a_class_that_nobody_named_is_judged_as_the_only_one_and_says_so(encoder):
     judge = judge_of(build_promptad(encoder, [PLATE], small()), encoder)
-    (answer,) = judge.judge([plate(0).picture], Subject(ANY_CLASS))
+    (answer,) = judge.fit(Subject(ANY_CLASS)).judge([plate(0).picture])
     assert "judged as plate" in answer.notes[0]
     with pytest.raises(LocalizerError) as caught:
-        judge.judge([plate(0).picture], Subject("gear"))
+        judge.fit(Subject("gear")).judge([plate(0).picture])
     assert str(caught.value).startswith("plate.safetensors was trained for plate, not for gear; ")
 
 
@@ -261,8 +262,8 @@ def test_pixels_are_normalised_as_asked(encoder):
     method = build_promptad(encoder, [PLATE], PromptAdSettings(side=SIDE))
     assert method.normalisation == IMAGENET_NORMALISATION
     picture = plate(0).picture
-    tower = judge_of(build_promptad(encoder, [PLATE], small()), encoder).judge([picture], PLATE)
-    assert not np.array_equal(judge_of(method, encoder).judge([picture], PLATE)[0].heat, tower[0].heat)
+    tower = judge_of(build_promptad(encoder, [PLATE], small()), encoder).fit(PLATE).judge([picture])
+    assert not np.array_equal(judge_of(method, encoder).fit(PLATE).judge([picture])[0].heat, tower[0].heat)
     assert prepare_pixels([picture], SIDE, method.normalisation).shape == (1, 3, SIDE, SIDE)
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from tests.localization.alfa.colour_towers import colour_encoder
 from tests.localization.alfa.surfaces import green_surface, peak_xy, with_square
 from tests.localization.tiny_clip import tiny_encoder
-from vlm_inspect.array_cache import ENVIRONMENT, ArrayCache
+from vlm_inspect.array_cache import ENVIRONMENT, ArrayCache, user_cache
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder
 from vlm_inspect.localization.dual_encoder.pixels import prepare_pixels
@@ -40,7 +40,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_words_alone_find_the_place_where_the_towers_know_the_words() -> None:
-    normal, damaged = WinClip(colour_encoder()).judge([green_surface(0), with_square(green_surface(1), SPOT)], NUT)
+    normal, damaged = WinClip(colour_encoder()).fit(NUT).judge([green_surface(0), with_square(green_surface(1), SPOT)])
     x, y = peak_xy(damaged.heat)
     assert SPOT[0] <= x <= SPOT[2]
     assert SPOT[1] <= y <= SPOT[3]
@@ -51,8 +51,8 @@ def test_words_alone_find_the_place_where_the_towers_know_the_words() -> None:
 def test_a_few_normal_pictures_find_a_pasted_square(encoder: DualEncoder) -> None:
     normals = [green_surface(seed) for seed in range(3)]
     judge = WinClip(encoder)
-    clean, damaged = judge.judge([green_surface(7), with_square(green_surface(8), SPOT)], NUT, normals)
-    told = judge.judge([with_square(green_surface(8), SPOT)], NUT)[0]
+    clean, damaged = judge.fit(NUT, normals).judge([green_surface(7), with_square(green_surface(8), SPOT)])
+    told = judge.fit(NUT).judge([with_square(green_surface(8), SPOT)])[0]
     gained = damaged.heat - 0.5 * told.heat  # what the memory adds
     x, y = peak_xy(gained)
     assert SPOT[0] <= x <= SPOT[2]
@@ -62,29 +62,29 @@ def test_a_few_normal_pictures_find_a_pasted_square(encoder: DualEncoder) -> Non
 
 
 def test_scores_are_probabilities_on_the_towers_grid(encoder: DualEncoder) -> None:
-    (wide,) = WinClip(encoder).judge([green_surface(0)[:30]], NUT)
+    (wide,) = WinClip(encoder).fit(NUT).judge([green_surface(0)[:30]])
     assert wide.heat.shape == (8, 8)
     assert wide.heat.dtype == np.float32
     assert 0.0 <= wide.heat.min() <= wide.heat.max() <= 1.0
     assert 0.0 <= wide.score <= 1.0
-    (finer,) = WinClip(encoder, WinClipSettings(side=96, scales=(2, 4))).judge([green_surface(0)], NUT)
+    (finer,) = WinClip(encoder, WinClipSettings(side=96, scales=(2, 4))).fit(NUT).judge([green_surface(0)])
     assert finer.heat.shape == (12, 12)
 
 
 def test_the_map_is_the_harmonic_mean_of_windows_and_picture(encoder: DualEncoder) -> None:
-    (answer,) = WinClip(encoder).judge([green_surface(0)], NUT)
-    (without,) = WinClip(encoder, WinClipSettings(with_picture=False)).judge([green_surface(0)], NUT)
+    (answer,) = WinClip(encoder).fit(NUT).judge([green_surface(0)])
+    (without,) = WinClip(encoder, WinClipSettings(with_picture=False)).fit(NUT).judge([green_surface(0)])
     np.testing.assert_allclose(3 / answer.heat, 2 / without.heat + 1 / answer.score, rtol=1e-4)
 
 
 def test_batches_change_nothing(encoder: DualEncoder) -> None:
     pictures = [with_square(green_surface(seed), (8 * seed, 8, 8 * seed + 16, 24)) for seed in range(4)]
-    together = WinClip(encoder, WinClipSettings(most_tokens=10**9)).judge(pictures, NUT)
-    alone = WinClip(encoder, WinClipSettings(most_tokens=1)).judge(pictures, NUT)
+    together = WinClip(encoder, WinClipSettings(most_tokens=10**9)).fit(NUT).judge(pictures)
+    alone = WinClip(encoder, WinClipSettings(most_tokens=1)).fit(NUT).judge(pictures)
     for one, other in zip(together, alone, strict=True):
         assert one.score == pytest.approx(other.score, abs=1e-5)
         np.testing.assert_allclose(one.heat, other.heat, atol=1e-5)
-    assert WinClip(encoder).judge([], NUT) == []
+    assert WinClip(encoder).fit(NUT).judge([]) == []
 
 
 def test_what_is_seen_of_a_picture_comes_from_the_blocks_that_it_names(encoder: DualEncoder) -> None:
@@ -105,10 +105,10 @@ def test_what_is_seen_of_a_picture_comes_from_the_blocks_that_it_names(encoder: 
 
 def test_normal_pictures_are_seen_once(encoder: DualEncoder) -> None:
     normals = [green_surface(seed) for seed in range(3)]
-    settings, cache = WinClipSettings(), ArrayCache("normal_pictures")
+    settings, cache = WinClipSettings(), user_cache()
     all_three = recall_normals(encoder, normals, settings, cache)
     with patch.object(picture_features, "see_pictures", side_effect=AssertionError("seen again")):
-        two = recall_normals(encoder, [normals[2], normals[0].copy()], settings, ArrayCache("normal_pictures"))
+        two = recall_normals(encoder, [normals[2], normals[0].copy()], settings, ArrayCache(cache.home))
         with pytest.raises(AssertionError):
             recall_normals(encoder, [green_surface(3)], settings, cache)
         with pytest.raises(AssertionError):
@@ -122,7 +122,7 @@ def test_normal_pictures_are_seen_once(encoder: DualEncoder) -> None:
 def test_a_normal_picture_is_unlike_nothing_in_a_memory_that_holds_it(encoder: DualEncoder) -> None:
     settings = WinClipSettings()
     normals = [green_surface(0), green_surface(1)]
-    memory = recall_normals(encoder, normals, settings, ArrayCache("x"))
+    memory = recall_normals(encoder, normals, settings, user_cache())
     (seen,) = see_in_batches(encoder, [normals[1], green_surface(2)], settings, with_values=False)
     unlike = compare_with_normals(seen, memory, settings)
     assert float(unlike[0].max()) < 1e-5
@@ -139,7 +139,7 @@ def test_the_association_is_half_the_cosine_distance_to_the_nearest() -> None:
 
 def test_the_memory_map_is_the_mean_over_scales_and_patches(encoder: DualEncoder) -> None:
     settings = WinClipSettings()
-    memory = recall_normals(encoder, [green_surface(0)], settings, ArrayCache("x"))
+    memory = recall_normals(encoder, [green_surface(0)], settings, user_cache())
     (seen,) = see_in_batches(encoder, [green_surface(2)], settings, with_values=False)
     parts = [
         spread_harmonically(associate(seen.windows[i].features, memory.windows[i]), (8, 8), scale)
@@ -180,13 +180,13 @@ def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
 
 def test_what_the_tower_cannot_do_is_said(encoder: DualEncoder) -> None:
     with pytest.raises(LocalizerError, match="no multiple of the patch"):
-        WinClip(encoder, WinClipSettings(side=60)).judge([green_surface(0)], NUT)
+        WinClip(encoder, WinClipSettings(side=60)).fit(NUT).judge([green_surface(0)])
     with pytest.raises(LocalizerError, match="do not fit the grid of 8 x 8"):
-        WinClip(encoder, WinClipSettings(scales=(9,))).judge([green_surface(0)], NUT)
+        WinClip(encoder, WinClipSettings(scales=(9,))).fit(NUT).judge([green_surface(0)])
     with pytest.raises(LocalizerError, match="no name"):
-        WinClip(encoder).judge([green_surface(0)], Subject(" "))
+        WinClip(encoder).fit(Subject(" ")).judge([green_surface(0)])
     with pytest.raises(LocalizerError, match="not uint8 RGB"):
-        WinClip(encoder).judge([green_surface(0)[..., 0]], NUT)
+        WinClip(encoder).fit(NUT).judge([green_surface(0)[..., 0]])
 
 
 def test_features_that_are_no_numbers_are_an_error(tmp_path: Path) -> None:
@@ -194,14 +194,14 @@ def test_features_that_are_no_numbers_are_an_error(tmp_path: Path) -> None:
     with torch.no_grad():
         next(broken.vision.module.parameters()).fill_(float("nan"))
     with pytest.raises(LocalizerError, match="no numbers"):
-        WinClip(broken).judge([green_surface(0)], NUT)
+        WinClip(broken).fit(NUT).judge([green_surface(0)])
 
 
 def test_a_class_name_that_is_far_too_long_is_cut_and_named(encoder: DualEncoder) -> None:
     long = Subject("nut " + "with a very long description " * 8)
     judge = WinClip(encoder)
     with pytest.warns(UserWarning, match="the end was cut off"):
-        (first,) = judge.judge([green_surface(0)], long)
+        (first,) = judge.fit(long).judge([green_surface(0)])
     (note,) = first.notes
     assert "242 of 242 prompts" in note
     assert "nut with a very long" in note

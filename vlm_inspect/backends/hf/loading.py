@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -13,14 +12,6 @@ from vlm_inspect.errors import BackendError
 
 _LOADING_FAILURES = (OSError, ValueError, ImportError, TypeError, KeyError, AttributeError, RuntimeError)
 """What transformers raises on files that do not belong together."""
-
-
-@dataclass(frozen=True, eq=False)
-class LoadedModel:
-    """A model with its processor."""
-
-    model: Any
-    processor: Any
 
 
 def check_placement(folder: ModelFolder, placement: Placement) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vlm_inspect.array_cache import ArrayCache, key_of
+from vlm_inspect.array_cache import ArrayCache, key_of, user_cache
 from vlm_inspect.localization.alfa.scoring import AlfaScores, SentenceFeatures, score_pictures
 from vlm_inspect.localization.alfa.settings import AlfaSettings
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder, Rgb
@@ -12,7 +12,7 @@ from vlm_inspect.localization.prompt_bank.embeddings import MOST_TOKENS, embed, 
 from vlm_inspect.localization.prompt_bank.ensembles import PromptSet, alfa_prompts, defect_prompts
 from vlm_inspect.localization.prompt_bank.written_bank import Description, DescriptionSource, WrittenBank
 from vlm_inspect.localization.subject import Subject
-from vlm_inspect.localization.winclip.picture_features import recall_normals, see_in_batches
+from vlm_inspect.localization.winclip.picture_features import NormalFeatures, recall_normals, see_in_batches
 
 VERSION = "1"
 """Changes whenever equal settings would no longer give equal scores."""
@@ -42,9 +42,7 @@ class Alfa:
         encoder: DualEncoder,
         settings: AlfaSettings | None = None,
         bank: DescriptionSource | None = None,
-        *,
-        sentences: ArrayCache | None = None,
-        normals: ArrayCache | None = None,
+        cache: ArrayCache | None = None,
     ) -> None:
         """Judge with these towers.
 
@@ -52,15 +50,12 @@ class Alfa:
             encoder: the towers.
             settings: None: the defaults.
             bank: who describes the class; None: the bank that ships.
-            sentences: where features of sentences are kept; None: the user's cache folder.
-            normals: where features of normal pictures are kept; None: the user's cache folder.
+            cache: where features of sentences and normal pictures are kept; None: the user's.
         """
         self._encoder = encoder
         self._settings = settings or AlfaSettings()
         self._bank = bank or WrittenBank()
-        self._sentences = sentences or ArrayCache("sentences")
-        self._normals = normals or ArrayCache("normal_pictures")
-        self._latest: tuple[Subject, _Sentences] | None = None
+        self._cache = cache or user_cache()
 
     @property
     def identity(self) -> str:
@@ -68,41 +63,17 @@ class Alfa:
         settings = self._settings.model_dump_json()
         return key_of("alfa", VERSION, self._encoder.identity, self._bank.identity, settings)
 
-    def judge(self, pictures: Sequence[Rgb], subject: Subject, normals: Sequence[Rgb] = ()) -> list[PictureScores]:
-        """See `PictureJudge.judge`; the score is eq. 12, the mean of the whole picture's and of the highest place's.
+    def fit(self, subject: Subject, normals: Sequence[Rgb] = ()) -> "FittedAlfa":
+        """See `PictureJudge.fit`: the class's sentences, and the memory of normal pictures.
 
         Raises:
-            LocalizerError: see `PictureJudge.judge`.
+            LocalizerError: see `PictureJudge.fit`.
             BackendError: the model that describes the class cannot be reached.
         """
-        if not pictures:
-            return []
-        sentences = self._sentences_of(subject)
-        memory = recall_normals(self._encoder, normals, self._settings, self._normals) if normals else None
-        aligned = self._settings.aligner != "none"
-        scored = [
-            score_pictures(seen, sentences.features, memory, self._settings)
-            for seen in see_in_batches(self._encoder, pictures, self._settings, with_values=aligned)
-        ]
-        fallback = _Fallback.of(scored)
-        return [
-            PictureScores(
-                score=float(scores.score[row]),
-                heat=scores.heat[row].cpu().numpy(),
-                descriptors=self._reasons(scores, row, sentences),
-                notes=sentences.notes + fallback.notes(scores, row, self._settings),
-            )
-            for scores in scored
-            for row in range(len(scores.score))
-        ]
+        memory = recall_normals(self._encoder, normals, self._settings, self._cache) if normals else None
+        return FittedAlfa(self._encoder, self._settings, self._sentences_of(subject), memory)
 
     def _sentences_of(self, subject: Subject) -> _Sentences:
-        """Return the sentences of a class, made once for all parts that follow each other."""
-        if self._latest is None or self._latest[0] != subject:
-            self._latest = (subject, self._make_sentences(subject))
-        return self._latest[1]
-
-    def _make_sentences(self, subject: Subject) -> _Sentences:
         """Return templates, descriptions, and the rule book's defects, with their features."""
         settings, name = self._settings, subject.class_name
         described = self._bank.describe(name) if settings.use_descriptions else Description(PromptSet((), ()))
@@ -112,7 +83,7 @@ class Alfa:
         prompts = (alfa_prompts(name) if settings.use_templates else PromptSet((), ())) + short
         if not prompts.normal or not prompts.abnormal:
             prompts = alfa_prompts(name) + prompts  # every description was too long for the tower
-        embedded = embed(self._encoder, prompts.all, self._sentences)
+        embedded = embed(self._encoder, prompts.all, self._cache)
         count = len(prompts.normal)
         features = SentenceFeatures(embedded.features[:count], embedded.features[count:])
         notes = described.notes + dropped + embedded.notes
@@ -130,18 +101,50 @@ class Alfa:
         note = f"{dropped} of {len(prompts.all)} descriptions have more than {most} tokens and were left out"
         return short, (note,) if dropped else ()
 
-    def _reasons(self, scores: AlfaScores, row: int, sentences: _Sentences) -> tuple[tuple[str, float], ...]:
+
+@dataclass(frozen=True, eq=False)
+class FittedAlfa:
+    """ALFA for one class."""
+
+    encoder: DualEncoder
+    settings: AlfaSettings
+    sentences: _Sentences
+    memory: NormalFeatures | None
+
+    def judge(self, pictures: Sequence[Rgb]) -> list[PictureScores]:
+        """See `FittedJudge.judge`; the score is eq. 12, the mean of the whole picture's and of the highest place's."""
+        aligned = self.settings.aligner != "none"
+        scored = [
+            score_pictures(seen, self.sentences.features, self.memory, self.settings)
+            for seen in see_in_batches(self.encoder, pictures, self.settings, with_values=aligned)
+        ]
+        fallback = _Fallback.of(scored)
+        return [
+            PictureScores(
+                score=float(scores.score[row]),
+                heat=scores.heat[row].cpu().numpy(),
+                descriptors=self._reasons(scores, row),
+                notes=self.sentences.notes + fallback.notes(scores, row, self.settings),
+            )
+            for scores in scored
+            for row in range(len(scores.score))
+        ]
+
+    def _reasons(self, scores: AlfaScores, row: int) -> tuple[tuple[str, float], ...]:
         """Return the abnormal sentences that count for a picture and are nearest to it, with their cosines.
 
         Only those that name what is wrong; where none of them counts, the templates that do.
         """
         rows = zip(
-            sentences.prompts.abnormal, scores.similarity[row].tolist(), scores.kept.abnormal[row].tolist(), strict=True
+            self.sentences.prompts.abnormal,
+            scores.similarity[row].tolist(),
+            scores.kept.abnormal[row].tolist(),
+            strict=True,
         )
         counting = [(sentence, similarity) for sentence, similarity, kept in rows if kept]
-        telling = [pair for pair in counting if pair[0] in sentences.telling]
+        telling = [pair for pair in counting if pair[0] in self.sentences.telling]
         ranked = sorted(telling or counting, key=lambda pair: -pair[1])
-        return tuple(ranked[: self._settings.most_descriptors])
+        return tuple(ranked[: self.settings.most_descriptors])
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """`DapoJudge`: DAPO as a `PictureJudge`; the rule book's defects are its vocabulary."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +15,9 @@ from vlm_inspect.localization.dual_encoder.encoder import Rgb
 from vlm_inspect.localization.dual_encoder.pixels import prepare_pixels
 from vlm_inspect.localization.picture_judge import PictureScores
 from vlm_inspect.localization.subject import Subject
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BATCH = 8
 """Pictures that run through the tower at once."""
@@ -42,42 +47,47 @@ class DapoJudge:
         self.predictor = predictor
         self.name = name
         self.words = check_words(words) if words else default_words()
-        self._cut: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     @property
     def identity(self) -> str:
         """Weights, settings and own words in one string."""
         return f"{self.predictor.identity}; {', '.join(self.words)}"
 
-    def judge(
-        self,
-        pictures: Sequence[Rgb],
-        subject: Subject,
-        normals: Sequence[Rgb] = (),
-    ) -> list[PictureScores]:
-        """Return, of each picture, P(anomalous), its map, and a map for each defect word.
-
-        The score is the global branch's; a map is the mean over the taps, so in [0, 1].
+    def fit(self, subject: Subject, normals: Sequence[Rgb] = ()) -> "FittedDapo":
+        """See `PictureJudge.fit`: the states of the words.
 
         Raises:
             LocalizerError: a wrong vocabulary: a word that is empty, stands twice or cannot be encoded, or too many.
         """
         words = check_words(subject.defects) if subject.defects else self.words
-        states = self.predictor.states(words)
+        most = self.predictor.model.towers.text.context
+        cut = self.predictor.model.text_encoder.cut_words(words)
+        notes = tuple(f"prompt cut to {most} tokens: {text}" for text in cut)
+        return FittedDapo(self.predictor, words, self.predictor.states(words), notes)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedDapo:
+    """DAPO with one vocabulary."""
+
+    predictor: DapoPredictor
+    words: tuple[str, ...]
+    states: "Tensor"
+    """(1 + K, J): of the normal state and of each word."""
+    notes: tuple[str, ...]
+
+    def judge(self, pictures: Sequence[Rgb]) -> list[PictureScores]:
+        """Return, of each picture, P(anomalous), its map, and a map for each defect word.
+
+        The score is the global branch's; a map is the mean over the taps, so in [0, 1].
+        """
         path = self.predictor.model.towers.path
-        notes = self._notes(words)
         scores: list[PictureScores] = []
         for start in range(0, len(pictures), BATCH):
             part = pictures[start : start + BATCH]
-            pixels = prepare_pixels(part, path.side, path.normalisation, str(states.device))
-            scores += _scores_of(self.predictor.look(pixels, states), words, notes)
+            pixels = prepare_pixels(part, path.side, path.normalisation, str(self.states.device))
+            scores += _scores_of(self.predictor.look(pixels, self.states), self.words, self.notes)
         return scores
-
-    def _notes(self, words: tuple[str, ...]) -> tuple[str, ...]:
-        if words not in self._cut:
-            self._cut[words] = self.predictor.model.text_encoder.cut_words(words)
-        most = self.predictor.model.towers.text.context
-        return tuple(f"prompt cut to {most} tokens: {text}" for text in self._cut[words])
 
 
 def _scores_of(output: DapoOutput, words: tuple[str, ...], notes: tuple[str, ...]) -> list[PictureScores]:

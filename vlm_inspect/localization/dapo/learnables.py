@@ -40,10 +40,9 @@ class HybridPrompts(nn.Module):
 class DapoLearnables(nn.Module):
     """The module that a checkpoint holds; every tensor is float32."""
 
-    def __init__(self, sizes: TowerSizes, settings: DapoSettings, path: nn.Module | None = None) -> None:
-        """Make the tensors, undrawn; see `draw`. `path` holds what the vision path learns itself."""
+    def __init__(self, sizes: TowerSizes, settings: DapoSettings) -> None:
+        """Make the tensors, undrawn; see `draw`."""
         super().__init__()
-        self.path = path
         self.prompts = HybridPrompts(sizes, settings)
         self.visual_tokens: nn.Parameter | None = None
         if sizes.token_shape is not None:

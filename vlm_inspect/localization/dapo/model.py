@@ -19,7 +19,7 @@ class DapoModel:
         """Draw fresh tensors over the towers, on their device."""
         self.towers = towers
         self.settings = settings
-        self.learnables = DapoLearnables(sizes_of(towers), settings, towers.path.learned)
+        self.learnables = DapoLearnables(sizes_of(towers), settings)
         self.learnables.draw(towers.text.embeddings, seed)
         self.learnables.to(towers.device)
         self.text_encoder = ProgressiveTextEncoder(towers.text, settings)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlm_inspect.localization.dapo.settings import DapoSettings
-from vlm_inspect.localization.dapo.vision_path import TransformerVisionPath, VisionPath
+from vlm_inspect.localization.dapo.vision_path import VisionPath
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder, TextTower
 
 if TYPE_CHECKING:
@@ -51,12 +51,12 @@ def towers_of(
         encoder: the frozen pair.
         settings: gives alpha.
         side: of the pictures, in pixels; None: 518, or the nearest multiple of the patch.
-        checkpoint_blocks: see `TransformerVisionPath`: less memory in training for a third more time.
+        checkpoint_blocks: see `VisionPath`: less memory in training for a third more time.
 
     Raises:
         LocalizerError: the side is no multiple of the patch.
     """
-    path = TransformerVisionPath(encoder.vision, side=side, alpha=settings.alpha, checkpoint_blocks=checkpoint_blocks)
+    path = VisionPath(encoder.vision, side=side, alpha=settings.alpha, checkpoint_blocks=checkpoint_blocks)
     return DapoTowers(path, encoder.text, encoder.identity, encoder.name)
 
 
@@ -69,5 +69,4 @@ def sizes_of(towers: DapoTowers) -> TowerSizes:
         joint=text.joint,
         token_shape=path.token_shape,
         tap_widths=tuple(path.tap_widths),
-        summary=None if path.aligned else path.joint,
     )

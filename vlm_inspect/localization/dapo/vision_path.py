@@ -1,19 +1,15 @@
-"""The picture's side of DAPO: a frozen tower, entered with learned tokens and tapped at several depths.
-
-`VisionPath` is the seam: `TransformerVisionPath` drives a tower of `dual_encoder` block by block; a convolutional
-network fits as well, with feature maps of several stages as taps and no place for tokens.
-"""
+"""The picture's side of DAPO: a frozen tower, entered with learned tokens and tapped at several depths."""
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.dapo.token_mixing import mix_tokens
-from vlm_inspect.localization.dual_encoder.encoder import Normalisation, VisionTower
+from vlm_inspect.localization.dual_encoder.encoder import VisionTower
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 SIDE = 518
 """Side in pixels of the pictures that DAPO was made for: 37 patches of 14."""
@@ -33,45 +29,12 @@ class PictureTokens:
     """(h, w), the same for every tap."""
 
 
-class VisionPath(Protocol):
-    """A frozen vision network as DAPO uses it. Gradients flow through it to the visual tokens, never into it."""
-
-    module: "nn.Module"
-    """The frozen weights, in evaluation mode."""
-    learned: "nn.Module | None"
-    """Layers over the frozen ones that are trained and saved with DAPO's tensors, drawn already; most have none."""
-    tap_widths: tuple[int, ...]
-    """D_m of every tap; one adapter each."""
-    token_shape: tuple[int, int] | None
-    """(blocks, width) of the visual tokens to learn; None where the network takes none."""
-    joint: int
-    """J, the width of `summary`."""
-    aligned: bool
-    """Whether `summary` lies in the text tower's space; where not, DAPO learns one more linear map, J to text."""
-    side: int
-    """Side in pixels of the pictures that `encode` is given."""
-    normalisation: Normalisation
-
-    def encode(self, pixels: "Tensor", visual_tokens: "Tensor | None") -> PictureTokens:
-        """Return the features of pictures.
-
-        Args:
-            pixels: (B, 3, side, side) float32, normalised.
-            visual_tokens: (blocks, n, width), or None for the plain network. A path whose `token_shape` is None is
-                always given None.
-        """
-        ...
-
-
-class TransformerVisionPath:
+class VisionPath:
     """A vision transformer with n learned tokens after CLS in every block (progressive tuning).
 
     The tokens of block 1 are inserted after the tower's first layer norm, without positions; before every later block
     they are replaced but for `alpha` of what they had become.
     """
-
-    aligned = True
-    learned: "nn.Module | None" = None
 
     def __init__(
         self,
@@ -107,7 +70,7 @@ class TransformerVisionPath:
         if self.side % tower.patch:
             raise LocalizerError(f"dapo side {self.side}: must be a multiple of the patch, {tower.patch} px")
         self.tap_widths: tuple[int, ...] = (tower.width,) * len(self._taps)
-        self.token_shape: tuple[int, int] | None = (tower.blocks, tower.width)
+        self.token_shape = (tower.blocks, tower.width)
         self.joint = tower.joint
         self.normalisation = tower.normalisation
 

@@ -1,4 +1,4 @@
-"""What methods read out of a vision tower: layers, the picture's own feature, values of the last block, the V-V path.
+"""What methods read out of a vision tower: layers, the picture's own feature, values of the last block.
 
 Nothing here switches gradients off: under `torch.no_grad()` it reads, without it learned tokens can be trained through.
 """
@@ -6,7 +6,6 @@ Nothing here switches gradients off: under `torch.no_grad()` it reads, without i
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from vlm_inspect.errors import LocalizerError
@@ -65,52 +64,6 @@ def last_values(vision: VisionTower, before_last: Tensor) -> Tensor:
     """
     values = vision.attention(vision.blocks, before_last).values
     return vision.leave(vision.merge_heads(vision.blocks, values))
-
-
-def first_replaced(vision: VisionTower, last: int | None = None) -> int:
-    """Return the first block of a V-V path over the `last` blocks, or over all of them.
-
-    Raises:
-        LocalizerError: the tower has fewer blocks.
-    """
-    count = vision.blocks if last is None else last
-    _check_numbers({count}, 1, vision.blocks)
-    return vision.blocks - count + 1
-
-
-def vv_tokens(vision: VisionTower, inputs: Mapping[int, Tensor], first: int) -> Tensor:
-    """Return the tokens (B, K, D) at the end of the V-V path (arXiv 2304.05653; DPAM of AnomalyCLIP, 2310.18961).
-
-    p = z[first - 1] + sum over blocks l >= first of OutProj_l(softmax(v v^T / sqrt(d_h)) v), where v are the values of
-    block l for its own, normal input z[l - 1]. The path has no MLP and never feeds back, so one normal pass is enough.
-
-    Args:
-        vision: the tower.
-        inputs: the normal tokens by block, CLS included; blocks `first - 1` to `blocks - 1` are read.
-        first: first replaced block.
-    """
-    _check_numbers({first}, 1, vision.blocks)
-    path = inputs[first - 1]
-    for number in range(first, vision.blocks + 1):
-        values = vision.attention(number, inputs[number - 1]).values
-        path = path + vision.merge_heads(number, F.scaled_dot_product_attention(values, values, values))
-    return path
-
-
-def encode_vv(vision: VisionTower, pixels: Tensor, last: int | None = None) -> ImageFeatures:
-    """Return the picture's feature of the normal path, and the V-V path's patches as layer `blocks`, (B, N, J).
-
-    The patches are in the joint space and not normalised, so that their cosine with a text can be taken at once.
-
-    Args:
-        vision: the tower.
-        pixels: (B, 3, S, S), normalised.
-        last: how many blocks are replaced, counted from the end; None: all. AnomalyCLIP: 19 of the 24 of ViT-L.
-    """
-    first = first_replaced(vision, last)
-    normal = encode_image(vision, pixels, range(first - 1, vision.blocks), drop_cls=False)
-    patches = vision.leave(vv_tokens(vision, normal.layers, first)[:, 1:])
-    return ImageFeatures(normal.cls, {vision.blocks: patches}, normal.grid_hw)
 
 
 def _check_numbers(numbers: set[int], lowest: int, highest: int) -> None:

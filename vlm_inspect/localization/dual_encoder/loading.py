@@ -4,9 +4,10 @@ from pathlib import Path
 
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder
-from vlm_inspect.localization.dual_encoder.published import example_id
 
 OPEN_CLIP = "open_clip:"
+EXAMPLE_ID = "openai/clip-vit-base-patch16"
+"""Weights (MIT) that messages recommend: a good middle for all methods. None come with this package."""
 
 
 def load_dual_encoder(name: str, device: str = "auto", *, half: bool = False) -> DualEncoder:
@@ -54,7 +55,7 @@ def find_folder(name: str) -> Path:
         )
     cached = _cached_folder(name)
     if cached is None:
-        example = example_id()
+        example = EXAMPLE_ID
         raise LocalizerError(
             f"no CLIP weights at {name!r}: not a folder, and not in the hub's cache; on a machine with a network run "
             f"'hf download {example} --local-dir FOLDER' once, then pass --clip FOLDER; without --clip the memory, or "

@@ -4,7 +4,6 @@ from typing import Final
 
 import numpy as np
 
-from converters.view import View
 from vlm_inspect.localization.framing import Picture
 
 _COPIES: Final = (
@@ -18,22 +17,25 @@ _COPIES: Final = (
 )
 
 
-def changed_copies(view: View) -> list[Picture]:
-    """Return six copies of a view: turned by up to 4 degrees, moved by about 1 %, up to 3 % larger or smaller, up to
-    10 % brighter or darker. What comes in at the border is mirrored; masked views (scans) stay where they are.
+COPIES: Final = len(_COPIES)
+
+
+def changed_copies(picture: Picture) -> list[Picture]:
+    """Return six copies of a picture: turned by up to 4 degrees, moved by about 1 %, up to 3 % larger or smaller, up
+    to 10 % brighter or darker. What comes in at the border is mirrored; masked pictures (of scans) stay in place.
     """
     import cv2
 
-    height, width = view.size_hw
+    height, width = picture.image.shape[:2]
     copies = []
     for turn, size, (right, down), light in _COPIES:
-        matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn if view.mask is None else 0.0, size)
+        matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn, size)
         matrix[:, 2] += right * width, down * height
-        if view.mask is not None:
+        if picture.mask is not None:
             matrix = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
         moved = cv2.warpAffine(
-            view.image, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+            picture.image, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
         )
         lit = np.clip(np.rint(moved.astype(np.float32) * light), 0, 255).astype(np.uint8)
-        copies.append(Picture(lit, view.mask))
+        copies.append(Picture(lit, picture.mask))
     return copies

@@ -25,7 +25,7 @@ class Pool:
     prior_slope: float
     """By how much the log score of a normal part falls when the log number of references grows by 1."""
     next_over_self: float
-    """By how much the log score of the next normal part exceeds that of changed copies of a single reference."""
+    """By how much the log score of the next normal part exceeds what a single reference says of itself."""
     next_spread: float
     """Standard deviation of that between classes."""
 
@@ -53,6 +53,8 @@ class NetworkUse:
     """The channels of every layer of the network."""
     capacity: int = 6000
     """Most patches of one bank."""
+    reliability: bool = False
+    """Whether a distance counts for less where the references differ, see `measure_reliability`."""
 
 
 def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]:
@@ -64,7 +66,8 @@ def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]
         metric="scaled",
         sigma=1.2,
         place_weight=settings.place_weight,
-        pools=((Pool(0.0, 0.09, 0.12, 0.7, 0.3),),),
+        reliability=True,
+        pools=((Pool(0.0, 0.12, 0.12, 0.22, 0.25),),),
         capacity=settings.capacity,
     )
     dinov2 = NetworkUse(
@@ -73,10 +76,10 @@ def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]
         most_pixels=settings.fine_pixels,
         metric="cosine",
         sigma=0.7,
-        place_weight=0.0,
+        place_weight=0.4 * settings.place_weight,
         pools=(
-            (Pool(0.003, 0.17, 0.2, 0.7, 0.3),),
-            (Pool(0.003, 0.17, 0.2, 0.7, 0.3), Pool(0.01, 0.15, 0.2, 0.7, 0.3)),
+            (Pool(0.003, 0.18, 0.2, 0.18, 0.35),),
+            (Pool(0.003, 0.21, 0.2, 0.27, 0.43), Pool(0.01, 0.2, 0.2, 0.27, 0.43)),
         ),
         capacity=settings.capacity,
     )

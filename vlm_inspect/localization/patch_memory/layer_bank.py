@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 24
 """Most distances held at once (64 MB)."""
+_PRIOR_REFERENCES, _LEAST_PRIOR = 4.0, 0.5
+"""How much the mean distance counts beside a patch's own, see `measure_reliability`: by planted defects."""
 _SKETCH = 48
 """Dimensions of the random projection in which the coreset is chosen (PatchCore, section 3.2)."""
 
@@ -32,6 +34,9 @@ class LayerBank:
     """Distance in features that equals a distance of the picture's longer side; 0 where places do not compare."""
     rows: NDArray[np.float32]
     """(M, C + 2): embedded patches."""
+    reliability: NDArray[np.float32]
+    """(M,): factor of a distance to a patch: above 1 where the other references have the same, below 1 where they
+    differ anyway."""
 
     def embed(self, features: NDArray[np.float32], places_xy: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return features (N, C) and places (N, 2) as they are compared, (N, C + 2)."""
@@ -43,7 +48,7 @@ class LayerBank:
     def search(
         self, queries: NDArray[np.float32], allowed: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return distance and index of each query's nearest patch, (N,) each.
+        """Return distance, before the patch's reliability, and index of each query's nearest patch, (N,) each.
 
         Args:
             queries: (N, C + 2), from `embed`.
@@ -56,11 +61,30 @@ class LayerBank:
         squared, indices = _nearest(torch.from_numpy(queries), bank)
         return self._distance(squared), indices if kept is None else kept[indices]
 
+    def search_elsewhere(
+        self, queries: NDArray[np.float32], places_xy: NDArray[np.float32], reach: float
+    ) -> NDArray[np.float32]:
+        """Return the distance of each query to the nearest other query at least `reach` away from it, (N,).
+
+        Args:
+            queries: (N, C + 2), from `embed`.
+            places_xy: (N, 2), their places.
+            reach: in the unit of the places. Where all lie nearer than that, the distance is 0.
+        """
+        import torch
+
+        rows, places = torch.from_numpy(queries), torch.from_numpy(places_xy)
+        squared = torch.cdist(rows, rows).square()
+        squared[torch.cdist(places, places) < reach] = torch.inf
+        nearest = squared.min(dim=1).values
+        return self._distance(torch.where(nearest.isinf(), 0.0, nearest).numpy())
+
     def search_each(
         self, queries: NDArray[np.float32], owners: NDArray[np.int64], references: Sequence[int]
-    ) -> NDArray[np.float32]:
-        """Return the distance of each query to its nearest patch in every reference alone, (R, N)."""
-        return np.stack([self.search(queries, owners == reference)[0] for reference in references])
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return what `search` finds in every reference alone, (R, N) each."""
+        found = [self.search(queries, owners == reference) for reference in references]
+        return np.stack([distances for distances, _ in found]), np.stack([indices for _, indices in found])
 
     def _distance(self, squared: NDArray[np.float32]) -> NDArray[np.float32]:
         # of unit vectors, half the squared distance is 1 - cosine
@@ -82,6 +106,30 @@ def _nearest(queries: "torch.Tensor", bank: "torch.Tensor") -> tuple[NDArray[np.
     if not distances:
         return np.zeros(0, np.float32), np.zeros(0, np.int64)
     return torch.cat(distances).numpy(), torch.cat(indices).numpy()
+
+
+def measure_reliability(bank: LayerBank, owners: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the factor of each patch, (M,).
+
+    With r the distance of a patch to the nearest patch of another reference and m the mean of r, the factor is
+    (1 + a) m / (r + a m): distances are measured in units of how much normal parts differ at that place. Few references
+    say little about one patch's r, so a falls with their number n: a = 4 / n, but never below 0.5: a patch that two of
+    many references happen to share must not rule the map.
+
+    Args:
+        bank: the patches.
+        owners: (M,), their references; of a single one all factors are 1.
+    """
+    references = np.unique(owners)
+    distance = np.zeros(len(owners), np.float32)
+    if len(references) < 2:
+        return np.ones_like(distance)
+    for reference in references:
+        own = owners == reference
+        distance[own], _ = bank.search(bank.rows[own], ~own)
+    share = max(_LEAST_PRIOR, _PRIOR_REFERENCES / len(references))
+    middle = float(distance.mean()) + 1e-12
+    return np.asarray((1 + share) * middle / (distance + share * middle), np.float32)
 
 
 def make_scaling(

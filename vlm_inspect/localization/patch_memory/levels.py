@@ -3,7 +3,11 @@
 A reference that is left out meets a memory of n - 1 references; a new part meets all n, and finds a nearer patch. The
 log score falls about linearly in the logarithm of the number of references, so the slope is measured on smaller
 memories, down to one reference, and carried on to n. Few references say little about it: it is shrunk towards the
-slope that is usual for the channel.
+slope that is usual for the channel. Towards many references it flattens, so a part of it is carried on.
+
+A single reference cannot be left out. It says two things of itself: what its own patches score against patches of it
+that lie elsewhere, which is too much where a part has places like no other, and what changed copies of it score, which
+is too little, since a copy is no other part.
 """
 
 import math
@@ -16,6 +20,10 @@ _SUBSETS = 4
 """Smaller memories of one size that are tried for each reference."""
 _PRIOR_WEIGHT = 2.0
 """How many sizes of memories the usual slope counts for."""
+_CARRIED = 0.75
+"""Share of the measured slope that holds beyond the references: docs/results.md."""
+_COPIES = 0.25
+"""Weight of changed copies beside patches that lie elsewhere, in what a single reference says of itself."""
 
 Score = Callable[[int, Sequence[int]], NDArray[np.float64]]
 """From a reference and the others that it is judged by to its log scores (C,)."""
@@ -47,8 +55,22 @@ def left_out_levels(
     sizes = np.log(list(by_size))
     means = np.array([np.mean(found, axis=0) for found in by_size.values()])
     slope = fit_slope(sizes, means, prior_slope)
-    correction = slope * math.log(count / (count - 1))
+    correction = _CARRIED * slope * math.log(count / (count - 1))
     return np.array(left_out) - correction, correction
+
+
+def single_level(
+    elsewhere: NDArray[np.float64], copies: NDArray[np.float64], next_over_self: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the log scores that a single reference lets expect of a new part, (1, C).
+
+    Args:
+        elsewhere: (C,) its log scores against its own patches that lie elsewhere.
+        copies: (K, C) log scores of changed copies of it.
+        next_over_self: (C,) by how much the next normal part usually exceeds what a reference says of itself.
+    """
+    own = _COPIES * copies.mean(axis=0) + (1 - _COPIES) * elsewhere
+    return np.asarray((own + next_over_self)[None], np.float64)
 
 
 def fit_slope(

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from converters.view import View
 from vlm_inspect.localization.patch_memory.channels import Channel
-from vlm_inspect.localization.patch_memory.copies import changed_copies
+from vlm_inspect.localization.patch_memory.copies import COPIES, changed_copies
 from vlm_inspect.localization.patch_memory.eyes import NetworkUse, Pool
 from vlm_inspect.localization.patch_memory.grids import Pane, Seen, panes_of
-from vlm_inspect.localization.patch_memory.levels import left_out_levels
+from vlm_inspect.localization.patch_memory.levels import left_out_levels, single_level
 from vlm_inspect.localization.patch_memory.network_memory import NetworkMemory, join, learn_network
 from vlm_inspect.localization.patch_memory.scores import LayerScores, PatchScores
 
@@ -19,6 +19,9 @@ _TOGETHER = 16
 """Most views whose features are held at once."""
 _COARSE = 96
 """Rows and columns at which the maps of left-out references are kept."""
+
+_COPIED_PANES = 8
+"""About how many panes of a view are copied."""
 
 ReferenceViews = Sequence[tuple[int, int, View]]
 """Reference index, view index and view, all of one key."""
@@ -84,7 +87,7 @@ def learn_memory(uses: Sequence[NetworkUse], views: ReferenceViews) -> PatchMemo
     if len(references) > 1:
         return _with_left_out(networks, [seen for _, seen in learned], views, references)
     channels = sum(len(pools) for use in uses for pools in use.pools)
-    level = _level_of_copies(networks, views)
+    level = _level_of_one(networks, [seen for _, seen in learned], views)
     nothing = np.zeros((0, channels, 0, 0), np.float16)
     return PatchMemory(networks, references, level, np.zeros(channels), nothing)
 
@@ -128,14 +131,29 @@ def _coarse(scores: PatchScores) -> NDArray[np.float32]:
     return np.stack([cv2.resize(one, side, interpolation=cv2.INTER_AREA) for one in scores.maps()])
 
 
-def _level_of_copies(networks: Sequence[NetworkMemory], views: ReferenceViews) -> NDArray[np.float64]:
-    """Return the log scores that changed copies of the only reference let expect of a new part, (1, C)."""
-    by_view = []
-    for _, _, view in views:
-        copies = [Pane(copy, (0, 0)) for copy in changed_copies(view)]
-        layers = [[memory.score([one]) for one in memory.see(copies)] for memory in networks]
-        joined = [[layer for of_network in layers for layer in of_network[number]] for number in range(len(copies))]
-        by_view.append([join(of_copy, view).log_scores for of_copy in joined])
-    own = np.max(np.array(by_view), axis=0).mean(axis=0)
+def _level_of_one(
+    networks: Sequence[NetworkMemory], seen: Sequence[Sequence[Sequence[Seen]]], views: ReferenceViews
+) -> NDArray[np.float64]:
+    """Return the log scores that the only reference lets expect of a new part, (1, C)."""
+    elsewhere, copied = [], []
+    for index, (_, _, view) in enumerate(views):
+        pairs = zip(networks, seen, strict=True)
+        own = [layer for memory, of_network in pairs for layer in memory.score_elsewhere(of_network[index])]
+        elsewhere.append(join(own, view).log_scores)
+        copied.append([join(of_copy, view).log_scores for of_copy in _scores_of_copies(networks, view)])
     usual = np.array([pool.next_over_self for memory in networks for pools in memory.use.pools for pool in pools])
-    return np.asarray((own + usual)[None], np.float64)
+    return single_level(np.max(np.array(elsewhere), axis=0), np.max(np.array(copied), axis=0), usual)
+
+
+def _scores_of_copies(networks: Sequence[NetworkMemory], view: View) -> list[list[LayerScores]]:
+    """Return the scores of every changed copy of a view by all layers; of many panes (frames) some are copied."""
+    panes = list(panes_of(view))
+    chosen = panes[:: -(-len(panes) // _COPIED_PANES)]
+    copies = [[Pane(copy, pane.corner_xy) for copy in changed_copies(pane.picture)] for pane in chosen]
+    scores: list[list[LayerScores]] = [[] for _ in range(COPIES)]
+    for memory in networks:
+        seen = iter(memory.see([copy for of_pane in copies for copy in of_pane]))
+        by_pane = [[next(seen) for _ in of_pane] for of_pane in copies]
+        for number in range(COPIES):
+            scores[number] += memory.score([of_pane[number] for of_pane in by_pane])
+    return scores

@@ -10,7 +10,12 @@ from converters.view import View
 from vlm_inspect.localization.framing import Framing, plan_framing
 from vlm_inspect.localization.patch_memory.eyes import NetworkUse
 from vlm_inspect.localization.patch_memory.grids import Pane, Seen, panes_of, pixels_for, see
-from vlm_inspect.localization.patch_memory.layer_bank import LayerBank, choose_coreset, make_scaling
+from vlm_inspect.localization.patch_memory.layer_bank import (
+    LayerBank,
+    choose_coreset,
+    make_scaling,
+    measure_reliability,
+)
 from vlm_inspect.localization.patch_memory.scores import (
     LayerScores,
     PatchScores,
@@ -20,6 +25,8 @@ from vlm_inspect.localization.patch_memory.scores import (
 )
 from vlm_inspect.vision import Network, load_network
 
+_ELSEWHERE = 0.06
+"""Patches at least this share of the longer side apart lie elsewhere: nearer ones see much of the same."""
 _CANDIDATES = 3
 """The coreset is chosen among this many times its size."""
 
@@ -61,17 +68,28 @@ class NetworkMemory:
             grids = []
             for one in seen:
                 distances, nearest = bank.search(bank.embed(one.rows[layer], one.places), allowed)
-                values = spread_on_grid(one.grid, distances, self.use.sigma)
+                values = spread_on_grid(one.grid, distances * bank.reliability[nearest], self.use.sigma)
                 grids.append(ScoredGrid(one.grid, values, origins_on_grid(one.grid, self.origin[nearest])))
+            found.append(LayerScores(tuple(grids), self.use.pools[layer]))
+        return found
+
+    def score_elsewhere(self, seen: Sequence[Seen]) -> list[LayerScores]:
+        """Return what the patches of one view score against those of its own that lie elsewhere."""
+        found = []
+        for layer, bank in enumerate(self.banks):
+            grids = []
+            for one in seen:
+                distances = bank.search_elsewhere(bank.embed(one.rows[layer], one.places), one.places, _ELSEWHERE)
+                grids.append(ScoredGrid(one.grid, spread_on_grid(one.grid, distances, self.use.sigma)))
             found.append(LayerScores(tuple(grids), self.use.pools[layer]))
         return found
 
     def score_by_each(self, seen: Sequence[Seen], references: Sequence[int]) -> "ByReference":
         """Return what each reference alone says of the patches of one view, to be combined without searching again."""
-        each = [
-            [bank.search_each(bank.embed(one.rows[layer], one.places), self.owners, references) for one in seen]
-            for layer, bank in enumerate(self.banks)
-        ]
+        each = []
+        for layer, bank in enumerate(self.banks):
+            found = [bank.search_each(bank.embed(one.rows[layer], one.places), self.owners, references) for one in seen]
+            each.append([(distances, bank.reliability[nearest]) for distances, nearest in found])
         return ByReference(self.use, tuple(seen), {reference: row for row, reference in enumerate(references)}, each)
 
     def _without(self, reference: int | None) -> NDArray[np.bool_] | None:
@@ -89,19 +107,20 @@ class ByReference:
     seen: tuple[Seen, ...]
     row: Mapping[int, int]
     """Where each reference stands."""
-    distances: list[list[NDArray[np.float32]]]
-    """For each layer and picture, (R, N)."""
+    distances: list[list[tuple[NDArray[np.float32], NDArray[np.float32]]]]
+    """For each layer and picture, (R, N), and the reliability of the patch that was found, likewise."""
 
     def score(self, references: Sequence[int]) -> list[LayerScores]:
         """Return the scores by a memory of these references only."""
         rows = [self.row[reference] for reference in references]
         found = []
         for layer, of_layer in enumerate(self.distances):
-            grids = tuple(
-                ScoredGrid(one.grid, spread_on_grid(one.grid, each[rows].min(axis=0), self.use.sigma))
-                for one, each in zip(self.seen, of_layer, strict=True)
-            )
-            found.append(LayerScores(grids, self.use.pools[layer]))
+            grids = []
+            for one, (each, reliability) in zip(self.seen, of_layer, strict=True):
+                nearest = each[rows].argmin(axis=0)[None]
+                scaled = np.take_along_axis(each[rows] * reliability[rows], nearest, axis=0)[0]
+                grids.append(ScoredGrid(one.grid, spread_on_grid(one.grid, scaled, self.use.sigma)))
+            found.append(LayerScores(tuple(grids), self.use.pools[layer]))
         return found
 
 
@@ -131,17 +150,21 @@ def learn_network(use: NetworkUse, views: Sequence[tuple[int, int, View]]) -> tu
     candidates = _some(len(origin), _CANDIDATES * use.capacity)
     joined = np.concatenate([bank.rows[candidates] for bank in banks], axis=1)
     kept = candidates[choose_coreset(joined, use.capacity)]
-    thinned = tuple(replace(bank, rows=_halved(bank.rows[kept])) for bank in banks)
-    return NetworkMemory(use, framing, thinned, origin[kept]), seen
+    owners = origin[kept, 0].astype(np.int64)
+    thinned = []
+    for bank in banks:
+        own = replace(bank, rows=_halved(bank.rows[kept]))
+        alike = np.ones(len(kept), np.float32)
+        thinned.append(replace(own, reliability=measure_reliability(own, owners) if use.reliability else alike))
+    return NetworkMemory(use, framing, tuple(thinned), origin[kept]), seen
 
 
 def _embed_all(use: NetworkUse, network: Network, layer: int, seen: Sequence[Seen], *, aligned: bool) -> LayerBank:
     rows = np.concatenate([one.rows[layer] for one in seen])
     mean, weight = make_scaling(rows, network.layers[layer].channels, use.metric)
     place_weight = use.place_weight if aligned else 0.0
-    bare = LayerBank(use.metric, mean, weight, place_weight, rows[:0])
-    embedded = bare.embed(rows, np.concatenate([one.places for one in seen]))
-    return LayerBank(use.metric, mean, weight, place_weight, embedded)
+    bare = LayerBank(use.metric, mean, weight, place_weight, rows[:0], np.zeros(0, np.float32))
+    return replace(bare, rows=bare.embed(rows, np.concatenate([one.places for one in seen])))
 
 
 def _some(count: int, most: int) -> NDArray[np.int64]:

@@ -53,7 +53,10 @@ def pack(memory: PatchMemory) -> Arrays:
             arrays[f"{n}.template"] = framing.template
         for layer, bank in enumerate(network.banks):
             arrays[f"{n}.{layer}.mean"], arrays[f"{n}.{layer}.weight"] = bank.mean, bank.weight
-            arrays[f"{n}.{layer}.rows"] = bank.rows.astype(np.float16)
+            arrays[f"{n}.{layer}.rows"], arrays[f"{n}.{layer}.reliability"] = (
+                bank.rows.astype(np.float16),
+                bank.reliability,
+            )
     text = json.dumps({"references": memory.references, "networks": told})
     arrays["settings"] = np.frombuffer(text.encode(), np.uint8)
     return arrays
@@ -101,10 +104,12 @@ def _network(arrays: Arrays, n: int, use: NetworkUse, told: dict[str, Any]) -> N
             weight=np.asarray(arrays[f"{n}.{layer}.weight"], np.float32),
             place_weight=float(told["place_weights"][layer]),
             rows=np.asarray(arrays[f"{n}.{layer}.rows"], np.float32),
+            reliability=np.asarray(arrays[f"{n}.{layer}.reliability"], np.float32),
         )
         for layer in range(len(use.pools))
     )
     for bank in banks:
-        if bank.rows.shape != (len(origin), len(bank.mean) + 2) or bank.mean.shape != bank.weight.shape:
+        fits = len(bank.reliability) == len(origin) and bank.mean.shape == bank.weight.shape
+        if not fits or bank.rows.shape != (len(origin), len(bank.mean) + 2):
             raise ValueError("the arrays of a cached memory do not fit each other")
     return NetworkMemory(use, framing, banks, origin)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vlm_inspect.array_cache import ArrayCache, Arrays, key_of
+from vlm_inspect.array_cache import ArrayCache, key_of, user_cache
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,8 +40,8 @@ def embed(encoder: "DualEncoder", sentences: Sequence[str], cache: ArrayCache | 
 
     cut = encoder.text.tokenize(sentences).cut
     key = key_of("sentences", VERSION, encoder.identity, list(sentences))
-    arrays = (cache or ArrayCache("sentences")).get(key, lambda: _compute(encoder, sentences))
-    features = torch.from_numpy(np.array(arrays["features"], np.float32)).to(encoder.device)
+    kept = (cache or user_cache()).array("sentences", key, (len(sentences), None), lambda: _compute(encoder, sentences))
+    features = torch.from_numpy(np.array(kept, np.float32)).to(encoder.device)
     return Embedded(features, _cut_note(cut, len(sentences), encoder.text.context))
 
 
@@ -61,7 +62,7 @@ def token_counts(encoder: "DualEncoder", sentences: Sequence[str]) -> list[int]:
     ]
 
 
-def _compute(encoder: "DualEncoder", sentences: Sequence[str]) -> Arrays:
+def _compute(encoder: "DualEncoder", sentences: Sequence[str]) -> NDArray[np.float32]:
     import torch
     from torch.nn.functional import normalize
 
@@ -69,7 +70,7 @@ def _compute(encoder: "DualEncoder", sentences: Sequence[str]) -> Arrays:
 
     with torch.inference_mode():
         features = normalize(encode_texts(encoder.text, sentences).float(), dim=-1)
-    return {"features": features.cpu().numpy()}
+    return np.asarray(features.cpu().numpy(), np.float32)
 
 
 def _cut_note(cut: Sequence[str], count: int, context: int) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from vlm_inspect.localization.prompt_bank.class_names import is_texture, spoken_
 from vlm_inspect.localization.prompt_bank.prompt_files import Sentence, Strict, fill, read_prompts
 
 Label = Literal["normal", "abnormal"]
-LABELS: tuple[Label, Label] = ("normal", "abnormal")
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,20 @@
 """What a language model says of a class: asked once, kept as JSON (arXiv 2404.09654, section 4.2).
 
 Every question of `prompts/zero_shot/questions.yaml` is asked for normal and for abnormal parts. The answers are kept in
-the user's cache folder under class, label, model and the digest of the questions, so that a class costs its calls once,
+the cache under class, label, model and the digest of the questions, so that a class costs its calls once,
 and the same sentences judge it from then on.
 """
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
-from vlm_inspect.array_cache import cache_folder
+from vlm_inspect.array_cache import ArrayCache, Arrays, user_cache
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.prompt_bank.class_names import spoken_name
 from vlm_inspect.localization.prompt_bank.ensembles import Label, PromptSet, without_repeats
@@ -27,7 +26,8 @@ from vlm_inspect.localization.prompt_bank.written_bank import Description, Descr
 if TYPE_CHECKING:
     from vlm_inspect.backends.backend import Backend, Request
 
-FOLDER = "language_bank"
+KIND = "descriptions"
+"""Of the cache's entries."""
 
 
 class Questions(Strict):
@@ -41,29 +41,36 @@ class Questions(Strict):
     answer_schema: Mapping[str, Any]
 
 
-class _Entry(BaseModel):
-    """One file of the cache."""
+class _Asked(BaseModel):
+    """What a description answers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     class_name: str
     label: Label
     model: str
     prompt_sha256: str
-    sentences: list[str] = Field(min_length=1)
+
+
+class _Entry(BaseModel):
+    """One entry of the cache."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    asked: _Asked
+    sentences: tuple[str, ...] = Field(min_length=1)
 
 
 class LanguageModelBank:
     """Asks a model, once for each class and label."""
 
     def __init__(
-        self, backend: "Backend", settings: LanguageSettings | None = None, folder: Path | None = None
+        self, backend: "Backend", settings: LanguageSettings | None = None, cache: ArrayCache | None = None
     ) -> None:
-        """Ask `backend`; keep its answers in `folder`, by default one of the user's cache folder."""
+        """Ask `backend`; keep its answers in `cache`, by default the user's."""
         self._backend = backend
         self._settings = settings or LanguageSettings()
-        self._folder = folder or cache_folder(FOLDER)
-        self._known: dict[str, _Entry] = {}
+        self._cache = cache or user_cache()
 
     @property
     def identity(self) -> str:
@@ -86,15 +93,21 @@ class LanguageModelBank:
         texts = _questions(name, label, self._settings)
         digest = hashlib.sha256(json.dumps([texts, self._settings.samples]).encode()).hexdigest()
         key = hashlib.sha256(json.dumps([name, label, self._backend.name, digest]).encode()).hexdigest()
-        entry = self._known.get(key) or self._read(key)
-        if entry is None or (entry.class_name, entry.label, entry.prompt_sha256) != (name, label, digest):
-            sentences = self._ask(name, label, texts)
-            entry = _Entry(
-                class_name=name, label=label, model=self._backend.name, prompt_sha256=digest, sentences=list(sentences)
-            )
-            self._write(key, entry)
-        self._known[key] = entry
-        return tuple(entry.sentences)
+        asked = _Asked(class_name=name, label=label, model=self._backend.name, prompt_sha256=digest)
+
+        def unpack(arrays: Arrays) -> tuple[str, ...]:
+            entry = _Entry.model_validate_json(arrays["json"].tobytes())
+            if entry.asked != asked:
+                raise ValueError("the description of something else")
+            return entry.sentences
+
+        return self._cache.value(
+            KIND,
+            key,
+            lambda: self._ask(name, label, texts),
+            lambda sentences: {"json": _bytes_of(_Entry(asked=asked, sentences=sentences))},
+            unpack,
+        )
 
     def _ask(self, name: str, label: Label, texts: list[str]) -> tuple[str, ...]:
         words = read_prompts("questions", Questions)
@@ -110,29 +123,9 @@ class LanguageModelBank:
             )
         return without_repeats(found)
 
-    def _read(self, key: str) -> _Entry | None:
-        if self._folder is None:
-            return None
-        try:
-            return _Entry.model_validate_json((self._folder / f"{key}.json").read_bytes())
-        except (OSError, ValidationError):  # missing or broken: asked again
-            return None
 
-    def _write(self, key: str, entry: _Entry) -> None:
-        if self._folder is None:
-            return
-        text = json.dumps(entry.model_dump(), indent=1, ensure_ascii=False)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self._folder, suffix=".tmp")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    file.write(text)
-                Path(temporary).replace(self._folder / f"{key}.json")  # atomic: nobody reads half a file
-            finally:
-                Path(temporary).unlink(missing_ok=True)
-        except OSError:  # a full disk costs the next run its calls, no more
-            return
+def _bytes_of(entry: _Entry) -> NDArray[np.uint8]:
+    return np.frombuffer(entry.model_dump_json().encode(), np.uint8)
 
 
 def load_bank(

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -54,33 +55,17 @@ class PromptAdJudge:
         self._encoder = encoder
         self._net = net.eval()
         self._settings = plan.promptad
-        self._normalisation = normalisation_of(plan.promptad, encoder.vision)
         self._plan = plan
         self._source = source
 
-    def judge(self, pictures: Sequence[Rgb], subject: Subject, normals: Sequence[Rgb] = ()) -> list[PictureScores]:
-        """See `PictureJudge.judge`; the maps have the side that it was trained at, 224 by default.
+    def fit(self, subject: Subject, normals: Sequence[Rgb] = ()) -> "FittedPromptAd":
+        """See `PictureJudge.fit`.
 
         Raises:
-            LocalizerError: it was not trained for this class, or a picture is none.
+            LocalizerError: it was not trained for this class.
         """
-        place = self._place_of(subject.class_name)
-        notes = self._notes(subject.class_name)
-        scores: list[PictureScores] = []
-        for start in range(0, len(pictures), _BATCH):
-            scores.extend(self._judge_batch(pictures[start : start + _BATCH], place, notes))
-        return scores
-
-    @torch.no_grad()
-    def _judge_batch(self, pictures: Sequence[Rgb], place: int, notes: tuple[str, ...]) -> list[PictureScores]:
-        settings, vision = self._settings, self._encoder.vision
-        pixels = prepare_pixels(pictures, settings.side, self._normalisation, self._encoder.device)
-        features = extract_features(vision, pixels, settings.layer)
-        classes = torch.full((len(pictures),), place, device=pixels.device)
-        logits = self._net(features, classes, vision, side=settings.side, temperature=settings.temperature)
-        maps = torch.sigmoid(logits)
-        pooled = pool_map(maps, settings.pooling).tolist()
-        return [PictureScores(score, heat, notes=notes) for score, heat in zip(pooled, maps.cpu().numpy(), strict=True)]
+        place, notes = self._place_of(subject.class_name), self._notes(subject.class_name)
+        return FittedPromptAd(self._encoder, self._net, self._settings, place, notes)
 
     def _place_of(self, class_name: str) -> int:
         place, names = self._plan.place_of(class_name), self._plan.class_names
@@ -106,6 +91,38 @@ class PromptAdJudge:
         elif self._settings.supervision == "none":
             notes.append("promptad was trained without any anomaly, so its maps say little")
         return tuple(notes)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedPromptAd:
+    """PromptAD for one of the classes that it was trained for."""
+
+    encoder: DualEncoder
+    net: PromptAdNet
+    settings: PromptAdSettings
+    place: int
+    """Of the class, in the order of the tensors."""
+    notes: tuple[str, ...]
+
+    def judge(self, pictures: Sequence[Rgb]) -> list[PictureScores]:
+        """See `FittedJudge.judge`; the maps have the side that it was trained at, 224 by default."""
+        scores: list[PictureScores] = []
+        for start in range(0, len(pictures), _BATCH):
+            scores.extend(self._judge_batch(pictures[start : start + _BATCH]))
+        return scores
+
+    @torch.no_grad()
+    def _judge_batch(self, pictures: Sequence[Rgb]) -> list[PictureScores]:
+        settings, vision = self.settings, self.encoder.vision
+        pixels = prepare_pixels(pictures, settings.side, normalisation_of(settings, vision), self.encoder.device)
+        features = extract_features(vision, pixels, settings.layer)
+        classes = torch.full((len(pictures),), self.place, device=pixels.device)
+        logits = self.net(features, classes, vision, side=settings.side, temperature=settings.temperature)
+        maps = torch.sigmoid(logits)
+        pooled = pool_map(maps, settings.pooling).tolist()
+        return [
+            PictureScores(score, heat, notes=self.notes) for score, heat in zip(pooled, maps.cpu().numpy(), strict=True)
+        ]
 
 
 def load_promptad(checkpoint: Path, encoder: DualEncoder, asked: PromptAdSettings | None = None) -> PromptAdJudge:

@@ -1,11 +1,12 @@
 """`WinClip`: the baseline that judges pictures by fixed sentences and sliding windows (arXiv 2303.14814)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from vlm_inspect.array_cache import ArrayCache, key_of
+from vlm_inspect.array_cache import ArrayCache, key_of, user_cache
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder, Rgb
 from vlm_inspect.localization.picture_judge import PictureScores
 from vlm_inspect.localization.prompt_bank.embeddings import embed
@@ -34,62 +35,59 @@ class WinClip:
     """A guess: scores stay near 0.5, so that little moves them."""
 
     def __init__(
-        self,
-        encoder: DualEncoder,
-        settings: WinClipSettings | None = None,
-        *,
-        sentences: ArrayCache | None = None,
-        normals: ArrayCache | None = None,
+        self, encoder: DualEncoder, settings: WinClipSettings | None = None, cache: ArrayCache | None = None
     ) -> None:
         """Judge with these towers.
 
         Args:
             encoder: the towers.
             settings: None: the published ones.
-            sentences: where features of sentences are kept; None: the user's cache folder.
-            normals: where features of normal pictures are kept; None: the user's cache folder.
+            cache: where features of sentences and normal pictures are kept; None: the user's.
         """
         self._encoder = encoder
         self._settings = settings or WinClipSettings()
-        self._sentences = sentences or ArrayCache("sentences")
-        self._normals = normals or ArrayCache("normal_pictures")
-        self._latest: tuple[str, Tensor, tuple[str, ...]] | None = None
+        self._cache = cache or user_cache()
 
     @property
     def identity(self) -> str:
         """Weights and settings."""
         return key_of("winclip", VERSION, self._encoder.identity, self._settings.model_dump_json())
 
-    def judge(self, pictures: Sequence[Rgb], subject: Subject, normals: Sequence[Rgb] = ()) -> list[PictureScores]:
-        """See `PictureJudge.judge`.
+    def fit(self, subject: Subject, normals: Sequence[Rgb] = ()) -> "FittedWinClip":
+        """See `PictureJudge.fit`: the features of the class's sentences, and the memory of normal pictures."""
+        prompts = winclip_prompts(subject.class_name)
+        embedded = embed(self._encoder, prompts.all, self._cache)
+        count = len(prompts.normal)
+        means = [embedded.features[:count].mean(dim=0), embedded.features[count:].mean(dim=0)]
+        memory = recall_normals(self._encoder, normals, self._settings, self._cache) if normals else None
+        return FittedWinClip(self._encoder, self._settings, unit(torch.stack(means)), memory, embedded.notes)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedWinClip:
+    """WinCLIP for one class."""
+
+    encoder: DualEncoder
+    settings: WinClipSettings
+    anchors: Tensor
+    """(2, J): mean features of the normal and the abnormal sentences, of length 1."""
+    memory: NormalFeatures | None
+    notes: tuple[str, ...]
+
+    def judge(self, pictures: Sequence[Rgb]) -> list[PictureScores]:
+        """See `FittedJudge.judge`.
 
         Without normals the score is that of the whole picture; with them, the mean of it and of the highest place of
         the memory's map.
         """
-        if not pictures:
-            return []
-        anchors, notes = self._anchors(subject.class_name)
-        memory = recall_normals(self._encoder, normals, self._settings, self._normals) if normals else None
         answers = []
-        for seen in see_in_batches(self._encoder, pictures, self._settings, with_values=False):
-            scores, maps = score_pictures(seen, anchors, memory, self._settings)
+        for seen in see_in_batches(self.encoder, pictures, self.settings, with_values=False):
+            scores, maps = score_pictures(seen, self.anchors, self.memory, self.settings)
             answers += [
-                PictureScores(float(score), heat.cpu().numpy(), notes=notes)
+                PictureScores(float(score), heat.cpu().numpy(), notes=self.notes)
                 for score, heat in zip(scores, maps, strict=True)
             ]
         return answers
-
-    def _anchors(self, class_name: str) -> tuple[Tensor, tuple[str, ...]]:
-        """Return the mean features of the normal and the abnormal sentences, (2, J), and notes; made once a class."""
-        if self._latest is not None and self._latest[0] == class_name:
-            return self._latest[1:]
-        prompts = winclip_prompts(class_name)
-        embedded = embed(self._encoder, prompts.all, self._sentences)
-        count = len(prompts.normal)
-        means = [embedded.features[:count].mean(dim=0), embedded.features[count:].mean(dim=0)]
-        anchors = unit(torch.stack(means))
-        self._latest = (class_name, anchors, embedded.notes)
-        return anchors, embedded.notes
 
 
 def score_pictures(

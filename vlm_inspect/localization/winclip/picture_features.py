@@ -128,4 +128,9 @@ def _recall(encoder: "DualEncoder", picture: "Rgb", settings: WindowSettings, ca
             arrays[f"windows{scale}"] = windows.features[0].cpu().numpy()
         return arrays
 
-    return cache.get(key, compute)
+    names = {"patches", *(f"windows{scale}" for scale in settings.scales)}
+
+    def whole(arrays: Arrays) -> Arrays:
+        return {name: arrays[name] for name in names}
+
+    return cache.value("normal_pictures", key, compute, whole, whole)

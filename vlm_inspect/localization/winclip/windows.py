@@ -46,11 +46,6 @@ def window_tokens(grid_hw: tuple[int, int], scale: int, device: str = "cpu") -> 
     return F.pad(inside, (1, 0))
 
 
-def count_windows(grid_hw: tuple[int, int], scales: Sequence[int]) -> int:
-    """Return how many windows of all scales a picture has: 196 + 169 on 15 x 15 at scales 2 and 3."""
-    return sum((grid_hw[0] - k + 1) * (grid_hw[1] - k + 1) for k in scales)
-
-
 def count_window_tokens(grid_hw: tuple[int, int], scales: Sequence[int]) -> int:
     """Return how many tokens they hold, CLS included: 2,670 on 15 x 15 at scales 2 and 3."""
     return sum((grid_hw[0] - k + 1) * (grid_hw[1] - k + 1) * (1 + k * k) for k in scales)

@@ -19,36 +19,35 @@ LONGEST = 180
 
 def noting_worker(folder: Path) -> type[Worker]:
     class NotingWorker(Worker):
-        def work(self, orders: Any) -> Any:
-            note(folder, "worker", orders)
-            return super().work(orders)
+        def examine(self, task: Any) -> Any:
+            note(folder, "worker", [task])
+            return super().examine(task)
 
     return NotingWorker
 
 
 def noting_localizer(folder: Path) -> type[LocalizerMember]:
     class NotingLocalizer(LocalizerMember):
-        def work(self, orders: Any) -> Any:
-            note(folder, f"localizer of {orders[0].part}", orders)
-            return super().work(orders)
+        def localize(self, order: Any) -> Any:
+            note(folder, f"localizer of {order.part}", [order])
+            return super().localize(order)
 
     return NotingLocalizer
 
 
 def mortal_model(folder: Path) -> type[ModelMember]:
     class MortalModel(ModelMember):
-        """Dies of its first batch, and takes its desk with it at the third."""
+        """Dies of its first batch, and of its third."""
 
-        def work(self, orders: Any) -> Any:
-            times = note(folder, "model", orders)
-            if times == 1:  # before it loads, for loading again takes seconds
+        def answer(self, requests: Any, samples: int) -> Any:
+            times = note(folder, "model", requests)
+            if times in (1, 3):
+                time.sleep(1.0)  # the answers of the batch before are on their way
                 os.kill(os.getpid(), signal.SIGKILL)
-            if times == 3:
-                os.kill(oldest_sibling("ray::Desk"), signal.SIGKILL)
             if self._model is None:
                 self._model = self._recipe.make_model()
                 self._model._max_tokens = LONGEST
-            return super().work(orders)
+            return super().answer(requests, samples)
 
     return MortalModel
 
@@ -66,12 +65,3 @@ def note(folder: Path, who: str, orders: Sequence[Any]) -> int:
 
 def notes(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-
-
-def oldest_sibling(kind: str) -> int:
-    """Return the id of the first process of this kind in the cluster that this process belongs to."""
-    import psutil
-
-    there = psutil.Process(os.getppid()).children(recursive=True)
-    found = [one for one in there if " ".join(one.cmdline()).startswith(kind)]
-    return int(min(found, key=lambda one: one.create_time()).pid)

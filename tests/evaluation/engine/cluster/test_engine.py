@@ -1,4 +1,4 @@
-"""`--engine ray` on a real local cluster: workers, pools of models and localizers, and what happens when they die.
+"""`--engine ray` on a real local cluster: workers, groups of models and localizers, and what happens when they die.
 
 The cluster counts two cores and two GPUs; the GPUs are a number to Ray, and torch sees none.
 """
@@ -27,7 +27,7 @@ from tests.evaluation.engine.cluster.noting import LONGEST, mortal_model, notes,
 
 PARTS = 16
 SAME = ("categories", "mean", "ci95", "coverage", "parse_failures", "review_rate", "failures", "worst")
-KINDS = ("ray::Worker", "ray::ModelMember", "ray::LocalizerMember", "ray::Desk")
+KINDS = ("ray::Worker", "ray::ModelMember", "ray::LocalizerMember")
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_a_killed_worker_changes_no_result(bench: Bench, cluster: Any, tmp_path:
 
 
 @pytest.mark.usefixtures("_one_thread")
-def test_pools_have_the_gpus_answer_in_batches_and_outlive_their_dead(
+def test_groups_have_the_gpus_answer_in_batches_and_outlive_their_dead(
     bench: Bench, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("llguidance", reason="llguidance is not installed: pip install 'vlm-inspect[hf]'")

@@ -1,5 +1,7 @@
 """What workers, models and localizers do with an order, or send back where they cannot; without a cluster."""
 
+import asyncio
+import inspect
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +13,12 @@ import pytest
 from PIL import Image
 
 from converters.view import ViewBudget
-from evaluation.engine.cluster import desk as desk_module
 from evaluation.engine.cluster import members, stand_ins
-from evaluation.engine.cluster.desk import Desk
-from evaluation.engine.cluster.engine import Workers, _Crew
+from evaluation.engine.cluster.engine import Workers, _Actors
+from evaluation.engine.cluster.group import ItemError, Trouble
 from evaluation.engine.cluster.members import LocalizerMember, ModelMember, Worker, answer_together
-from evaluation.engine.cluster.pool import ItemError, Trouble
 from evaluation.engine.cluster.recipe import Recipe
-from evaluation.engine.cluster.stand_ins import ModelOrder, SharedLocalizer, SharedModel, as_read
+from evaluation.engine.cluster.stand_ins import SharedLocalizer, SharedModel, as_read
 from evaluation.engine.examiner import Result
 from evaluation.engine.spending import estimate_tokens_of_task
 from evaluation.errors import RunError
@@ -69,22 +69,23 @@ class Store:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Store:
     made = Store()
-    for module in (desk_module, members, stand_ins):
+    for module in (members, stand_ins):
         monkeypatch.setattr(module, "import_module", lambda name: made)
     return made
 
 
-class DirectDesk:
-    """A desk with one member, which is no process."""
+class DirectGroup:
+    """A group of one member, which is no process; what it is given is sent all the same."""
 
     def __init__(self, member: Any) -> None:
-        self.kinds: list[str] = []
-        self.ask = SimpleNamespace(remote=self._ask)
         self._member = member
 
-    def _ask(self, order: Any, kind: str) -> Any:
-        self.kinds.append(kind)
-        return self._member.work([order])[0]
+    def ask(self, method: str, *given: Any) -> Any:
+        told = getattr(self._member, method)(*pickle.loads(pickle.dumps(given)))
+        told = asyncio.run(told) if inspect.isawaitable(told) else told
+        if isinstance(told, Trouble):
+            raise told.error
+        return told
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -122,17 +123,17 @@ def task_of(path: Path) -> Task:
 def test_a_worker_examines(part: Path) -> None:
     worker = Worker(recipe())
     assert worker.ready()
-    (found,) = worker.work([task_of(part)])
+    found = worker.examine(task_of(part))
     assert isinstance(found, Result)
     assert found.record.failure is None
-    (missing,) = worker.work([task_of(part.with_name("gone.png"))])
+    missing = worker.examine(task_of(part.with_name("gone.png")))
     assert isinstance(missing, Result)
     assert missing.record.failure is not None
 
 
 def test_a_worker_says_why_it_cannot_judge(tmp_path: Path, part: Path) -> None:
     def said(**changes: Any) -> str:
-        (found,) = Worker(recipe(**changes)).work([task_of(part)])
+        found = Worker(recipe(**changes)).examine(task_of(part))
         assert isinstance(found, Trouble)
         assert not found.alone
         return found.message
@@ -176,33 +177,62 @@ def test_a_batch_that_fails_is_asked_one_by_one(part: Path) -> None:
 
 
 def test_a_model_that_cannot_be_used_ends_the_run(store: Store, part: Path) -> None:
-    member = ModelMember(recipe(model="hf:no/such/folder"))
+    member = ModelMember(recipe(model="hf:no/such/folder"), 1)
     assert member.ready()
-    model = SharedModel(DirectDesk(member), "hf:no/such/folder")
+    model = SharedModel(DirectGroup(member), "hf:no/such/folder")
     with pytest.raises(RunError, match="no/such/folder"):
         model.generate(request_about(part))
 
 
 def test_a_request_goes_to_the_model_and_its_replies_come_back(store: Store, part: Path) -> None:
-    member = ModelMember(recipe())
+    member = ModelMember(recipe(), 1)
     member._model = Batches()
-    desk = DirectDesk(member)
-    model = SharedModel(desk, "hf:tiny")
+    model = SharedModel(DirectGroup(member), "hf:tiny")
     assert [reply.text for reply in model.generate(request_about(part, "bolt"), samples=3)] == ["bolt"] * 3
     with pytest.raises(BackendError, match="nuts are too much"):
         model.generate(request_about(part, "nut"))
-    assert desk.kinds == ["bolt, 3", "nut, 1"], "a batch is of one class, and asks for as many answers"
-    (told,) = member.work([ModelOrder(_RayError("owner died"), 1)])
-    assert isinstance(told, Trouble), "nobody waits for what a dead worker asked"
 
 
-def test_a_dead_desk_fails_one_item(store: Store, part: Path) -> None:
-    dead = SimpleNamespace(ask=SimpleNamespace(remote=lambda order, kind: _RayError("the actor died")))
-    with pytest.raises(ItemError, match="hands out requests died: the actor died"):
-        SharedModel(dead, "hf:tiny").generate(request_about(part))
-    faulty = SimpleNamespace(ask=SimpleNamespace(remote=lambda order, kind: _RayTaskError("a bug")))
-    with pytest.raises(_RayTaskError):
-        SharedModel(faulty, "hf:tiny").generate(request_about(part))
+def test_requests_go_out_together_up_to_the_most_and_by_kind(part: Path) -> None:
+    member = ModelMember(recipe(), 2)
+    member._model = Batches()
+    asked = [(request_about(part, name), samples) for name in ("bolt", "screw") for samples in (1, 1, 1, 2)]
+
+    async def every() -> list[Any]:
+        return await asyncio.gather(*(member.generate(*one) for one in asked))
+
+    told = asyncio.run(asyncio.wait_for(every(), 10))
+    assert [[reply.text for reply in replies] for replies in told] == [
+        [request.rules.class_name] * samples for request, samples in asked
+    ]
+    assert sorted(member._model.sizes) == [1, 1, 1, 1, 2, 2], "a batch is of one class, and asks for as many answers"
+
+
+def test_a_request_waits_for_company_only_so_long(part: Path) -> None:
+    member = ModelMember(recipe(), 2)
+    member._model = Batches()
+    request = request_about(part, "bolt")
+
+    async def one_then_another() -> None:
+        first = asyncio.create_task(member.generate(request, 1))
+        await asyncio.sleep(members.LINGER_S / 5)
+        second = asyncio.create_task(member.generate(request, 1))
+        await asyncio.gather(first, second)
+        await member.generate(request, 1)
+
+    asyncio.run(asyncio.wait_for(one_then_another(), 10))
+    assert member._model.sizes == [2, 1]
+
+
+def test_a_fault_of_the_program_reaches_all_that_asked(part: Path) -> None:
+    member = ModelMember(recipe(), 2)
+    member._model = SimpleNamespace(generate_batch=lambda requests, samples: {}[samples])
+
+    async def both() -> list[Any]:
+        asked = (member.generate(request_about(part, "bolt"), 1) for _ in range(2))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    assert [type(one) for one in asyncio.run(asyncio.wait_for(both(), 10))] == [KeyError, KeyError]
 
 
 def test_what_a_model_does_not_read_is_not_sent(part: Path, tmp_path: Path) -> None:
@@ -244,7 +274,7 @@ def localizers(store: Store) -> SharedLocalizer:
     member = LocalizerMember(recipe(localizer="dapo"))
     assert member.ready()
     member._loaded["dapo"] = Spots()
-    return SharedLocalizer(DirectDesk(member), "dapo", "dapo-mini")
+    return SharedLocalizer(DirectGroup(member), "dapo", "dapo-mini")
 
 
 def test_views_go_to_the_localizer_and_references_once(store: Store, part: Path) -> None:
@@ -254,7 +284,7 @@ def test_views_go_to_the_localizer_and_references_once(store: Store, part: Path)
     for _ in range(3):
         (found,) = fitted.localize(Part(None, tuple(views))).maps
         assert found.score == pytest.approx(float(views[0].image.mean()) + 1)
-    assert len(store.sizes) == 3 + 1
+    assert len(store.sizes) == 1
 
 
 def test_workers_share_what_is_learned_of_the_same_files(store: Store, part: Path) -> None:
@@ -271,7 +301,7 @@ def test_a_localizer_that_cannot_be_used_ends_the_run(store: Store, part: Path) 
     one = Part(None, tuple(request_about(part).views))
     with pytest.raises(RunError, match="no word for it"):
         shared.fit(ReferenceSet(), Subject("nut")).localize(one)
-    without = SharedLocalizer(DirectDesk(LocalizerMember(recipe(localizer="winclip"))), "winclip", "winclip")
+    without = SharedLocalizer(DirectGroup(LocalizerMember(recipe(localizer="winclip"))), "winclip", "winclip")
     with pytest.raises(RunError, match="needs CLIP weights"):
         without.fit(ReferenceSet()).localize(one)
 
@@ -289,52 +319,46 @@ def test_a_shared_localizer_is_one_part_of_the_sum(store: Store, part: Path) -> 
 def test_an_item_whose_localizers_all_died_fails_alone(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     worker = Worker(recipe())
     worker._examiner = SimpleNamespace(examine=lambda task: (_ for _ in ()).throw(ItemError("4 died")))
-    assert worker.work([task_of(part)]) == [Trouble("4 died", alone=True)]
+    assert worker.examine(task_of(part)) == Trouble("4 died", alone=True)
 
 
-def test_workers_raise_what_comes_back_as_trouble() -> None:
-    import asyncio
+def test_workers_raise_what_the_group_raises() -> None:
+    class Group:
+        def ask(self, method: str, task: Any) -> Any:
+            raise ItemError("4 died")
 
-    class Pool:
-        def __init__(self, told: Any) -> None:
-            self._told = told
-
-        async def ask(self, order: Any) -> Any:
-            return self._told
-
-    with pytest.raises(RunError, match="cannot be read"):
-        asyncio.run(Workers(Pool(Trouble("the references cannot be read")), 2).examine(None))
     with pytest.raises(BackendError, match="died"):
-        asyncio.run(Workers(Pool(Trouble("4 died", alone=True)), 2).examine(None))
+        asyncio.run(Workers(Group(), 2).examine(None))
+
+
+def test_a_localizer_whose_worker_died_fails_one_item(store: Store, part: Path) -> None:
+    member = LocalizerMember(recipe(localizer="dapo"))
+    member._loaded["dapo"] = Spots()
+    order = stand_ins.LocalizerOrder("dapo", (), _RayError("owner died"), ANY_SUBJECT, "x")
+    assert member.localize(order) == Trouble("its worker died: owner died", alone=True)
 
 
 def test_tokens_of_a_task_are_estimated_before_its_request_is_made() -> None:
     assert estimate_tokens_of_task(SimpleNamespace(references=(Path("r.png"),))) == 2300
 
 
-def test_a_desk_counts_the_dead(store: Store) -> None:
-    import asyncio
-
-    desk = Desk([], "model", 1)
-    assert asyncio.run(desk.deaths()) == 0
-    desk._count()
-    assert asyncio.run(desk.deaths()) == 1
-
-
-def test_the_dead_of_pools_are_told_at_the_end() -> None:
+def test_the_dead_are_told_at_the_end() -> None:
     class Ray:
-        exceptions = SimpleNamespace(RayError=_RayError)
+        def wait(self, calls: list[Any], num_returns: int, timeout: float) -> tuple[list[Any], list[Any]]:
+            there = [one for one in calls if one[1] is not None]
+            return there, [one for one in calls if one[1] is None]
 
-        def get(self, told: Any, timeout: float) -> int:
-            if isinstance(told, Exception):
-                raise told
-            return int(told)
+        def get(self, call: Any) -> bool:
+            return bool(call[1])
 
-    def crew(told: Any) -> _Crew:
-        desk = SimpleNamespace(deaths=SimpleNamespace(remote=lambda: told))
-        return _Crew(Ray(), _hired={"a": desk}, _desks={"model": "a"})
+    def actors(**restarted: bool | None) -> _Actors:
+        def actor(name: str, told: bool | None) -> Any:
+            return SimpleNamespace(restarted=SimpleNamespace(remote=lambda: (name, told)))
 
-    with pytest.warns(InspectWarning, match=r"a Ray process \(model\) died, 2 in all"):
-        crew(2).report()
-    crew(0).report()
-    crew(_RayError("the desk is dead itself")).report()
+        return _Actors(Ray(), _started={name: (name, actor(name, told)) for name, told in restarted.items()})
+
+    with pytest.warns(InspectWarning, match="a Ray model died; what it had was asked again"):
+        actors(model=True, worker=False).report()
+    with pytest.warns(InspectWarning, match="a Ray worker died"):
+        actors(worker=None).report()
+    actors(worker=False).report()

@@ -1,0 +1,156 @@
+"""Scans of generated parts: how well flawed ones rank, where flaws are placed, and how small a dent is still found.
+
+    python -m benchmarks.scans [--normal 10] [--anomalous 30] [--references 2] [--seed 0] [--sensitivity]
+
+Four classes, so 40 sound and 120 flawed scans with the defaults. References are scans of their own. Figures go to
+docs/results.md.
+"""
+
+import argparse
+import resource
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vlm_inspect.demo.generated_scans import FLAWS, GeneratedScan, Scanner, draw, generate
+from vlm_inspect.localization.scan_deviation import scan_deviation
+from vlm_inspect.localization.scan_localizer import FittedScans
+from vlm_inspect.registration.alignment import PosedCloud, align
+from vlm_inspect.registration.comparison import scan_surface
+from vlm_inspect.registration.levels import Levels, levels
+from vlm_inspect.registration.variation import Variation, learn
+
+_REFERENCE_SCANNER = Scanner(points=(40_000, 60_000), noise_mm=(0.01,), partial=0.0)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was found on one scan."""
+
+    flaw: str
+    score: float
+    point_auroc: float | None
+    place_mm: float | None
+    size_off: float | None
+    seconds: float
+    noise_mm: float
+    depth_mm: float
+
+
+def main() -> None:
+    """Run it and print tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, default in (("normal", 10), ("anomalous", 30), ("references", 2), ("seed", 0)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--sensitivity", action="store_true", help="the smallest dent at each noise level instead")
+    parser.add_argument("--classes", nargs="*", default=list(FLAWS))
+    asked = parser.parse_args()
+    for name in asked.classes:
+        if asked.sensitivity:
+            print_sensitivity(name, asked.references, asked.seed)
+        else:
+            print_class(name, asked)
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB")
+
+
+def learned(name: str, count: int, seed: int) -> tuple[Variation, Levels]:
+    """Return what references of a class say, in the frame of the first."""
+    scans = [s.cloud for s in generate(name, seed + 1000, normal=count, anomalous=0, scanner=_REFERENCE_SCANNER)]
+    first = levels(scans[0].points)
+    posed = [PosedCloud(one, np.eye(4) if i == 0 else align(one.points, first).pose) for i, one in enumerate(scans)]
+    return learn([scan_surface(one.points) for one in posed]), first
+
+
+def judged(scan: GeneratedScan, normal: Variation, first: Levels) -> Row:
+    """Return what is found on a scan."""
+    start = time.perf_counter()
+    posed = PosedCloud(scan.cloud, align(scan.cloud.points, first).pose)
+    found = scan_deviation(posed, normal, [])
+    seconds = time.perf_counter() - start
+    score = float(np.exp(found.log_scores.max()))
+    if not scan.shows.any():
+        return Row(scan.flaw, score, None, None, None, seconds, scan.noise_mm, scan.depth_mm)
+    place = size = None
+    if found.findings:
+        best = found.findings[0]
+        place = float(np.linalg.norm(np.array(best.centre) - scan.centre_mm))
+        size = abs(best.size / scan.size_mm - 1.0)
+    return Row(scan.flaw, score, auroc(found.off[scan.shows], found.off[~scan.shows]), place, size, seconds,
+               scan.noise_mm, scan.depth_mm)  # fmt: skip
+
+
+def print_class(name: str, asked: argparse.Namespace) -> None:
+    """Print the figures of one class."""
+    normal, first = learned(name, asked.references, asked.seed)
+    scans = generate(name, asked.seed, normal=asked.normal, anomalous=asked.anomalous)
+    rows = [judged(scan, normal, first) for scan in scans]
+    sound = [row.score for row in rows if not row.flaw]
+    flawed = [row for row in rows if row.flaw]
+    fitted = FittedScans(normal, "mm")
+    level = np.exp(fitted.level.max(axis=1)) if len(fitted.level) else np.array([np.nan])
+    print(f"\n{name}: image AUROC {auroc([r.score for r in flawed], sound):.3f}, "
+          f"point AUROC {np.mean([r.point_auroc for r in flawed if r.point_auroc is not None]):.3f}, "
+          f"{np.mean([r.seconds for r in rows]):.1f} s a scan; "
+          f"sound {np.quantile(sound, [0, 0.5, 1]).round(1)}, references {level.round(1)}")  # fmt: skip
+    print("| flaw | n | score: least, median | point AUROC | place mm: median, within 1 mm | size off: median |")
+    print("|---|---|---|---|---|---|")
+    for flaw in FLAWS[name]:
+        own = [row for row in flawed if row.flaw == flaw]
+        print(f"| {flaw} | {len(own)} | {told(r.score for r in own)} | {mean(r.point_auroc for r in own):.3f} | "
+              f"{median(r.place_mm for r in own):.2f}, {share(r.place_mm for r in own):.0%} | "
+              f"{median(r.size_off for r in own):.0%} |")  # fmt: skip
+
+
+def print_sensitivity(name: str, references: int, seed: int) -> None:
+    """Print the share of dents that rank above all of 20 sound scans, by noise and depth."""
+    normal, first = learned(name, references, seed)
+    print(f"\n{name}: dents found (of 8), diameter the larger of 1.2 mm and four times the depth, 40,000 points")
+    depths = (0.03, 0.05, 0.1, 0.2, 0.4)
+    print("| noise mm | " + " | ".join(f"{depth} mm" for depth in depths) + " |\n|---|" + "---|" * len(depths))
+    for noise in (0.005, 0.01, 0.02, 0.04):
+        scanner = Scanner(points=(40_000, 40_001), noise_mm=(noise,), partial=0.0)
+        limit = max(judged(draw(name, "", np.random.default_rng([seed, 5, i]), scanner), normal, first).score
+                    for i in range(8))  # fmt: skip
+        cells = []
+        for depth in depths:
+            drawn = [draw(name, "dent", np.random.default_rng([seed, 6, i]), scanner, depth_mm=depth) for i in range(8)]
+            cells.append(f"{sum(judged(one, normal, first).score > limit for one in drawn)}")
+        print(f"| {noise} | " + " | ".join(cells) + " |", flush=True)
+
+
+def auroc(high: Sequence[float], low: Sequence[float]) -> float:
+    """Return the share of pairs in which the first is the larger, ties as half (Mann and Whitney)."""
+    from scipy.stats import rankdata
+
+    ranks = rankdata(np.concatenate([high, low]))
+    n, m = len(high), len(low)
+    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m)) if n and m else float("nan")
+
+
+def told(values: Iterable[float]) -> str:
+    """Say the least and the median."""
+    known = list(values)
+    return f"{min(known):.1f}, {np.median(known):.1f}" if known else "-"
+
+
+def mean(values: Iterable[float | None]) -> float:
+    """Return the mean of those that are known."""
+    known = [v for v in values if v is not None]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def median(values: Iterable[float | None]) -> float:
+    """Return the median of those that are known."""
+    known = [v for v in values if v is not None]
+    return float(np.median(known)) if known else float("nan")
+
+
+def share(values: Iterable[float | None]) -> float:
+    """Return the share of known places within 1 mm."""
+    return mean(None if v is None else float(v <= 1.0) for v in values)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How data that the package ships was made; no part of the wheel."""

@@ -1,0 +1,111 @@
+"""Scans through the localizer: what one reference, several, a drawing, and a scan from one side allow to be decided."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converters.pose import ScanFrame
+from converters.sample import Mesh, PointCloud
+from tests.localization.scan_views import depth_views
+from tests.measurement.screw_parts import LENGTH, cloud, screw
+from vlm_inspect.demo.scan_files import grid_surface, scan_surface
+from vlm_inspect.localization.composition import fit_class
+from vlm_inspect.localization.localizer import Localizer
+from vlm_inspect.localization.scan_localizer import FittedScans, NominalScans, ScanLocalizer
+from vlm_inspect.localization.subject import Subject, subject_of
+from vlm_inspect.planting.scans import plant
+from vlm_inspect.references import Part, ReferenceSet
+from vlm_inspect.rules import RuleBook
+
+FRAME = ScanFrame(np.eye(4), 0.55 * LENGTH)
+
+
+def part(scan: PointCloud) -> Part:
+    return Part(scan, tuple(depth_views(scan, 128, FRAME)), FRAME)
+
+
+def references(scans: Sequence[PointCloud]) -> ReferenceSet:
+    return ReferenceSet(tuple(part(one) for one in scans), tuple(str(i) for i in range(len(scans))))
+
+
+@pytest.fixture(scope="module")
+def fitted() -> FittedScans:
+    return ScanLocalizer().fit(references([cloud(screw(i, n=6000)) for i in range(3)]))
+
+
+def test_references_score_as_a_fresh_part_does_and_a_dent_rises(fitted: FittedScans) -> None:
+    assert fitted.level.shape == (3, 2)
+    assert len(fitted.priors) == 2
+    fresh = cloud(screw(20, n=6000))
+    dented, _ = plant(fresh, "dent", 3.0, np.random.default_rng(0), depth_mm=0.5)
+    sound, flawed = fitted.score([part(fresh), part(dented)])
+    assert sound.max() - fitted.level.max() < np.log(2.5)
+    assert flawed.max() > sound.max() + np.log(2.0)
+    held = fitted.score([part(dented)], without=1)
+    assert held.shape == (1, 2)
+    assert held.max() > sound.max() + np.log(1.5)
+    assert fitted.localize(part(fresh)).log_scores == pytest.approx(sound)
+
+
+def test_one_channel_may_be_left_out_of_the_maps(fitted: FittedScans) -> None:
+    centre = fitted.level.mean(axis=0)
+    fine = fitted.weigh(centre, np.array([1.0, 0.0]))
+    fresh = part(cloud(screw(21, n=6000)))
+    both, one = fitted.localize(fresh), fine.localize(fresh)
+    assert one.log_scores == pytest.approx(both.log_scores)
+    assert all((b.values <= a.values + 1e-6).all() for a, b in zip(both.maps, one.maps, strict=True))
+
+
+def test_a_scan_from_one_side_is_never_ok(fitted: FittedScans) -> None:
+    whole = screw(22, n=9000)
+    found = fitted.localize(part(cloud(whole[whole[:, 0] > -0.2])))
+    assert found.log_scores is None
+    assert {one.tolerance for one in found.maps} == {None}
+    assert any("the rest was not compared" in note for note in found.notes)
+
+
+def drawing() -> PointCloud:
+    """A tapered bar as a mesh, and points of it."""
+    corners = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * [4.0, 2.5]
+    rows = [np.column_stack([corners * scale, np.full(4, z)]) for scale, z in ((0, 0), (1, 0), (0.8, 18), (0, 18))]
+    surface = grid_surface(np.array(rows))
+    points = scan_surface(surface, np.random.default_rng(0), count=20_000, noise_mm=0.0)
+    return PointCloud(Path("drawing.stl"), points, mesh=Mesh(surface.vertices, surface.faces))
+
+
+def test_with_one_drawing_the_stated_limit_decides() -> None:
+    nominal = drawing()
+    noisy = nominal.points[::2] + np.random.default_rng(1).normal(scale=0.01, size=(10_000, 3))
+    scan = PointCloud(Path("scan.ply"), noisy)
+    dented, _ = plant(scan, "dent", 3.0, np.random.default_rng(2), depth_mm=0.5)
+    book = RuleBook.model_validate(
+        {
+            "class_name": "bar",
+            "rules": [{"id": "form", "text": "as drawn", "check": {"measure": "max_deviation", "max": 0.2}}],
+        }
+    )
+    subject = subject_of(book)
+    assert subject.deviation_limit == 0.2
+    own = ScanLocalizer().fit(references([nominal]), subject)
+    assert isinstance(own, NominalScans)
+    good, bad = own.localize(part(scan)), own.localize(part(dented))
+    assert max(one.probability for one in good.maps) < 0.3
+    assert max(one.probability for one in bad.maps) > 0.9
+    assert max(float(one.values.max()) for one in bad.maps) == pytest.approx(0.5, abs=0.1)
+    assert "allowed by the rule book: 0.2 mm" in good.notes[0]
+    loose = ScanLocalizer().fit(references([nominal]), replace(subject, deviation_limit=np.inf))
+    assert max(one.probability for one in loose.localize(part(scan)).maps) < 0.3
+    assert isinstance(ScanLocalizer().fit(references([nominal]), Subject()), FittedScans)
+
+
+def test_pictures_play_no_part_beside_a_drawing() -> None:
+    class Chosen(ScanLocalizer):
+        name = "chosen"
+
+    chosen: Localizer = Chosen()
+    own = fit_class("point_cloud", references([drawing()]), chosen, Subject(deviation_limit=0.2))
+    assert (own.localizer, len(own.members)) == ("none", 1)
+    assert len(fit_class("point_cloud", references([drawing()]), chosen, Subject()).members) == 2

@@ -1,0 +1,52 @@
+"""What a scan shows instead of its reference is said: another unit, a mirror image, two parts, another part."""
+
+import numpy as np
+import pytest
+
+from tests.measurement.screw_parts import moved, rigid
+from vlm_inspect.demo.solids import gear
+from vlm_inspect.registration.alignment import align
+from vlm_inspect.registration.comparison import scan_surface
+from vlm_inspect.registration.identity import mismatch
+from vlm_inspect.registration.pose import apply
+from vlm_inspect.registration.surface import Surface
+
+
+@pytest.fixture(scope="module")
+def reference() -> Surface:
+    return scan_surface(bracket(0))
+
+
+def bracket(seed: int, n: int = 2500) -> np.ndarray:
+    """An L of two plates with a pin on one side: no mirror symmetry."""
+    rng = np.random.default_rng(seed)
+    a = rng.uniform([0, 0, 0], [30, 12, 0], (n, 3))
+    b = rng.uniform([0, 0, 0], [0, 12, 17], (n // 2, 3))
+    angle = rng.uniform(0, 2 * np.pi, n // 5)
+    pin = np.column_stack([24 + 2 * np.cos(angle), 3 + 2 * np.sin(angle), rng.uniform(0, 6, len(angle))])
+    return np.concatenate([a, b, pin]) + rng.normal(scale=0.01, size=(n + n // 2 + len(angle), 3))
+
+
+def laid_on(reference: Surface, points: np.ndarray, *, pieces: bool = False) -> Surface:
+    return scan_surface(apply(align(points, reference.points, pieces=pieces).pose, points))
+
+
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        (bracket(1) / 25.4, "in inches"),
+        (bracket(1) * [1, -1, 1], "mirror image"),
+        (np.concatenate([bracket(1), bracket(2) + np.array([0, 40, 0])]), "2 separate parts"),
+        (gear(np.random.default_rng(0)).sample(4_000, np.random.default_rng(0)), "not seem to be the part"),
+    ],
+    ids=["inches", "mirrored", "two", "gear"],
+)
+def test_what_is_not_the_part_is_said_to_be(reference: Surface, points: np.ndarray, said: str) -> None:
+    assert said in mismatch(laid_on(reference, moved(points, rigid(5))), reference)
+
+
+def test_a_quarter_is_a_piece_and_the_part_itself_is_no_mismatch(reference: Surface) -> None:
+    whole = bracket(3, n=8000)
+    quarter = whole[(whole[:, 0] > 12) & (whole[:, 1] < 8)]
+    assert "a piece of the reference" in mismatch(laid_on(reference, moved(quarter, rigid(6)), pieces=True), reference)
+    assert mismatch(laid_on(reference, moved(bracket(4), rigid(7))), reference) is None

@@ -1,0 +1,49 @@
+"""`vlm-inspect references check`: whether the references of a class agree, and how many it should have."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vlm_inspect.command_options.general import common, progress
+from vlm_inspect.command_options.groups import GroupedCommand
+from vlm_inspect.command_options.inspector import inspector_options
+
+if TYPE_CHECKING:
+    from vlm_inspect.config import InspectorConfig
+
+
+@click.group()
+def references() -> None:
+    """Look after the references of a class.
+
+    \b
+    Example:
+      vlm-inspect references check --rules rules/bottle.yaml
+    """
+
+
+@references.command(cls=GroupedCommand)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@inspector_options
+@common
+def check(*, config: "InspectorConfig", as_json: bool, **options: Any) -> int:
+    """Say which references are odd beside the others, whether they disagree, and how many would be enough.
+
+    Each is judged by the others. One that stands out may be a defective part; its picture is worth a look.
+
+    \b
+    Example:
+      vlm-inspect references check --rules rules/bottle.yaml
+      vlm-inspect references check --reference 'normal/*.png'
+    """
+    from vlm_inspect.qualification.reference_check import check_references
+
+    with progress(quiet=options["quiet"]) as say:
+        found = check_references(config.build(), say=say)
+    if as_json:
+        click.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
+        return 0
+    for line in found.lines():
+        click.echo(line)
+    return 0

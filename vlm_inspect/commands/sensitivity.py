@@ -1,0 +1,78 @@
+"""`vlm-inspect sensitivity`: which defects the references of a class would hold up."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vlm_inspect.command_options.general import PATH, common, progress
+from vlm_inspect.command_options.groups import GroupedCommand
+from vlm_inspect.command_options.inspector import inspector_options
+
+if TYPE_CHECKING:
+    from vlm_inspect.config import InspectorConfig
+    from vlm_inspect.qualification.class_report import ClassReport
+
+
+@click.command(cls=GroupedCommand)
+@click.option("--json", "json_path", type=PATH, metavar="FILE|-", help="Write the figures as JSON; - is stdout.")
+@click.option("--html", "html_path", type=PATH, metavar="FILE", help="Write a page: curve, kinds, planted defects.")
+@click.option("--planted", type=click.IntRange(20, 2000), help="How many defects are planted; default: 96 on photos.")
+@inspector_options
+@common
+def sensitivity(*, config: "InspectorConfig", **options: Any) -> int:
+    """Say which defects the references would hold up: planted on each of them, left out of what judges it.
+
+    The planted kinds (scratches, stains, holes, dents, missing and displaced components and others) stand in for real
+    ones; --html shows them. a90/95 is the size from which on nine in ten are found, with 95 % confidence.
+
+    \b
+    Example:
+      vlm-inspect sensitivity --rules rules/bottle.yaml --html sensitivity.html
+    """
+    from vlm_inspect.file_writing import check_writable, write_together
+    from vlm_inspect.qualification.class_report import report_class
+    from vlm_inspect.report.sensitivity_page import render_sensitivity
+
+    json_path, html_path = options["json_path"], options["html_path"]
+    to_stdout = json_path == Path("-")
+    for path in (None if to_stdout else json_path, html_path):
+        if path is not None:
+            check_writable(path)
+    if options["planted"]:
+        config = config.with_changes(qualification={"planted": options["planted"]})
+    with progress(quiet=options["quiet"]) as say:
+        report = report_class(config.build(), with_examples=html_path is not None, say=say)
+    text = report.model_text()
+    if to_stdout:
+        click.echo(text)
+    else:
+        _print(report)
+    contents = {} if json_path is None or to_stdout else {json_path: (text + "\n").encode()}
+    if html_path is not None:
+        contents[html_path] = render_sensitivity(report).encode()
+    if contents:
+        write_together(contents)
+        click.echo(f"written: {', '.join(str(path) for path in contents)}", err=True)
+    return 0
+
+
+def _print(report: "ClassReport") -> None:
+    from vlm_inspect.sensitivity.wording import size_words, tell_sensitivity
+
+    found = report.sensitivity
+    references = "1 reference" if found.references == 1 else f"{found.references} references"
+    click.echo(f"{report.class_name}: {references}, {found.planted} planted defects, {found.found} held up")
+    click.echo(tell_sensitivity(found))
+    if report.advice:
+        click.echo(report.advice)
+    click.echo("")
+    click.echo("kind                  found   a90/95")
+    for kind, one in found.by_kind.items():
+        size = size_words(one.size_pct, one.size_mm) or "-"
+        click.echo(f"{kind:<20} {one.found:>3}/{one.planted:<3}  {size}")
+    click.echo("")
+    click.echo("references   normal parts OK, about")
+    for number, share in report.expected_ok.items():
+        here = "  <- these" if number == found.references else ""
+        click.echo(f"{number:>10}   {100 * share:3.0f} %{here}")

@@ -1,0 +1,48 @@
+"""How the standing of a part between the bounds of its class enters the decision."""
+
+from dataclasses import replace
+
+from vlm_inspect.decision.thresholds import Thresholds
+from vlm_inspect.sensitivity.standing import Standing
+
+NEVER = -1.0
+"""Threshold of OK where none can be earned: no probability lies below it."""
+
+
+def bounded(thresholds: Thresholds, standing: Standing | None, *, by_model: bool) -> Thresholds:
+    """Return the thresholds that the score of this part is held against.
+
+    Without a model the score is P(anomalous) of the part's own standing, and the bounds of its class decide; a
+    calibration file has its own. With a model the score is pooled, and the general thresholds hold.
+    """
+    if standing is None or by_model or thresholds.calibrated:
+        return thresholds
+    ok_below = standing.ok_below_probability
+    return replace(
+        thresholds,
+        ok_below=NEVER if ok_below is None else ok_below,
+        ng_above=max(standing.ng_above_probability, 0.0 if ok_below is None else ok_below),
+    )
+
+
+def between(score: float, used: Thresholds, standing: Standing | None) -> str:
+    """Say why a score is neither OK nor NG."""
+    if used.ok_below == NEVER and standing is not None:
+        missed = round(10 * standing.sensitivity.missed)
+        return f"no OK can be earned: the references would miss {missed} of 10 planted defects"
+    return f"the score {score:.2f} lies between {used.ok_below:.2f} (OK) and {used.ng_above:.2f} (NG)"
+
+
+def unsettled(standing: Standing | None, p_model: float | None, used: Thresholds) -> str | None:
+    """Say why a model that finds a part normal does not turn its REVIEW into OK; None where it may.
+
+    The references leave the part open. A model alone settles that only where its own opinion is clear and the
+    references agree, in that the part is rather normal than not; or where they cannot see defects at all.
+    """
+    if standing is None or standing.outcome != "REVIEW":
+        return None
+    if p_model is not None and p_model > used.ok_below:
+        return f"the references leave it open, and the model is not sure (P = {p_model:.2f})"
+    if standing.ok_below is not None and standing.probability >= 0.5:
+        return f"the model says normal, but by its references the part is rather not (P = {standing.probability:.2f})"
+    return None

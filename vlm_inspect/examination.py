@@ -1,0 +1,73 @@
+"""`Prepared` and `Examination`: a part on its way to the model, and an inspection with all that it rests on."""
+
+from dataclasses import dataclass, field
+
+from converters.view import View
+from vlm_inspect.backends.backend import Reply, Request
+from vlm_inspect.decision.fusion import Record, fuse
+from vlm_inspect.decision.thresholds import Thresholds
+from vlm_inspect.errors import ParseError
+from vlm_inspect.evidence import Evidence
+from vlm_inspect.inspection import Inspection, Provenance
+from vlm_inspect.looks.look import Look, deciding_look
+from vlm_inspect.prompting import PromptLimits
+from vlm_inspect.references import Part, ReferenceSet
+from vlm_inspect.verdict import Verdict
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A part on its way to the model: what was measured, and what will be asked."""
+
+    views: tuple[View, ...]
+    evidence: Evidence
+    request: Request
+    provenance: Provenance
+    elapsed_s: float
+    """How long it took in seconds."""
+    references: tuple[tuple[View, ...], ...] = ()
+    """The views of every reference."""
+    samples: tuple[Part, ReferenceSet] | None = None
+    """Part and references at full resolution; None where nobody will look again."""
+    limits: PromptLimits = field(default_factory=PromptLimits)
+    """Those of the prompt: what was asked for, as the model takes it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Examination:
+    """An inspection with all that it rests on: what reports draw and records keep."""
+
+    inspection: Inspection
+    views: tuple[View, ...]
+    evidence: Evidence
+    looks: tuple[Look, ...]
+    """Every step in order; the last one with an opinion decides."""
+    record: Record
+    references: tuple[tuple[View, ...], ...] = ()
+    """The views of every reference."""
+    template: str = "inspect"
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    limits: PromptLimits = field(default_factory=PromptLimits)
+
+    @property
+    def request(self) -> Request:
+        """What the model was asked when it gave the opinion that counts."""
+        request = deciding_look(self.looks).request
+        assert request is not None
+        return request
+
+    @property
+    def replies(self) -> tuple[Reply, ...]:
+        """What it answered."""
+        return deciding_look(self.looks).replies
+
+    @property
+    def opinion(self) -> Verdict | ParseError:
+        """What was read from that, or why nothing was."""
+        opinion = deciding_look(self.looks).opinion
+        assert opinion is not None
+        return opinion
+
+    def under(self, thresholds: Thresholds) -> Inspection:
+        """Return what the same evidence and opinion amount to under other thresholds."""
+        return fuse(self.opinion, self.evidence, thresholds, self.record)

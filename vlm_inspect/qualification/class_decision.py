@@ -1,0 +1,52 @@
+"""`qualify_class`: a fitted class, with the bounds that its references set."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from converters.view import ViewBudget
+from vlm_inspect.localization.composition import FittedClass
+from vlm_inspect.localization.localizer import ScoredLocalizer
+from vlm_inspect.localization.subject import Subject
+from vlm_inspect.qualification.advice import advise
+from vlm_inspect.qualification.qualify import Qualification, qualify
+from vlm_inspect.qualification.settings import QualificationSettings
+from vlm_inspect.references import ReferenceSet
+
+
+def qualify_class(
+    fitted: FittedClass,
+    references: ReferenceSet,
+    subject: Subject,
+    budget: ViewBudget,
+    settings: QualificationSettings,
+) -> FittedClass:
+    """Return the class with its bounds, its members weighed by what they see; as it is where it cannot be qualified.
+
+    Args:
+        fitted: what judges the class.
+        references: that it was fitted to.
+        subject: what never counts, and which size matters.
+        budget: how many pictures a sample may become.
+        settings: which errors are allowed, and how many defects are planted.
+    """
+    members = fitted.scored
+    if not members or settings.planted == 0 or not len(references):
+        return fitted
+    found = qualify(references, members, subject, budget, settings)
+    if found is None:
+        return fitted
+    weighed = tuple(member.weigh(centre, weights) for member, centre, weights in _shares(members, found))
+    return replace(fitted, members=weighed, standing_of=found.standing_of, advice=advise(found) or "")
+
+
+def _shares(
+    members: tuple[ScoredLocalizer, ...], found: Qualification
+) -> list[tuple[ScoredLocalizer, np.ndarray, np.ndarray]]:
+    """Return every member with its part of the centre and of the weights."""
+    ends = np.cumsum([len(member.priors) for member in members])
+    starts = [0, *ends[:-1]]
+    return [
+        (member, found.decision.level[start:end], found.decision.weights[start:end])
+        for member, start, end in zip(members, starts, ends, strict=True)
+    ]

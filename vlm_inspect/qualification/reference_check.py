@@ -1,0 +1,115 @@
+"""Whether references agree: each judged by the others, and how many would be enough."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from converters.digest import sha256_of
+from vlm_inspect.qualification.advice import expected_ok, recommended_references
+from vlm_inspect.qualification.class_report import qualify_inspector
+
+if TYPE_CHECKING:
+    from vlm_inspect.inspector import Inspector
+
+Say = Callable[[str], None]
+ODD = 0.01
+"""Chance below which a reference is odd, shared among all of them (Bonferroni)."""
+_DISAGREE = 1.8
+"""References disagree where their log scores spread by so many times what is usual."""
+_LEAST = 3
+
+
+@dataclass(frozen=True)
+class ReferenceCheck:
+    """What was found."""
+
+    log_scores: dict[str, float]
+    """Path -> log score by the others, over the middle of all; higher: less like them."""
+    odd: tuple[str, ...]
+    disagree: bool
+    spread_ratio: float
+    """Spread of the log scores over what is usual for the localizer."""
+    expected_ok: float
+    """Share of normal parts that come out OK, about."""
+    recommended: int | None
+    """Number of references with which most normal parts would; None: more alone would not help."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "references": [{"path": path, "log_score": round(score, 3)} for path, score in self.log_scores.items()],
+            "odd": list(self.odd),
+            "disagree": self.disagree,
+            "spread_ratio": round(self.spread_ratio, 2),
+            "expected_ok": round(self.expected_ok, 3),
+            "recommended": self.recommended,
+        }
+
+    def lines(self) -> list[str]:
+        """Return it in words."""
+        count = len(self.log_scores)
+        references = "1 reference" if count == 1 else f"{count} references"
+        told = [f"{references}; about {100 * self.expected_ok:.0f} % of normal parts come out OK"]
+        for path in self.odd:
+            told.append(
+                f"odd: {path} is less like the others than chance explains (log score {self.log_scores[path]:+.2f}); "
+                "look at it, it may be defective"
+            )
+        if self.disagree:
+            told.append(
+                f"the references disagree: their scores spread {self.spread_ratio:.1f} times as far as usual; are they "
+                "one kind of part, lit and placed alike?"
+            )
+        if not self.odd and not self.disagree and count > 1:
+            told.append("they agree")
+        if self.recommended is None:
+            told.append("more of them alone would not make most normal parts OK; take closer pictures, or ask a model")
+        elif self.recommended > count:
+            told.append(f"recommended: {self.recommended}")
+        else:
+            told.append("that is enough")
+        return told
+
+
+def check_references(inspector: "Inspector", say: Say = lambda step: None) -> ReferenceCheck:
+    """Judge every reference by the others.
+
+    Raises:
+        ReferenceSampleError: there are no references, or nothing can be planted on them.
+        InspectError: a reference or the localizer cannot be used.
+    """
+    references, _, found = qualify_inspector(inspector, say)
+    by_digest = {sha256_of(path): str(path) for path in reversed(inspector.references)}
+    paths = [by_digest[digest] for digest in references.sha256]
+    scores = found.decision.combine(found.trial.level)
+    middle = float(np.median(scores))
+    spread = _usual_spread(found.decision.prior_spread, scores)
+    return ReferenceCheck(
+        log_scores={path: float(score) - middle for path, score in zip(paths, scores, strict=True)},
+        odd=tuple(path for path, is_odd in zip(paths, _odd(scores, spread), strict=True) if is_odd),
+        disagree=len(scores) >= _LEAST and float(scores.std(ddof=1)) > _DISAGREE * found.decision.prior_spread,
+        spread_ratio=float(scores.std(ddof=1)) / found.decision.prior_spread if len(scores) > 1 else 0.0,
+        expected_ok=expected_ok(found, len(references)),
+        recommended=recommended_references(found),
+    )
+
+
+def _usual_spread(prior: float, scores: np.ndarray) -> float:
+    """Return the spread of the scores without the highest, which may be odd; not below half of what is usual."""
+    if len(scores) < _LEAST:
+        return prior
+    middle = np.median(scores)
+    robust = 1.4826 * float(np.median(np.abs(scores - middle)))
+    return max(robust, 0.5 * prior)
+
+
+def _odd(scores: np.ndarray, spread: float) -> list[bool]:
+    """Tell which scores lie higher than chance explains: beyond the normal quantile of `ODD` over their number."""
+    from scipy.stats import t as student_t
+
+    if len(scores) < _LEAST:
+        return [False] * len(scores)
+    limit = float(student_t.ppf(1 - ODD / len(scores), len(scores) + 3)) * spread
+    return [bool(score - np.median(scores) > limit) for score in scores]

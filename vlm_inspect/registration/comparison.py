@@ -1,0 +1,99 @@
+"""A scan held against a reference: signed distances both ways, at two scales, in the unit of the scans.
+
+Signs keep noise from adding up: means of signed distances tend to zero where the surfaces agree. A median over the
+nearest points comes first, so that a stray point near the surface moves nothing.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_inspect.registration.surface import Gaps, Points, Surface, surface
+from vlm_inspect.registration.thinning import averaged
+
+MOST_PLANES = 60_000
+"""Most planes of one side of a comparison; a denser scan is averaged in cells first."""
+SCALES = 2
+"""Fine: the median of nine neighbouring points. Coarse: means of that over some forty: for what is wide and shallow."""
+_MEDIAN_OF = 9
+_UNSEEN = 4.0
+"""A place farther than this many spacings from a scan's surface, nearest to its rim, is a hole or was not scanned."""
+_LONELY = 5.0
+"""A point this many times farther from its fourth neighbour than is usual belongs to no surface."""
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A scan with N planes against a reference with M planes."""
+
+    off: Values
+    """(SCALES, N): signed distance of the scan's points from the reference; positive: material too much."""
+    plane: NDArray[np.intp]
+    """(N,): the reference's plane that each point was held against."""
+    lacking: Values
+    """(SCALES, M): signed distance of the reference's points from the scan; positive: material lacking. Where the scan
+    has no surface it is how far the nearest lies."""
+    unseen: NDArray[np.bool_]
+    """(M,): the scan has no surface at that place of the reference."""
+    edge: NDArray[np.bool_]
+    """(N,): whether the scan's surface ends at that point, or near it."""
+    rim: NDArray[np.bool_]
+    """(M,): what the scan has nearest to that place is the rim of its surface, or lies beside it."""
+
+    @property
+    def deviations(self) -> tuple[Values, Values]:
+        """(N,) and (M,), >= 0: how far, fine scale."""
+        return np.abs(self.off[0]), np.abs(self.lacking[0])
+
+
+def scan_surface(points: Points) -> Surface:
+    """Return the surface of a scan's points (N, 3), averaged where they are many; strays are left out."""
+    return surface(without_strays(averaged(points, MOST_PLANES).points))
+
+
+def without_strays(points: Points) -> Points:
+    """Return the points (N, 3) without those that no surface is near of; all of them where most would go."""
+    from scipy.spatial import cKDTree
+
+    from vlm_inspect.registration.surface import nearest
+
+    if len(points) < 20:
+        return points
+    reach = nearest(cKDTree(points), points, 5)[0][:, -1]
+    kept = reach <= _LONELY * max(float(np.median(reach)), 1e-300)
+    return points if kept.all() or kept.mean() < 0.5 else points[kept]
+
+
+def compare(scan: Surface, reference: Surface) -> Comparison:
+    """Return the comparison of two surfaces that lie in one frame.
+
+    The reference says which side of the scan is outside: of a scan from one side, its own shape does not.
+    """
+    there = reference.gaps(scan.smoothed)
+    spacing = max(scan.spacing, reference.spacing)
+    scan = scan.facing_as(reference.outward[there.plane], there.distance < _UNSEEN * spacing)
+    back = scan.gaps(reference.smoothed)
+    off = smoothed(scan, _signed(there))
+    lacking = smoothed(reference, _signed(back))
+    rim = scan.rim[back.plane] | (back.beside > 0.0)
+    turned = np.einsum("ij,ij->i", scan.outward[back.plane], reference.outward) < 0.0
+    far = back.distance > _UNSEEN * spacing
+    unseen = far & (scan.rim[back.plane] | turned | (back.beside > np.abs(back.across)))
+    for _ in range(3):  # single planes of a rim are told wrongly: the places around decide
+        unseen = far & (unseen[reference.near].sum(axis=1) > 0.5 * far[reference.near].sum(axis=1))
+    return Comparison(off, there.plane, lacking, unseen, np.asarray(scan.rim[scan.near].any(axis=1)), rim)
+
+
+def smoothed(one: Surface, values: Values) -> Values:
+    """Return values (N,) of a surface's points at each of its scales, (SCALES, N)."""
+    fine = np.median(values[one.near[:, :_MEDIAN_OF]], axis=1)
+    return np.stack([fine, fine[one.near].mean(axis=1)[one.near].mean(axis=1)])
+
+
+def _signed(gaps: Gaps) -> Values:
+    """Return the distances (N,) with their sign; past a rim, where planes tell no side, there is material too much."""
+    past = gaps.beside > np.abs(gaps.across)
+    return np.asarray(gaps.distance * np.where(past, 1.0, np.sign(gaps.across)))

@@ -1,0 +1,73 @@
+"""What of a part a scan shows: a place that was not scanned is neither sound nor missing.
+
+A reference's place without any surface of the scan near it may be a hole in the part, or a side that the sensor did not
+see. Small ones count as missing material; where a large connected share is unseen, as in a scan from one side, it is
+left out of the comparison and told.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_inspect.registration.surface import Surface
+from vlm_inspect.registration.variation import Judged
+
+_LARGE = 0.015
+"""Share of the reference's area from which a connected unseen place is one that was not scanned."""
+
+_MARGIN = 3
+"""Rounds of neighbours by which such places grow: planes at a rim lean."""
+
+
+@dataclass(frozen=True, eq=False)
+class Coverage:
+    """What a scan shows of the reference."""
+
+    share: float
+    """Of the reference's area that was scanned, in [0, 1]."""
+    unscanned: NDArray[np.bool_]
+    """(M,): the places of the reference that were not."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether a side of the part was not scanned."""
+        return bool(self.unscanned.any())
+
+    def counted(self, judged: Judged) -> Judged:
+        """Return the deviations without those of places that were not scanned."""
+        if not self.partial:
+            return judged
+        kept = ~self.unscanned
+        off = judged.off * (kept[judged.comparison.plane] & ~judged.comparison.edge)
+        return replace(judged, off=off, lacking=judged.lacking * kept, depth=judged.depth * kept)
+
+
+def seen_again(anchor: Surface, judged: Judged) -> Coverage:
+    """Return what a scan shows of the reference that it was held against."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    found, lost = judged.comparison, np.zeros(len(anchor.points), dtype=bool)
+    open_ended = np.flatnonzero(found.unseen | found.rim)  # the rim of an unseen side is measured wrongly
+    if found.unseen.any():
+        place = np.full(len(anchor.points), -1)
+        place[open_ended] = np.arange(len(open_ended))
+        start = np.repeat(np.arange(len(open_ended)), anchor.near.shape[1])
+        end = place[anchor.near[open_ended].ravel()]
+        kept = end >= 0
+        shape = (len(open_ended), len(open_ended))
+        count, piece = connected_components(coo_array((kept[kept], (start[kept], end[kept])), shape=shape), False)
+        size = np.bincount(piece, (anchor.areas * found.unseen)[open_ended], minlength=count)
+        large = size > _LARGE * anchor.areas.sum()
+        lost[open_ended] = large[piece]
+        if large.any():  # where one side was not scanned, no unseen place tells missing material
+            lost = np.logical_or(lost, _grown(found.unseen, anchor))
+    return Coverage(1.0 - float(anchor.areas[lost].sum() / anchor.areas.sum()), lost)
+
+
+def _grown(places: NDArray[np.bool_], anchor: Surface) -> NDArray[np.bool_]:
+    """Return places (M,) with their surroundings."""
+    for _ in range(_MARGIN):
+        places = np.asarray(places[anchor.near].any(axis=1))
+    return places

@@ -1,0 +1,155 @@
+"""Where a scan deviates, as places of the part: points, centre, box, extent, depth, area and volume of each."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_inspect.registration.pose import Pose, apply
+from vlm_inspect.registration.surface import Points, Surface
+from vlm_inspect.registration.variation import Judged
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+_EDGE = 0.12
+"""A finding reaches down to this share of its peak,"""
+_FLOOR = 3.0
+"""but no lower than this many normal spreads, which noise reaches."""
+_LEAST = 4
+"""Fewest planes of a finding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """One connected place that deviates; lengths in the scan's unit, places in its own coordinates."""
+
+    strength: float
+    """Peak, in normal spreads."""
+    depth: float
+    """Signed height at the peak: positive is material too much, negative too little."""
+    unseen: bool
+    """The scan has no surface there, as in a hole: `depth` is then how far the nearest lies."""
+    peak: tuple[float, float, float]
+    centre: tuple[float, float, float]
+    """Mean of its planes, weighed by their strength."""
+    box: tuple[tuple[float, float, float], tuple[float, float, float]]
+    """Lowest and highest coordinates."""
+    size: float
+    """Longest extent: diameter where it is round."""
+    area: float
+    volume: float
+    """Signed, as `depth`."""
+    points: Points
+    """(K, 3): its planes."""
+
+    def told(self, unit: str) -> str:
+        """Say it: "0.42 mm below the reference over 2.1 mm (3.1 mm², 0.6 mm³ missing)"."""
+        if self.unseen:
+            return f"material missing, nearest surface {abs(self.depth):.2f} {unit} away, over {self.size:.2g} {unit}"
+        side = "above" if self.depth > 0.0 else "below"
+        lost = "extra" if self.volume > 0.0 else "missing"
+        amount = f"{self.area:.2g} {unit}², {abs(self.volume):.2g} {unit}³ {lost}"
+        return f"{abs(self.depth):.2f} {unit} {side} the reference over {self.size:.2g} {unit} ({amount})"
+
+
+@dataclass(frozen=True, eq=False)
+class _Places:
+    """The planes of the scan, then those of the anchor: K in all."""
+
+    points: Points
+    strength: NDArray[np.float64]
+    height: NDArray[np.float64]
+    """Signed: positive is material too much."""
+    unseen: NDArray[np.bool_]
+    area: NDArray[np.float64]
+    scan: int
+    """How many are the scan's."""
+
+
+def find(scan: Surface, anchor: Surface, judged: Judged, to_scan: Pose, *, limit: float, most: int) -> list[Finding]:
+    """Return the places that deviate by `limit` normal spreads or more, strongest first.
+
+    Args:
+        scan: its surface in the frame of the references.
+        anchor: the reference that it was held against.
+        judged: its deviations.
+        to_scan: the pose from that frame to the scan's own coordinates.
+        limit: least peak, in normal spreads.
+        most: most places returned.
+    """
+    places = _Places(
+        np.concatenate([scan.points, anchor.points]),
+        np.concatenate([judged.off.max(axis=0), judged.lacking.max(axis=0)]),
+        np.concatenate([judged.signed, -judged.depth]),
+        np.concatenate([np.zeros(len(scan.points), dtype=bool), judged.comparison.unseen]),
+        np.concatenate([scan.areas, anchor.areas]),
+        len(scan.points),
+    )
+    graph = _neighbours(scan, anchor, judged)
+    left = np.where(places.strength >= _FLOOR, places.strength, 0.0)
+    found: list[Finding] = []
+    while len(found) < most and left.max(initial=0.0) >= limit:
+        members = _members(places, left, graph)
+        left[members] = 0.0
+        left[np.unique(graph[members].indices)] = 0.0  # the slope of a finding is none
+        if len(members) >= _LEAST:
+            found.append(_finding(places, members, to_scan))
+    return found
+
+
+def _neighbours(scan: Surface, anchor: Surface, judged: Judged) -> "csr_array":
+    """Return who is whose neighbour among the planes of both, (K, K): on each surface, and from one to the other."""
+    from scipy.sparse import coo_array
+
+    n, m = len(scan.points), len(anchor.points)
+    across = judged.comparison.plane
+    own = np.repeat(np.arange(n), scan.near.shape[1])
+    theirs = np.repeat(np.arange(m), anchor.near.shape[1]) + n
+    start = np.concatenate([own, theirs, np.arange(n), across + n])
+    end = np.concatenate([scan.near.ravel(), anchor.near.ravel() + n, across + n, np.arange(n)])
+    return coo_array((np.ones(len(start), dtype=np.int8), (start, end)), shape=(n + m, n + m)).tocsr()
+
+
+def _members(places: _Places, left: NDArray[np.float64], graph: "csr_array") -> NDArray[np.intp]:
+    """Return the planes around the strongest one that is left, connected, on its side of the reference."""
+    from scipy.sparse.csgraph import connected_components
+
+    top = int(left.argmax())
+    alike = np.flatnonzero((left >= _EDGE * left[top]) & (np.sign(places.height) == np.sign(places.height[top])))
+    step = graph[alike]
+    piece = connected_components(step @ step.T, directed=False)[1]  # neighbours, or with one in common
+    return np.asarray(alike[piece == piece[np.searchsorted(alike, top)]])
+
+
+def _finding(places: _Places, members: NDArray[np.intp], to_scan: Pose) -> Finding:
+    own = members[members < places.scan]
+    shown = own if len(own) >= _LEAST else members  # the scan's own points where it has some
+    points = apply(to_scan, places.points[shown])
+    weight, area = places.strength[shown], places.area[shown]
+    peak = int(weight.argmax())
+    low, high = points.min(axis=0), points.max(axis=0)
+    return Finding(
+        strength=float(places.strength[members].max()),
+        depth=float(places.height[members[places.strength[members].argmax()]]),
+        unseen=bool(places.unseen[members].mean() > 0.5),
+        peak=_triple(points[peak]),
+        centre=_triple((points * weight[:, None]).sum(axis=0) / weight.sum()),
+        box=(_triple(low), _triple(high)),
+        size=_diameter(points),
+        area=float(area.sum()),
+        volume=float((area * places.height[shown]).sum()),
+        points=points,
+    )
+
+
+def _diameter(points: Points) -> float:
+    """Return the extent of points (K, 3) along the direction in which they reach farthest."""
+    centred = points - points.mean(axis=0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2]
+    return float(np.ptp(centred @ axes[0]))
+
+
+def _triple(point: NDArray[np.float64]) -> tuple[float, float, float]:
+    return float(point[0]), float(point[1]), float(point[2])

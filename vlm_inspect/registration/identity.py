@@ -1,0 +1,95 @@
+"""Whether a scan shows the part of its reference at all, and if not, what it shows instead.
+
+Asked only of a scan that deviates grossly, since each answer costs an alignment: in another unit, mirrored, several
+parts in one scan, a piece of the part, or another part.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_inspect.registration.alignment import Alignment, agreement, align
+from vlm_inspect.registration.levels import Levels, levels
+from vlm_inspect.registration.surface import Points, Surface
+
+_UNITS: Final[dict[float, str]] = {
+    1 / 25.4: "inches where the reference is in millimetres",
+    25.4: "millimetres where the reference is in inches",
+    1e-3: "metres where the reference is in millimetres",
+    1e3: "millimetres where the reference is in metres",
+    0.1: "centimetres where the reference is in millimetres",
+    10.0: "millimetres where the reference is in centimetres",
+}
+"""Size of a scan over that of its reference, and what its unit then seems to be."""
+_SAME_SIZE = 0.06
+"""How far a ratio of sizes may be from that of two units."""
+_FITS, _PIECE = 0.93, 0.9
+"""Overlap from which two scans show one part; below the second of the reference's, a piece of it."""
+_MIRRORED = 0.6
+"""RMS distance of the mirror image over that of the scan itself, below which the scan is mirrored."""
+_LARGE_PIECE = 0.2
+_NEAR, _OTHER = 0.01, 0.85
+"""Two scans of one part lie within this share of its size of each other, over at least this share of their surface."""
+
+
+def mismatch(scan: Surface, reference: Surface) -> str | None:
+    """Say what a scan shows instead of the part of its reference, as one sentence; None: it shows that part.
+
+    Args:
+        scan: its surface, laid onto the reference as well as it goes.
+        reference: that of a sound part.
+    """
+    fixed = levels(reference.points)
+    ratio = _size(scan.points) / _size(reference.points)
+    for unit_ratio, said in _UNITS.items():
+        if abs(ratio / unit_ratio - 1.0) < _SAME_SIZE and _fits(align(scan.points / unit_ratio, fixed, pieces=False)):
+            return f"The scan seems to be in {said}: its size is {ratio:.3g} of the reference's. Convert it."
+    found = agreement(scan.points, fixed)
+    mirror = align(scan.points * [1.0, 1.0, -1.0], fixed, pieces=False)
+    if _fits(mirror) and mirror.rms_mm < _MIRRORED * found.rms_mm:
+        return "The scan is a mirror image of the reference: check the handedness of its axes, or that it is the part."
+    pieces = _pieces(scan)
+    if len(pieces) > 1 and (count := _alike(scan, pieces, fixed)):
+        others = "" if count == len(pieces) else f", {count} of them like the reference"
+        return f"The scan shows {len(pieces)} separate parts{others}: give one scan for each."
+    if found.moving_overlap >= _FITS and found.fixed_overlap < _PIECE:
+        return f"The scan shows a piece of the reference, about {100 * found.fixed_overlap:.0f} % of its surface."
+    near = _near(scan, reference, max(_NEAR * fixed.size, 2.0 * max(scan.spacing, reference.spacing)))
+    if near >= _OTHER:
+        return None
+    size = "" if abs(ratio - 1.0) < 0.05 else f", and it is {ratio:.2f} times as large"
+    return (
+        f"This does not seem to be the part of the reference: only {100 * near:.0f} % of the two surfaces lie within "
+        f"{100 * _NEAR:.0f} % of the part's size of each other{size}."
+    )
+
+
+def _near(scan: Surface, reference: Surface, reach: float) -> float:
+    """Return the share of points that lie that near to the other surface, of the way that has fewer."""
+    ways = reference.distances(scan.smoothed), scan.distances(reference.smoothed)
+    return float(min((way < reach).mean() for way in ways))
+
+
+def _alike(scan: Surface, pieces: list[NDArray[np.intp]], fixed: Levels) -> int:
+    return sum(_fits(align(scan.points[piece], fixed, pieces=False)) for piece in pieces)
+
+
+def _fits(found: Alignment) -> bool:
+    return found.moving_overlap >= _FITS and found.fixed_overlap >= _FITS
+
+
+def _size(points: Points) -> float:
+    """Return the RMS distance of points from their middle, which strays hardly change and no pose does."""
+    return float(np.sqrt(((points - np.median(points, axis=0)) ** 2).sum(axis=1).mean()))
+
+
+def _pieces(scan: Surface) -> list[NDArray[np.intp]]:
+    """Return the planes of each large piece of a scan that touches no other, the largest first."""
+    from scipy.sparse.csgraph import connected_components
+
+    pairs = scan.tree.sparse_distance_matrix(scan.tree, 3.0 * scan.spacing, output_type="coo_matrix")
+    piece = connected_components(pairs, directed=False)[1]
+    counts = np.bincount(piece)
+    large = [i for i in np.argsort(-counts, kind="stable") if counts[i] >= _LARGE_PIECE * len(scan.points)]
+    return [np.flatnonzero(piece == i) for i in large]

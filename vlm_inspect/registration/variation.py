@@ -1,0 +1,271 @@
+"""How normal parts of a class differ, place by place: what a new scan's deviations are held against.
+
+The references are compared with one of them, the anchor. Every place of the anchor then has one deviation a
+reference; their mean and spread say what is normal there. Few references say little about one place, so a spread is
+shrunk towards that of its surroundings and of the whole part, as a scaled inverse chi-square prior does (Gelman et al.,
+Bayesian Data Analysis, 3rd ed., eq. 3.3). A new part is predicted with the variance of the place times 1 + 1/n.
+
+One comparison a reference is all that this costs; leaving a reference out is arithmetic on the same deviations.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_inspect.registration.comparison import SCALES, Comparison, Values, compare
+from vlm_inspect.registration.surface import Surface, surface
+from vlm_inspect.registration.thinning import thinned_by
+
+_PRIOR_DOF = 4.0
+"""How many references the surroundings count for."""
+_WHOLE = 0.3
+"""Share of the whole part's variance in that of a place's surroundings: two references may agree there by chance."""
+_NOISE_SHARE = 0.2
+"""What of a plane's squared roughness is left in a deviation after smoothing."""
+_TOP_SHARE, _LEAST_TOP, _MOST_TOP = 0.0003, 6, 24
+_DENSITY_STEP, _NOISE_STEP = 1.25, 1.4
+"""Of spacing and of noise, in which scanners are told apart."""
+_COARSE, _DRAWS = 3, 3
+"""Steps of spacing from which the points drawn matter as much as the part: each reference is then drawn so often."""
+_APART = 4.0
+"""Deviations of a reference's own points that exceed so many roughnesses are more than noise."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A scan's deviations in normal spreads: standard deviations of a new normal part at that place, by scale."""
+
+    comparison: Comparison
+    off: Values
+    """(SCALES, N), >= 0, of the scan's points."""
+    lacking: Values
+    """(SCALES, M), >= 0, of the anchor's points; 0 where there is too much, which `off` tells."""
+    signed: Values
+    """(N,): deviation of the scan's points from a mean normal part, in its unit; positive: material too much."""
+    depth: Values
+    """(M,), >= 0: material lacking at the anchor's places, in the unit of the scans."""
+
+    def times(self, factor: float) -> "Judged":
+        """Return the same with every share of a normal spread multiplied."""
+        return replace(self, off=self.off * factor, lacking=self.lacking * factor)
+
+    def in_lengths(self, unit: float) -> "Judged":
+        """Return the same with plain lengths, fine scale, in multiples of one, instead of normal spreads."""
+        return replace(
+            self, off=np.abs(self.comparison.off) / unit, lacking=np.maximum(self.comparison.lacking, 0.0) / unit
+        )
+
+    @property
+    def log_scores(self) -> NDArray[np.float64]:
+        """(SCALES,): logarithm of the mean of the highest values: one noisy point does not decide, a small dent does.
+
+        Places that the scan does not show count as lacking.
+        """
+        count = top_count(self.off.shape[1])
+        both = np.concatenate([self.off, self.lacking], axis=1)
+        return np.log([max(top_mean(scale, count), 1e-9) for scale in both])
+
+
+@dataclass(frozen=True, eq=False)
+class Variation:
+    """What is normal at every place of the anchor, for scans of one kind of scanner."""
+
+    references: tuple[Surface, ...]
+    """(n,), in one frame."""
+    anchor_index: int
+    comparisons: tuple[Comparison, ...]
+    """(n k,): of every reference with the anchor, in turn, as that scanner would have seen it k times."""
+    pair: Values | None = None
+    """(2, SCALES, M): deviations that stand in for the spread of the one that is left."""
+    left_out: int | None = None
+    """Which reference plays no part."""
+    coarse: bool = False
+    """Whether that scanner shows the part so coarsely that errors reach over many planes of the anchor."""
+
+    @property
+    def anchor(self) -> Surface:
+        """The reference that all are compared with."""
+        return self.references[self.anchor_index]
+
+    @cached_property
+    def deviations(self) -> Values:
+        """(n, SCALES, M): of every reference that plays a part at every place of the anchor; positive: more."""
+        kept = [one for i, one in enumerate(self.comparisons) if i % len(self.references) != self.left_out]
+        return np.stack([_material(one, self.roughness) for one in kept])
+
+    @property
+    def count(self) -> int:
+        """Number of references that play a part, n."""
+        return len(self.references) - (self.left_out is not None)
+
+    @cached_property
+    def roughness(self) -> float:
+        """Median roughness of the references, in the unit of the scans."""
+        return float(np.median([np.median(one.roughness) for one in self.references]))
+
+    @cached_property
+    def spread(self) -> Values:
+        """(SCALES, M), > 0: standard deviation of a new normal part, in the unit of the scans."""
+        floor = _NOISE_SHARE * (self._around(self.anchor.roughness**2) + self.roughness**2)
+        known = self.deviations if self.pair is None else self.pair
+        if len(known) < 2:
+            own = np.tile(2.0 * floor, (SCALES, 1)) + self.deviations[0] ** 2
+            return np.asarray(np.sqrt(np.stack([self._around(scale) for scale in own])))
+        own = known.var(axis=0, ddof=1)
+        nearby = np.stack([self._around(scale) for scale in own])
+        if self.coarse:
+            nearby = np.stack([self._around(self._around(scale)) for scale in nearby])
+        around = np.stack([self._around(scale) for scale in nearby])
+        prior = (1.0 - _WHOLE) * around + _WHOLE * own.mean(axis=1, keepdims=True) + 0.1 * floor
+        dof = max(1, self.count - 1)
+        pooled = (_PRIOR_DOF * prior + dof * nearby) / (_PRIOR_DOF + dof)
+        return np.asarray(np.sqrt((1.0 + 1.0 / self.count) * pooled))
+
+    @cached_property
+    def typical(self) -> float:
+        """Median of the fine spread, in the unit of the scans: turns normal spreads into lengths."""
+        return float(np.median(self.spread[0]))
+
+    def judge(self, scan: Surface) -> Judged:
+        """Return the deviations of a scan that lies in the frame of the references.
+
+        A scan that is coarser or noisier than the references is held against the references as its scanner would have
+        seen them: thinned, and with noise added.
+        """
+        seen = self.as_scanned_like(scan)
+        judged = seen.judged(compare(scan, self.anchor))
+        return judged if seen is self else judged.times(self._level_over(seen))
+
+    def judged(self, found: Comparison) -> Judged:
+        """Return what a comparison with the anchor means."""
+        mean = self.deviations.mean(axis=0)
+        signed, lacking = found.off - mean[:, found.plane], np.maximum(found.lacking + mean, 0.0)
+        off, less = np.abs(signed) / self.spread[:, found.plane], lacking / self.spread
+        return Judged(found, off, less, _at_worst(signed, off), _at_worst(lacking, less))
+
+    def without(self, index: int) -> "Variation":
+        """Return what the other references alone say; a single one stays."""
+        if self.count < 2 or self.left_out is not None:
+            return self
+        return replace(self, pair=self.deviations if self.count == 2 else None, left_out=index)
+
+    def level(self) -> NDArray[np.float64]:
+        """Return the log scores (n, SCALES) of the references, each held against the others; (0, SCALES) of one.
+
+        The anchor, to whose planes all others are measured, agrees better than a new part would: it gets the mean of
+        the others.
+        """
+        return self._level
+
+    @cached_property
+    def _level(self) -> NDArray[np.float64]:
+        if self.count < 2:
+            return np.zeros((0, SCALES))
+        count = len(self.references)
+        rows = np.array([self.without(i % count).judged(one).log_scores for i, one in enumerate(self.comparisons)])
+        rows = rows.reshape(-1, count, SCALES).mean(axis=0)
+        rows[self.anchor_index] = np.delete(rows, self.anchor_index, axis=0).mean(axis=0)
+        return np.asarray(rows)
+
+    def as_scanned_like(self, scan: Surface) -> "Variation":
+        """Return what is normal for scans of that density and noise; itself where they are as fine as the references.
+
+        Density and noise are taken in steps, and a step is learned once.
+        """
+        finest = min(one.spacing for one in self.references)
+        thinner = max(0, round(float(np.log(scan.spacing / finest) / np.log(_DENSITY_STEP))))
+        rougher = max(0, round(float(np.log(_smooth_noise(scan) / self._noise) / np.log(_NOISE_STEP))))
+        if not thinner and not rougher:
+            return self
+        key = (thinner, rougher)
+        if key not in self._scanners:
+            noise = self._noise * float(np.sqrt(_NOISE_STEP ** (2 * rougher) - 1.0))
+            spacing, draws = finest * _DENSITY_STEP**thinner, _DRAWS if thinner >= _COARSE else 1
+            again = enumerate(self.references * draws)
+            comparisons = tuple(compare(_as_scanned(one, spacing, noise, i), self.anchor) for i, one in again)
+            self._scanners[key] = Variation(self.references, self.anchor_index, comparisons, coarse=thinner >= _COARSE)
+        found = self._scanners[key]
+        return found if self.left_out is None else found.without(self.left_out)
+
+    @cached_property
+    def _scanners(self) -> dict[tuple[int, int], "Variation"]:
+        return {}
+
+    @cached_property
+    def _noise(self) -> float:
+        return max(float(np.median([_smooth_noise(one) for one in self.references])), 1e-9 * self.anchor.spacing)
+
+    def _level_over(self, other: "Variation") -> float:
+        """Return the factor, at most 1, that brings scores of another scanner to the level of the references' own."""
+        if self.count < 2:
+            return 1.0
+        return float(min(1.0, np.exp(self.level().max(axis=1).mean() - other.level().max(axis=1).mean())))
+
+    def _around(self, values: Values) -> Values:
+        return np.asarray(values[self.anchor.near].mean(axis=1))
+
+
+def _smooth_noise(one: Surface) -> float:
+    """Return the noise of a scan, from its smoothest places: elsewhere planes are rough because the part is."""
+    return float(np.quantile(one.roughness, 0.2))
+
+
+def _as_scanned(one: Surface, spacing: float, noise: float, seed: int) -> Surface:
+    """Return a surface as a coarser or noisier scanner would have seen it, drawn at random, always the same."""
+    random = np.random.default_rng(seed)
+    share = min(1.0, (one.spacing / spacing) ** 2)
+    kept = np.sort(random.permutation(len(one.points))[: max(8, round(share * len(one.points)))])
+    moved = random.normal(scale=noise, size=len(kept))[:, None] * one.normals[kept] if noise > 0.0 else 0.0
+    return surface(one.points[kept] + moved)
+
+
+def learn(references: Sequence[Surface]) -> Variation:
+    """Return how references (at least one) differ that lie in one frame."""
+    if not references:
+        raise ValueError("a deviation needs at least one reference")
+    chosen = most_complete(references)
+    anchor = references[chosen]
+    nothing, nowhere = np.zeros((SCALES, len(anchor.points))), np.zeros(len(anchor.points), dtype=bool)
+    itself = Comparison(nothing, np.arange(len(anchor.points)), nothing, nowhere, nowhere, nowhere)
+    found = tuple(itself if i == chosen else compare(one, anchor) for i, one in enumerate(references))
+    return Variation(tuple(references), chosen, found)
+
+
+def _material(found: Comparison, roughness: float) -> Values:
+    """Return how much more material a reference has at each place of the anchor, (SCALES, M).
+
+    What the anchor does not have at all, such as a foreign body, hides no place of it: only the reference's own points
+    tell of it, at the places that they are held against.
+    """
+    more = -found.lacking
+    for scale, off in zip(more, found.off, strict=True):
+        apart = np.flatnonzero(np.abs(off) > 3.0 * np.abs(scale[found.plane]) + _APART * roughness)
+        order = apart[np.argsort(np.abs(off[apart]))]
+        scale[found.plane[order]] = off[order]  # of several the last, the largest
+    return more
+
+
+def most_complete(surfaces: Sequence[Surface]) -> int:
+    """Return the index of the first surface that fills about as many cells of space as any: no gaps in the anchor."""
+    cell = 4.0 * max(one.spacing for one in surfaces)
+    filled = [len(thinned_by(one.points, cell)) for one in surfaces]
+    return next(i for i, count in enumerate(filled) if count >= 0.97 * max(filled))
+
+
+def top_count(points: int) -> int:
+    """Return how many of the highest values make the score of a scan."""
+    return int(np.clip(round(_TOP_SHARE * points), _LEAST_TOP, _MOST_TOP))
+
+
+def top_mean(values: NDArray[np.float64], count: int) -> float:
+    """Return the mean of the highest values."""
+    count = min(count, len(values))
+    return float(np.partition(values, -count)[-count:].mean()) if count else 0.0
+
+
+def _at_worst(lengths: Values, shares: Values) -> Values:
+    """Return the lengths (SCALES, K) at the scale that stands out most at each place, (K,)."""
+    return np.asarray(np.take_along_axis(lengths, shares.argmax(axis=0)[None], axis=0)[0])

@@ -1,0 +1,63 @@
+"""`Standing`: where the score of one part stands between the bounds of its class."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from vlm_inspect.sensitivity.learning import Decision
+from vlm_inspect.sensitivity.probability import ScoreOdds
+from vlm_inspect.sensitivity.record import Sensitivity
+
+
+class Standing(BaseModel):
+    """The log score of a part, 0 for the usual one, and what it is held against."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    log_score: float
+    ok_below: float | None
+    """None: no OK can be earned."""
+    ng_above: float
+    slope: float
+    even: float
+    """P(anomalous) is logistic: 0.5 at `even`; see `ScoreOdds`."""
+    sensitivity: Sensitivity
+
+    @property
+    def probability(self) -> float:
+        """P(anomalous) of the part in [0, 1], before any model is asked."""
+        return self._odds.probability(self.log_score)
+
+    @property
+    def ok_below_probability(self) -> float | None:
+        """P(anomalous) at the bound of OK."""
+        return None if self.ok_below is None else self._odds.probability(self.ok_below)
+
+    @property
+    def ng_above_probability(self) -> float:
+        """P(anomalous) at the bound of NG."""
+        return self._odds.probability(self.ng_above)
+
+    @property
+    def outcome(self) -> Literal["OK", "REVIEW", "NG"]:
+        """What the bounds alone say."""
+        if self.log_score > self.ng_above:
+            return "NG"
+        return "OK" if self.ok_below is not None and self.log_score <= self.ok_below else "REVIEW"
+
+    @property
+    def _odds(self) -> ScoreOdds:
+        return ScoreOdds(self.slope, self.even)
+
+
+def standing_of(log_score: float, decision: Decision, sensitivity: Sensitivity) -> Standing:
+    """Return the standing of a part with this combined log score."""
+    bounds = decision.bounds
+    return Standing(
+        log_score=log_score,
+        ok_below=bounds.ok_below if bounds.earns_ok else None,
+        ng_above=bounds.ng_above,
+        slope=decision.odds.slope,
+        even=decision.odds.even,
+        sensitivity=sensitivity,
+    )

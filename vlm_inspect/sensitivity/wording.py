@@ -1,0 +1,32 @@
+"""A sensitivity in one line."""
+
+from vlm_inspect.sensitivity.record import Detection, Sensitivity
+
+_KINDS_SAID = 2
+
+
+def tell_sensitivity(sensitivity: Sensitivity) -> str:
+    """Return one line that stands with an OK: which defects it would have held up."""
+    size = size_words(sensitivity.size_pct, sensitivity.size_mm)
+    if size is None:
+        said = f"would have held up {sensitivity.found} of {sensitivity.planted} planted defects"
+        return f"{said}: {sensitivity.reason}" if sensitivity.reason else said
+    kinds = sorted(
+        ((kind, one) for kind, one in sensitivity.by_kind.items() if one.size_pct is not None),
+        key=lambda pair: pair[1].size_pct or 0.0,
+    )
+    told = [f"{kind} {size_words(one.size_pct, one.size_mm)}" for kind, one in _ends(kinds)]
+    besides = f" ({', '.join(told)})" if told else ""
+    return f"would have held up 9 of 10 planted defects from {size} on{besides}"
+
+
+def _ends(kinds: list[tuple[str, Detection]]) -> list[tuple[str, Detection]]:
+    """Return the kinds seen best and worst."""
+    return kinds if len(kinds) <= _KINDS_SAID else [kinds[0], kinds[-1]]
+
+
+def size_words(pct: float | None, absolute: float | None) -> str | None:
+    """Return a size in words; None where it is not known."""
+    if pct is None:
+        return None
+    return f"{pct:.1f} %" if absolute is None else f"{absolute:.3g} ({pct:.1f} %)"
