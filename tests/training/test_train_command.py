@@ -13,11 +13,11 @@ import torch
 from tests.localization.tiny_clip import build_tiny_clip
 from tests.training.training_folders import mvtec_folder, plate
 from vlm_inspect import cli
+from vlm_inspect.localization.checkpoint import read_header, trained_on
 from vlm_inspect.localization.dapo.loading import load_dapo
 from vlm_inspect.localization.dual_encoder import DualEncoder, load_dual_encoder
 from vlm_inspect.localization.promptad.judge import load_promptad
 from vlm_inspect.localization.subject import Subject
-from vlm_inspect.training.checkpoint import read_header, trained_on
 from vlm_inspect.training.command import train
 
 
