@@ -4,16 +4,8 @@ from pathlib import Path
 
 _NAMES = frozenset(
     {
-        *(
-            "thumbs.db",
-            "ehthumbs.db",
-            "ehthumbs_vista.db",
-            "desktop.ini",
-            "iconcache.db",
-            "folder.jpg.db",
-            "picasa.ini",
-            "icon\r",
-        ),
+        *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "iconcache.db", "folder.jpg.db"),
+        *("picasa.ini", "icon\r"),
         *("__macosx", "$recycle.bin", "system volume information", "lost+found", "@eadir", "#recycle"),
     }
 )

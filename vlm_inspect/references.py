@@ -8,7 +8,6 @@ Curves share their axes in the same way.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from glob import glob
 from pathlib import Path
 
 from converters.digest import sha256_of
@@ -18,9 +17,11 @@ from converters.registry import read, render
 from converters.sample import PointCloud, Sample, SampleKind, Series
 from converters.series_plot import Limits
 from converters.system_files import is_system_file
+from converters.video_source import frame_files
 from converters.view import View, ViewBudget
 from vlm_inspect.array_cache import content_of, key_of, user_cache
 from vlm_inspect.errors import ReferenceSampleError
+from vlm_inspect.file_patterns import match_files
 from vlm_inspect.registration.alignment import PosedCloud
 
 SCAN_VERSION = 2
@@ -108,7 +109,7 @@ def load_references(paths: Sequence[Path], kind: SampleKind, budget: ViewBudget)
         ReferenceSampleError: one is missing, unreadable, or of another kind than the source.
     """
     samples: dict[str, Sample] = {}
-    for path in paths:
+    for path in (file for named in paths for file in _files_of(named, kind)):
         sample = _read_reference(path, kind)
         samples.setdefault(sha256_of(path), sample)  # a copy says nothing about how much normal parts differ
     stage = set_stage(list(samples.values()))
@@ -162,9 +163,17 @@ def _frame_on(stage: Stage, cloud: PointCloud) -> ScanFrame:
     return replace(stage.frame, pose=stage.frame.pose @ to_anchor)
 
 
+def _files_of(path: Path, kind: SampleKind) -> list[Path]:
+    """The files of a folder of references; a folder of frames is one reference."""
+    if not path.is_dir() or (kind == "video" and frame_files(path)):
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.is_file() and not is_system_file(file))
+    if not files:
+        raise ReferenceSampleError(f"reference {path} is a folder without files; name a folder of normal samples")
+    return files
+
+
 def _read_reference(path: Path, kind: SampleKind) -> Sample:
-    if path.is_dir() and kind != "video":
-        raise ReferenceSampleError(f"reference {path} is a folder; name the files in it, such as '{path / '*'}'")
     try:
         return read(path, as_kind=kind)
     except ConversionError as error:
@@ -172,7 +181,7 @@ def _read_reference(path: Path, kind: SampleKind) -> Sample:
 
 
 def expand_references(patterns: Sequence[str]) -> list[Path]:
-    """Return the files that paths and globs name, sorted within each.
+    """Return the files that paths and patterns (`file_patterns`) name, sorted within each.
 
     Raises:
         ReferenceSampleError: one of them names nothing.
@@ -181,9 +190,7 @@ def expand_references(patterns: Sequence[str]) -> list[Path]:
     for pattern in patterns:
         if not pattern:
             raise ReferenceSampleError("--reference is empty; name a file or a pattern such as 'normal/*.png'")
-        matches = [Path(pattern)]
-        if not matches[0].exists():
-            matches = sorted(path for p in glob(pattern, recursive=True) if not is_system_file(path := Path(p)))
+        matches = match_files(pattern)
         if not matches:
             raise ReferenceSampleError(f"--reference {pattern}: no such file, and no file matches it; check the path")
         found += matches

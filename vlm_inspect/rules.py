@@ -5,7 +5,6 @@ Everything that is wrong is one `RuleError` of one line: file, line, key, what t
 """
 
 import difflib
-import glob
 import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -21,8 +20,8 @@ from pydantic import (
     model_validator,
 )
 
-from converters.system_files import is_system_file
 from vlm_inspect.errors import RuleError
+from vlm_inspect.file_patterns import match_files
 from vlm_inspect.sensitivity.smallest import SmallestDefect, parse_smallest_defect
 from vlm_inspect.strict_yaml import MAX_BYTES, Document, Loc, YamlError, key_path, read_yaml
 
@@ -261,13 +260,11 @@ def resolve_references(book: RuleBook) -> list[Path]:
 
     Raises:
         RuleError: a pattern matches nothing.
+        ReferenceSampleError: a pattern leads through too many files.
     """
     found: dict[Path, None] = {}
     for i, pattern in enumerate(book.references):
-        matches = [book.folder / pattern]  # a file may be called part[1].ply, which as a pattern is part1.ply
-        if not matches[0].exists():
-            names = glob.glob(pattern, root_dir=book.folder, recursive=True)
-            matches = sorted(path for name in names if not is_system_file(path := book.folder / name))
+        matches = match_files(pattern, book.folder)
         if not matches:
             line = f", line {book._reference_lines[i]}" if book._reference_lines else ""
             raise RuleError(f"{book._name}{line}, references: {pattern!r} matches no file in {book.folder}")

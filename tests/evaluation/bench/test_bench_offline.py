@@ -19,7 +19,7 @@ from tests.evaluation.bench_runs import bench as bench  # noqa: PLC0414 (a fixtu
 from vlm_inspect.datasets.registry import read_dataset
 from vlm_inspect.inspector import Inspector
 from vlm_inspect.localization import load_localizer
-from vlm_inspect.training.checkpoint import Header, marks_of, save_weights
+from vlm_inspect.localization.checkpoint import Header, marks_of, save_weights
 
 SHOTS = 3
 
