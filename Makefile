@@ -49,6 +49,7 @@ bench: install-test  ## the measurements behind docs/results.md (slow; needs ../
 	$(BIN)/python -m benchmarks.pixel_metrics
 	$(BIN)/python -m benchmarks.bench_concurrency
 	$(BIN)/python -m benchmarks.calibration
+	$(BIN)/python -m benchmarks.second_part
 
 results: install-test  ## the offline default on real data, into docs/results.md (hours; needs ../shared/data)
 	$(BIN)/python -m benchmarks.real_results

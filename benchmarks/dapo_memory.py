@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from benchmarks.localizers import random_encoder
-from vlm_inspect.localization.dapo.method import DapoMethod
 from vlm_inspect.localization.dapo.wording import default_words
 from vlm_inspect.training.method import Batch
+from vlm_inspect.training.methods.dapo import DapoMethod
 
 GB = 1e9
 

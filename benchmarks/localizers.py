@@ -26,13 +26,13 @@ import torch
 
 from vlm_inspect.array_cache import ArrayCache
 from vlm_inspect.localization.alfa.judge import Alfa
-from vlm_inspect.localization.dapo.method import DapoMethod
 from vlm_inspect.localization.dapo.predictor import DapoPredictor
 from vlm_inspect.localization.dapo.wording import default_words
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder
 from vlm_inspect.localization.dual_encoder.hugging_face import wrap_clip
 from vlm_inspect.localization.subject import Subject
 from vlm_inspect.localization.winclip.windows import count_window_tokens, see_windows
+from vlm_inspect.training.methods.dapo import DapoMethod
 
 SCALES = (2, 3)
 SIZES = {

@@ -73,7 +73,7 @@ def judged(scan: GeneratedScan, normal: Variation, first: Levels) -> Row:
     if not scan.shows.any():
         return Row(scan.flaw, score, None, None, None, seconds, scan.noise_mm, scan.depth_mm)
     place = size = None
-    if found.findings:
+    if found.findings and scan.size_mm > 0.0:
         best = found.findings[0]
         place = float(np.linalg.norm(np.array(best.centre) - scan.centre_mm))
         size = abs(best.size / scan.size_mm - 1.0)

@@ -14,13 +14,14 @@ The command line, `bench`, `ablate`, the workers of a cluster, `chat` and `repla
 import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from converters.digest import sha256_of
 from converters.view import ViewBudget
 from vlm_inspect.backends import (
     DEFAULT_MODEL,
@@ -175,7 +176,7 @@ class InspectorConfig(_Section):
             backend=model,
             localizer=localizer,
             template=self.template,
-            thresholds=self._load_thresholds(rules, localizer),
+            thresholds=self._load_thresholds(rules, localizer, paths),
             budget=self.views,
             samples=self.model.samples,
             limits=self.prompt,
@@ -213,11 +214,14 @@ class InspectorConfig(_Section):
             )
         return named
 
-    def _load_thresholds(self, rules: RuleBook, localizer: "Localizer | None") -> Thresholds:
+    def _load_thresholds(self, rules: RuleBook, localizer: "Localizer | None", paths: Sequence[Path]) -> Thresholds:
         if self.calibration is None:
             return Thresholds()
         name = "none" if localizer is None else localizer.name
-        return load_calibration(self.calibration, rules_sha256=rules.sha256, localizer=name).thresholds
+        digests = sorted({sha256_of(path) for path in paths})
+        return load_calibration(
+            self.calibration, rules_sha256=rules.scoring_sha256, localizer=name, references_sha256=digests
+        ).thresholds
 
     @property
     def asks_a_model(self) -> bool:

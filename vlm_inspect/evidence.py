@@ -70,6 +70,21 @@ class AnomalyMap:
         return None if self.tolerance is None else self.tolerance.probability(self.score)
 
 
+@dataclass(frozen=True, eq=False)
+class SurfaceDeviation:
+    """How far every point of a scan is from its references."""
+
+    points: NDArray[np.float64]
+    """(N, 3): the scan as it was read, in its own coordinates and unit."""
+    signed: NDArray[np.float64]
+    """(N,), in `unit`: positive is material too much, negative too little."""
+    spreads: NDArray[np.float64]
+    """(N,), >= 0: the same in normal spreads of the place, which says how unusual it is."""
+    typical: float
+    """A usual normal spread, in `unit`."""
+    unit: str
+
+
 @dataclass(frozen=True)
 class ReferenceMatch:
     """The same place on the nearest reference."""
@@ -122,6 +137,8 @@ class Evidence:
     measurements: tuple[Measurement, ...] = ()
     reference_count: int = 0
     localizer: str = "none"
+    surface: SurfaceDeviation | None = None
+    """Of a scan that was compared with reference scans."""
     notes: tuple[str, ...] = field(default=())
     """What an engineer should know: points dropped, tiles left out, frames chosen."""
     standing: Standing | None = None

@@ -60,6 +60,7 @@ def gather(
         measurements=_measurements(part, references, rules),
         reference_count=len(references),
         localizer=fitted.localizer,
+        surface=next((one.surface for one in found if one.surface is not None), None),
         standing=standing,
         notes=(
             *((fitted.advice,) if fitted.advice else ()),

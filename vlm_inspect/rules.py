@@ -153,6 +153,12 @@ class RuleBook(_Strict):
         return ignore
 
     @property
+    def scoring_sha256(self) -> str:
+        """Digest of all that may move a score: everything but the description and the places of the references."""
+        moving = self.model_dump_json(exclude={"description", "references"})
+        return hashlib.sha256(moving.encode()).hexdigest()
+
+    @property
     def folder(self) -> Path:
         """Folder that `references` are relative to."""
         return self._folder

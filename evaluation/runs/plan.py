@@ -176,7 +176,7 @@ def check_checkpoint(plan: Plan, checkpoint: Path, *, force: bool) -> tuple[int,
     Raises:
         LocalizerError: the file cannot be read, or some were trained on and it is not forced.
     """
-    from vlm_inspect.training.checkpoint import read_header, refuse_overlap
+    from vlm_inspect.localization.checkpoint import read_header, refuse_overlap
 
     header = read_header(checkpoint)
     digests = []

@@ -216,7 +216,7 @@ def save(path: Path, model: "MiniModel", plan: Plan, corpora: Sequence[Corpus], 
         OutputError: the file cannot be written.
     """
     from converters.digest import sha256_of
-    from vlm_inspect.training.checkpoint import DataFacts, Header, marks_of, save_weights
+    from vlm_inspect.localization.checkpoint import DataFacts, Header, marks_of, save_weights
 
     facts = tuple(
         DataFacts(

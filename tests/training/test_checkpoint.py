@@ -14,8 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vlm_inspect.errors import LocalizerError, OutputError
-from vlm_inspect.localization.dual_encoder.encoder import DualEncoder
-from vlm_inspect.training.checkpoint import (
+from vlm_inspect.localization.checkpoint import (
     METADATA_KEY,
     DataFacts,
     Header,
@@ -29,6 +28,7 @@ from vlm_inspect.training.checkpoint import (
     save_weights,
     trained_on,
 )
+from vlm_inspect.localization.dual_encoder.encoder import DualEncoder
 
 DIGESTS = st.lists(st.binary(max_size=8).map(lambda data: hashlib.sha256(data).hexdigest()), max_size=30)
 

@@ -15,7 +15,7 @@ import torch
 from tests.training.small_method import SmallMethod, small_plan
 from tests.training.training_folders import small_data
 from vlm_inspect.errors import LocalizerError, OutputError, TrainingError
-from vlm_inspect.training.checkpoint import load_weights
+from vlm_inspect.localization.checkpoint import load_weights
 from vlm_inspect.training.data import TrainingData
 from vlm_inspect.training.loop import Running, learning_rate, train
 from vlm_inspect.training.method import Batch, Schedule
@@ -157,11 +157,23 @@ for writes in sys.argv[3:]:
 
 
 def test_kills_in_the_middle_of_writing_change_nothing(tmp_path: Path, data: TrainingData) -> None:
-    """Killed with -9 while it writes: the state after step 3, the state after step 5, then the weights themselves."""
+    """Killed with -9 while it writes: the state after step 3, the state after step 5, then the weights themselves.
+
+    Each write syncs its file and then the folder: the fifth sync is the third write.
+    """
     whole, out = tmp_path / "whole.safetensors", tmp_path / "a.safetensors"
     train(SmallMethod(), small_plan(whole, data), running=ALWAYS)
     root = Path(__file__).parents[2]
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "plate"), str(out), "3", "3", "3"]
+    command = [
+        sys.executable,
+        "-c",
+        KILLED,
+        str(tmp_path / "plate"),
+        str(out),
+        "5",
+        "5",
+        "5",
+    ]
     ended = subprocess.run(
         command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, check=False, capture_output=True, text=True
     )

@@ -13,11 +13,11 @@ import torch
 from tests.localization.tiny_clip import build_tiny_clip
 from tests.training.training_folders import mvtec_folder, plate
 from vlm_inspect import cli
+from vlm_inspect.localization.checkpoint import read_header, trained_on
 from vlm_inspect.localization.dapo.loading import load_dapo
 from vlm_inspect.localization.dual_encoder import DualEncoder, load_dual_encoder
 from vlm_inspect.localization.promptad.judge import load_promptad
 from vlm_inspect.localization.subject import Subject
-from vlm_inspect.training.checkpoint import read_header, trained_on
 from vlm_inspect.training.command import train
 
 
@@ -90,6 +90,26 @@ def test_dapo_from_folder_to_judge(run: Run, clip: Path, encoder: DualEncoder, d
     record = json.loads((tmp_path / "dapo.record.json").read_text())
     assert record["epochs"][1]["losses"]["total"] < record["epochs"][0]["losses"]["total"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dapo.record.json", "dapo.safetensors", "metal_plate"]
+
+
+def test_settings_come_from_a_file_and_stand_in_the_header(run: Run, clip: Path, data: Path, tmp_path: Path) -> None:
+    config = tmp_path / "train.yaml"
+    config.write_text(
+        "localizer:\n  dapo: {prompts: 3, context: 2, alpha: 0.2, local_weight: 1}\n"
+        "  promptad: {seed: 5, supervision: none, weights: {contrastive: 0.2}}\n"
+    )
+    given = ("--data", data, "--clip", clip, "--epochs", 1, "--config", config, *SMALL)
+    assert run("dapo", *given, "--out", tmp_path / "a.safetensors").code == 0
+    dapo = read_header(tmp_path / "a.safetensors")
+    assert (dapo.settings["dapo"]["prompts"], dapo.settings["dapo"]["local_weight"], dapo.seed) == (3, 1.0, 0)
+    assert run("promptad", *given, "--out", tmp_path / "b.safetensors", "--supervision", "synthetic").code == 0
+    own = read_header(tmp_path / "b.safetensors")
+    told = own.settings["promptad"]
+    assert (told["weights"]["contrastive"], told["supervision"], own.seed) == (0.2, "synthetic", 5)
+    config.write_text("localizer:\n  dapo:\n    promts: 3\n")
+    wrong = run("dapo", *given, "--out", tmp_path / "c.safetensors")
+    assert wrong.code == 2
+    assert "train.yaml, line 3, localizer.dapo.promts: unknown key; did you mean prompts?" in wrong.err
 
 
 def test_promptad_from_folder_to_judge(run: Run, clip: Path, encoder: DualEncoder, data: Path, tmp_path: Path) -> None:

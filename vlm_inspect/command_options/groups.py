@@ -17,7 +17,18 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Speed and cost": ("concurrency", "tokens_per_minute", "price", "budget_usd", "cache", "engine", "ray_address"),
     "Run": ("resume", "retry_failed", "dry_run", "max_failures", "aupro_200", "rule_test", "rule_test_parts"),
     "Output": (
-        *("out", "as_json", "json_path", "html_path", "overlay_path", "save", "keep_input", "store", "pictures"),
+        *(
+            "out",
+            "as_json",
+            "json_path",
+            "html_path",
+            "overlay_path",
+            "ply_path",
+            "save",
+            "keep_input",
+            "store",
+            "pictures",
+        ),
         *("keep_maps",),
     ),
 }

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 )
 @click.option("--html", "html_path", type=PATH, help="Write a self-contained page.")
 @click.option("--overlay", "overlay_path", type=PATH, help="Write views, heatmaps, marks as PNG.")
+@click.option("--ply", "ply_path", type=PATH, help="Write a scan coloured by its deviation.")
 @click.option("--save", is_flag=True, help="Keep the inspection as a case; its id goes to stderr.")
 @click.option("--keep-input", is_flag=True, help="With --save: keep the bytes of SOURCE, too.")
 @store_option
@@ -57,7 +58,7 @@ def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:
     """
     from vlm_inspect.report import Outputs
 
-    outputs = Outputs(options["json_path"], options["html_path"], options["overlay_path"])
+    outputs = Outputs(options["json_path"], options["html_path"], options["overlay_path"], options["ply_path"])
     outputs.check_writable()
     if options["keep_input"] and not options["save"]:
         raise click.UsageError("--keep-input belongs to --save; add it")

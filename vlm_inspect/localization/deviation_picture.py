@@ -4,12 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.view import View
-
-_SPREADS_SHOWN = 12.0
-"""The scale reaches at least so many typical spreads of normal parts, so that a normal part stays grey."""
-_BELOW, _AGREES, _ABOVE = (33.0, 82.0, 190.0), (221.0, 221.0, 221.0), (188.0, 20.0, 38.0)
-_FULL = 0.6
-"""Share of the way to a colour that half of the scale takes: small deviations stay visible."""
+from vlm_inspect.localization.deviation_colours import deviation_colours, full_scale
 
 
 def deviation_picture(view: View, signed: NDArray[np.float32], typical: float, largest: float, unit: str) -> View:
@@ -24,10 +19,10 @@ def deviation_picture(view: View, signed: NDArray[np.float32], typical: float, l
     """
     import cv2
 
-    full = max(largest, _SPREADS_SHOWN * typical, 1e-9)
+    full = full_scale(largest, typical)
     mask = view.mask if view.mask is not None else np.ones(view.size_hw, dtype=bool)
     painted = mask | (np.abs(signed) > 0.25 * full)
-    colours = _colours(signed / full)
+    colours = deviation_colours(signed / full)
     grey = cv2.cvtColor(view.image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
     # The depth shows through a little, so that the part's form can be read under the colour.
     shade = np.where(mask, 0.6 + 0.4 * grey, 1.0)[..., None]
@@ -45,16 +40,6 @@ def deviation_picture(view: View, signed: NDArray[np.float32], typical: float, l
     )
 
 
-def _colours(share: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return RGB in [0, 255] (..., 3) for values in [-1, 1]."""
-    way = np.abs(np.clip(share, -1.0, 1.0))[..., None] ** _EXPONENT
-    end = np.where((share < 0.0)[..., None], np.array(_BELOW), np.array(_ABOVE))
-    return np.asarray((1.0 - way) * np.array(_AGREES) + way * end, dtype=np.float32)
-
-
-_EXPONENT = float(np.log(_FULL) / np.log(0.5))
-
-
 def _draw_scale(image: NDArray[np.uint8], painted: NDArray[np.bool_], full: float, unit: str) -> None:
     """Draw a lying bar from below to above, in the corner that shows least of the part."""
     import cv2
@@ -64,7 +49,7 @@ def _draw_scale(image: NDArray[np.uint8], painted: NDArray[np.bool_], full: floa
     tall, wide, edge = 4 * bar, round(0.5 * width), max(6, width // 40)
     corners = [(y, x) for y in (height - edge - tall, edge) for x in (edge, width - edge - wide)]
     y, x = min(corners, key=lambda corner: painted[corner[0] :, corner[1] :][:tall, :wide].sum())
-    image[y : y + bar, x : x + wide] = _colours(np.linspace(-1, 1, wide, dtype=np.float32)[None])
+    image[y : y + bar, x : x + wide] = deviation_colours(np.linspace(-1, 1, wide, dtype=np.float32)[None])
     ink = (0, 0, 0) if image[0, 0].mean() > 127 else (255, 255, 255)
     for value, words in ((-full, f"-{full:.2f}"), (0.0, "0"), (full, f"+{full:.2f} {unit}")):
         at = x + round((wide - 1) * (value / full + 1.0) / 2.0)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from converters.sample import SampleKind
 from converters.view import BoxXyxyn, Place, View
-from vlm_inspect.evidence import AnomalyMap
+from vlm_inspect.evidence import AnomalyMap, SurfaceDeviation
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.sensitivity.learning import ChannelPrior
@@ -48,6 +48,8 @@ class Localization:
     """Says what was measured in a box of a view: "0.82 mm above the reference"; "" where there is nothing to say."""
     locate: Callable[[int, BoxXyxyn], Place | None] = _nowhere
     """Says where on the part the finding in a box of a view lies, where that is known better than from the box."""
+    surface: SurfaceDeviation | None = None
+    """Of a scan: how far each of its points is off."""
 
 
 class FittedLocalizer(Protocol):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from converters.projection import ScanOrigin
 from converters.view import BoxXyxyn, Place, View
-from vlm_inspect.evidence import AnomalyMap
+from vlm_inspect.evidence import AnomalyMap, SurfaceDeviation
 from vlm_inspect.localization.deviation_picture import deviation_picture
 from vlm_inspect.registration.alignment import PosedCloud
 from vlm_inspect.registration.comparison import scan_surface
@@ -59,13 +59,21 @@ class ScanDeviation:
     """Places of the part that deviate, strongest first."""
     log_scores: NDArray[np.float64]
     """(SCALES,), of the whole part."""
-    off: NDArray[np.float64]
-    """(N,), >= 0: of every point of the scan as it was read, in normal spreads."""
-    signed: NDArray[np.float64]
-    """(N,): the same in the scan's unit, positive is material too much."""
+    surface: SurfaceDeviation
+    """Of every point of the scan as it was read."""
     coverage: Coverage
     unit: str
     _origins: dict[int, ScanOrigin]
+
+    @property
+    def off(self) -> NDArray[np.float64]:
+        """(N,), >= 0: of every point of the scan as it was read, in normal spreads."""
+        return self.surface.spreads
+
+    @property
+    def signed(self) -> NDArray[np.float64]:
+        """(N,): the same in the scan's unit, positive is material too much."""
+        return self.surface.signed
 
     @property
     def gross(self) -> bool:
@@ -150,7 +158,8 @@ def scan_deviation(
     findings = find(own, normal.anchor, judged, back, limit=least, most=_FINDINGS)
     _, near = nearest(own.tree, query.points)
     off, signed = judged.off.max(axis=0)[near[:, 0]], judged.signed[near[:, 0]]
-    return ScanDeviation(maps, layers, pictures, findings, log_scores, off, signed, coverage, unit, origins)
+    told = SurfaceDeviation(query.cloud.points, signed, off, normal.typical, unit)
+    return ScanDeviation(maps, layers, pictures, findings, log_scores, told, coverage, unit, origins)
 
 
 def judge(query: PosedCloud, normal: Variation) -> tuple[Judged, Surface]:

@@ -83,7 +83,14 @@ class NominalScans:
         guard = f"no rule limits it, the checks decide; beyond {self.tolerance.limit:.3g} {self._unit} it is NG"
         note = f"Deviation from the drawing: {stated if self._stated else guard}."
         notes = (*(one for one in said if one is not None), note, *found.notes)
-        return Localization(tuple(found.maps), tuple(found.views), notes=notes, describe=found.note, locate=found.place)
+        return Localization(
+            tuple(found.maps),
+            tuple(found.views),
+            notes=notes,
+            describe=found.note,
+            locate=found.place,
+            surface=found.surface,
+        )
 
 
 class FittedScans:
@@ -145,6 +152,7 @@ class FittedScans:
             log_scores=log_scores,
             describe=found.note,
             locate=found.place,
+            surface=found.surface,
         )
 
     def _mismatch(self, posed: PosedCloud, found: ScanDeviation) -> str | None:

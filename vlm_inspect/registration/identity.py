@@ -53,7 +53,9 @@ def mismatch(scan: Surface, reference: Surface) -> str | None:
     if len(pieces) > 1 and (count := _alike(scan, pieces, fixed)):
         others = "" if count == len(pieces) else f", {count} of them like the reference"
         return f"The scan shows {len(pieces)} separate parts{others}: give one scan for each."
-    if found.moving_overlap >= _FITS and found.fixed_overlap < _PIECE:
+    reach = max(_NEAR * _extent(scan), 2.0 * max(scan.spacing, reference.spacing))
+    lies_on = float((reference.distances(scan.smoothed) < reach).mean())
+    if lies_on >= _FITS and found.fixed_overlap < _PIECE:
         return f"The scan shows a piece of the reference, about {100 * found.fixed_overlap:.0f} % of its surface."
     near = _near(scan, reference, max(_NEAR * fixed.size, 2.0 * max(scan.spacing, reference.spacing)))
     if near >= _OTHER:
@@ -77,6 +79,10 @@ def _alike(scan: Surface, pieces: list[NDArray[np.intp]], fixed: Levels) -> int:
 
 def _fits(found: Alignment) -> bool:
     return found.moving_overlap >= _FITS and found.fixed_overlap >= _FITS
+
+
+def _extent(scan: Surface) -> float:
+    return float(np.linalg.norm(np.ptp(scan.points, axis=0)))
 
 
 def _size(points: Points) -> float:

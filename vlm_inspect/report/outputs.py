@@ -23,6 +23,8 @@ class Outputs:
     """A file, or "-" for stdout."""
     html_path: Path | None = None
     overlay_path: Path | None = None
+    ply_path: Path | None = None
+    """The scan, coloured by its deviation."""
 
     @property
     def _json_file(self) -> Path | None:
@@ -30,7 +32,9 @@ class Outputs:
 
     @property
     def _files(self) -> list[Path]:
-        return [path for path in (self._json_file, self.html_path, self.overlay_path) if path is not None]
+        return [
+            path for path in (self._json_file, self.html_path, self.overlay_path, self.ply_path) if path is not None
+        ]
 
     def check_apart_from(self, inputs: Iterable[Path]) -> None:
         """Make sure that no result replaces what the inspection reads.
@@ -104,7 +108,13 @@ class Outputs:
             from vlm_inspect.report.pictures import encode_png
 
             contents[self.overlay_path] = encode_png(render_overlay(inspection, views, evidence))
+        if self.ply_path is not None and evidence.surface is not None:
+            from vlm_inspect.report.ply import render_ply
+
+            contents[self.ply_path] = render_ply(evidence.surface)
         write_together(contents)
+        if self.ply_path is not None and evidence.surface is None:
+            raise OutputError("--ply needs a scan that is compared with reference scans; name them with --reference")
         return list(contents)
 
 

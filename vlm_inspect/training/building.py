@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlm_inspect.errors import InspectWarning, TrainingError
+from vlm_inspect.localization.checkpoint import Header, encoder_facts, marks_of
 from vlm_inspect.localization.settings import LocalizerSettings
-from vlm_inspect.training.checkpoint import Header, encoder_facts, marks_of
 from vlm_inspect.training.data import TrainingData
 from vlm_inspect.training.method import Schedule, TrainableMethod
 from vlm_inspect.training.pictures import Supervision
@@ -49,7 +49,7 @@ def build_dapo(encoder: "DualEncoder", data: TrainingData, given: TrainingOption
         LocalizerError: a wrong vocabulary or side.
         TrainingError: the data has a word that the vocabulary has not.
     """
-    from vlm_inspect.localization.dapo.method import DapoMethod
+    from vlm_inspect.training.methods.dapo import DapoMethod
 
     choices = given.settings.dapo
     words = given.words or choices.words or data.words
@@ -76,9 +76,9 @@ def build_promptad(encoder: "DualEncoder", data: TrainingData, given: TrainingOp
         LocalizerError: wrong defect words, or the towers do not fit the side.
     """
     from vlm_inspect.localization.dapo.vocabulary import check_words
-    from vlm_inspect.localization.promptad.method import build_promptad as build
     from vlm_inspect.localization.promptad.settings import read_settings
     from vlm_inspect.localization.subject import Subject
+    from vlm_inspect.training.methods.promptad import build_promptad as build
 
     chosen: dict[str, object] = {
         **given.settings.promptad.model_dump(),

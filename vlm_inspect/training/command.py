@@ -54,6 +54,13 @@ def _shared(command: Command) -> Command:
             metavar="FOLDER|ID",
             help="CLIP weights to train over: a folder, or an id in the local cache.",
         ),
+        click.option(
+            "--config",
+            "config_path",
+            type=PATH,
+            metavar="FILE",
+            help="Settings in YAML, as for `ask`, such as localizer: {dapo: {prompts: 4, alpha: 0.1}}.",
+        ),
         click.option("--word", "words", multiple=True, metavar="WORD", help="A defect word; repeatable."),
         click.option("--words", "words_path", type=PATH, metavar="FILE", help="Defect words, one a line."),
         click.option("--epochs", type=click.IntRange(1, 10_000), help="Default: the method's."),
@@ -68,7 +75,7 @@ def _shared(command: Command) -> Command:
             "--side", type=click.IntRange(8, 4096), help="Side of the pictures in pixels. Default: the method's."
         ),
         click.option(
-            "--seed", type=click.IntRange(0, MOST_SEED), default=0, show_default=True, help="Same seed, same weights."
+            "--seed", type=click.IntRange(0, MOST_SEED), help="Same seed, same weights. Default: 0, or as in --config."
         ),
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
         click.option(
@@ -137,9 +144,8 @@ def dapo(**options: Any) -> int:
 @click.option(
     "--supervision",
     type=click.Choice(["synthetic", "test_split", "none"]),
-    default="synthetic",
-    show_default=True,
-    help="Where anomalies come from: pasted on normal pictures; the test split's own, for diagnosing only; or nowhere.",
+    help="Where anomalies come from: pasted on normal pictures; the test split's own, for diagnosing only; or nowhere. "
+    "Default: synthetic, or as in --config.",
 )
 @common
 def promptad(**options: Any) -> int:
@@ -164,7 +170,7 @@ def _train(kind: "Kind", options: dict[str, Any]) -> int:
     from vlm_inspect.training.reports import reporting
     from vlm_inspect.training.resume import check_out
 
-    out, start, given = options["out"], _start(options), _given_options(options)
+    out, start, given = options["out"], _start(options), _given_options(kind, options)
     _readable(options)
     check_out(out, start)
     with reporting(quiet=options["quiet"]) as report:
@@ -189,13 +195,20 @@ def _start(options: dict[str, Any]) -> "Start":
     return "resume" if options["resume"] else "restart" if options["restart"] else "new"
 
 
-def _given_options(options: dict[str, Any]) -> "TrainingOptions":
-    from vlm_inspect.training.building import TrainingOptions, read_words
+def _given_options(kind: "Kind", options: dict[str, Any]) -> "TrainingOptions":
+    from vlm_inspect.config import load_config
+    from vlm_inspect.localization.settings import LocalizerSettings
+    from vlm_inspect.training.building import PROMPTAD, TrainingOptions, read_words
 
+    settings = load_config(options["config_path"]).localizer if options["config_path"] else LocalizerSettings()
+    own = {"seed": settings.promptad.seed, "supervision": settings.promptad.supervision} if kind is PROMPTAD else {}
+    options = {**options, **{name: value for name, value in own.items() if options.get(name) is None}}
     from_file = read_words(options["words_path"]) if options["words_path"] else ()
     same = ("seed", "side", "epochs", "batch_size", "learning_rate", "micro_batch", "save_memory", "supervision")
     return TrainingOptions(
-        words=(*options["words"], *from_file), **{name: options[name] for name in same if options.get(name) is not None}
+        words=(*options["words"], *from_file),
+        settings=settings,
+        **{name: options[name] for name in same if options.get(name) is not None},
     )
 
 

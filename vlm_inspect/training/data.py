@@ -12,7 +12,7 @@ from pathlib import Path
 from converters.digest import sha256_of
 from vlm_inspect.datasets.defect_words import word_of_folder
 from vlm_inspect.errors import TrainingError
-from vlm_inspect.training.checkpoint import DataFacts
+from vlm_inspect.localization.checkpoint import DataFacts
 from vlm_inspect.training.method import TrainingSample
 from vlm_inspect.training.pictures import LabelledPicture, Selection, Supervision, WordOf, read_picture, select_pictures
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from vlm_inspect.errors import TrainingError
+from vlm_inspect.localization.checkpoint import Header, save_weights
 from vlm_inspect.training.batches import Samples, iterate_batches, stack, step_generator, steps_per_epoch
-from vlm_inspect.training.checkpoint import Header, save_weights
 from vlm_inspect.training.data import TrainingData
 from vlm_inspect.training.method import Schedule, TrainableMethod, TrainingSample
 from vlm_inspect.training.record import Log, Segment, now_utc, versions, write_record

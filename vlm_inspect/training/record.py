@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from vlm_inspect.file_writing import write_atomically
-from vlm_inspect.training.checkpoint import Header
+from vlm_inspect.localization.checkpoint import Header
 from vlm_inspect.version import VERSION
 
 if TYPE_CHECKING:

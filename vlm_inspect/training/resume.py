@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vlm_inspect.errors import LocalizerError, TrainingError
 from vlm_inspect.file_writing import check_writable, write_atomically
-from vlm_inspect.training.checkpoint import Header, pack, read_header, unpack
+from vlm_inspect.localization.checkpoint import Header, pack, read_header, unpack
 from vlm_inspect.training.record import Log
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import torch
 from tests.localization.dapo.painted_plates import Plates, overfit, paint_plates
 from tests.localization.tiny_clip import tiny_encoder
 from vlm_inspect.array_cache import ArrayCache
-from vlm_inspect.localization.dapo.method import DapoMethod
 from vlm_inspect.localization.dapo.predictor import DapoPredictor
 from vlm_inspect.localization.dapo.settings import DapoSettings
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder
+from vlm_inspect.training.methods.dapo import DapoMethod
 
 WORDS = ("scratch", "hole", "stain")
 

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vlm_inspect.localization.dapo.method import DapoMethod
 from vlm_inspect.localization.dual_encoder.encoder import Rgb
 from vlm_inspect.localization.dual_encoder.pixels import prepare_pixels
 from vlm_inspect.training.method import Batch
+from vlm_inspect.training.methods.dapo import DapoMethod
 
 SIDE = 48
 

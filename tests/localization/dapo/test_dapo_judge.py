@@ -5,12 +5,12 @@ from tests.localization.dapo.painted_plates import Plates
 from vlm_inspect.array_cache import ArrayCache
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.dapo.judge import FINENESS, DapoJudge
-from vlm_inspect.localization.dapo.method import DapoMethod
 from vlm_inspect.localization.dapo.predictor import DapoPredictor
 from vlm_inspect.localization.dapo.wording import default_words
 from vlm_inspect.localization.dual_encoder.encoder import Rgb
 from vlm_inspect.localization.picture_judge import PictureJudge
 from vlm_inspect.localization.subject import Subject
+from vlm_inspect.training.methods.dapo import DapoMethod
 
 
 def pictures(count: int) -> list[Rgb]:

@@ -9,14 +9,14 @@ import torch
 from tests.localization.tiny_clip import tiny_encoder
 from vlm_inspect.array_cache import ENVIRONMENT
 from vlm_inspect.errors import LocalizerError
+from vlm_inspect.localization.checkpoint import Header, encoder_facts, save_weights
 from vlm_inspect.localization.dapo.loading import load_dapo
-from vlm_inspect.localization.dapo.method import DapoMethod
 from vlm_inspect.localization.dapo.predictor import identity_of
 from vlm_inspect.localization.dapo.settings import DapoChoices
 from vlm_inspect.localization.dapo.towers import DapoTowers, towers_of
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder
 from vlm_inspect.localization.subject import Subject
-from vlm_inspect.training.checkpoint import Header, encoder_facts, save_weights
+from vlm_inspect.training.methods.dapo import DapoMethod
 
 
 @pytest.fixture(autouse=True)

@@ -11,11 +11,11 @@ from tests.localization.tiny_clip import tiny_encoder
 from vlm_inspect.array_cache import ArrayCache
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.dapo.head import spread
-from vlm_inspect.localization.dapo.method import DapoMethod
 from vlm_inspect.localization.dapo.predictor import DapoPredictor, sum_taps
 from vlm_inspect.localization.dapo.settings import DapoSettings
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder
 from vlm_inspect.training.method import Batch, TrainableMethod, TrainingSample
+from vlm_inspect.training.methods.dapo import DapoMethod
 
 WORDS = ("scratch", "hole", "stain")
 RNG = np.random.default_rng(0)

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from vlm_inspect.array_cache import ArrayCache
-from vlm_inspect.localization.dapo.method import DapoMethod
 from vlm_inspect.localization.dapo.model import DapoModel
 from vlm_inspect.localization.dapo.predictor import DapoPredictor, anomaly_scores, identity_of, sum_taps
+from vlm_inspect.training.methods.dapo import DapoMethod
 
 WORDS = ("scratch", "hole", "stain")
 

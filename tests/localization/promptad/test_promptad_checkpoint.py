@@ -6,11 +6,11 @@ import torch
 
 from tests.localization.tiny_clip import tiny_encoder
 from vlm_inspect.errors import LocalizerError
+from vlm_inspect.localization.checkpoint import Header, encoder_facts, save_weights
 from vlm_inspect.localization.promptad.judge import PromptAdJudge, load_promptad
-from vlm_inspect.localization.promptad.method import build_promptad
 from vlm_inspect.localization.promptad.settings import PromptAdSettings, read_plan
 from vlm_inspect.localization.subject import Subject
-from vlm_inspect.training.checkpoint import Header, encoder_facts, save_weights
+from vlm_inspect.training.methods.promptad import build_promptad
 
 PLATE = Subject("plate", ("rust",))
 

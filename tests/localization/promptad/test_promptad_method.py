@@ -10,11 +10,11 @@ from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.dual_encoder.encoder import IMAGENET_NORMALISATION
 from vlm_inspect.localization.dual_encoder.pixels import prepare_pixels
 from vlm_inspect.localization.promptad.judge import PromptAdJudge
-from vlm_inspect.localization.promptad.method import build_promptad
 from vlm_inspect.localization.promptad.settings import PromptAdSettings, read_plan, read_settings
 from vlm_inspect.localization.subject import ANY_CLASS, Subject
 from vlm_inspect.training.batches import stack
 from vlm_inspect.training.method import TrainingSample
+from vlm_inspect.training.methods.promptad import build_promptad
 
 SIDE = 64
 KINDS = ("scratch", "hole", "stain")

@@ -7,8 +7,8 @@ import torch
 from vlm_inspect.localization.dual_encoder.encoder import CLIP_NORMALISATION
 from vlm_inspect.localization.promptad.losses import consistency_loss
 from vlm_inspect.localization.promptad.settings import Variation
-from vlm_inspect.localization.promptad.variation import Warp, jitter_pixels, random_warp, vary_sample
 from vlm_inspect.training.method import TrainingSample
+from vlm_inspect.training.methods.promptad_variation import Warp, jitter_pixels, random_warp, vary_sample
 
 
 def smooth_maps(count=4, size=64):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlm_inspect.localization.dapo.head import DapoOutput, spread
-from vlm_inspect.localization.dapo.method import METHOD
 from vlm_inspect.localization.dapo.predictor import DapoPredictor, anomaly_scores, sum_taps
+from vlm_inspect.localization.dapo.settings import METHOD
 from vlm_inspect.localization.dapo.vocabulary import check_words
 from vlm_inspect.localization.dapo.wording import default_words
 from vlm_inspect.localization.dual_encoder.encoder import Rgb

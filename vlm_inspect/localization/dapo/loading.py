@@ -6,15 +6,14 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vlm_inspect.errors import LocalizerError
+from vlm_inspect.localization.checkpoint import Header, apply_weights, check_encoder, load_weights, same_weights
 from vlm_inspect.localization.dapo.judge import DapoJudge
-from vlm_inspect.localization.dapo.method import METHOD
 from vlm_inspect.localization.dapo.model import DapoModel
 from vlm_inspect.localization.dapo.predictor import DapoPredictor
-from vlm_inspect.localization.dapo.settings import DapoChoices, DapoSettings
+from vlm_inspect.localization.dapo.settings import METHOD, DapoChoices, DapoSettings
 from vlm_inspect.localization.dapo.towers import DapoTowers, towers_of
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder
 from vlm_inspect.localization.trained_settings import check_trained
-from vlm_inspect.training.checkpoint import Header, apply_weights, check_encoder, load_weights, same_weights
 
 
 class _Saved(BaseModel):

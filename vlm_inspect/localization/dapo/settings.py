@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vlm_inspect.localization.dapo.wording import Wording, default_wording
 
+METHOD = "dapo"
+"""Its name in checkpoints and results."""
 Count = Annotated[int, Field(ge=1, le=64)]
 
 

@@ -115,7 +115,7 @@ def load_model(path: Path) -> MiniModel:
     """
     from pydantic import ValidationError
 
-    from vlm_inspect.training.checkpoint import apply_weights, load_weights
+    from vlm_inspect.localization.checkpoint import apply_weights, load_weights
 
     header, tensors = load_weights(path, method=NAME)
     try:

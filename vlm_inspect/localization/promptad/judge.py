@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 
 from vlm_inspect.errors import LocalizerError
+from vlm_inspect.localization.checkpoint import apply_weights, check_encoder, load_weights
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder, Rgb
 from vlm_inspect.localization.dual_encoder.pixels import prepare_pixels
 from vlm_inspect.localization.picture_judge import PictureScores
 from vlm_inspect.localization.promptad.losses import pool_map
-from vlm_inspect.localization.promptad.method import new_net
-from vlm_inspect.localization.promptad.net import PromptAdNet, extract_features
+from vlm_inspect.localization.promptad.net import PromptAdNet, extract_features, new_net
 from vlm_inspect.localization.promptad.settings import (
     METHOD,
     Plan,
@@ -24,7 +24,6 @@ from vlm_inspect.localization.promptad.settings import (
 )
 from vlm_inspect.localization.subject import ANY_CLASS, Subject
 from vlm_inspect.localization.trained_settings import check_trained
-from vlm_inspect.training.checkpoint import apply_weights, check_encoder, load_weights
 
 _BATCH = 16
 

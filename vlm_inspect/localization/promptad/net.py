@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vlm_inspect.localization.dual_encoder.encoder import VisionTower
+from vlm_inspect.localization.dual_encoder.encoder import DualEncoder, VisionTower
 from vlm_inspect.localization.dual_encoder.image_features import encode_image
+from vlm_inspect.localization.promptad.settings import Plan
 
 NORMAL, ANOMALOUS = 0, 1
 """Places of the two prompts in (..., 2, J)."""
@@ -141,3 +142,14 @@ class PromptAdNet(nn.Module):
         grid = patches.transpose(1, 2).unflatten(2, features.grid_hw)
         logits = self.head(grid).float()
         return F.interpolate(logits, (side, side), mode="bilinear", align_corners=False)[:, 0]
+
+
+def new_net(encoder: DualEncoder, plan: Plan, anchors: Tensor) -> PromptAdNet:
+    """Return the tensors as training starts from them, on the towers' device; equal seeds give equal tensors."""
+    settings = plan.promptad
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        net = PromptAdNet(
+            encoder.vision.width, anchors.cpu(), prompts=settings.prompts, text_channel=settings.text_channel
+        )
+    return net.to(encoder.device)

@@ -12,7 +12,7 @@ from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder, Rgb
 from vlm_inspect.localization.dual_encoder.text_features import encode_texts
 from vlm_inspect.localization.promptad import losses
-from vlm_inspect.localization.promptad.net import PromptAdNet, extract_features
+from vlm_inspect.localization.promptad.net import PromptAdNet, extract_features, new_net
 from vlm_inspect.localization.promptad.settings import (
     METHOD,
     Plan,
@@ -21,10 +21,10 @@ from vlm_inspect.localization.promptad.settings import (
     normalisation_of,
     plan_for,
 )
-from vlm_inspect.localization.promptad.variation import jitter_pixels, random_warp, vary_sample
 from vlm_inspect.localization.promptad.words import sentences_for
 from vlm_inspect.localization.subject import Subject
 from vlm_inspect.training.method import Batch, Schedule, TrainingSample
+from vlm_inspect.training.methods.promptad_variation import jitter_pixels, random_warp, vary_sample
 from vlm_inspect.training.pasted_defects import paste_defect
 
 SCHEDULE = Schedule(
@@ -157,17 +157,6 @@ def build_promptad(
     check_fit(plan.promptad, encoder.vision)
     anchors = torch.stack([_anchors(encoder, Subject(c.class_name, c.defects), plan) for c in plan.classes])
     return PromptAdMethod(encoder, new_net(encoder, plan, anchors), plan, donors)
-
-
-def new_net(encoder: DualEncoder, plan: Plan, anchors: Tensor) -> PromptAdNet:
-    """Return the tensors as training starts from them, on the towers' device; equal seeds give equal tensors."""
-    settings = plan.promptad
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        net = PromptAdNet(
-            encoder.vision.width, anchors.cpu(), prompts=settings.prompts, text_channel=settings.text_channel
-        )
-    return net.to(encoder.device)
 
 
 def _anchors(encoder: DualEncoder, subject: Subject, plan: Plan) -> Tensor:

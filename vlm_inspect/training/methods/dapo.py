@@ -9,7 +9,7 @@ from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.dapo.learnables import DapoLearnables
 from vlm_inspect.localization.dapo.losses import dapo_losses
 from vlm_inspect.localization.dapo.model import DapoModel
-from vlm_inspect.localization.dapo.settings import DapoSettings
+from vlm_inspect.localization.dapo.settings import METHOD, DapoSettings
 from vlm_inspect.localization.dapo.towers import DapoTowers, towers_of
 from vlm_inspect.localization.dapo.vocabulary import check_words
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder
@@ -18,7 +18,6 @@ from vlm_inspect.training.method import Batch, Schedule, TrainingSample
 if TYPE_CHECKING:
     from torch import Tensor
 
-METHOD = "dapo"
 PUBLISHED = Schedule(epochs=5, batch_size=8, learning_rate=1e-3, optimiser="adam", betas=(0.5, 0.999))
 """Adam, lr 1e-3, betas (0.5, 0.999), no decay, five epochs of batches of 8, no augmentation."""
 

@@ -1,0 +1,24 @@
+"""The coloured scan: every point where it was, blue below, red above, readable by another library."""
+
+import io
+
+import numpy as np
+import pytest
+import trimesh
+
+from vlm_inspect.evidence import SurfaceDeviation
+from vlm_inspect.report.ply import render_ply
+
+
+def test_a_coloured_scan_is_read_by_another_library() -> None:
+    points = np.array([[1e5, 0, 0], [0, 2, 0], [0, 0, 3], [4, 4, 4.0]])
+    signed = np.array([-0.5, 0.0, 0.5, 0.001])
+    surface = SurfaceDeviation(points, signed, np.abs(signed) / 0.01, 0.01, "mm")
+    content = render_ply(surface)
+    loaded = trimesh.load(io.BytesIO(content), file_type="ply")
+    assert np.asarray(loaded.vertices) == pytest.approx(points)
+    red, _, blue, _ = np.asarray(loaded.visual.vertex_colors, dtype=int).T
+    assert blue[0] > red[0] + 100
+    assert red[2] > blue[2] + 100
+    assert abs(red[1] - blue[1]) < 5
+    assert b"blue -0.5, grey 0, red +0.5" in content
