@@ -15,6 +15,7 @@ from PIL import Image
 
 from vlm_inspect import cli
 from vlm_inspect.batch.row import COLUMNS, Row, write_csv
+from vlm_inspect.batch.run import Pace
 from vlm_inspect.inspector import Inspector
 
 NONE = ("--localizer", "none", "--quiet")
@@ -167,3 +168,14 @@ def test_inspect_many_takes_few_ahead_and_stays_in_order(parts: Path) -> None:
     assert len(taken) <= 8 + 3
     with pytest.raises(ValueError, match="workers"):
         Inspector(localizer=None).inspect_many([], workers=0)
+
+
+def test_time_left_does_not_count_the_first_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 60.0, 60.0])
+    monkeypatch.setattr("vlm_inspect.batch.run.time.monotonic", lambda: next(clock))
+    pace = Pace(100, 9)
+    pace.count_one()  # read and learned the references for minutes
+    assert pace.words() == "10 of 100 parts"
+    for _ in range(30):
+        pace.count_one()
+    assert pace.words() == "40 of 100 parts, 30 a minute, about 2 min left"

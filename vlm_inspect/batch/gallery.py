@@ -74,7 +74,7 @@ class Gallery:
         environment.filters["plain"] = plain_line
         style = "".join((folder / name).read_text(encoding="utf-8") for name in ("inspection.css", "gallery.css"))
         shown = sorted(rows, key=lambda row: (row.score is not None, -(row.score or 0.0), row.source))
-        counts = Counter(row.outcome for row in shown)
+        counts: Counter[str] = Counter(row.outcome for row in shown)
         page = environment.from_string((folder / "gallery.html.j2").read_text(encoding="utf-8")).render(
             title=plain(title),
             rows=[(row, self._data_url(row)) for row in shown],

@@ -79,7 +79,7 @@ def run_batch(
                 "" if gallery is None or judged.examination is None else gallery.add(judged.source, judged.examination)
             )
             journal.add(make_row(judged, model=inspector.backend.name, serial=plan.serial, page=page))
-            pace.done += 1
+            pace.count_one()
             progress(pace.words())
         rows = [journal.rows[names[path]] for path in plan.parts]
         write_atomically(plan.table, write_csv(rows))
@@ -91,7 +91,7 @@ def run_batch(
 
 def exit_code_of(rows: Sequence[Row]) -> int:
     """Return 2 where a part could not be judged, else 1 where one is NG, else 3 where one is REVIEW, else 0."""
-    counts = Counter(row.outcome for row in rows)
+    counts: Counter[str] = Counter(row.outcome for row in rows)
     return next((code for outcome, code in (("ERROR", 2), ("NG", 1), ("REVIEW", 3)) if counts[outcome]), 0)
 
 
@@ -110,16 +110,23 @@ class Pace:
     """How far a batch is, how fast, and how long it will take."""
 
     def __init__(self, total: int, done: int) -> None:
-        """Start the clock; `done` parts were judged in an earlier run and do not count for the rate."""
+        """Begin with `done` parts of an earlier run, which do not count for the rate."""
         self.total, self.done = total, done
-        self._before, self._began = done, time.monotonic()
+        self._before = done
+        self._began: float | None = None
+
+    def count_one(self) -> None:
+        """Count a part; the clock starts at the first, with which the references are read and learned."""
+        self.done += 1
+        if self._began is None:
+            self._before, self._began = self.done, time.monotonic()
 
     def words(self) -> str:
         """Return one line."""
         text = f"{self.done} of {self.total} parts"
-        judged, elapsed_s = self.done - self._before, time.monotonic() - self._began
-        if not judged or elapsed_s <= 0:
+        if self._began is None or self.done == self._before:
             return text
+        judged, elapsed_s = self.done - self._before, max(time.monotonic() - self._began, 1e-3)
         left_s = (self.total - self.done) * elapsed_s / judged
         return f"{text}, {60 * judged / elapsed_s:.0f} a minute, about {_duration(left_s)} left"
 
