@@ -6,7 +6,7 @@ import click
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Part and rules": (
-        *("rules_path", "references", "question", "as_kind", "overkill", "anomalous", "rules_dir"),
+        *("rules_path", "references", "allow_outside", "question", "as_kind", "overkill", "anomalous", "rules_dir"),
         *("format_name", "categories", "shots", "seed", "limit", "force"),
     ),
     "Model": (
