@@ -39,7 +39,7 @@ def why_no_clip(files: Sequence[Path]) -> str | None:
         return f"files called {files[0].name} are photos"
     numbers = sorted({int(match["number"]) for match in known})
     steps = sorted(later - earlier for earlier, later in pairwise(numbers))
-    usual = steps[len(steps) // 2] if steps else 0
+    usual = steps[(len(steps) - 1) // 2] if steps else 0
     if len(numbers) < len(files) or len(files) < (1 - _MOST_MISSING) * ((numbers[-1] - numbers[0]) / usual + 1):
         return "numbers are missing between the names"
     chosen = files[:: max(1, len(files) // _LOOKED_AT)]

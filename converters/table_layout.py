@@ -69,7 +69,7 @@ class Dialect:
 
     def point(self, cell: str) -> str:
         """Return the cell with a decimal point, thousands ungrouped; a cell that is no number stays none."""
-        return plain_numerals(with_point(cell, self.decimal))
+        return cell if cell.lower() in _MISSING else plain_numerals(with_point(cell, self.decimal))
 
 
 DIALECTS = (
@@ -230,7 +230,8 @@ def _read_layout(
     rows = [dialect.split(line) for _, line in sample[start:]]
     cells = [dialect.point(cell) for cell in rows[0]]
     open_ended = all(row[-1:] == [""] for row in rows)
-    preamble = read_preamble(lines[:first], dialect.delimiter)
+    above_or_beside = [",".join(line.split(",")[: dialect.skip]) for line in lines] if dialect.skip else lines[:first]
+    preamble = read_preamble(above_or_beside, dialect.delimiter)
     layout = Layout(
         dialect,
         first,

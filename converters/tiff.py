@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from PIL import UnidentifiedImageError
 
 from converters.decoding import MAX_PAGES, check_size, open_pillow, opencv_page, pillow_rgb, silent_stderr
 from converters.errors import ConversionError
@@ -16,6 +17,8 @@ from converters.limits import check_time, claim
 from converters.pixels import RawPage, rgb_from, upright
 
 _MINISWHITE, _RGB = 0, 2
+_UNKNOWN_LAYOUT = (UnidentifiedImageError, SyntaxError, KeyError, NotImplementedError)
+"""What libraries raise where they do not know how the pixels lie, rather than where these are damaged."""
 _ALPHA = {1, 2}
 """Values of ExtraSamples that mean opacity, premultiplied or not."""
 
@@ -97,7 +100,10 @@ def _rgb_bytes(page: Any) -> int:
 
 
 def _decode_page(path: Path, index: int, page: Any) -> list[NDArray[np.uint8]]:
-    """Decode one page with the first library that can; what the last one says, where none can."""
+    """Decode one page with the first library that can.
+
+    OpenCV comes last, and only where the others do not know the layout: it would show damaged pixels without a word.
+    """
     if page.dtype is not None and page.dtype.kind not in "biuf":
         raise ConversionError(f"{path}: pixels of type {page.dtype}: save the magnitude as float32")
     check_time(path)
@@ -105,15 +111,17 @@ def _decode_page(path: Path, index: int, page: Any) -> list[NDArray[np.uint8]]:
     by_tifffile = [_by_tifffile] if _has_codec(page) else []
     first = [] if is_deep and (page.photometric or 0) <= _RGB else [_by_pillow]
     last = [] if first or page.samplesperpixel != 1 else [_by_pillow]
-    fault: Exception | None = None
-    for decode in (*first, *by_tifffile, *last, _by_opencv):
+    for decode in (*first, *by_tifffile, *last):
         try:
             return decode(path, index, page)
         except ConversionError:
             raise
-        except reader_faults() as error:
-            fault = fault or error
-    raise fault or OSError("no library here decodes it")
+        except _UNKNOWN_LAYOUT:
+            continue
+        except reader_faults():
+            if decode is _by_tifffile or not by_tifffile:
+                raise
+    return _by_opencv(path, index, page)
 
 
 def _by_pillow(path: Path, index: int, _: Any) -> list[NDArray[np.uint8]]:

@@ -121,7 +121,7 @@ SHA = "a" * 64
 
 def calibration(**changes: Any) -> dict[str, Any]:
     plain = {
-        "version": 1, "rules_sha256": SHA, "localizer": "memory", "n": 24, "overkill": 0.04,
+        "version": 2, "rules_sha256": SHA, "localizer": "memory", "n": 24, "overkill": 0.04,
         "overkill_ci95": [0.0, 0.2], "ok_below": 0.3, "ng_above": 0.7, "model_weight": 0.8, "heatmap_weight": 1.1,
     }  # fmt: skip
     return {**plain, **changes}
@@ -145,7 +145,10 @@ def test_a_calibration_survives_its_file(tmp_path: Path) -> None:
         ("", "not JSON"),
         ("{", "not JSON"),
         ("[1]", "top level"),
-        (json.dumps(calibration(version=2)), "version"),
+        (json.dumps(calibration(version=3)), "version"),
+        (json.dumps(calibration(version=1)), "made by an earlier version"),
+        ("[" * 100_000, "not JSON"),
+        (json.dumps(calibration(references_sha256=["c" * 64])), "1 of its references are missing and 2 are new"),
         (json.dumps(calibration(extra=1)), "extra"),
         (json.dumps(calibration(ok_below=0.9)), "ok_below"),
         (json.dumps(calibration(ok_below=float("nan"))), "ok_below"),
@@ -160,7 +163,7 @@ def test_a_file_that_does_not_fit_is_refused_in_one_line(tmp_path: Path, text: s
     path = tmp_path / "calibration.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(CalibrationError) as caught:
-        load_calibration(path, rules_sha256=SHA, localizer="memory")
+        load_calibration(path, rules_sha256=SHA, localizer="memory", references_sha256=["d" * 64, "e" * 64])
     assert says in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -13,12 +13,15 @@ The command line, `bench`, `ablate`, the workers of a cluster, `chat` and `repla
 
 import difflib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from converters.digest import sha256_of
 from converters.view import ViewBudget
 from vlm_inspect.agent.settings import AgentSettings
 from vlm_inspect.backends import (
@@ -28,9 +31,11 @@ from vlm_inspect.backends import (
     Placement,
     Quantization,
     is_loaded_here,
+    is_local,
     is_offline,
     load_backend,
 )
+from vlm_inspect.backends.endpoint import BASE_URL_VARIABLE
 from vlm_inspect.calibration.file import load_calibration
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ConfigError
@@ -40,7 +45,7 @@ from vlm_inspect.localization.settings import LocalizerSettings
 from vlm_inspect.prompting import PromptLimits
 from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.references import expand_references
-from vlm_inspect.rules import RuleBook, load_rules, resolve_references
+from vlm_inspect.rules import RuleBook, load_rules, outside_references, resolve_references
 from vlm_inspect.strict_yaml import MAX_BYTES, Document, Loc, YamlError, key_path, read_yaml
 
 if TYPE_CHECKING:
@@ -76,6 +81,16 @@ class ModelConfig(_Section):
     """Number type of an `hf:` model's weights; None: as stored."""
     quantize: Quantization | None = None
     trust_remote_code: bool = False
+
+    @property
+    def stays_here(self) -> bool:
+        """Whether no picture leaves this machine: the model runs here, or its server does."""
+        if is_local(self.name):
+            return True
+        server = self.base_url or os.environ.get(BASE_URL_VARIABLE, "")
+        host = urlsplit(server).hostname or ""
+        is_here = host in {"localhost", "::1"} or host.startswith("127.")
+        return self.name.partition(":")[0] == "openai" and is_here
 
     def load(self, device: Device) -> "Backend":
         """Return the model; raises what `load_backend` raises."""
@@ -124,6 +139,8 @@ class InspectorConfig(_Section):
     """Rule book of the class; None: any part."""
     references: tuple[str, ...] = ()
     """Paths and patterns of normal samples, beside those that the rule book names."""
+    allow_outside: bool = False
+    """Whether pictures of references that the rule book names outside its folder may be sent to a remote model."""
     model: ModelConfig = ModelConfig()
     localizer: LocalizerConfig = LocalizerConfig()
     device: Device = "auto"
@@ -153,7 +170,7 @@ class InspectorConfig(_Section):
                 file that it names, cannot be used.
         """
         rules = self.load_rules()
-        paths = tuple(dict.fromkeys([*resolve_references(rules), *expand_references(self.references)]))
+        paths = tuple(dict.fromkeys([*self._of_book(rules), *expand_references(self.references)]))
         model = backend or self.load_model()
         localizer = self.load_localizer(model, has_references=bool(paths))
         return Inspector(
@@ -162,7 +179,7 @@ class InspectorConfig(_Section):
             backend=model,
             localizer=localizer,
             template=self.template,
-            thresholds=self._load_thresholds(rules, localizer),
+            thresholds=self._load_thresholds(rules, localizer, paths),
             budget=self.views,
             samples=self.model.samples,
             limits=self.prompt,
@@ -189,11 +206,26 @@ class InspectorConfig(_Section):
         language = None if is_offline(model.name) else model
         return self.localizer.load(self.device, has_references=has_references, language=language)
 
-    def _load_thresholds(self, rules: RuleBook, localizer: "Localizer | None") -> Thresholds:
+    def _of_book(self, rules: RuleBook) -> list[Path]:
+        """Return the references of the rule book; none from elsewhere may be sent away unasked."""
+        named = resolve_references(rules)
+        if self.allow_outside or self.model.stays_here:
+            return named
+        if outside := outside_references(rules, named):
+            raise ConfigError(
+                f"the rule book names {len(outside)} reference(s) outside its folder, such as {outside[0]}, whose "
+                f"pictures would be sent to {self.model.name}; copy them beside it, or allow it with --allow-outside"
+            )
+        return named
+
+    def _load_thresholds(self, rules: RuleBook, localizer: "Localizer | None", paths: Sequence[Path]) -> Thresholds:
         if self.calibration is None:
             return Thresholds()
         name = "none" if localizer is None else localizer.name
-        return load_calibration(self.calibration, rules_sha256=rules.sha256, localizer=name).thresholds
+        digests = sorted({sha256_of(path) for path in paths})
+        return load_calibration(
+            self.calibration, rules_sha256=rules.scoring_sha256, localizer=name, references_sha256=digests
+        ).thresholds
 
     @property
     def asks_a_model(self) -> bool:

@@ -6,6 +6,8 @@ Everything that is wrong is one `RuleError` of one line: file, line, key, what t
 
 import difflib
 import hashlib
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -152,6 +154,12 @@ class RuleBook(_Strict):
         return ignore
 
     @property
+    def scoring_sha256(self) -> str:
+        """Digest of all that may move a score: everything but the description and the places of the references."""
+        moving = self.model_dump_json(exclude={"description", "references"})
+        return hashlib.sha256(moving.encode()).hexdigest()
+
+    @property
     def folder(self) -> Path:
         """Folder that `references` are relative to."""
         return self._folder
@@ -264,6 +272,15 @@ def resolve_references(book: RuleBook) -> list[Path]:
             raise RuleError(f"{book._name}{line}, references: {pattern!r} matches no file in {book.folder}")
         found.update(dict.fromkeys(matches))
     return list(found)
+
+
+def outside_references(book: RuleBook, references: Sequence[Path]) -> list[Path]:
+    """Return those references that do not lie in the rule book's folder, links followed.
+
+    A rule book from elsewhere could name any picture of this machine, and have it sent to a model.
+    """
+    folder = book.folder.resolve()
+    return [path for path in references if not Path(os.path.realpath(path)).is_relative_to(folder)]
 
 
 def _in_words(error: ValidationError, document: Document, name: str) -> str:

@@ -195,5 +195,5 @@ def _thresholds(plan: Plan, path: Path | None, localizer: str) -> dict[str, Thre
     found = {}
     for name, file in _calibration_files(plan, path).items():
         book = plan.rules[name] if name in plan.with_rules else ANY_PART
-        found[name] = load_calibration(file, rules_sha256=book.sha256, localizer=localizer).thresholds
+        found[name] = load_calibration(file, rules_sha256=book.scoring_sha256, localizer=localizer).thresholds
     return found

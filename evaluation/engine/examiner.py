@@ -36,11 +36,12 @@ from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import BackendError, DatasetError, ParseError
 from vlm_inspect.examination import Examination, Prepared
 from vlm_inspect.inspector import ANY_PART, Inspector
-from vlm_inspect.localization.localizer import FittedLocalizer, Localization, Localizer
+from vlm_inspect.localization.localizer import FittedLocalizer, Localization, Localizer, ScoredLocalizer, is_scored
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.looks.look import Look, Step, read_look
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.rules import RuleBook
+from vlm_inspect.sensitivity.learning import ChannelPrior
 
 _KEPT_INSPECTORS = 2
 """Inspectors, with their loaded references, that are held at once."""
@@ -107,7 +108,11 @@ class OneAtATime:
     def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> FittedLocalizer:
         """Return what the localizer itself learns, to be called by several threads; raises what it raises."""
         with self._lock:
-            return _FittedOneAtATime(self._localizer.fit(references, subject), self._lock)
+            return _one_at_a_time(self._localizer.fit(references, subject), self._lock)
+
+
+def _one_at_a_time(fitted: FittedLocalizer, lock: threading.Lock) -> FittedLocalizer:
+    return _ScoredOneAtATime(fitted, lock) if is_scored(fitted) else _FittedOneAtATime(fitted, lock)
 
 
 class _FittedOneAtATime:
@@ -121,6 +126,33 @@ class _FittedOneAtATime:
     def localize(self, part: Part) -> Localization:
         with self._lock:
             return self._fitted.localize(part)
+
+
+class _ScoredOneAtATime(_FittedOneAtATime):
+    """One that tells how its references score, too; see `ScoredLocalizer`."""
+
+    def __init__(self, fitted: ScoredLocalizer, lock: threading.Lock) -> None:
+        super().__init__(fitted, lock)
+        self._scored = fitted
+
+    @property
+    def identity(self) -> str:
+        return self._scored.identity
+
+    @property
+    def priors(self) -> tuple[ChannelPrior, ...]:
+        return self._scored.priors
+
+    @property
+    def level(self) -> NDArray[np.float64]:
+        return self._scored.level
+
+    def score(self, parts: Sequence[Part], *, without: int | None = None) -> NDArray[np.float64]:
+        with self._lock:
+            return self._scored.score(parts, without=without)
+
+    def weigh(self, centre: NDArray[np.float64], weights: NDArray[np.float64]) -> FittedLocalizer:
+        return _one_at_a_time(self._scored.weigh(centre, weights), self._lock)
 
 
 def for_threads(inspector: Inspector) -> Inspector:
@@ -329,6 +361,7 @@ def _cost(ready: Ready, price: Price | None, latency_s: float) -> dict[str, obje
 
 def _record(ready: Ready, examination: Examination, price: Price | None) -> ItemRecord:
     inspection, opinion = examination.inspection, examination.opinion
+    told = inspection.sensitivity
     failure = Failure(kind="parse", message=str(opinion)) if isinstance(opinion, ParseError) else None
     scores: dict[str, float] = {}
     for defect in inspection.defects:
@@ -339,6 +372,7 @@ def _record(ready: Ready, examination: Examination, price: Price | None) -> Item
             "score": inspection.score,
             "outcome": inspection.outcome,
             "heatmap_score": heatmap_score(examination.evidence.maps),
+            "sensitivity": None if told is None else told.model_dump(mode="json", exclude={"curve"}),
             "defects": tuple(scores),
             "defect_scores": scores,
             "rules": {rule.id: rule.status for rule in inspection.rules},

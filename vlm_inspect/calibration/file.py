@@ -1,6 +1,7 @@
 """The file that `vlm-inspect calibrate` writes: thresholds and weights, and what they hold for."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -18,8 +19,11 @@ class Calibration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     rules_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """`RuleBook.scoring_sha256`: of what moves scores, not of the description's wording."""
+    references_sha256: tuple[str, ...] = ()
+    """Digests of the references, sorted: other ones give other scores."""
     localizer: str = Field(min_length=1)
     n: int = Field(ge=2)
     """Number of normal samples."""
@@ -31,6 +35,9 @@ class Calibration(BaseModel):
     """The rate that was asked for: at most this share of new normal samples scores above `ok_below`."""
     ok_below: Probability
     ng_above: Probability
+    asked_missed: Probability | None = None
+    """Share of planted defects of the size that matters that may be called OK; None: a model was asked, and none were
+    planted."""
     model_weight: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
     heatmap_weight: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
 
@@ -65,16 +72,28 @@ def save_calibration(calibration: Calibration, path: Path) -> None:
     write_atomically(path, (calibration.model_dump_json(indent=2) + "\n").encode())
 
 
-def load_calibration(path: Path, *, rules_sha256: str, localizer: str) -> Calibration:
-    """Read a calibration file and check that it holds for this rule book and localizer.
+def load_calibration(
+    path: Path, *, rules_sha256: str, localizer: str, references_sha256: Sequence[str] | None = None
+) -> Calibration:
+    """Read a calibration file and check that it holds for this rule book, these references and this localizer.
+
+    Args:
+        path: the file.
+        rules_sha256: `RuleBook.scoring_sha256`.
+        localizer: its name.
+        references_sha256: digests of the references; None: they are not checked.
 
     Raises:
-        CalibrationError: unreadable, of another version, or made for another rule book or localizer.
+        CalibrationError: unreadable, of another version, or made for something else; the message names what differs.
     """
     if path.exists() and not path.is_file():  # a pipe or a device: reading it could wait for ever
         raise CalibrationError(f"{path} is no file; name the one that vlm-inspect calibrate wrote")
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(raw, dict) and raw.get("version") == 1:
+            raise CalibrationError(
+                f"{path} was made by an earlier version, without its references; run vlm-inspect calibrate again"
+            )
         calibration = Calibration.model_validate(raw)
     except OSError as error:
         raise CalibrationError(f"{path} cannot be read: {error.strerror or error}") from error
@@ -82,12 +101,26 @@ def load_calibration(path: Path, *, rules_sha256: str, localizer: str) -> Calibr
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "top level"
         raise CalibrationError(f"{path}: {place}: {first['msg']}; run vlm-inspect calibrate again") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CalibrationError(f"{path} is not JSON: {error}; run vlm-inspect calibrate again") from error
     if calibration.rules_sha256 != rules_sha256:
-        raise CalibrationError(f"{path} was made for another rule book; run vlm-inspect calibrate again")
+        raise CalibrationError(
+            f"{path} was made for another rule book, in more than its description; run vlm-inspect calibrate again"
+        )
     if calibration.localizer != localizer:
         raise CalibrationError(
             f"{path} was made with localizer {calibration.localizer}, not {localizer}; run vlm-inspect calibrate again"
         )
+    if references_sha256 is not None:
+        _check_references(path, set(calibration.references_sha256), set(references_sha256))
     return calibration
+
+
+def _check_references(path: Path, made_with: set[str], given: set[str]) -> None:
+    if made_with == given:
+        return
+    gone, new = len(made_with - given), len(given - made_with)
+    differences = [f"{gone} of its references are missing"] * bool(gone) + [f"{new} are new"] * bool(new)
+    raise CalibrationError(
+        f"{path} was made with other references: {' and '.join(differences)}; run vlm-inspect calibrate again"
+    )

@@ -4,12 +4,19 @@ scores     = the fused score of every normal part            inspector.py
 weights    = of model and heatmap, from labelled parts       weights.py, only where anomalous parts are given
 ok_below   = the conformal bound of the normal scores        conformal.py
 ng_above   = above every normal score, 0.6 at least: between the two lies doubt
+
+Without a model both are drawn tighter by what was learned from planted defects: the normal parts give the level and
+the spread of their scores anew, and from these and the responses to planted defects follow the bounds of OK and NG
+(`sensitivity/bounds.py`). Real anomalous parts count among the planted ones: they shift the bound of OK, and never by
+more than one defect in so many can.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from converters.digest import sha256_of
 from vlm_inspect.calibration.conformal import Bound, conformal_bound, parts_needed
@@ -22,6 +29,8 @@ from vlm_inspect.errors import CalibrationError
 from vlm_inspect.examination import Examination
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.inspector import Inspector
+from vlm_inspect.qualification.class_report import qualify_inspector
+from vlm_inspect.sensitivity.learning import with_normals
 from vlm_inspect.verdict import Verdict
 
 ASKED = 0.05
@@ -51,6 +60,7 @@ def calibrate(
     normals: Sequence[Path],
     *,
     overkill: float = ASKED,
+    missed: float | None = None,
     anomalous: Sequence[Path] = (),
     progress: Progress = lambda done, of, path: None,
 ) -> CalibrationRun:
@@ -60,6 +70,7 @@ def calibrate(
         inspector: with the rules, references, model and localizer that shall be used later.
         normals: files of normal parts, none of them a reference.
         overkill: the share, in (0, 0.5].
+        missed: share of planted defects that may be called OK, in (0, 0.5); None: that of the inspector's settings.
         anomalous: files of anomalous parts; with them the weights of model and heatmap are learnt, too.
         progress: told how many parts are done, of how many, and which comes next.
 
@@ -84,7 +95,37 @@ def calibrate(
         ng_above=min(1.0, max(Thresholds().ng_above, math.nextafter(worst, 2.0), bound.score)),
         calibrated=True,
     )
-    return _run(inspector, thresholds, overkill, bound, list(zip(parts, normal, strict=True)), odd, left_out + copies)
+    asked = inspector.qualification.missed if missed is None else missed
+    drawn = _earned(inspector, thresholds, normal, odd, asked)
+    run = _run(
+        inspector, drawn or thresholds, overkill, bound, list(zip(parts, normal, strict=True)), odd, left_out + copies
+    )
+    asked_missed = None if drawn is None else asked
+    return replace(run, calibration=run.calibration.model_copy(update={"asked_missed": asked_missed}))
+
+
+def _earned(
+    inspector: Inspector,
+    thresholds: Thresholds,
+    normal: Sequence[Examination],
+    odd: Sequence[Examination],
+    missed: float,
+) -> Thresholds | None:
+    """Return the thresholds that bounds from these parts and from planted defects allow; None where there are none."""
+    standings = [one.evidence.standing for one in normal]
+    known = [one for one in standings if one is not None]
+    if is_by_model(normal[0].opinion) or len(known) < len(standings):
+        return None
+    _, _, found = qualify_inspector(inspector)
+    real = [one.evidence.standing.log_score for one in odd if one.evidence.standing is not None]
+    responses = np.concatenate([found.responses[found.trial.planted.matter], real])
+    overkill = inspector.qualification.overkill
+    logs = [one.log_score for one in known]
+    bounds = with_normals(found.decision, responses, logs, overkill=overkill, missed=missed).bounds
+    odds = found.decision.odds
+    ok_below = odds.probability(bounds.ok_below) if bounds.earns_ok else 0.0
+    ok_below = min(thresholds.ok_below, ok_below)
+    return replace(thresholds, ok_below=ok_below, ng_above=max(ok_below, odds.probability(bounds.ng_above)))
 
 
 def _run(
@@ -100,7 +141,8 @@ def _run(
     held_up = sorted(((p, i) for p, i in judged if i.outcome != "OK"), key=lambda pair: -pair[1].score)
     rate = len(held_up) / len(judged)
     calibration = Calibration(
-        rules_sha256=inspector.rules.sha256,
+        rules_sha256=inspector.rules.scoring_sha256,
+        references_sha256=tuple(sorted({sha256_of(path) for path in inspector.references})),
         localizer=normal[0][1].record.localizer,
         n=len(judged),
         overkill=rate,

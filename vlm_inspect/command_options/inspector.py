@@ -101,6 +101,11 @@ _PART_OPTIONS = (
         metavar="PATH|GLOB",
         help="Normal samples, beside those that the rule book names; repeatable.",
     ),
+    click.option(
+        "--allow-outside",
+        is_flag=True,
+        help="Let pictures of references that the rule book names outside its own folder go to a remote model.",
+    ),
 )
 MODEL_OPTIONS = (
     click.option(
@@ -199,6 +204,7 @@ MODEL_OPTIONS = (
 _PLACES: Mapping[str, tuple[str, ...]] = {
     "rules_path": ("rules",),
     "references": ("references",),
+    "allow_outside": ("allow_outside",),
     "model": ("model", "name"),
     "base_url": ("model", "base_url"),
     "timeout_s": ("model", "timeout_s"),

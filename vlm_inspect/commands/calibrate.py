@@ -28,10 +28,15 @@ _SHOWN = 5
     help="Share of new normal parts that may be held up by their score (NG or REVIEW).",
 )
 @click.option(
+    "--missed",
+    type=click.FloatRange(0.0, 0.5, min_open=True, max_open=True),
+    help="Share of planted defects of the size that matters that may be called OK.  [default: 0.1]",
+)
+@click.option(
     "--anomalous",
     type=PATH,
     metavar="DIR",
-    help="Parts known to be anomalous: with them the weights of model and heatmap are learnt, too.",
+    help="Parts known to be anomalous: they shift the bound of OK, and with a model the weights are learnt, too.",
 )
 @inspector_options
 @common
@@ -59,6 +64,7 @@ def calibrate(normals: Path, out: Path, *, config: "InspectorConfig", **options:
             inspector,
             paths,
             overkill=options["overkill"],
+            missed=options["missed"],
             anomalous=others,
             progress=lambda done, of, path: say(f"{done} of {of} parts; now {path.name}"),
         )
@@ -101,9 +107,11 @@ def _report(run: "CalibrationRun", out: Path) -> None:
     for path, inspection in run.held_up[:_SHOWN]:
         reason = f": {inspection.review_reasons[0]}" if inspection.review_reasons else ""
         click.echo(f"  {inspection.outcome} {inspection.score:.3f} {path.name}{reason}")
+    if made.asked_missed is not None:
+        click.echo(f"at most {made.asked_missed:.0%} of planted defects of the size that matters are called OK (95 %)")
     if run.caught is not None:
         click.echo(
-            f"of the {run.anomalous} anomalous parts, {run.caught} are not OK (they set the weights: optimistic)"
+            f"of the {run.anomalous} anomalous parts, {run.caught} are not OK (they shift the bounds: optimistic)"
         )
     if run.left_out:
         click.echo(

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm_inspect.array_cache import content_of
 from vlm_inspect.localization.localizer import FittedLocalizer, Localization, Localizer
 from vlm_inspect.localization.subject import Subject
 from vlm_inspect.references import Part, ReferenceSet
@@ -42,8 +43,8 @@ class RefittedLocalizer:
 
     @property
     def identity(self) -> str:
-        """Name and settings."""
-        return f"{self.name}/{getattr(self._localizer, 'identity', '')}"
+        """Name, and how the references score: other weights or settings score them otherwise."""
+        return f"{self.name}/{content_of(self.level)}"
 
     @property
     def priors(self) -> tuple[ChannelPrior, ...]:

@@ -75,7 +75,9 @@ def report_class(inspector: "Inspector", *, with_examples: bool = False, say: Sa
     )
 
 
-def qualify_inspector(inspector: "Inspector", say: Say) -> tuple[ReferenceSet, FittedClass, Qualification]:
+def qualify_inspector(
+    inspector: "Inspector", say: Say = lambda step: None
+) -> tuple[ReferenceSet, FittedClass, Qualification]:
     """Return the references of an inspector, what is fitted to them, and what they can decide.
 
     Raises:

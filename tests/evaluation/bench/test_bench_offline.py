@@ -178,8 +178,8 @@ def test_the_threshold_is_that_of_the_calibration(bench: Bench, plates: Path, tm
 
     torch.set_num_threads(1)
     made = Calibration(
-        rules_sha256=ANY_PART.sha256, localizer="memory", n=20, overkill=0.0, overkill_ci95=(0.0, 0.2), ok_below=1.0,
-        ng_above=1.0,
+        rules_sha256=ANY_PART.scoring_sha256, localizer="memory", n=20, overkill=0.0, overkill_ci95=(0.0, 0.2),
+        ok_below=1.0, ng_above=1.0,
     )  # fmt: skip
     save_calibration(made, tmp_path / "plate.json")
     options = ["--shots", SHOTS, "--limit", 2, "--quiet", "--calibration"]

@@ -1,0 +1,139 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converters.view import ViewBudget
+from tests.qualification.pictures import Difference, read_plates, write_plates
+from vlm_inspect.array_cache import ArrayCache
+from vlm_inspect.errors import ReferenceSampleError
+from vlm_inspect.localization.composition import fit_class
+from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
+from vlm_inspect.qualification import qualify as qualify_module
+from vlm_inspect.qualification.advice import advise, expected_ok, recommended_references
+from vlm_inspect.qualification.class_decision import qualify_class
+from vlm_inspect.qualification.qualify import pack_trial, qualify, unpack_trial
+from vlm_inspect.qualification.settings import QualificationSettings
+from vlm_inspect.qualification.trial import run_trial
+from vlm_inspect.references import ReferenceSet, load_references, present
+from vlm_inspect.sensitivity.smallest import parse_smallest_defect
+from vlm_inspect.sensitivity.wording import tell_sensitivity
+
+BUDGET = ViewBudget()
+SETTINGS = QualificationSettings(planted=60)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("VLM_INSPECT_CACHE", str(tmp_path / "cache"))
+
+
+def scored(references: ReferenceSet, sigma: float = 2.0):
+    fitted = fit_class("image", references, Difference(sigma))
+    members = fitted.scored
+    assert members
+    return fitted, members
+
+
+def test_planted_defects_raise_the_score_over_that_of_their_own_reference(tmp_path: Path) -> None:
+    references = read_plates(tmp_path, 4)
+    _, members = scored(references)
+    trial = run_trial(references, members, ANY_SUBJECT, BUDGET, count=40)
+    assert trial is not None
+    assert trial.level.shape == (4, 1)
+    assert trial.planted.rises.shape == (40, 1)
+    assert set(trial.planted.owners.tolist()) == {0, 1, 2, 3}
+    assert float(np.median(trial.planted.rises)) > 0.5
+    assert trial.planted.matter.sum() > 20
+
+
+def test_a_trial_is_repeatable_and_survives_being_packed(tmp_path: Path) -> None:
+    references = read_plates(tmp_path, 3)
+    _, members = scored(references)
+    one, two = (run_trial(references, members, ANY_SUBJECT, BUDGET, count=24) for _ in range(2))
+    assert one is not None
+    assert two is not None
+    assert np.array_equal(one.planted.rises, two.planted.rises)
+    back = unpack_trial(pack_trial(one), 1, 3)
+    assert back is not None
+    assert back.planted.kinds == one.planted.kinds
+    assert np.array_equal(back.planted.rises, one.planted.rises)
+    assert back.matters == one.matters
+    with pytest.raises(ValueError, match="do not fit"):
+        unpack_trial(pack_trial(one), 2, 3)
+
+
+def test_a_class_tells_normal_parts_from_defective_ones(tmp_path: Path) -> None:
+    references = read_plates(tmp_path, 6)
+    fitted, _ = scored(references)
+    qualified = qualify_class(fitted, references, ANY_SUBJECT, BUDGET, SETTINGS)
+    assert qualified.standing_of is not None
+    assert qualified.advice == ""
+
+    def outcomes(paths):
+        parts = [
+            present(sample, references.stage, BUDGET) for sample in load_references(paths, "image", BUDGET).samples
+        ]
+        found = [qualified.members[0].localize(part).log_scores for part in parts]
+        return [qualified.standing_of(scores).outcome for scores in found]
+
+    normal = outcomes(write_plates(tmp_path, 30, first=100))
+    assert normal.count("OK") > 10
+    assert normal.count("NG") <= 2
+    assert outcomes(write_plates(tmp_path, 1, first=200, odd=200)) == ["NG"]
+
+
+def test_the_trial_is_remembered_under_the_content_of_the_references(tmp_path: Path, monkeypatch) -> None:
+    references = read_plates(tmp_path, 3)
+    _, members = scored(references)
+    cache = ArrayCache(tmp_path / "kept")
+    monkeypatch.setattr(qualify_module, "user_cache", lambda: cache)
+    first = qualify(references, members, ANY_SUBJECT, BUDGET, SETTINGS)
+    monkeypatch.setattr(qualify_module, "run_trial", None)  # would fail if it were called
+    again = qualify(references, members, ANY_SUBJECT, BUDGET, SETTINGS)
+    assert first is not None
+    assert again is not None
+    assert first.sensitivity == again.sensitivity
+    with pytest.raises(TypeError):
+        qualify(references, members, ANY_SUBJECT, BUDGET, QualificationSettings(planted=61))
+
+
+def test_where_defects_cannot_be_seen_it_says_so_and_what_would_help(tmp_path: Path) -> None:
+    references = read_plates(tmp_path, 4)
+    _, members = scored(references, sigma=40.0)
+    found = qualify(references, members, Subject(smallest_defect=parse_smallest_defect("2 %")), BUDGET, SETTINGS)
+    assert found is not None
+    assert not found.sensitivity.earns_ok
+    said = advise(found)
+    assert said is not None
+    assert "these 4 references would miss" in said
+    assert "of 10 planted defects" in said
+    assert "--model" in said
+
+
+def test_what_matters_is_what_the_rule_book_says(tmp_path: Path) -> None:
+    references = read_plates(tmp_path, 4)
+    _, members = scored(references)
+    found = qualify(references, members, Subject(smallest_defect=parse_smallest_defect("20 %")), BUDGET, SETTINGS)
+    assert found is not None
+    assert found.sensitivity.matters_pct == pytest.approx((20, 40))
+    assert found.sensitivity.earns_ok
+    with pytest.raises(ReferenceSampleError, match="has no scale"):
+        qualify(references, members, Subject(smallest_defect=parse_smallest_defect(1.0)), BUDGET, SETTINGS)
+
+
+def test_more_references_let_more_normal_parts_be_ok(tmp_path: Path) -> None:
+    references = read_plates(tmp_path, 4)
+    _, members = scored(references)
+    found = qualify(references, members, ANY_SUBJECT, BUDGET, SETTINGS)
+    assert found is not None
+    shares = [expected_ok(found, n) for n in (2, 4, 16)]
+    assert shares == sorted(shares)
+    assert recommended_references(found) is not None
+    assert "would have held up 9 of 10 planted defects from" in tell_sensitivity(found.sensitivity)
+
+
+def test_views_alone_cannot_be_planted_on(tmp_path: Path) -> None:
+    references = ReferenceSet.of_views(read_plates(tmp_path, 3).views)
+    fitted = fit_class("image", references, None)
+    assert qualify_class(fitted, references, ANY_SUBJECT, BUDGET, SETTINGS).standing_of is None

@@ -1,0 +1,62 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.qualification.pictures import Difference, write_plates
+from vlm_inspect import cli
+from vlm_inspect.inspector import Inspector
+from vlm_inspect.qualification.reference_check import check_references
+from vlm_inspect.qualification.settings import QualificationSettings
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("VLM_INSPECT_CACHE", str(tmp_path / "cache"))
+
+
+def inspector(paths: list[Path]) -> Inspector:
+    return Inspector(references=paths, localizer=Difference(), qualification=QualificationSettings(planted=24))
+
+
+def test_alike_references_agree(tmp_path: Path) -> None:
+    found = check_references(inspector(write_plates(tmp_path, 8)))
+    assert found.odd == ()
+    assert not found.disagree
+    assert "they agree" in found.lines()
+
+
+def test_one_odd_of_sixteen_is_named(tmp_path: Path) -> None:
+    found = check_references(inspector(write_plates(tmp_path, 16, odd=5)))
+    assert [Path(path).name for path in found.odd] == ["5.png"]
+    assert any("5.png" in line and "may be defective" in line for line in found.lines())
+    assert json.loads(json.dumps(found.as_json()))["odd"] == list(found.odd)
+
+
+def test_the_commands_say_it_in_words_and_numbers(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pattern = str(write_plates(tmp_path, 3)[0].parent / "*.png")
+    page, figures = tmp_path / "page.html", tmp_path / "figures.json"
+    options = ["--reference", pattern, "--eye", "fast"]
+    for command in (
+        ["references", "check", *options],
+        ["sensitivity", *options, "--planted", "20", "--html", str(page), "--json", str(figures)],
+    ):
+        with pytest.raises(SystemExit) as left:
+            cli.main(command)
+        assert left.value.code == 0, capfd.readouterr()
+    told = capfd.readouterr().out
+    assert "normal parts OK, about" in told
+    found = json.loads(figures.read_text())["sensitivity"]
+    assert found["planted"] == 20
+    assert set(found) >= {"pod", "confidence", "size_pct", "size_mm", "by_kind"}
+    html = page.read_text()
+    assert "<svg" in html
+    assert html.count("<figure>") >= 7
+    assert "http" not in html.replace("http-equiv", "")
+
+
+def test_without_references_it_is_one_clear_line(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main(["sensitivity"])
+    assert left.value.code == 2
+    assert "there are no references" in capfd.readouterr().err
