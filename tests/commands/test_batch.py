@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,24 @@ def test_wrong_commands_leave_nothing(parts: Path, tmp_path: Path, capfd: pytest
     assert sorted(path.name for path in tmp_path.iterdir()) == ["curve.csv", "parts"]
 
 
+def test_a_pipe_and_a_dead_link_are_lines(parts: Path, tmp_path: Path) -> None:
+    os.mkfifo(parts / "a_pipe.png")
+    (parts / "dead.png").symlink_to(tmp_path / "gone.png")
+    assert run(parts, "--csv", tmp_path / "out.csv", *NONE) == 2
+    rows = {Path(row["source"]).name: row for row in table(tmp_path / "out.csv")}
+    assert rows["a_pipe.png"]["outcome"] == rows["dead.png"]["outcome"] == "ERROR"
+    assert len(rows) == 5
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+def test_a_folder_that_cannot_be_read_is_no_empty_one(parts: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    photo(parts / "locked" / "x.png", 1).parent.chmod(0)
+    code = run(parts, "--csv", parts.parent / "out.csv", *NONE)
+    (parts / "locked").chmod(0o700)
+    assert code == 2
+    assert "locked: cannot be read" in capfd.readouterr().err
+
+
 def test_the_own_table_in_the_folder_is_no_part(parts: Path) -> None:
     out = parts / "out.csv"
     for _ in range(2):
@@ -154,7 +173,7 @@ def test_no_cell_is_a_formula_or_drives_a_terminal(text: str) -> None:
 def test_inspect_many_takes_few_ahead_and_stays_in_order(parts: Path) -> None:
     taken: list[int] = []
 
-    def endless():  # type: ignore[no-untyped-def]
+    def endless() -> Generator[Path, None, None]:
         while True:
             taken.append(len(taken))
             yield parts / f"SN{len(taken) % 4:03d}_a.png"  # the fourth is missing

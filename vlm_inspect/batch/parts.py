@@ -46,10 +46,17 @@ def find_parts(named: Sequence[str], *, table: Path, apart: Iterable[Path] = ())
 
 def _files(folder: Path) -> list[Path]:
     found = []
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(name for name in folders if not is_system_file(Path(name)))
         found += [Path(place, name) for name in sorted(names) if not is_system_file(Path(name))]
     return found
+
+
+def _refuse(error: OSError) -> None:
+    """Let no part be left out silently because its folder cannot be read."""
+    raise ReferenceSampleError(
+        f"{error.filename}: cannot be read: {error.strerror or error}; allow it, or name the parts beside it"
+    ) from error
 
 
 def _is_under(path: Path, places: Sequence[Path]) -> bool:

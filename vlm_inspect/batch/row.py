@@ -111,8 +111,8 @@ def _cell(value: str | float | None) -> str:
 
 
 def _digest(source: Path) -> str:
-    try:
-        return sha256_of(source)
+    try:  # a pipe would be waited for without end
+        return sha256_of(source) if source.is_file() or source.is_dir() else ""
     except (OSError, ConversionError):
         return ""
 
