@@ -12,7 +12,7 @@ inspection = fuse(look.opinion, evidence, thresholds, ...)   decision/fusion.py
 
 import datetime
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -40,6 +40,7 @@ from vlm_inspect.localization.localizer import Localizer
 from vlm_inspect.localization.subject import subject_of
 from vlm_inspect.looks.look import Look, Step, deciding_look, read_look, total_usage
 from vlm_inspect.looks.second_look import second_step
+from vlm_inspect.part_queue import Judged, judge_many
 from vlm_inspect.prompting import PromptLimits, build_request, load_template
 from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.references import ReferenceSet, present
@@ -123,6 +124,16 @@ class Inspector:
     def inspect(self, source: str | Path, question: str | None = None) -> Inspection:
         """Judge one part; see `examine`."""
         return self.examine(source, question).inspection
+
+    def inspect_many(self, sources: Iterable[str | Path], *, workers: int = 1, waiting: int = 4) -> Iterator[Judged]:
+        """Judge many parts with one load of models and references, and yield what becomes of each, in their order.
+
+        Args:
+            sources: the parts; may be endless: no more than `workers + waiting` are taken ahead.
+            workers: threads that judge, >= 1.
+            waiting: judgements and parts that may wait beside those at work, >= 0.
+        """
+        return judge_many(self.examine, sources, workers=workers, waiting=waiting)
 
     def examine(
         self,

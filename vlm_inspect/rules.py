@@ -6,6 +6,7 @@ Everything that is wrong is one `RuleError` of one line: file, line, key, what t
 
 import difflib
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -279,7 +280,7 @@ def outside_references(book: RuleBook, references: Sequence[Path]) -> list[Path]
     A rule book from elsewhere could name any picture of this machine, and have it sent to a model.
     """
     folder = book.folder.resolve()
-    return [path for path in references if not path.resolve().is_relative_to(folder)]
+    return [path for path in references if not Path(os.path.realpath(path)).is_relative_to(folder)]
 
 
 def _in_words(error: ValidationError, document: Document, name: str) -> str:

@@ -361,6 +361,7 @@ def _cost(ready: Ready, price: Price | None, latency_s: float) -> dict[str, obje
 
 def _record(ready: Ready, examination: Examination, price: Price | None) -> ItemRecord:
     inspection, opinion = examination.inspection, examination.opinion
+    told = inspection.sensitivity
     failure = Failure(kind="parse", message=str(opinion)) if isinstance(opinion, ParseError) else None
     scores: dict[str, float] = {}
     for defect in inspection.defects:
@@ -371,6 +372,7 @@ def _record(ready: Ready, examination: Examination, price: Price | None) -> Item
             "score": inspection.score,
             "outcome": inspection.outcome,
             "heatmap_score": heatmap_score(examination.evidence.maps),
+            "sensitivity": None if told is None else told.model_dump(mode="json", exclude={"curve"}),
             "defects": tuple(scores),
             "defect_scores": scores,
             "rules": {rule.id: rule.status for rule in inspection.rules},

@@ -12,6 +12,8 @@ from evaluation.runs.finished_run import FinishedRun
 from evaluation.runs.record import ItemRecord
 from evaluation.runs.results import ClassResults, Interval, OutcomeRate, PromptTests, RecordedSettings, SubtaskRow
 from evaluation.scoring.registry import Metric, all_metrics
+from vlm_inspect.sensitivity.record import Sensitivity
+from vlm_inspect.sensitivity.wording import tell_sensitivity
 
 _OPEN_CLASSES = 4
 """With more classes than that, their curves fold."""
@@ -55,11 +57,17 @@ def _class(run: FinishedRun, name: str, told: ClassResults) -> dict[str, Any]:
         "figures": figures,
         "outcomes": [_outcome_row(label, rates) for label, rates in told.outcome_rates.items()],
         "outcome_names": _OUTCOMES,
-        "sensitivity": told.sensitivity,
+        "sensitivity": _sensitivity_words(told.sensitivity),
         "defects": defect_table(records, told.defect_types),
         "rules": rule_table(records),
         "note": told.pixel_note,
     }
+
+
+def _sensitivity_words(told: Mapping[str, Any] | None) -> str:
+    return (
+        "" if told is None else f"{told['references']} references {tell_sensitivity(Sensitivity.model_validate(told))}"
+    )
 
 
 def _outcome_row(label: str, rates: Mapping[str, OutcomeRate]) -> dict[str, Any]:

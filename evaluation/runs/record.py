@@ -1,6 +1,6 @@
 """`ItemRecord`: one line of `items.jsonl`, and one row of the journal."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -66,6 +66,8 @@ class ItemRecord(_Line):
     outcome: Outcome | None = None
     heatmap_score: float | None = None
     """Of the hottest view: in limits of its tolerance where it has one, else raw."""
+    sensitivity: dict[str, Any] | None = None
+    """Which planted defects the references of its class would have held up; None where they cannot tell."""
     defect_types: tuple[str, ...] = ()
     """As the data set names them."""
     defects: tuple[str, ...] = ()

@@ -46,7 +46,6 @@ def build_results(  # noqa: PLR0913 (each is another source of the one document)
     wall_s: float,
     checks: Mapping[str, Any],
     worst: Sequence[ItemRecord] = (),
-    sensitivity: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     rule_test: PromptTests | None = None,
 ) -> Results:
     """Return the document of `results.json`.
@@ -62,7 +61,6 @@ def build_results(  # noqa: PLR0913 (each is another source of the one document)
         wall_s: duration of all sessions in seconds.
         checks: what was made sure of beforehand, such as the leak check.
         worst: the items whose previews are kept.
-        sensitivity: what planted defects tell of a class, where any were planted.
         rule_test: whether the model follows its rules, where that was tested.
     """
     by_class = {c.name: [records[task.id] for task in plan.of_category(c.name)] for c in plan.categories}
@@ -80,7 +78,7 @@ def build_results(  # noqa: PLR0913 (each is another source of the one document)
         categories = {
             name: _metrics(ClassRecords(name, group, cuts[name], plan.folder_words))
             | pixels.get(name, {})
-            | {"sensitivity": sensitivity.get(name)}
+            | {"sensitivity": next((one.sensitivity for one in group if one.sensitivity is not None), None)}
             for name, group in by_class.items()
         }
         document |= {"categories": categories, **_mean(categories), "ci95": _intervals(by_class, cuts, pixel_draws)}

@@ -1,5 +1,6 @@
 """`Outputs`: where one inspection goes, checked before the model is asked and written after it has answered."""
 
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -42,9 +43,9 @@ class Outputs:
         Raises:
             OutputError: one of the files is an input, or lies in a folder that is one.
         """
-        read = {path.resolve() for path in inputs}
+        read = {_real(path) for path in inputs}
         for path in self._files:
-            place = path.resolve()
+            place = _real(path)
             if place in read or place.parent in read:
                 raise OutputError(f"{path} is part of what is inspected; write the result elsewhere")
 
@@ -59,7 +60,7 @@ class Outputs:
             check_writable(path)
             if path.exists() and not path.is_file():
                 continue  # a device takes any number of results
-            if path.resolve() in [other.resolve() for other in paths[:i]]:
+            if _real(path) in [_real(other) for other in paths[:i]]:
                 raise OutputError(f"{path} is named for two results; give each its own file")
 
     def write(self, examination: "Examination") -> None:
@@ -134,3 +135,8 @@ def _write_utf8(text: str) -> None:
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode())
     sys.stdout.buffer.flush()
+
+
+def _real(path: Path) -> Path:
+    """The path with links followed; a link to itself, which `Path.resolve` raises on, stays as it is."""
+    return Path(os.path.realpath(path))
