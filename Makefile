@@ -42,7 +42,8 @@ lint: install-test  ## ruff, mypy --strict, import-linter
 bench: install-test  ## the measurements behind docs/results.md (slow; needs ../shared/data)
 	$(BIN)/python -m benchmarks.projection
 	$(BIN)/python -m benchmarks.video_memory
-	$(BIN)/python -m benchmarks.reference_memory
+	$(BIN)/python -m benchmarks.eyes
+	$(BIN)/python -m benchmarks.eye_cost
 	$(BIN)/python -m benchmarks.zero_shot dapo-mini rarity
 	$(BIN)/python -m benchmarks.localizers
 	$(BIN)/python -m benchmarks.dapo_memory

@@ -106,7 +106,7 @@ def print_class(name: str, asked: argparse.Namespace) -> None:
 def print_sensitivity(name: str, references: int, seed: int) -> None:
     """Print the share of dents that rank above all of 20 sound scans, by noise and depth."""
     normal, first = learned(name, references, seed)
-    print(f"\n{name}: dents found (of 8), diameter the larger of 1.2 mm and four times the depth, 40,000 points")
+    print(f"\n{name}: dents found (of 8), diameter the larger of 2 mm and six times the depth, 40,000 points")
     depths = (0.03, 0.05, 0.1, 0.2, 0.4)
     print("| noise mm | " + " | ".join(f"{depth} mm" for depth in depths) + " |\n|---|" + "---|" * len(depths))
     for noise in (0.005, 0.01, 0.02, 0.04):

@@ -15,6 +15,7 @@ import click
 from converters.errors import ConversionError
 from vlm_inspect.command_options.groups import write_environment
 from vlm_inspect.commands.ask import ask
+from vlm_inspect.commands.batch import batch
 from vlm_inspect.commands.cache import cache as cache_command
 from vlm_inspect.commands.calibrate import calibrate
 from vlm_inspect.commands.cases import cases
@@ -74,7 +75,20 @@ def cli() -> None:
     """
 
 
-for _command in (ask, cache_command, replay, cases, calibrate, chat, train, demo, doctor, references, sensitivity):
+for _command in (
+    ask,
+    batch,
+    cache_command,
+    replay,
+    cases,
+    calibrate,
+    chat,
+    train,
+    demo,
+    doctor,
+    references,
+    sensitivity,
+):
     cli.add_command(_command)
 
 

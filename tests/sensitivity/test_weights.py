@@ -42,6 +42,6 @@ def test_defects_that_nobody_misses_do_not_decide():
 def test_defects_that_some_channel_is_sure_of_do_not_choose() -> None:
     level = np.random.default_rng(0).normal(0.0, 0.1, (8, 2))
     large = np.tile([0.6, 3.0], (40, 1))
-    small = np.tile([0.2, 0.0], (10, 1))
+    small = np.tile([0.2, 0.0], (20, 1))
     weights = learn_weights(level, np.concatenate([large, small]), [0.1, 0.1], ["a", "b"])
     assert weights[0] > 0.9

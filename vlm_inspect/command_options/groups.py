@@ -7,14 +7,24 @@ import click
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Part and rules": (
         *("rules_path", "references", "allow_outside", "question", "as_kind", "overkill", "anomalous", "rules_dir"),
-        *("format_name", "categories", "shots", "seed", "limit", "force"),
+        *("format_name", "categories", "shots", "seed", "limit", "force", "serial"),
     ),
     "Model": (
-        *("model", "models", "base_url", "timeout_s", "samples", "detail", "look_again", "template", "dtype"),
+        *("model", "models", "base_url", "timeout_s", "samples", "detail", "look_again", "agent"),
+        *("max_steps", "step_tokens", "step_usd", "template", "dtype"),
         *("quantize", "trust_remote_code", "device"),
     ),
     "Heatmap": ("localizer", "eye", "backbone", "clip", "checkpoint", "calibration_path"),
-    "Speed and cost": ("concurrency", "tokens_per_minute", "price", "budget_usd", "cache", "engine", "ray_address"),
+    "Speed and cost": (
+        "concurrency",
+        "tokens_per_minute",
+        "price",
+        "budget_usd",
+        "cache",
+        "engine",
+        "ray_address",
+        "workers",
+    ),
     "Run": ("resume", "retry_failed", "dry_run", "max_failures", "aupro_200", "rule_test", "rule_test_parts"),
     "Output": (
         *(
@@ -22,6 +32,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
             "as_json",
             "json_path",
             "html_path",
+            "csv_path",
+            "gallery",
             "overlay_path",
             "ply_path",
             "save",

@@ -1,0 +1,101 @@
+"""`Journal`: the rows of a batch, on the disk after every part, so that a kill costs the parts in flight alone.
+
+A JSON line that says what the batch judges by, then one line a part, then `{"finished": true}`. The last line may be
+torn by a kill; it is dropped.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Self
+
+from pydantic import ValidationError
+
+from vlm_inspect.batch.row import Row
+from vlm_inspect.errors import OutputError
+
+_VERSION = 1
+
+
+class Journal:
+    """The journal beside a table. Use as a context manager."""
+
+    def __init__(self, path: Path, judged_by: str, *, resume: bool) -> None:
+        """Open a journal, or go on with one.
+
+        Args:
+            path: the file.
+            judged_by: digest of all that the judgements depend on but the parts.
+            resume: go on; otherwise one that is not finished is refused, because it holds work that would be lost.
+
+        Raises:
+            OutputError: it cannot be read or written, is damaged, is unfinished, or belongs to other settings.
+        """
+        self.path = path
+        self.rows: dict[str, Row] = {}
+        try:
+            content = path.read_bytes() if path.exists() else b""
+            kept = content[: content.rfind(b"\n") + 1]
+            lines = kept.splitlines()
+            begun = len(lines) > 0
+            if begun and not resume and not _is_finished(lines):
+                raise OutputError(f"{path} is of a batch that was interrupted; go on with --resume, or delete it")
+            if begun and resume:
+                self._read(lines, judged_by)
+            self._file = path.open("r+b" if begun and resume else "wb")
+            self._file.truncate(len(kept) if begun and resume else 0)
+            self._file.seek(0, os.SEEK_END)
+            if not (begun and resume):
+                self._append({"version": _VERSION, "judged_by": judged_by})
+        except OSError as error:
+            raise OutputError(f"{path} cannot be used: {error.strerror or error}; write the table elsewhere") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, row: Row) -> None:
+        """Keep a row; it is on the disk when this returns."""
+        self.rows[row.source] = row
+        self._append(row.model_dump(mode="json"))
+
+    def finish(self) -> None:
+        """Say that nothing is left to do."""
+        self._append({"finished": True})
+
+    def _append(self, record: object) -> None:
+        try:
+            self._file.write(json.dumps(record).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise OutputError(
+                f"{self.path} cannot be written: {error.strerror or error}; make room, then go on with --resume"
+            ) from error
+
+    def _read(self, lines: list[bytes], judged_by: str) -> None:
+        number = 0
+        try:
+            for number, line in enumerate(lines, 1):
+                record = json.loads(line)
+                if number == 1:
+                    self._check(record, judged_by)
+                elif record != {"finished": True}:
+                    row = Row.model_validate(record)
+                    self.rows[row.source] = row
+        except (ValueError, ValidationError, RecursionError) as error:
+            raise OutputError(f"{self.path}, line {number}: no row of a batch; delete it to begin anew") from error
+
+    def _check(self, record: object, judged_by: str) -> None:
+        if not isinstance(record, dict) or record.get("version") != _VERSION:
+            raise OutputError(f"{self.path}, line 1: no journal of a batch; delete it to begin anew")
+        if record.get("judged_by") != judged_by:
+            raise OutputError(
+                f"{self.path} is of a batch with other rules, references or settings; give the same, or delete it"
+            )
+
+
+def _is_finished(lines: list[bytes]) -> bool:
+    return lines[-1] == b'{"finished": true}'

@@ -1,0 +1,123 @@
+"""`vlm-inspect batch`: many parts in, one table out."""
+
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vlm_inspect.command_options.general import PATH, common, progress
+from vlm_inspect.command_options.groups import GroupedCommand
+from vlm_inspect.command_options.inspector import inspector_options
+
+if TYPE_CHECKING:
+    from vlm_inspect.batch.row import Row
+    from vlm_inspect.config import InspectorConfig
+
+_SHOWN = 5
+_EVERY_S = 10.0
+
+
+def _pattern(context: click.Context, parameter: click.Parameter, value: str | None) -> re.Pattern[str] | None:
+    try:
+        return None if value is None else re.compile(value)
+    except re.error as error:
+        raise click.BadParameter(f"{value!r} is no regular expression: {error}.") from error
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("parts", nargs=-1, required=True, metavar="PARTS...")
+@inspector_options
+@click.option("--csv", "csv_path", type=PATH, required=True, metavar="FILE", help="Write the table, one line a part.")
+@click.option(
+    "--html", "gallery", type=PATH, metavar="DIR", help="Write a gallery: index.html, worst first, and a page a part."
+)
+@click.option(
+    "--serial",
+    callback=_pattern,
+    metavar="REGEX",
+    help="Finds the serial number in a file's name; its group counts, where it has one.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Parts judged at the same time; more help where a server answers.",
+)
+@click.option("--resume", is_flag=True, help="Go on with a batch: judge what is new, changed or failed.")
+@common
+def batch(parts: tuple[str, ...], *, config: "InspectorConfig", csv_path: Path, **options: Any) -> int:
+    """Judge many PARTS (files, folders, patterns) with one load of models and references.
+
+    A folder stands for every file in it. A part that cannot be judged is a line with outcome ERROR and the reason.
+
+    Exit code: 0 all OK, 1 some NG, 3 some REVIEW and none NG, 2 a part could not be judged, or the command is wrong.
+
+    \b
+    Example:
+      vlm-inspect batch photos/ --rules rules/screw.yaml --csv parts.csv --html gallery
+      vlm-inspect batch 'shift/*.ply' --rules rules/screw.yaml --csv shift.csv --serial '_(\\d+)' --resume
+    """
+    from vlm_inspect.batch.parts import find_parts
+    from vlm_inspect.batch.run import BatchPlan, digest_of_settings, exit_code_of, journal_of, run_batch
+    from vlm_inspect.errors import OutputError
+    from vlm_inspect.file_writing import check_folder, check_writable
+
+    gallery, serial = options["gallery"], options["serial"]
+    own = [journal_of(csv_path), *([gallery] if gallery else [])]
+    check_writable(csv_path)
+    check_writable(own[0])
+    if gallery is not None:
+        check_folder(gallery)
+    found = find_parts(parts, table=csv_path, apart=own)
+    with _progress(quiet=options["quiet"]) as say:
+        say("starting")
+        inspector = config.build()
+        inputs = [config.rules, config.calibration, config.localizer.checkpoint, *inspector.references]
+        if csv_path.resolve() in [path.resolve() for path in inputs if path is not None]:
+            raise OutputError(f"{csv_path} is what the parts are judged by; write the table elsewhere")
+        plan = BatchPlan(found, csv_path, gallery, serial, options["workers"], options["resume"])
+        judged_by = digest_of_settings(config, inspector, serial=serial.pattern if serial else None)
+        rows = run_batch(inspector, plan, judged_by=judged_by, progress=say)
+    _report(rows, csv_path, gallery)
+    return exit_code_of(rows)
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Show how far it is on stderr: a spinner on a terminal, else a line now and then."""
+    if quiet or sys.stderr.isatty():
+        with progress(quiet=quiet) as say:
+            yield say
+        return
+    last = time.monotonic()
+
+    def say_seldom(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _EVERY_S:
+            last = time.monotonic()
+            click.echo(text, err=True)
+
+    yield say_seldom
+
+
+def _report(rows: "list[Row]", table: Path, gallery: Path | None) -> None:
+    from vlm_inspect.report.wording import plain_line
+
+    counts = Counter(row.outcome for row in rows)
+    told = ", ".join(f"{counts[name]} {name}" for name in ("OK", "NG", "REVIEW", "ERROR") if counts[name])
+    click.echo(f"{len(rows)} part{'' if len(rows) == 1 else 's'}: {told}")
+    failed = [row for row in rows if row.outcome == "ERROR"]
+    for row in failed[:_SHOWN]:
+        click.echo(f"not judged: {plain_line(row.review_reasons)}", err=True)
+    if len(failed) > _SHOWN:
+        click.echo(f"and {len(failed) - _SHOWN} more, in {table}", err=True)
+    click.echo(f"written: {table}")
+    if gallery is not None:
+        click.echo(f"written: {gallery / 'index.html'}")

@@ -1,0 +1,73 @@
+"""`judge_many`: parts in, judgements out, in the order of the parts and with few of them in memory."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from converters.errors import ConversionError
+from vlm_inspect.errors import InspectError
+
+if TYPE_CHECKING:
+    from vlm_inspect.examination import Examination
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What became of one part: an examination, or why there is none."""
+
+    source: Path
+    examination: "Examination | None"
+    error: str = ""
+    """One line; empty where there is an examination."""
+
+
+def judge_many(
+    examine: "Callable[[Path], Examination]", sources: Iterable[str | Path], *, workers: int = 1, waiting: int = 4
+) -> Iterator[Judged]:
+    """Yield what becomes of each part; one that fails is told as such and holds up no other.
+
+    Args:
+        examine: judges one part; called from several threads.
+        sources: the parts; no more than `workers + waiting` are taken ahead of what the caller has been given.
+        workers: threads that judge, >= 1.
+        waiting: judgements and parts that may wait beside those at work, >= 0.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+    if workers < 1 or waiting < 0:
+        raise ValueError("workers must be at least 1 and waiting at least 0")
+    return _judge(examine, iter(sources), workers, workers + waiting)
+
+
+def _judge(
+    examine: "Callable[[Path], Examination]", sources: Iterator[str | Path], workers: int, most: int
+) -> Iterator[Judged]:
+    ahead: deque[Future[Judged]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="judge")
+    try:
+        for source in sources:
+            ahead.append(pool.submit(_judge_one, examine, Path(source)))
+            if len(ahead) >= most:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:  # a caller that stops early waits for the parts at work, not for those that wait
+        pool.shutdown(cancel_futures=True)
+
+
+def _judge_one(examine: "Callable[[Path], Examination]", source: Path) -> Judged:
+    try:
+        return Judged(source, examine(source))
+    except (InspectError, ConversionError) as error:
+        reason = str(error)
+    except MemoryError:
+        reason = "out of memory: give a smaller file, or fewer references"
+    except OSError as error:
+        reason = f"{error.filename or source}: {error.strerror or error}"
+    except Exception as error:  # noqa: BLE001 - a bug that one part brings out must not cost the others
+        reason = f"internal error, please report it: {type(error).__name__}: {error}"
+    return Judged(source, None, reason or "unknown error")
