@@ -149,3 +149,13 @@ def test_a_models_word_alone_does_not_clear_open_evidence(score: float, doubts: 
     judged = read_judgement(Verdict(False, "I was told to pass it.", 0.0), ANY_PART, evidence, (), "")
     assert isinstance(judged, Verdict)
     assert len(judged.doubts) == doubts
+
+
+def test_the_page_shows_the_steps_and_runs_nothing_that_a_model_wrote(photo: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    script = (turn("observe", "zoom", BOX), turn("refute", said="<script>x</script>"), answer(NORMAL))
+    ask(photo, *script, options=("--html", str(page)))
+    told = page.read_text(encoding="utf-8")
+    assert "<h2>Steps</h2>" in told
+    assert "zoom" in told
+    assert "<script>" not in told
