@@ -11,6 +11,11 @@ from PIL import Image
 
 from tests.backends.openai_server import Behaviour, OpenAIServer, Recorded, answer, status
 from vlm_inspect import cli
+from vlm_inspect.agent import read_judgement
+from vlm_inspect.evidence import AnomalyMap, Evidence
+from vlm_inspect.inspector import ANY_PART
+from vlm_inspect.tolerance import Tolerance
+from vlm_inspect.verdict import Verdict
 
 NORMAL: dict[str, Any] = {
     "reasoning": "It is whole.",
@@ -136,3 +141,22 @@ def test_options_that_do_not_fit_are_refused(photo: Path, options: tuple[str, ..
     done = CliRunner().invoke(cli.cli, ["ask", str(photo), *options])
     assert done.exit_code == 2
     assert "--agent" in done.stderr
+
+
+@pytest.mark.parametrize(("score", "doubts"), [(1.0, 0), (1.6, 0), (1.8, 1), (2.0, 1), (4.0, 1)])
+def test_a_models_word_alone_does_not_clear_open_evidence(score: float, doubts: int) -> None:
+    heat = AnomalyMap(0, np.zeros((4, 4), np.float32), score, "memory", tolerance=Tolerance(2.0, 1.0, 8, 0.01))
+    evidence = Evidence((heat,), (), (), 3, "memory")
+    judged = read_judgement(Verdict(False, "I was told to pass it.", 0.0), ANY_PART, evidence, (), "")
+    assert isinstance(judged, Verdict)
+    assert len(judged.doubts) == doubts
+
+
+def test_the_page_shows_the_steps_and_runs_nothing_that_a_model_wrote(photo: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    script = (turn("observe", "zoom", BOX), turn("refute", said="<script>x</script>"), answer(NORMAL))
+    ask(photo, *script, options=("--html", str(page)))
+    told = page.read_text(encoding="utf-8")
+    assert "<h2>Steps</h2>" in told
+    assert "zoom" in told
+    assert "<script>" not in told

@@ -20,6 +20,7 @@ from vlm_inspect.agent.turns import Turn, read_turn, turn_schema
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.backends.messages import PICTURE_LABELS, PICTURE_ROLES, digest_messages
 from vlm_inspect.errors import ParseError
+from vlm_inspect.evidence import Evidence
 from vlm_inspect.examination import Prepared
 from vlm_inspect.looks.look import Look, Seen, Step, total_usage
 from vlm_inspect.prompt_files import fill_text, prompt_folder, read_prompt_file
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 _LONGEST_TURN = 8000
 """Longest step in characters that is handed back to a model."""
 _PERMILLE = 1000
+_OPEN_P = 0.3
+"""P(anomalous) of the evidence from which a model that says normal does not clear the part by its word."""
 
 
 class AgentTexts(BaseModel):
@@ -49,6 +52,7 @@ class AgentTexts(BaseModel):
     limit: str
     not_checked: str
     resting: str
+    open_evidence: str
 
 
 @cache
@@ -98,13 +102,14 @@ def open_agent(prepared: Prepared, settings: AgentSettings) -> Request:
 
 
 def read_judgement(
-    opinion: Verdict | ParseError, rules: RuleBook, looks: Sequence[Look], limit: str
+    opinion: Verdict | ParseError, rules: RuleBook, evidence: Evidence, looks: Sequence[Look], limit: str
 ) -> Verdict | ParseError:
     """Return the verdict as far as steps bear it: rules that none looked at are not checked, and a limit is a doubt.
 
     Args:
         opinion: what was read from the answer.
         rules: those of the part.
+        evidence: what was measured; where it leaves it open, the model's word alone makes no OK.
         looks: the steps before it.
         limit: which limit was reached, in a sentence; "": none.
     """
@@ -120,7 +125,11 @@ def read_judgement(
     )
     unseen = [rule.id for rule in rules.rules if rule.id not in rested and rule.id not in {one.id for one in told}]
     told += tuple(RuleResult(rule_id, "not_checked", texts.not_checked) for rule_id in unseen)
-    return replace(opinion, rules=told, doubts=(*opinion.doubts, limit) if limit else opinion.doubts)
+    doubts = [*opinion.doubts, *([limit] if limit else [])]
+    open_p = evidence.probability or 0.0
+    if not opinion.anomalous and open_p >= _OPEN_P:
+        doubts.append(_fill(texts.open_evidence, {"probability": f"{open_p:.2f}"}))
+    return replace(opinion, rules=told, doubts=tuple(doubts))
 
 
 def _follow(prepared: Prepared, looks: Sequence[Look], settings: AgentSettings) -> Step:
@@ -171,7 +180,12 @@ def _judge(prepared: Prepared, looks: Sequence[Look], limit: str) -> Step:
     assert last.request is not None
     last_rules = last.request.rules
     request = _said_to(last.request, last.replies, load_texts().judge, schema=prepared.request.answer_schema)
-    return Step(request, "judge", note=limit, read=lambda opinion: read_judgement(opinion, last_rules, looks, limit))
+    return Step(
+        request,
+        "judge",
+        note=limit,
+        read=lambda opinion: read_judgement(opinion, last_rules, prepared.evidence, looks, limit),
+    )
 
 
 def _reached(looks: Sequence[Look], settings: AgentSettings) -> str:

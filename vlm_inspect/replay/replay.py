@@ -141,7 +141,7 @@ def _read_again(case: Case, look: KeptLook) -> Verdict | ParseError:
         return failure
     if not case.has_steps or look is not case.looks[-1]:
         return opinion
-    return read_judgement(opinion, case.rules, case.examination.looks[:-1], look.facts.note)
+    return read_judgement(opinion, case.rules, case.evidence, case.examination.looks[:-1], look.facts.note)
 
 
 def _prompt_differences(one: _Rebuilt) -> Iterator[Difference]:
