@@ -41,8 +41,8 @@ _MEANINGS = {
         "measured": "the value, where the rule has a check",
     },
     "DefectOutcome": {
-        "type": "one of the rule book's words for defects, or `anomaly`",
-        "severity": "that of the rule it breaks",
+        "type": "its kind, in the words of the rule book where it is known",
+        "severity": "how bad it is",
         "view": "index of the view that it lies on",
         "box_xyxyn": "its place on that view",
         "score": "how sure, 0 to 1",
