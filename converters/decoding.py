@@ -102,7 +102,7 @@ def is_tiff(path: Path) -> bool:
 
 
 def decode_pages(path: Path) -> list[NDArray[np.uint8]]:
-    """Decode every page of an image file to (H, W, 3) uint8 RGB, upright.
+    """Decode every page of an image file to (H, W, 3) uint8 RGB, upright; TIFF is `tiff.decode_tiff`'s.
 
     Raises:
         ConversionError: more than `MAX_PIXELS` pixels or `MAX_PAGES` pages, or no image at all.
@@ -112,10 +112,6 @@ def decode_pages(path: Path) -> list[NDArray[np.uint8]]:
         head = file.read(_HEAD)
     if head.startswith(b"\x93NUMPY"):
         return [rgb_from(_numpy_page(path))]
-    if is_tiff(path):
-        from converters.tiff import decode_tiff
-
-        return decode_tiff(path)
     for size in _OPENCV_SIZES:
         if found := size.match(head):
             pixels = int(found["w"]) * int(found["h"])

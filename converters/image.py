@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.decoding import decode_pages
+from converters.decoding import decode_pages, is_tiff
 from converters.errors import ConversionError
 from converters.faults import in_one_line, reader_faults
 from converters.sample import ImageSample
@@ -76,7 +76,7 @@ def read_image(path: Path) -> ImageSample:
             raise ConversionError(f"{path}: {reason}; give one image file")
         if path.stat().st_size == 0:
             raise ConversionError(f"{path}: the file is empty; export the image again")
-        return ImageSample(path=path, pages=tuple(decode_pages(path)))
+        return ImageSample(path=path, pages=tuple(_decode(path)))
     except ConversionError:
         raise
     except reader_faults() as fault:
@@ -177,3 +177,11 @@ def _crop(page: _Page, window: Window, max_side: int) -> NDArray[np.uint8]:
         return np.ascontiguousarray(cut)
     size = (max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale)))
     return np.asarray(Image.fromarray(cut).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
+
+
+def _decode(path: Path) -> list[NDArray[np.uint8]]:
+    if not is_tiff(path):
+        return decode_pages(path)
+    from converters.tiff import decode_tiff
+
+    return decode_tiff(path)

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from converters.detection import detect_kind
 from converters.errors import ConversionError
 from converters.faults import in_one_line, reader_faults
@@ -103,7 +105,8 @@ def read(path: Path | str, as_kind: str | None = None, limits: ReadLimits | None
         raise ConversionError(f"unknown kind {as_kind!r}: --as takes {', '.join(READERS)}")
     _check_place(path, kind)
     try:
-        with reading(path, limits) as current:
+        # Bits that are no number (signalling NaN) make NumPy warn where they are copied; readers leave such rows out.
+        with reading(path, limits) as current, np.errstate(invalid="ignore", over="ignore"):
             kind = kind or detect_kind(path)
             sample = READERS[kind](path)
             return replace(sample, notes=(*sample.notes, *current.notes))

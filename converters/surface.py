@@ -7,13 +7,11 @@ narrower than the disc close, while outlines, drilled holes and slots that are w
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from converters.projection import DepthMap
+from converters.camera import DepthMap
 
 _DENSITY_POINTS = 20_000
 _DENSITY_QUERIES = 2_000
@@ -27,7 +25,7 @@ _STEEPEST = 1.0
 """Depth over width up to which a jump inside a disc is a slope of the surface, not a look through it (45 degrees)."""
 
 
-def close_surface(seen: "DepthMap", density: float) -> "DepthMap":
+def close_surface(seen: DepthMap, density: float) -> DepthMap:
     """Return the depth map without gaps between neighbouring points of one surface.
 
     A pixel that a point fell in keeps that point, unless it lies behind the surface around it. A filled pixel takes the

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from converters.digest import sha256_of
 from converters.view import ViewBudget
+from vlm_inspect.agent.settings import AgentSettings
 from vlm_inspect.backends import (
     DEFAULT_MODEL,
     Connection,
@@ -153,6 +154,8 @@ class InspectorConfig(_Section):
     """How many pictures a part may become."""
     look_again: bool = False
     """Whether the model is asked a second time, with the most suspicious places enlarged."""
+    agent: AgentSettings = AgentSettings()
+    """Whether the model works in steps, with tools, before it judges, and within which limits."""
     qualification: QualificationSettings = QualificationSettings()
     """Which errors are allowed, and how many defects are planted to learn the bounds of OK and NG."""
 
@@ -181,6 +184,7 @@ class InspectorConfig(_Section):
             samples=self.model.samples,
             limits=self.prompt,
             look_again=self.look_again,
+            agent=self.agent,
             qualification=self.qualification,
         )
 

@@ -123,7 +123,7 @@ def _hottest(found: Sequence[Localization], views: Sequence[View]) -> list[Regio
 
 
 def _measurements(part: Part, references: ReferenceSet, rules: RuleBook) -> tuple[Measurement, ...]:
-    from vlm_inspect.measurement.check import measure
+    from vlm_inspect.measured_checks import measure
 
     if part.sample is None:
         return ()

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from converters.view import ViewKind
 from vlm_inspect.sensitivity.record import Sensitivity
@@ -76,6 +76,26 @@ class Usage(_Record):
     """What the calls cost in US dollars; None where the price of one of them is not known."""
 
 
+class SeenRecord(_Record):
+    """A view that a step showed, or a box of one."""
+
+    view: int
+    box_xyxyn: Box | None = None
+
+
+class StepRecord(_Record):
+    """One step of an examination."""
+
+    n: int
+    """From 1; each rule's reason names these."""
+    phase: Literal["observe", "propose", "refute", "judge", "look_again"]
+    tool: str | None
+    arguments: dict[str, JsonValue] | None
+    saw: tuple[SeenRecord, ...]
+    said: str
+    usage: Usage
+
+
 class Provenance(_Record):
     """What an answer rests on, so that it can be replayed."""
 
@@ -106,6 +126,8 @@ class Inspection(_Record):
     localizer: str
     usage: Usage
     provenance: Provenance
+    steps: tuple[StepRecord, ...] = Field(default=(), exclude_if=lambda steps: not steps)
+    """Every step of an agent or of two looks; left out where there was one look alone."""
     sensitivity: Sensitivity | None = None
     """Which planted defects the references would have held up; None where they cannot tell."""
 

@@ -13,7 +13,7 @@ inspection = fuse(look.opinion, evidence, thresholds, ...)   decision/fusion.py
 import datetime
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -24,8 +24,9 @@ from converters.errors import ConversionError
 from converters.registry import read
 from converters.sample import SampleKind
 from converters.view import ViewBudget
+from vlm_inspect.agent import AgentSettings, looks_as_steps, next_agent_step
 from vlm_inspect.asking import ask_model, limits_for
-from vlm_inspect.backends import load_backend
+from vlm_inspect.backends import is_offline, load_backend
 from vlm_inspect.backends.backend import Backend, Request
 from vlm_inspect.decision.fusion import Record, fuse
 from vlm_inspect.decision.thresholds import Thresholds
@@ -71,6 +72,7 @@ class Inspector:
         samples: how often the model is asked.
         limits: sizes and numbers of the pictures in a prompt.
         look_again: whether the model is asked a second time, with the most suspicious places enlarged.
+        agent: whether the model works in steps, with tools, before it judges; it takes the place of a second look.
         qualification: which errors are allowed, and how many defects are planted to learn the bounds of OK and NG.
     """
 
@@ -84,6 +86,7 @@ class Inspector:
     samples: int = 1
     limits: PromptLimits = field(default_factory=PromptLimits)
     look_again: bool = False
+    agent: AgentSettings = field(default_factory=AgentSettings)
     qualification: QualificationSettings = field(default_factory=QualificationSettings)
     _fits: Fits = field(init=False, repr=False)
 
@@ -153,8 +156,8 @@ class Inspector:
         looks: tuple[Look, ...] = ()
         step = self.next_step(prepared, looks)
         while step.request is not None:
-            progress(f"asking {self.backend.name}{' again' if looks else ''}")
-            looks += (self._take(step, is_first=not looks),)
+            progress(self._in_words(step, len(looks) + 1))
+            looks += (self._take(step, len(looks) + 1),)
             step = self.next_step(prepared, looks)
         return self.conclude(prepared, looks, note=step.note)
 
@@ -184,7 +187,7 @@ class Inspector:
         limits = limits_for(self.backend, self.limits, template, calibrated=self.thresholds.calibrated)
         request = build_request(template, views, self.rules, references.views, evidence, question, limits=limits)
         provenance = self._provenance(digest, request, references)
-        samples = (part, references) if self.look_again else None
+        samples = (part, references) if self.look_again or self.agent.enabled else None
         elapsed_s = time.perf_counter() - began
         return Prepared(views, evidence, request, provenance, elapsed_s, references.views, samples, limits)
 
@@ -199,8 +202,12 @@ class Inspector:
             ConversionError: a clip cannot be decoded any more.
             PromptError: the texts of the second look are missing or wrong.
         """
+        if self.agent.enabled and not is_offline(self.backend.name):
+            return next_agent_step(prepared, looks, self.agent)
         if not looks:
             return Step(prepared.request)
+        if self.agent.enabled:
+            return Step(note="There were no steps: the evidence model calls no tool.")
         if not self.look_again or len(looks) > 1:
             return Step()
         return second_step(looks[0], prepared.samples, prepared.limits)
@@ -228,6 +235,7 @@ class Inspector:
             provenance=prepared.provenance.model_copy(update={"prompt_sha256": request.prompt_sha256}),
             question=prepared.request.question,
             notes=tuple(one for one in told if one),
+            steps=tuple(looks_as_steps(looks)) if len(looks) > 1 else (),
         )
         return Examination(
             inspection=fuse(opinion, prepared.evidence, self.thresholds, record),
@@ -241,16 +249,23 @@ class Inspector:
             limits=prepared.limits,
         )
 
-    def _take(self, step: Step, *, is_first: bool) -> Look:
+    def _in_words(self, step: Step, number: int) -> str:
+        if self.agent.enabled:
+            return f"step {number}, {step.phase}{f', {step.tool}' if step.tool else ''}: asking {self.backend.name}"
+        return f"asking {self.backend.name}{' again' if number > 1 else ''}"
+
+    def _take(self, step: Step, number: int) -> Look:
         """Ask the model. Where a later look fails, there is no verdict: the first answer was not good enough."""
         assert step.request is not None
         began = time.perf_counter()
         try:
-            replies = ask_model(self.backend, step.request, samples=self.samples)
+            replies = ask_model(self.backend, step.request, samples=self.samples if step.asks_opinion else 1)
         except BackendError as error:
-            if is_first:
+            if number == 1:
                 raise
-            return read_look(step, (), time.perf_counter() - began, note=f"The second look failed: {error}")
+            failed = replace(step, phase="judge") if self.agent.enabled else step
+            what = f"Step {number} of the agent" if self.agent.enabled else "The second look"
+            return read_look(failed, (), time.perf_counter() - began, note=f"{what} failed: {error}")
         return read_look(step, replies, time.perf_counter() - began)
 
     def _provenance(self, input_sha256: str, request: Request, references: ReferenceSet) -> Provenance:

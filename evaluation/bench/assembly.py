@@ -61,6 +61,8 @@ def prepare_bench(dataset: Dataset, options: BenchOptions) -> Bench:
         rules=books,
         ask_questions=bool(dataset.questions) and options.config.asks_a_model,
     )
+    if options.config.agent.enabled:
+        raise RunError("agent: a benchmark asks once or twice a part; leave agent out of the configuration")
     if options.config.look_again:
         _check_second_look(plan, options.config)
     if options.rule_test and not options.config.asks_a_model:

@@ -185,3 +185,12 @@ def test_pcd_in_small_letters_any_line_end_and_bytes_behind(tmp_path: Path, end:
     found = cloud(tmp_path / "a.pcd", header.encode() + CORNERS.astype("<f4").tobytes() + b"\0\0\0")
     np.testing.assert_array_equal(found.points, CORNERS)
     assert found.notes == ("3 bytes after the last point of the PCD were ignored.",)
+
+
+def test_bits_that_are_no_number_raise_no_warning(tmp_path: Path) -> None:
+    rows = np.vstack([np.full((2, 3), np.frombuffer(b"\1\0\x80\x7f", "<f4")[0]), CORNERS.astype("<f4")])
+    rows[0] = np.frombuffer(b"\1\0\x80\x7f" * 3, "<f4")  # a signalling NaN
+    np.save(tmp_path / "a.npy", rows)
+    found = read(tmp_path / "a.npy", as_kind="point_cloud")
+    assert isinstance(found, PointCloud)
+    assert found.dropped == 2

@@ -23,13 +23,13 @@ from vlm_inspect.calibration.conformal import Bound, conformal_bound, parts_need
 from vlm_inspect.calibration.file import Calibration
 from vlm_inspect.calibration.intervals import overkill_interval
 from vlm_inspect.calibration.weights import learn_weights
+from vlm_inspect.class_reports.class_report import qualify_inspector
 from vlm_inspect.decision.fusion import is_by_model, pooled_log_odds, probabilities
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import CalibrationError
 from vlm_inspect.examination import Examination
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.inspector import Inspector
-from vlm_inspect.qualification.class_report import qualify_inspector
 from vlm_inspect.sensitivity.learning import with_normals
 from vlm_inspect.verdict import Verdict
 

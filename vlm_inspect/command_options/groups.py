@@ -10,7 +10,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("format_name", "categories", "shots", "seed", "limit", "force", "serial"),
     ),
     "Model": (
-        *("model", "models", "base_url", "timeout_s", "samples", "detail", "look_again", "template", "dtype"),
+        *("model", "models", "base_url", "timeout_s", "samples", "detail", "look_again", "agent"),
+        *("max_steps", "step_tokens", "step_usd", "template", "dtype"),
         *("quantize", "trust_remote_code", "device"),
     ),
     "Heatmap": ("localizer", "eye", "backbone", "clip", "checkpoint", "calibration_path"),

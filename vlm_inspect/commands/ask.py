@@ -33,6 +33,34 @@ if TYPE_CHECKING:
     "nearest reference. The second answer counts.",
 )
 @click.option(
+    "--agent",
+    is_flag=True,
+    help="Let the model work in steps, with tools, before it judges. A critical or major rule that "
+    "no step looked at keeps the part from OK.",
+)
+@click.option(
+    "--max-steps",
+    type=click.IntRange(2, 100),
+    default=12,
+    show_default=True,
+    metavar="N",
+    help="Most steps of --agent, the verdict included; one that needs more ends in REVIEW.",
+)
+@click.option(
+    "--agent-tokens",
+    "step_tokens",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Tokens after which --agent has to judge, which ends in REVIEW.",
+)
+@click.option(
+    "--agent-usd",
+    "step_usd",
+    type=click.FloatRange(min=0.0, min_open=True),
+    metavar="USD",
+    help="Cost after which --agent has to judge, which ends in REVIEW.",
+)
+@click.option(
     "--json",
     "json_path",
     type=GivenPath(allow_dash=True),
@@ -64,6 +92,10 @@ def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:
         raise click.UsageError("--keep-input belongs to --save; add it")
     if options["save"]:
         open_store(options["store"], create=True).close()  # a store that cannot be used is known before the work
+    if not config.agent.enabled and config.agent != type(config.agent)():
+        raise click.UsageError("--max-steps, --agent-tokens and --agent-usd belong to --agent; add it")
+    if config.agent.enabled and config.look_again:
+        raise click.UsageError("--agent looks as often as it needs to; leave --look-again out")
     with progress(quiet=options["quiet"]) as say:
         say("starting")
         inspector = config.build()

@@ -37,7 +37,7 @@ def check(*, config: "InspectorConfig", as_json: bool, **options: Any) -> int:
       vlm-inspect references check --rules rules/bottle.yaml
       vlm-inspect references check --reference 'normal/*.png'
     """
-    from vlm_inspect.qualification.reference_check import check_references
+    from vlm_inspect.class_reports.reference_check import check_references
 
     with progress(quiet=options["quiet"]) as say:
         found = check_references(config.build(), say=say)

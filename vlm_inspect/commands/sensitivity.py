@@ -10,8 +10,8 @@ from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
 
 if TYPE_CHECKING:
+    from vlm_inspect.class_reports.class_report import ClassReport
     from vlm_inspect.config import InspectorConfig
-    from vlm_inspect.qualification.class_report import ClassReport
 
 
 @click.command(cls=GroupedCommand)
@@ -30,8 +30,8 @@ def sensitivity(*, config: "InspectorConfig", **options: Any) -> int:
     Example:
       vlm-inspect sensitivity --rules rules/bottle.yaml --html sensitivity.html
     """
+    from vlm_inspect.class_reports.class_report import report_class
     from vlm_inspect.file_writing import check_writable, write_together
-    from vlm_inspect.qualification.class_report import report_class
     from vlm_inspect.report.sensitivity_page import render_sensitivity
 
     json_path, html_path = options["json_path"], options["html_path"]

@@ -34,6 +34,7 @@ from vlm_inspect.inspection import (
     Outcome,
     Provenance,
     RuleOutcome,
+    StepRecord,
     Usage,
     ViewRecord,
 )
@@ -60,6 +61,8 @@ class Record:
     question: str | None = None
     notes: tuple[str, ...] = ()
     """What else there is to say of how the opinion came about."""
+    steps: tuple[StepRecord, ...] = ()
+    """Every step, of an examination of more than one."""
 
 
 def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Thresholds, record: Record) -> Inspection:
@@ -114,6 +117,7 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
         model=record.model,
         localizer=record.localizer,
         usage=record.usage,
+        steps=record.steps,
         provenance=record.provenance,
         sensitivity=None if evidence.standing is None else evidence.standing.sensitivity,
     )

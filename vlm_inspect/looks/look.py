@@ -8,7 +8,7 @@ One look is the usual case. A second look asks again with enlargements. An agent
 names the tool, its arguments and what it showed, and gives no opinion until the last one judges.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from vlm_inspect.verdict import Verdict
 
 Phase = Literal["judge", "look_again", "observe", "propose", "refute"]
 """What a look is for; `judge` and `look_again` end in an opinion."""
+_OPINIONS = ("judge", "look_again")
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,21 @@ class Step:
     """None: nothing more."""
     phase: Phase = "judge"
     note: str = ""
-    """What there is to say where nothing is asked, though something was wanted."""
+    """What there is to say of it: why nothing is asked though something was wanted, a tool that failed, a limit."""
     elapsed_s: float = 0.0
     """How long it took to put it together, in seconds."""
+    tool: str | None = None
+    """What was called to put it together."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    saw: tuple[Seen, ...] = ()
+    """What that showed."""
+    read: Callable[[Verdict | ParseError], Verdict | ParseError] | None = None
+    """What is made of the opinion in the answer; None: it stands as it is."""
+
+    @property
+    def asks_opinion(self) -> bool:
+        """Whether its answer is a verdict."""
+        return self.phase in _OPINIONS
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +99,21 @@ def read_look(step: Step, replies: Sequence[Reply], asked_s: float, *, note: str
     """
     if step.request is None:
         raise ValueError("a step without a request has no look")
-    opinion = _read_opinion(replies, step.request)
-    return Look(step.request, tuple(replies), opinion, step.phase, note=note, elapsed_s=step.elapsed_s + asked_s)
+    opinion = _read_opinion(replies, step.request) if step.asks_opinion else None
+    if opinion is not None and step.read is not None:
+        opinion = step.read(opinion)
+    return Look(
+        step.request,
+        tuple(replies),
+        opinion,
+        step.phase,
+        tool=step.tool,
+        arguments=step.arguments,
+        saw=step.saw,
+        said="" if opinion is not None or not replies else replies[0].text,
+        note=" ".join(one for one in (step.note, note) if one),
+        elapsed_s=step.elapsed_s + asked_s,
+    )
 
 
 def deciding_look(looks: Sequence[Look]) -> Look:

@@ -1,7 +1,6 @@
 """One small function per measurable check, by kind of sample, and how two scans are brought together.
 
 registry.py     READ FIRST: every measure by name, with its unit, kind and one line on what it is
-check.py        measure(rule, sample, references): value against bounds, in words
 scan.py         sizes, holes, flatness, spacing and deviation of a point cloud
 mesh.py         volume, area and through holes of a closed mesh
 image.py        parts, colour, sharpness, brightness, coverage

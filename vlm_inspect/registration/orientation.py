@@ -6,41 +6,45 @@ it encloses is positive: by the divergence theorem the sum of n . (p - c) over a
 volume. An open piece, scanned from one side, comes out facing away from its own middle.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from vlm_inspect.registration.surface import Surface
 
 _EDGES = 6
 """Neighbours of a plane that its sign may come from."""
 
 
-def outward_signs(one: "Surface") -> NDArray[np.float64]:
-    """Return +1 or -1 for every plane's normal, (N,)."""
+def outward_signs(
+    points: NDArray[np.float64], normals: NDArray[np.float64], neighbours: NDArray[np.int32], spacing: float
+) -> NDArray[np.float64]:
+    """Return +1 or -1 for every plane's normal, (N,).
+
+    Args:
+        points: (N, 3), in the scan's unit.
+        normals: (N, 3), unit length, sign arbitrary.
+        neighbours: (N, k), each point's nearest ones, itself first.
+        spacing: median distance between neighbours, in the scan's unit.
+    """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 
-    count = len(one.points)
-    near = one.near[:, 1 : _EDGES + 1]
+    count = len(points)
+    near = neighbours[:, 1 : _EDGES + 1]
     start, end = np.repeat(np.arange(count), near.shape[1]), near.ravel()
-    along = np.abs(np.einsum("ij,ij->i", one.normals[start], one.normals[end]))
-    reach = np.linalg.norm(one.points[start] - one.points[end], axis=1) / max(one.spacing, 1e-300)
+    along = np.abs(np.einsum("ij,ij->i", normals[start], normals[end]))
+    reach = np.linalg.norm(points[start] - points[end], axis=1) / max(spacing, 1e-300)
     # Two sheets close together have parallel planes, too: a step along the plane is better than one across it.
-    across = np.abs(np.einsum("ij,ij->i", one.points[start] - one.points[end], one.normals[start]))
-    weight = 1e-6 + (1.0 - along) + 0.5 * across / max(one.spacing, 1e-300) + 0.01 * reach
+    across = np.abs(np.einsum("ij,ij->i", points[start] - points[end], normals[start]))
+    weight = 1e-6 + (1.0 - along) + 0.5 * across / max(spacing, 1e-300) + 0.01 * reach
     tree = minimum_spanning_tree(csr_array((weight, (start, end)), shape=(count, count)))
     pieces, piece = connected_components(tree, directed=False)
     signs = np.ones(count)
     for first in np.unique(piece, return_index=True)[1]:
         order, before = breadth_first_order(tree, first, directed=False)
-        _spread(signs, one.normals, order, before)
-    outward = one.normals * signs[:, None]
-    sums = np.stack([np.bincount(piece, one.points[:, axis]) for axis in range(3)], axis=1)
+        _spread(signs, normals, order, before)
+    outward = normals * signs[:, None]
+    sums = np.stack([np.bincount(piece, points[:, axis]) for axis in range(3)], axis=1)
     middle = sums / np.bincount(piece)[:, None]
-    volume = np.bincount(piece, np.einsum("ij,ij->i", outward, one.points - middle[piece]), minlength=pieces)
+    volume = np.bincount(piece, np.einsum("ij,ij->i", outward, points - middle[piece]), minlength=pieces)
     return np.asarray(signs * np.where(volume < 0.0, -1.0, 1.0)[piece])
 
 

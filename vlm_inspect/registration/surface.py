@@ -67,7 +67,8 @@ class Surface:
         """(N, 3): the normals, signs made one: out of the material where the scan shows a part from all sides."""
         from vlm_inspect.registration.orientation import outward_signs
 
-        return np.asarray(self.normals * outward_signs(self)[:, None])
+        signs = outward_signs(self.points, self.normals, self.near, self.spacing)
+        return np.asarray(self.normals * signs[:, None])
 
     @cached_property
     def smoothed(self) -> Points:

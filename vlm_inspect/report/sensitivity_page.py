@@ -7,7 +7,7 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_inspect.qualification.class_report import ClassReport
+from vlm_inspect.class_reports.class_report import ClassReport
 from vlm_inspect.qualification.examples import Example
 from vlm_inspect.report.heat import colour_levels
 from vlm_inspect.report.pictures import data_url

@@ -173,6 +173,11 @@ class Case:
         return opinion
 
     @property
+    def has_steps(self) -> bool:
+        """Whether an agent worked on it step by step."""
+        return any(look.facts.phase in ("observe", "propose", "refute") for look in self.looks)
+
+    @property
     def prompt(self) -> str:
         """The messages of the last look, as people read them."""
         return self.looks[-1].prompt
@@ -212,6 +217,7 @@ class Case:
             provenance=told.provenance,
             question=self.question,
             notes=self._record.notes,
+            steps=told.steps,
         )
 
     @cached_property

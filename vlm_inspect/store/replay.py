@@ -2,15 +2,17 @@
 
 The prompt is built from the kept views, references, rules, evidence and question, by today's code and template, and
 compared byte for byte. The outcome is read from the kept replies and fused with the kept evidence, by today's code.
-Offline the kept report is fused as it is.
+Offline the kept report is fused as it is. Of an agent the first request is built, and the turns after it are those that
+were kept.
 The input is not read, nothing is measured, and no model is asked.
 """
 
 import difflib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from vlm_inspect.agent import read_judgement
 from vlm_inspect.backends.backend import Request
 from vlm_inspect.decision.fusion import fuse
 from vlm_inspect.errors import ParseError, PromptError
@@ -112,13 +114,21 @@ def _rebuild(case: Case) -> Iterator[_Rebuilt]:
                 request = build_request(
                     template, case.views, case.rules, case.references, case.evidence, case.question, limits=case.limits
                 )
-            elif request is not None:
+            elif request is not None and not case.has_steps:
                 verdict = opinion if isinstance(opinion, Verdict) else None
                 request = build_second_request(request, verdict, look.enlargements, case.limits)
         except PromptError as error:
             request, failure = None, str(error)
-        yield _Rebuilt(name, look, request, failure)
+        yield _Rebuilt(name, look, _with_turns(request, look) if case.has_steps and request else request, failure)
         opinion = _read_again(case, look)
+
+
+def _with_turns(first: Request, look: KeptLook) -> Request:
+    """Return the request of a step: the first one made again, and the turns after it as they were kept."""
+    from vlm_inspect.backends.messages import digest_messages
+
+    messages = (*first.messages, *look.messages[len(first.messages) :])
+    return replace(first, messages=messages, prompt_sha256=digest_messages(messages))
 
 
 def _read_again(case: Case, look: KeptLook) -> Verdict | ParseError:
@@ -126,9 +136,12 @@ def _read_again(case: Case, look: KeptLook) -> Verdict | ParseError:
     if isinstance(look.opinion, Verdict) and not look.opinion.by_model:
         return look.opinion
     try:
-        return parse_verdict(look.replies, case.rules, case.views, boxes=case.boxes)
+        opinion = parse_verdict(look.replies, case.rules, case.views, boxes=case.boxes)
     except ParseError as failure:
         return failure
+    if not case.has_steps or look is not case.looks[-1]:
+        return opinion
+    return read_judgement(opinion, case.rules, case.evidence, case.examination.looks[:-1], look.facts.note)
 
 
 def _prompt_differences(one: _Rebuilt) -> Iterator[Difference]:

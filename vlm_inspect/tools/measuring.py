@@ -43,7 +43,7 @@ def measure_rule(material: Material, wanted: OfRule) -> ToolResult:
     recorded = next((m for m in material.case.evidence.measurements if m.rule_id == rule.id), None)
     if recorded is not None and material.case.rules.rule(rule.id) == rule:
         return ToolResult(f"Rule {rule.id}: {_words(recorded)} (measured when the part was inspected).")
-    from vlm_inspect.measurement.check import measure
+    from vlm_inspect.measured_checks import measure
 
     return ToolResult(f"Rule {rule.id}: {_words(measure(rule, material.sample, unit=material.rules.unit))}.")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from converters.sample import ImageSample, PointCloud, Sample, Series
 from tests.measurement.screw_parts import cloud, moved, rigid, screw
 from vlm_inspect.evidence import Measurement
-from vlm_inspect.measurement.check import measure
+from vlm_inspect.measured_checks import measure
 from vlm_inspect.measurement.registry import MEASURES, known_measures
 from vlm_inspect.rules import Check, Rule
 

@@ -5,8 +5,8 @@ import pytest
 
 from tests.qualification.pictures import Difference, write_plates
 from vlm_inspect import cli
+from vlm_inspect.class_reports.reference_check import check_references
 from vlm_inspect.inspector import Inspector
-from vlm_inspect.qualification.reference_check import check_references
 from vlm_inspect.qualification.settings import QualificationSettings
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converters.digest import sha256_of
+from vlm_inspect.class_reports.class_report import qualify_inspector
 from vlm_inspect.qualification.advice import expected_ok, recommended_references
-from vlm_inspect.qualification.class_report import qualify_inspector
 
 if TYPE_CHECKING:
     from vlm_inspect.inspector import Inspector
