@@ -1,4 +1,4 @@
-"""The direction of imports: no circle of files, none of packages; imports inside functions and for types count."""
+"""Imports: no circle of files, nor of what lies side by side in a package; those in functions and for types count."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -24,23 +24,28 @@ def _circle(imports: Mapping[str, Iterable[str]]) -> list[str]:
     return []
 
 
-def _package(module: str) -> str:
-    """The part of the house that a module belongs to: a folder or a lone file below one of the three packages."""
-    return ".".join(module.split(".")[:2])
+def _between_neighbours(package: str) -> dict[str, set[str]]:
+    """What each file and folder of a package imports of those beside it."""
+    depth = package.count(".") + 2
+    between: dict[str, set[str]] = defaultdict(set)
+    for module, imported in _imports().items():
+        own = ".".join(module.split(".")[:depth])
+        for other in imported:
+            theirs = ".".join(other.split(".")[:depth])
+            inside = {one for one in (own, theirs) if one.startswith(f"{package}.")}
+            if len(inside) == 2:
+                between[own].add(theirs)
+    return between
 
 
 def test_no_circle_of_files() -> None:
     assert _circle(_imports()) == []
 
 
-def test_no_circle_of_packages() -> None:
-    between: dict[str, set[str]] = defaultdict(set)
-    for module, imported in _imports().items():
-        for other in imported:
-            own, theirs = _package(module), _package(other)
-            if own != theirs and not {own, theirs} & set(ROOTS):
-                between[own].add(theirs)
-    assert _circle(between) == []
+def test_no_circle_of_neighbours_in_any_package() -> None:
+    packages = {module.rpartition(".")[0] for module in _imports()} - {""}
+    circles = {package: circle for package in packages if (circle := _circle(_between_neighbours(package)))}
+    assert not circles
 
 
 def test_a_circle_is_found() -> None:

@@ -27,8 +27,9 @@ from vlm_inspect.decision import fusion
 from vlm_inspect.errors import StoreError
 from vlm_inspect.examination import Examination
 from vlm_inspect.prompt_files import prompt_folder
-from vlm_inspect.store import Case, CaseStore, replay
-from vlm_inspect.store.settings import config_of
+from vlm_inspect.replay import replay
+from vlm_inspect.replay.settings import config_of
+from vlm_inspect.store import Case, CaseStore
 
 Run = Callable[..., tuple[int, str, str]]
 

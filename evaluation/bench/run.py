@@ -30,8 +30,8 @@ from evaluation.runs.documents import read_document
 from evaluation.runs.record import ItemRecord
 from evaluation.runs.results import RESULTS, PromptTests, Results
 from evaluation.runs.settings import Limits
+from evaluation.scoring.all_scorers import all_metrics
 from evaluation.scoring.pixel_draws import write_draws
-from evaluation.scoring.registry import all_metrics
 from evaluation.scoring.results import build_results, write_results
 from vlm_inspect.command_options.general import progress
 from vlm_inspect.datasets.item import Dataset

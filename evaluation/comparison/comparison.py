@@ -17,9 +17,10 @@ from evaluation.metrics import bootstrap
 from evaluation.metrics.bootstrap import Difference, Outcomes
 from evaluation.runs.finished_run import FinishedRun
 from evaluation.runs.record import ItemRecord
+from evaluation.scoring.all_scorers import resampled_metrics
 from evaluation.scoring.outcomes import outcomes_of
 from evaluation.scoring.pixel_draws import read_draws
-from evaluation.scoring.registry import Numbers, resampled_metrics
+from evaluation.scoring.registry import Numbers
 
 _SHOWN = 3
 

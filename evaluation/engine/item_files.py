@@ -7,8 +7,9 @@ from evaluation.engine.examiner import Result
 from evaluation.engine.previews import prune_previews, worst_of
 from evaluation.runs.plan import Task
 from evaluation.runs.record import ItemRecord
+from evaluation.scoring.all_scorers import score_maps
 from evaluation.scoring.place_files import place_names
-from evaluation.scoring.registry import ClassMaps, score_maps
+from evaluation.scoring.registry import ClassMaps
 from evaluation.scoring.resampling import PlaceScores
 from vlm_inspect.datasets.defect_words import NO_WORDS
 from vlm_inspect.datasets.item import Category

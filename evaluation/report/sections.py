@@ -11,7 +11,8 @@ from evaluation.report.mistakes import FIRST, defect_table, find_cases, rule_tab
 from evaluation.runs.finished_run import FinishedRun
 from evaluation.runs.record import ItemRecord
 from evaluation.runs.results import ClassResults, Interval, OutcomeRate, PromptTests, RecordedSettings, SubtaskRow
-from evaluation.scoring.registry import Metric, all_metrics
+from evaluation.scoring.all_scorers import all_metrics
+from evaluation.scoring.registry import Metric
 from vlm_inspect.sensitivity.record import Sensitivity
 from vlm_inspect.sensitivity.wording import tell_sensitivity
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from evaluation.metrics import bootstrap
 from evaluation.runs.record import ItemRecord
+from evaluation.scoring.all_scorers import resampled_metrics
 from evaluation.scoring.outcomes import heatmap_scores, outcomes_of
-from evaluation.scoring.registry import resampled_metrics
 
 
 def image_intervals(

@@ -7,11 +7,8 @@ A metric that is named here is in `results.json`, in the mean of the classes, in
 says how, in the intervals and in `compare`.
 """
 
-import pkgutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +79,17 @@ PlaceScore = Callable[[ClassMaps], PlaceScores]
 
 
 @dataclass(frozen=True)
-class _Registered:
+class Registered:
+    """A scorer and the metrics that it returns."""
+
     order: int
     metrics: tuple[Metric, ...]
     of_items: ItemScore | None = None
     of_places: PlaceScore | None = None
 
 
-_REGISTERED: dict[str, _Registered] = {}
+REGISTERED: dict[str, Registered] = {}
+"""Module and name of the function -> the scorer; complete once `all_scorers` has imported every module of them."""
 
 
 def scores_items(*metrics: Metric, order: int) -> Callable[[ItemScore], ItemScore]:
@@ -101,7 +101,7 @@ def scores_items(*metrics: Metric, order: int) -> Callable[[ItemScore], ItemScor
     """
 
     def register(score: ItemScore) -> ItemScore:
-        _REGISTERED[f"{score.__module__}.{score.__name__}"] = _Registered(order, metrics, of_items=score)
+        REGISTERED[f"{score.__module__}.{score.__name__}"] = Registered(order, metrics, of_items=score)
         return score
 
     return register
@@ -111,54 +111,7 @@ def scores_places(*metrics: Metric, order: int) -> Callable[[PlaceScore], PlaceS
     """Register a function that scores the maps of a class; it returns nothing where they are not of its kind."""
 
     def register(score: PlaceScore) -> PlaceScore:
-        _REGISTERED[f"{score.__module__}.{score.__name__}"] = _Registered(order, metrics, of_places=score)
+        REGISTERED[f"{score.__module__}.{score.__name__}"] = Registered(order, metrics, of_places=score)
         return score
 
     return register
-
-
-def score_records(one: ClassRecords) -> dict[str, Any]:
-    """Return all that is scored of the records of a class."""
-    found: dict[str, Any] = {}
-    for scorer in _scorers():
-        if scorer.of_items is not None:
-            found |= scorer.of_items(one)
-    return found
-
-
-def score_maps(one: ClassMaps) -> PlaceScores:
-    """Return all that is scored of the maps of a class.
-
-    Raises:
-        RunError: a map is damaged.
-        DatasetError: a mask cannot be read.
-    """
-    metrics: dict[str, Any] = {}
-    draws: dict[str, Any] = {}
-    for scorer in _scorers():
-        if scorer.of_places is not None:
-            found = scorer.of_places(one)
-            metrics |= found.metrics
-            draws |= found.draws
-    return PlaceScores(metrics, draws)
-
-
-def all_metrics() -> tuple[Metric, ...]:
-    """Return every metric, in the order in which they are shown."""
-    return tuple(metric for scorer in _scorers() for metric in scorer.metrics)
-
-
-def resampled_metrics() -> Iterator[tuple[Metric, WeightedMetric, Callable[[Sequence[ItemRecord], float], Numbers]]]:
-    """Yield the metrics that are resampled by item, with how."""
-    for metric in all_metrics():
-        if metric.resampled is not None:
-            yield metric, *metric.resampled
-
-
-@cache
-def _scorers() -> tuple[_Registered, ...]:
-    from evaluation.scoring import scorers
-
-    for module in pkgutil.iter_modules(scorers.__path__):
-        import_module(f"{scorers.__name__}.{module.name}")
-    return tuple(sorted(_REGISTERED.values(), key=lambda one: one.order))

@@ -20,9 +20,10 @@ from evaluation.runs.plan import Plan
 from evaluation.runs.record import ItemRecord
 from evaluation.runs.results import ITEMS, RESULTS, UNCALIBRATED, PromptTests, Results, as_results
 from evaluation.runs.settings import Limits, Settings
+from evaluation.scoring.all_scorers import all_metrics, score_records
 from evaluation.scoring.intervals import image_intervals
 from evaluation.scoring.pixel_draws import Draws, pixel_intervals
-from evaluation.scoring.registry import ClassRecords, all_metrics, score_records
+from evaluation.scoring.registry import ClassRecords
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.file_writing import write_atomically
 

@@ -120,7 +120,8 @@ def test_a_step_that_gets_no_answer_is_a_review(photo: Path) -> None:
 def test_a_case_is_replayed_as_it_was(photo: Path, tmp_path: Path) -> None:
     store = ("--store", str(tmp_path / "cases"))
     found, _ = ask(photo, turn("observe", "zoom", BOX), turn("judge"), answer(NORMAL), options=("--save", *store))
-    from vlm_inspect.store import CaseStore, Filters, replay
+    from vlm_inspect.replay import replay
+    from vlm_inspect.store import CaseStore, Filters
 
     with CaseStore(str(tmp_path / "cases")) as cases:
         case = cases.load(cases.list(Filters())[0].id)

@@ -12,8 +12,8 @@ from tests.backends.openai_server import OpenAIServer, status
 from tests.chat.conftest import Desk
 from tests.chat.scripted_model import says
 from vlm_inspect.cli import main
+from vlm_inspect.replay.settings import config_of
 from vlm_inspect.store import CaseStore
-from vlm_inspect.store.settings import config_of
 
 PROMPT = r"\?2004h[^>]*>"
 """A line editor that begins: it asks the terminal to mark what is pasted, then writes its sign."""

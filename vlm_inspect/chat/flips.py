@@ -26,11 +26,11 @@ from vlm_inspect.localization import AUTO
 from vlm_inspect.offline.report import judge_evidence
 from vlm_inspect.offline.wording import probability_words
 from vlm_inspect.parsing import parse_verdict
+from vlm_inspect.replay.settings import config_of
 from vlm_inspect.rules import Rule, RuleBook, resolve_references
 from vlm_inspect.store.case import Case
 from vlm_inspect.store.case_store import CaseStore
 from vlm_inspect.store.listing import Filters
-from vlm_inspect.store.settings import config_of
 from vlm_inspect.verdict import Verdict
 
 MOST_CASES = 500

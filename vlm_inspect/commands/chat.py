@@ -96,7 +96,7 @@ def _inspect(
 
 def _rules_path(case: "Case", config: "InspectorConfig") -> Path | None:
     """Return the rule book that corrections change: the named one, else that of the inspection, where it is there."""
-    from vlm_inspect.store.settings import config_of
+    from vlm_inspect.replay.settings import config_of
 
     if config.rules is not None:
         return config.rules

@@ -9,7 +9,7 @@ from vlm_inspect.command_options.general import common
 from vlm_inspect.commands.storing import open_store, store_option
 
 if TYPE_CHECKING:
-    from vlm_inspect.store import Replay
+    from vlm_inspect.replay import Replay
 
 SAME, DIFFERS = 0, 1
 
@@ -30,7 +30,7 @@ def replay(case_id: str, as_json: bool, store: str | None, quiet: bool, debug: b
       vlm-inspect ask part.ply --rules rules/screw.yaml --save
       vlm-inspect replay 20260314-0926
     """
-    from vlm_inspect.store import replay as replay_case
+    from vlm_inspect.replay import replay as replay_case
 
     with open_store(store) as opened:
         came = replay_case(opened.load(case_id))

@@ -31,8 +31,8 @@ def sensitivity(*, config: "InspectorConfig", **options: Any) -> int:
       vlm-inspect sensitivity --rules rules/bottle.yaml --html sensitivity.html
     """
     from vlm_inspect.class_reports.class_report import report_class
+    from vlm_inspect.class_reports.page import render_sensitivity
     from vlm_inspect.file_writing import check_writable, write_together
-    from vlm_inspect.report.sensitivity_page import render_sensitivity
 
     json_path, html_path = options["json_path"], options["html_path"]
     to_stdout = json_path == Path("-")

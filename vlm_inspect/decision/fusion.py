@@ -43,6 +43,9 @@ from vlm_inspect.verdict import Verdict
 
 UNSTATED = 0.9
 """P(anomalous) of a model that says anomalous and no probability; 1 - 0.9 where it says normal."""
+PASSED_CHECKS_SCORE = 0.1
+"""P(anomalous) of a part of which nothing but checks was asked for, where all of them pass: they say nothing of the
+rest of it."""
 _MODEL_P = (0.02, 0.98)
 """A model's probability counts inside these: no language model is as sure as it says."""
 _HEATMAP_P = (1e-6, 1 - 1e-6)
@@ -79,13 +82,14 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
     found = collect_defects(verdict, evidence, record.rules, record.views)
     failed = [r for r in rules if r.source == "measurement" and r.status == "fail" and r.severity != "minor"]
     p_model, p_heatmap = probabilities(verdict, evidence)
-    score = pool_score(p_model, p_heatmap, thresholds)
     by_model = is_by_model(opinion)
+    measured_only = not by_model and _is_measured_only(rules, evidence)
+    score = PASSED_CHECKS_SCORE if measured_only else pool_score(p_model, p_heatmap, thresholds)
     used = bounded(thresholds, evidence.standing, by_model=by_model)
     doubts = [*_doubts_of_opinion(opinion, found, p_model, used)]
     if verdict is not None and verdict.by_model:
         doubts += _contradictions(verdict, rules, evidence, score, used)
-    gaps = _gaps(rules, evidence, opinion, by_score=score >= used.ng_above)
+    gaps = [] if measured_only else _gaps(rules, evidence, opinion, by_score=score >= used.ng_above)
     outcome, reasons = _decide(
         score,
         used,
@@ -288,10 +292,16 @@ def _gaps(
     return gaps
 
 
+def _is_measured_only(rules: Sequence[RuleOutcome], evidence: Evidence) -> bool:
+    """Tell whether nothing but checks was asked for (no heatmap, no rule in words), and every one of them passes."""
+    asked_for_checks = evidence.localizer == "none" and not evidence.maps
+    return asked_for_checks and bool(rules) and all(r.source == "measurement" and r.status == "pass" for r in rules)
+
+
 def _basis_of_ok(rules: Sequence[RuleOutcome], evidence: Evidence) -> str:
     """Say what an OK without a model rests on."""
     count = evidence.reference_count
-    rests = [f"likeness to {count} reference{'s' if count > 1 else ''}"]
+    rests = [f"likeness to {count} reference{'s' if count > 1 else ''}"] if evidence.maps else []
     measured = [rule.id for rule in rules if rule.source == "measurement" and rule.status == "pass"]
     unread = [rule.id for rule in rules if rule.status == "not_checked"]
     rests += [f"measured rules ({', '.join(measured)})"] if measured else []

@@ -55,6 +55,8 @@ class Wording(BaseModel):
     def verdict(self, evidence: Evidence) -> str:
         """Say how the maps stand to their tolerance."""
         if evidence.status == "unknown":
+            if evidence.localizer == "none" and evidence.measurements:
+                return self.say("verdicts", "measured_only")
             return self.say("verdicts", "partial" if evidence.reference_count else "no_reference")
         return self.say(
             "verdicts",

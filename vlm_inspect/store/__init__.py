@@ -9,7 +9,6 @@
     case.py        `Case`, read back; its pictures and maps on demand
     listing.py     finding cases; dialogue.py: turns, corrections, the journal of replies
     case_store.py  `CaseStore`, all of it together
-    replay.py      the same prompt and the same outcome again, or what differs
     export.py      JSON lines and CSV
 
 Only what uses a store imports this package: it loads SQLAlchemy.
@@ -18,6 +17,5 @@ Only what uses a store imports this package: it loads SQLAlchemy.
 from vlm_inspect.store.case import Case, CaseLine, Correction, Turn
 from vlm_inspect.store.case_store import CaseStore
 from vlm_inspect.store.listing import Filters
-from vlm_inspect.store.replay import Difference, Replay, replay
 
-__all__ = ["Case", "CaseLine", "CaseStore", "Correction", "Difference", "Filters", "Replay", "Turn", "replay"]
+__all__ = ["Case", "CaseLine", "CaseStore", "Correction", "Filters", "Turn"]

@@ -17,8 +17,6 @@ class PatchFeatures:
 
     layers: tuple[NDArray[np.float32], ...]
     """One (h, w, C) for each layer of the network, on one grid: cell (i, j) covers its part of the picture evenly."""
-    whole: NDArray[np.float32] | None = None
-    """(C,): one vector of the whole picture, where the network makes one."""
 
 
 @dataclass(frozen=True)

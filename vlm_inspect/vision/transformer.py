@@ -38,17 +38,14 @@ class TransformerNetwork:
     multiple: int = PATCH
 
     def extract(self, pictures: Sequence[Rgb]) -> list[PatchFeatures]:
-        """See `Network.extract`; `whole` is the class token after the last layer."""
+        """See `Network.extract`."""
         return in_batches(pictures, self._extract)
 
     def _extract(self, stack: NDArray[np.uint8]) -> list[PatchFeatures]:
         cells = stack.shape[1] // PATCH, stack.shape[2] // PATCH
         tokens = self.run(stack, _resized_positions(self, cells))
         return [
-            PatchFeatures(
-                tuple(np.ascontiguousarray(layer[index, 1:].reshape(*cells, -1)) for layer in tokens),
-                np.array(tokens[-1][index, 0]),
-            )
+            PatchFeatures(tuple(np.ascontiguousarray(layer[index, 1:].reshape(*cells, -1)) for layer in tokens))
             for index in range(len(stack))
         ]
 

@@ -3,7 +3,8 @@
 import pytest
 
 from evaluation.runs.record import Failure, ItemRecord
-from evaluation.scoring.registry import ClassRecords, Metric, all_metrics, resampled_metrics, score_records
+from evaluation.scoring.all_scorers import all_metrics, resampled_metrics, score_records
+from evaluation.scoring.registry import ClassRecords, Metric
 from evaluation.scoring.scorers.decisions import MOST_POINTS, risk_coverage, score_decisions
 from vlm_inspect.calibration.intervals import overkill_interval
 
