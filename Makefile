@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-test demo test lint bench results dapo-mini clean
+.PHONY: help install install-test demo test lint bench results docs dapo-mini clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ lint: install-test  ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: install-test  ## docs/rules.md, docs/json.md and the drawing of imports, from the code
+	$(BIN)/python -m recipes.reference_pages
 
 bench: install-test  ## the measurements behind docs/results.md (slow; needs ../shared/data)
 	$(BIN)/python -m benchmarks.projection
