@@ -238,7 +238,7 @@ def main() -> None:
             for count, draw in product(arguments.references, range(arguments.draws)):
                 settings = MemorySettings(eye=arguments.eye)
                 rows += run_draw(category, settings, count, draw, planted=arguments.planted)
-                show(rows[-1:])
+                show(rows[-2:])
     show(rows)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")

@@ -160,3 +160,16 @@ def test_the_page_shows_the_steps_and_runs_nothing_that_a_model_wrote(photo: Pat
     assert "<h2>Steps</h2>" in told
     assert "zoom" in told
     assert "<script>" not in told
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ['{"view": NaN}', '{"view": 0, "box": "\\ud800"}', '{"view": ' + "[" * 20_000 + "]" * 20_000 + "}",
+     '{"view": ' + "[" * 300 + "]" * 300 + "}", '{"view": ' + "9" * 5000 + "}", '{"view": 1e999}', "[1]", "{"],
+)  # fmt: skip
+def test_arguments_of_any_kind_are_a_call_that_failed(photo: Path, tmp_path: Path, arguments: str) -> None:
+    store = ("--save", "--store", str(tmp_path / "cases"))
+    script = (turn("observe", "zoom", arguments), turn("observe", "zoom", BOX), turn("judge"), answer(NORMAL))
+    found, _ = ask(photo, *script, options=store)
+    assert found["rules"][0]["reason"] == "no gap [step 3]"
+    assert any("Step 2: zoom failed" in note for note in found["notes"])

@@ -42,7 +42,7 @@ class Difference:
         self.identity, self.sigma = f"sigma {sigma}", sigma
 
     def fit(self, references: ReferenceSet, subject=ANY_SUBJECT):
-        return FittedDifference([_smooth(part, self.sigma) for part in references.parts], self.sigma)
+        return FittedDifference([smooth(part, self.sigma) for part in references.parts], self.sigma)
 
 
 class FittedDifference:
@@ -54,12 +54,12 @@ class FittedDifference:
         self.scores = [float(np.abs(one - self.mean).max()) for one in pictures]
 
     def localize(self, part: Part) -> Localization:
-        values = np.abs(_smooth(part, self.sigma) - self.mean).astype(np.float32)
+        values = np.abs(smooth(part, self.sigma) - self.mean).astype(np.float32)
         tolerance = tolerance_from_normals(self.scores)
         return Localization((AnomalyMap(0, values, float(values.max()), self.name, tolerance=tolerance),))
 
 
-def _smooth(part: Part, sigma: float):
+def smooth(part: Part, sigma: float):
     import cv2
 
     assert isinstance(part.sample, ImageSample)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from converters.view import ViewBudget
-from tests.qualification.pictures import Difference, read_plates, write_plates
+from tests.qualification.pictures import Difference, FittedDifference, read_plates, smooth, write_plates
 from vlm_inspect.array_cache import ArrayCache
 from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.localization.composition import fit_class
@@ -16,6 +16,7 @@ from vlm_inspect.qualification.qualify import pack_trial, qualify, unpack_trial
 from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.qualification.trial import run_trial
 from vlm_inspect.references import ReferenceSet, load_references, present
+from vlm_inspect.sensitivity.learning import ChannelPrior
 from vlm_inspect.sensitivity.smallest import parse_smallest_defect
 from vlm_inspect.sensitivity.wording import tell_sensitivity
 
@@ -137,3 +138,29 @@ def test_views_alone_cannot_be_planted_on(tmp_path: Path) -> None:
     references = ReferenceSet.of_views(read_plates(tmp_path, 3).views)
     fitted = fit_class("image", references, None)
     assert qualify_class(fitted, references, ANY_SUBJECT, BUDGET, SETTINGS).standing_of is None
+
+
+class FromOne(FittedDifference):
+    """A single reference: the next part is expected to score 2 in the log, copies of the reference score less."""
+
+    identity, priors = "from one", (ChannelPrior("difference", 0.1, level_spread=0.2),)
+    level = np.array([[2.0]])
+
+    def score(self, parts, *, without=None):
+        assert without is None
+        return np.array([[np.log(max(1e-9, *(one.score for one in self.localize(part).maps)))] for part in parts])
+
+    def weigh(self, centre, weights):
+        return self
+
+
+def test_with_one_reference_a_defect_has_to_rise_over_the_next_part(tmp_path: Path) -> None:
+    references = read_plates(tmp_path, 1)
+    member = FromOne([smooth(references.parts[0], 2.0)], 2.0)
+    trial = run_trial(references, [member], ANY_SUBJECT, BUDGET, count=40)
+    assert trial is not None
+    assert set(trial.planted.owners.tolist()) == {0}
+    highest = member.score([present(sample, references.stage, BUDGET) for sample in references.samples])[0, 0]
+    assert highest < 2.0
+    assert (trial.planted.rises < 3.6).all()  # a grey value of 255 at most, in the log, over 2
+    assert (trial.planted.rises > 0).any()

@@ -7,6 +7,7 @@ Every request begins with the one before it, byte for byte: a server that keeps 
 
 import itertools
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -256,11 +257,26 @@ def _said_to(
 
 
 def _arguments(text: str) -> Mapping[str, Any]:
+    """Return what of the arguments a record can hold: plain values and lists of them. No tool takes anything deeper."""
     try:
         found = json.loads(text or "{}")
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    items = found.items() if isinstance(found, dict) else ()
+    return {_plain(key): kept for key, value in items if (kept := _kept(value)) is not None}
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(one) for one in value] if not any(isinstance(one, list | dict) for one in value) else None
+    return None if isinstance(value, dict) else _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as UTF-8 and JSON can hold it."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _seen(arguments: Mapping[str, Any]) -> tuple[Seen, ...]:

@@ -60,7 +60,8 @@ def run_trial(
     """Plant defects on every reference and score them without it; None where nothing can be planted.
 
     Args:
-        references: at least one; of a single photograph changed copies are planted on.
+        references: at least one; of a single photograph changed copies are planted on, and a defect has to rise over
+            what the next part is expected to score.
         members: what judges the class, fitted to these references.
         subject: what never counts, and which size matters.
         budget: how many pictures a sample may become.
@@ -75,9 +76,13 @@ def run_trial(
     matters = sizes_that_matter(subject, unit)
     plan = plan_trial(stands, matters, count=count or PLANTED[kind], seed=seed)
     sizes, rises = np.zeros(len(plan)), np.zeros((len(plan), sum(len(one.priors) for one in members)))
+    level = np.concatenate([one.level for one in members], axis=1)
+    alone = len(references) == 1
     for index, stand in enumerate(stands):
-        left_out = stand.row if len(references) > 1 else None
+        left_out = None if alone else stand.row
         base = _scores(members, [stand_in(stand, stand.sample, references, budget, subject)], left_out)[0]
+        if alone:  # a copy scores far below the next part, on which a defect has to stand out
+            base = np.maximum(base, level[stand.row])
         own = [number for number, one in enumerate(plan) if one.reference == index]
         for some in _chunks(own):
             made = [plant_as_planned(stand, plan[number]) for number in some]
@@ -85,7 +90,7 @@ def run_trial(
             rises[some] = _scores(members, parts, left_out) - base
             sizes[some] = [one.size for one in made]
     return Trial(
-        level=np.concatenate([one.level for one in members], axis=1),
+        level=level,
         planted=PlantedScores(
             kinds=tuple(one.kind for one in plan),
             sizes=sizes,

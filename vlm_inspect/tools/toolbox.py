@@ -91,7 +91,7 @@ class Toolbox:
             return _failure(f"there is no tool {name!r}; the tools are {', '.join(self._tools)}")
         try:
             given = json.loads(arguments_json or "{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return _failure(f"the arguments of {name} are no JSON: {error}")
         if not isinstance(given, dict):
             return _failure(f"the arguments of {name} are no JSON object")
