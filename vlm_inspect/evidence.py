@@ -137,12 +137,13 @@ class Evidence:
     measurements: tuple[Measurement, ...] = ()
     reference_count: int = 0
     localizer: str = "none"
-    surface: SurfaceDeviation | None = None
-    """Of a scan that was compared with reference scans."""
     notes: tuple[str, ...] = field(default=())
     """What an engineer should know: points dropped, tiles left out, frames chosen."""
     standing: Standing | None = None
     """Where the score of the part stands between the bounds of its class; None where the references cannot tell."""
+    surface: SurfaceDeviation | None = None
+    """Of a scan that was compared with reference scans, for `--ply`: points by the hundred thousand, which a case does
+    not keep."""
 
     @property
     def calibrated(self) -> bool:

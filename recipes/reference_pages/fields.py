@@ -48,7 +48,7 @@ def type_words(annotation: Any) -> str:
         return f"list of {words[0]}" if len(set(words)) == 1 and Ellipsis in inner else f"{len(words)} × {words[0]}"
     if origin is dict:
         return f"object of {type_words(inner[1])}"
-    return _PLAIN.get(annotation) or getattr(annotation, "__name__", str(annotation))
+    return _PLAIN.get(annotation, "") or str(getattr(annotation, "__name__", annotation))
 
 
 def default_words(default: Any) -> str:
