@@ -1,5 +1,6 @@
 """The generated pages of docs/ are current: `make docs` writes them anew."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,9 @@ def test_a_circle_cannot_be_drawn() -> None:
 def test_the_index_names_every_page(page: Path) -> None:
     if page.name != "index.md":
         assert f"({page.name})" in (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda p: p.name)
+def test_links_lead_to_files(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert not [link for link in links if not (page.parent / link).exists()]
