@@ -154,6 +154,8 @@ def test_a_calibration_survives_its_file(tmp_path: Path) -> None:
         (json.dumps(calibration(ok_below=float("nan"))), "ok_below"),
         (json.dumps(calibration(n=1)), "n"),
         (json.dumps(calibration(model_weight=0, heatmap_weight=0)), "both 0"),
+        (json.dumps(calibration(model_weight=1e308, heatmap_weight=1e308)), "model_weight"),
+        ('{"n": 1' + "0" * 5000 + "}", "not JSON"),
         (json.dumps(calibration(overkill=0.5)), "outside its interval"),
         (json.dumps(calibration(rules_sha256="b" * 64)), "another rule book"),
         (json.dumps(calibration(localizer="winclip")), "localizer winclip"),

@@ -66,3 +66,19 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     assert done.returncode == 0
     loaded = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line}
     assert not loaded & set(HEAVY)
+
+
+def test_an_interrupt_while_the_command_is_imported_is_no_traceback(tmp_path: Path) -> None:
+    """Ctrl-C comes at the first import of the command line; that of Python itself is not ours."""
+    code = (
+        "import sys, runpy\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'vlm_inspect.cli':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "sys.argv = ['vlm-inspect', '--help']\n"
+        "runpy.run_module('vlm_inspect', run_name='__main__')\n"
+    )
+    done = run(sys.executable, "-c", code, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "vlm-inspect: interrupted\n")

@@ -17,6 +17,7 @@ from converters.view import BoxXyxyn, Place, View
 from vlm_inspect.backends import load_backend
 from vlm_inspect.backends.backend import Request
 from vlm_inspect.backends.langchain_chat import LangChainModel
+from vlm_inspect.backends.settings import Connection
 from vlm_inspect.errors import BackendError, ToolsRefusedError
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.inspector import Inspector
@@ -190,6 +191,11 @@ def test_wrong_factory_is_one_line(module: types.ModuleType, name: str, said: st
     with pytest.raises(BackendError, match=said) as caught:
         load_backend(name)
     assert "\n" not in str(caught.value)
+
+
+def test_a_limit_that_it_cannot_pass_on_is_refused(module: types.ModuleType) -> None:
+    with pytest.raises(BackendError, match="takes no --max-tokens; set the limit in the factory"):
+        load_backend(f"langchain:{MODULE}:make", connection=Connection(max_tokens=200))
 
 
 def test_inspector_takes_it(module: types.ModuleType, tmp_path: Any) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import sqlite3
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from vlm_inspect.examination import Examination
 from vlm_inspect.replay.settings import config_of
 from vlm_inspect.rules import RuleBook, load_rules
 from vlm_inspect.store import Case, CaseStore, Filters, case_store
+from vlm_inspect.store.files import Bundle, FileFolder
 from vlm_inspect.store.records import EnlargementEntry, EvidenceEntry, MapEntry, ViewEntry
 
 BOXES = ((0.0, 0.0, 1.0, 1.0), (0.1, 0.2, 0.4, 0.35), (0.61, 0.5, 0.9, 0.77))
@@ -339,6 +341,40 @@ def test_files_that_are_gone_or_damaged_are_named(tmp_path: Path) -> None:
         assert store.load(case_id).inspection.outcome  # without its files
 
 
+def test_every_changed_byte_of_a_file_is_told_as_damage(tmp_path: Path) -> None:
+    """zipfile tells a changed method of compression as NotImplementedError, and zlib has an error of its own."""
+    bundle = Bundle()
+    names = (bundle.add_arrays({"map": noise(7, 5)}), bundle.add_picture(noise(6, 4)))
+    folder = FileFolder(tmp_path, wait_s=1)
+    folder.write(bundle)
+    for name, read in zip(names, (folder.arrays, folder.picture), strict=True):
+        path = tmp_path / name.partition("-")[2][:2] / name
+        data = path.read_bytes()
+        told: list[str] = []
+        for place in range(len(data)):
+            path.write_bytes(data[:place] + bytes([data[place] ^ 0x5A]) + data[place + 1 :])
+            try:
+                read(name)  # a changed date changes no value
+            except StoreError as error:
+                told.append(str(error))
+        assert len(told) > len(data) // 2
+        assert all("is damaged: put it back" in line for line in told)
+
+
+def test_a_store_is_its_owners_alone(tmp_path: Path) -> None:
+    """Pictures of parts and what was said of them are nobody else's, whatever the umask."""
+    usual = os.umask(0o022)
+    try:
+        with CaseStore(tmp_path / "cases.db") as store:
+            store.save(full_examination(), "a.png")
+            made = sorted(tmp_path.rglob("*"))
+            assert {path.stat().st_mode & 0o777 for path in made if path.is_dir()} == {0o700}
+            others = {path.name: oct(path.stat().st_mode & 0o777) for path in made if path.is_file()}
+            assert {name for name, mode in others.items() if mode != "0o600"} <= {".lock", ".swept"}  # both empty
+    finally:
+        os.umask(usual)
+
+
 def test_rows_that_were_tampered_with_are_told(tmp_path: Path) -> None:
     for column, text, told in (
         ("record", "{}", "the store is damaged"),
@@ -348,6 +384,7 @@ def test_rows_that_were_tampered_with_are_told(tmp_path: Path) -> None:
         ("messages", '[{"type": "human"}]', "request of a case cannot be read"),
         ("replies", '[{"text": 1}]', "the store is damaged"),
         ("answer_schema", "{", "cannot be read"),
+        ("answer_schema", "[" * 100_000, "the store is damaged"),
         (
             "rules_json",
             '{"class_name": "a", "rules": [{"id": "x", "text": "y", "check": {"measure": "z"}}]}',

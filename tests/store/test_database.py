@@ -163,9 +163,8 @@ def test_a_write_protected_store_can_be_read_and_not_written(open_folder: Path) 
     path = open_folder / "cases.db"
     with CaseStore(path) as store:
         store.save(examine(), "a.png")
-    path.chmod(0o444)
-    for folder in (open_folder / "cases.db.files", open_folder):
-        folder.chmod(0o555)
+    for kept in (open_folder, *open_folder.rglob("*")):  # its owner shows it to others, who may not change it
+        kept.chmod(0o555 if kept.is_dir() else 0o444)
     command = [sys.executable, "-c", READ_THEN_DELETE, str(path)]
     if os.geteuid() == 0:  # root may write to what is protected: ask as somebody who may not
         if shutil.which("setpriv") is None:

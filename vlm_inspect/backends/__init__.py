@@ -48,6 +48,8 @@ def load_backend(
     reached = connection or Connection(base_url, timeout_s, max_retries)
     if provider in {"hf", "langchain"}:
         _refuse_server_settings(model, reached)
+    if provider == "langchain" and reached.max_tokens is not None:
+        raise BackendError(f"the model {model} takes no --max-tokens; set the limit in the factory that makes it")
     return PROVIDERS[provider](name.strip(), reached, placement or Placement())
 
 

@@ -11,6 +11,8 @@ from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import CalibrationError
 from vlm_inspect.file_writing import write_atomically
 
+Weight = Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)]
+"""Bounded, so that no sum or product of weights overflows."""
 Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
 
@@ -38,8 +40,8 @@ class Calibration(BaseModel):
     asked_missed: Probability | None = None
     """Share of planted defects of the size that matters that may be called OK; None: a model was asked, and none were
     planted."""
-    model_weight: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
-    heatmap_weight: float = Field(default=0.5, ge=0.0, allow_inf_nan=False)
+    model_weight: Weight = 0.5
+    heatmap_weight: Weight = 0.5
 
     @model_validator(mode="after")
     def _is_ordered(self) -> Self:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from vlm_inspect.errors import StoreError
-from vlm_inspect.store.files import lock_folder
+from vlm_inspect.store.files import PRIVATE_FILE, lock_folder
 from vlm_inspect.store.location import Location
 from vlm_inspect.store.tables import FactRow
 
@@ -103,6 +103,8 @@ class Database:
             self._migrate()
             return
         with lock_folder(self.location.files, wait_s):  # two processes must not make the same file
+            if not path.exists():
+                path.touch(mode=PRIVATE_FILE)  # SQLite gives the files that it makes beside it the same mode
             with self._engine.connect() as connection:
                 self._refuse_foreign(connection)
                 connection.rollback()

@@ -18,6 +18,7 @@ import secrets
 import shutil
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,10 +32,17 @@ from vlm_inspect.array_cache import content_of
 from vlm_inspect.errors import StoreError
 
 Arrays = Mapping[str, NDArray[Any]]
+PRIVATE_FILE = 0o600
 STALE_S = 3600.0
 """Age in seconds at which a half-written file is nobody's any more."""
 _NAME = re.compile(r"(view|arrays|sent|input)-([0-9a-f]{64})(\.[a-z0-9]{1,5})?")
 _DRAFT = ".part"
+_DAMAGE = (
+    *(OSError, ValueError, KeyError, EOFError, SyntaxError, OverflowError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What NumPy, zipfile and Pillow raise for changed bytes; NotImplementedError (a method of compression that no one
+has) and RecursionError are RuntimeErrors."""
 
 
 @dataclass
@@ -97,14 +105,14 @@ class FileFolder:
         Raises:
             StoreError: it is gone or damaged; likewise for the methods below.
         """
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image
 
         try:
             with Image.open(io.BytesIO(self._read(name))) as picture:
                 pixels: NDArray[Any] = np.asarray(picture)
                 if picture.mode == "1":
                     pixels = pixels.view(np.uint8) != 0  # Pillow's True is any byte but 0
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        except (*_DAMAGE, Image.DecompressionBombError) as error:
             raise self._damaged(name) from error
         self._check(name, content_of(pixels))
         return pixels
@@ -114,7 +122,7 @@ class FileFolder:
         try:
             with np.load(io.BytesIO(self._read(name)), allow_pickle=False) as file:
                 arrays = dict(file)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except _DAMAGE as error:
             raise self._damaged(name) from error
         self._check(name, _content_of_all(arrays))
         return arrays
@@ -203,7 +211,7 @@ def lock_folder(folder: Path, wait_s: float) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         lock = FileLock(folder / ".lock", timeout=wait_s)
         lock.acquire()
     except Timeout as error:
@@ -216,10 +224,18 @@ def lock_folder(folder: Path, wait_s: float) -> Iterator[None]:
         lock.release()
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for their owner alone; one that is there keeps its mode."""
+    if not folder.is_dir():
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def _write_whole(path: Path, writer: Callable[[Path], object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.parent / f".{secrets.token_hex(8)}{_DRAFT}"  # not a temporary file: those only their maker may read
+    make_private(path.parent)
+    draft = path.parent / f".{secrets.token_hex(8)}{_DRAFT}"
     try:
+        draft.touch(mode=PRIVATE_FILE)  # before there is anything in it
         writer(draft)
         with draft.open("rb+") as file:
             os.fsync(file.fileno())  # the row that names it must not outlive it in a power cut

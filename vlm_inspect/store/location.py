@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlm_inspect.errors import StoreError
+from vlm_inspect.store.files import make_private
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
@@ -90,7 +91,9 @@ def _data_folder() -> Path:
     from platformdirs import user_data_path
 
     try:
-        return user_data_path("vlm-inspect", appauthor=False, ensure_exists=True)
+        folder = user_data_path("vlm-inspect", appauthor=False)
+        make_private(folder)
+        return folder
     except OSError as error:
         raise StoreError(
             f"{error.filename}: {error.strerror}; name another store with --store or {ENVIRONMENT}"

@@ -48,7 +48,7 @@ def read_case(row: CaseRow, files: FileFolder) -> Case:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "top level"
         raise StoreError(f"case {row.id} cannot be read: {place}: {first['msg']}; the store is damaged") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"case {row.id} cannot be read: {error}; the store is damaged") from error
 
 
