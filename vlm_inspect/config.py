@@ -30,6 +30,7 @@ from vlm_inspect.backends import (
     Dtype,
     Placement,
     Quantization,
+    asks_a_server,
     is_loaded_here,
     is_local,
     is_offline,
@@ -90,7 +91,7 @@ class ModelConfig(_Section):
         server = self.base_url or os.environ.get(BASE_URL_VARIABLE, "")
         host = urlsplit(server).hostname or ""
         is_here = host in {"localhost", "::1"} or host.startswith("127.")
-        return self.name.partition(":")[0] == "openai" and is_here
+        return asks_a_server(self.name) and is_here
 
     def load(self, device: Device) -> "Backend":
         """Return the model; raises what `load_backend` raises."""

@@ -76,6 +76,11 @@ def is_loaded_here(model: str) -> bool:
     return model.strip().partition(":")[0] == "hf"
 
 
+def asks_a_server(model: str) -> bool:
+    """Return whether a model is reached over HTTP, at an address that can be chosen."""
+    return model.partition(":")[0] == "openai"
+
+
 def is_local(model: str) -> bool:
     """Return whether a model runs on this machine, so that it waits for no server and costs nothing."""
     return is_offline(model) or is_loaded_here(model)
