@@ -4,7 +4,6 @@ The localizers that were fitted to the class (`localization/composition.py`) com
 areas of their maps become regions. The checks of the rule book become measurements.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,7 +12,7 @@ import numpy as np
 from converters.sample import PointCloud, Sample
 from converters.view import View
 from vlm_inspect.evidence import Evidence, Measurement, Region
-from vlm_inspect.ignored import blanked, ignored_boxes, without_ignored
+from vlm_inspect.ignored import blanked, ignored_boxes, score_shift, without_ignored
 from vlm_inspect.localization.composition import FittedClass
 from vlm_inspect.localization.localizer import Localization
 from vlm_inspect.references import Part, ReferenceSet
@@ -23,8 +22,6 @@ from vlm_inspect.sensitivity.standing import Standing
 MAX_REGIONS = 8
 """Most regions over all views; the hottest are kept."""
 REGIONS_PER_VIEW = 4
-_LEAST_SHARE = 1e-6
-"""A score falls by no more than this where what is ignored held all of it."""
 
 
 def gather(
@@ -75,10 +72,9 @@ def gather(
 def _counted(found: Localization, views: Sequence[View], rules: RuleBook) -> Localization:
     """The finding without what the rule book ignores: a hot spot there must not decide by the score either."""
     maps = tuple(without_ignored(one, ignored_boxes(one.view, views, rules.ignore)) for one in found.maps)
-    before, after = (max((one.score for one in some), default=0.0) for some in (found.maps, maps))
-    if found.log_scores is None or not 0.0 <= after < before:
+    if found.log_scores is None:
         return replace(found, maps=maps)
-    return replace(found, maps=maps, log_scores=found.log_scores + math.log(max(after / before, _LEAST_SHARE)))
+    return replace(found, maps=maps, log_scores=found.log_scores + score_shift(found.maps, maps))
 
 
 def _standing(found: Sequence[Localization], fitted: FittedClass) -> Standing | None:

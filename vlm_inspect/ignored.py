@@ -10,6 +10,9 @@ from converters.image import ImageOrigin
 from converters.view import BoxXyxyn, View
 from vlm_inspect.evidence import AnomalyMap
 
+_LEAST_SHARE = 1e-6
+"""A score falls by no more than this where what is ignored held all of it."""
+
 
 def ignored_boxes(index: int, views: Sequence[View], ignore: Sequence[BoxXyxyn]) -> tuple[BoxXyxyn, ...]:
     """Return the ignored boxes of one view, relative to it.
@@ -42,6 +45,12 @@ def blanked(views: Sequence[View], ignore: Sequence[BoxXyxyn]) -> tuple[View, ..
     if not ignore:
         return tuple(views)
     return tuple(_blank(view, ignored_boxes(index, views, ignore)) for index, view in enumerate(views))
+
+
+def score_shift(before: Sequence[AnomalyMap], after: Sequence[AnomalyMap]) -> float:
+    """Return by how much the log score of a part changes where its maps lost what is ignored; 0 at most."""
+    was, now = (max((one.score for one in maps), default=0.0) for maps in (before, after))
+    return math.log(max(now / was, _LEAST_SHARE)) if 0.0 <= now < was else 0.0
 
 
 def _blank(view: View, boxes: Sequence[BoxXyxyn]) -> View:

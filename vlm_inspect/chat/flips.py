@@ -19,7 +19,7 @@ from vlm_inspect.decision.defects import lies_in
 from vlm_inspect.decision.fusion import Record, fuse, is_by_model
 from vlm_inspect.errors import InspectError, ParseError, StoreError
 from vlm_inspect.evidence import Evidence, Measurement
-from vlm_inspect.ignored import ignored_boxes, without_ignored
+from vlm_inspect.ignored import ignored_boxes, score_shift, without_ignored
 from vlm_inspect.inspection import Inspection, Outcome
 from vlm_inspect.inspector import Inspector
 from vlm_inspect.localization import AUTO
@@ -120,7 +120,7 @@ def evidence_under(case: Case, book: RuleBook) -> Evidence:
     """Return the recorded evidence under another rule book: what it ignores does not count, its limits decide."""
     evidence, views = case.evidence, case.views
     if book.ignore == case.rules.ignore:
-        maps, regions = evidence.maps, evidence.regions
+        maps, regions, standing = evidence.maps, evidence.regions, evidence.standing
     else:
         maps = tuple(without_ignored(one, ignored_boxes(one.view, views, book.ignore)) for one in evidence.maps)
         regions = tuple(
@@ -128,8 +128,9 @@ def evidence_under(case: Case, book: RuleBook) -> Evidence:
             for region in evidence.regions
             if not lies_in(region.box_xyxyn, ignored_boxes(region.view, views, book.ignore))
         )
+        standing = None if evidence.standing is None else evidence.standing.shifted(score_shift(evidence.maps, maps))
     measurements = tuple(_measured_under(rule, case) for rule in book.rules if rule.check is not None)
-    return replace(evidence, maps=maps, regions=regions, measurements=measurements)
+    return replace(evidence, maps=maps, regions=regions, measurements=measurements, standing=standing)
 
 
 def _measured_under(rule: Rule, case: Case) -> Measurement:

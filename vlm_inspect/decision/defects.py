@@ -66,9 +66,11 @@ def _is_ignored(defect: Defect, book: RuleBook, views: Sequence[View]) -> bool:
 
 
 def is_hot(region: Region, evidence: Evidence) -> bool:
-    """Return whether a region is calibrated and exceeds its tolerance, on a map that does too."""
+    """Return whether a region is calibrated and exceeds its tolerance, on a map, or of a part, that does too."""
     if not region.calibrated or region.score < 0.5:
         return False
+    if evidence.standing is not None and evidence.standing.outcome == "NG":
+        return True
     own = [m.probability for m in evidence.maps if m.view == region.view and m.source == region.source]
     return not own or any(p is None or p >= 0.5 for p in own)
 

@@ -1,6 +1,6 @@
 """`Standing`: where the score of one part stands between the bounds of its class."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -44,6 +44,10 @@ class Standing(BaseModel):
         if self.log_score > self.ng_above:
             return "NG"
         return "OK" if self.ok_below is not None and self.log_score <= self.ok_below else "REVIEW"
+
+    def shifted(self, by: float) -> Self:
+        """Return the standing of a part whose log score is higher by this."""
+        return self.model_copy(update={"log_score": self.log_score + by})
 
     @property
     def _odds(self) -> ScoreOdds:
