@@ -191,6 +191,26 @@ def test_cases_are_exported_as_csv_that_no_spreadsheet_runs(run: Run, two: tuple
     assert run("cases", "export", two[0], "--outcome", "OK").code == 2
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("list",), ("list", "--json"), ("show",), ("show", "--json"), ("export",), ("export", "--format", "csv")],
+    ids=" ".join,
+)
+def test_no_name_drives_the_terminal(run: Run, store_path: Path, arguments: tuple[str, ...]) -> None:
+    driving = "\x1b[31m\x1b]0;title\x07\x9b2J\u202e\u2066"
+    examination = examine(rules=RuleBook(class_name=f"nut{driving}"), question=f"why{driving}?")
+    with CaseStore(store_path) as store:
+        kept = store.save(examination, f"in/nut{driving}.png")
+    done = run("cases", *arguments[:1], *[kept] * (arguments[0] == "show"), *arguments[1:])
+    assert done.code == 0, done
+    assert "nut" in done.out
+    assert not [sign for sign in driving if sign in done.out and not sign.isprintable()]
+    if "--json" in arguments:
+        told = json.loads(done.out)
+        source = (told[0] if isinstance(told, list) else told)["source"]
+        assert source.endswith(f"in/nut{driving}.png")  # nothing is lost
+
+
 def test_cases_are_deleted_all_or_none(run: Run, two: tuple[str, str], store_path: Path) -> None:
     failed = run("cases", "delete", two[0], "20990101")
     assert failed.code == 2

@@ -30,6 +30,7 @@ def cache(context: click.Context, as_json: bool, quiet: bool, debug: bool) -> in
       vlm-inspect cache clear --kind memories
     """
     from vlm_inspect.array_cache import MOST_BYTES, user_cache
+    from vlm_inspect.report.wording import escape_invisible
 
     if context.invoked_subcommand is not None:
         return 0
@@ -38,7 +39,7 @@ def cache(context: click.Context, as_json: bool, quiet: bool, debug: bool) -> in
     if as_json:
         home = None if kept.home is None else str(kept.home)
         told: dict[str, Any] = {"folder": home, "most_bytes": MOST_BYTES, "kinds": [asdict(one) for one in usage]}
-        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        click.echo(escape_invisible(json.dumps(told, ensure_ascii=False, indent=2)))
         return 0
     _show(kept)
     return 0

@@ -200,13 +200,18 @@ def _exported(store: "CaseStore", case_ids: list[str], form: str) -> str:
     from vlm_inspect.store.export import case_values, csv_text
 
     if form == "csv":
-        return csv_text(map(store.load, case_ids))
+        from vlm_inspect.report.wording import plain
+
+        return csv_text(map(store.load, case_ids), plain)
     lines = (case_values(store.load(one), store.turns(one), store.corrections(one)) for one in case_ids)
     return "".join(json.dumps(line) + "\n" for line in lines)  # in ASCII: some readers end a line at U+2028
 
 
 def _echo_json(value: object) -> None:
-    click.echo((json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode(errors="replace"), nl=False)
+    from vlm_inspect.report.wording import escape_invisible
+
+    text = escape_invisible(json.dumps(value, ensure_ascii=False, indent=2))
+    click.echo((text + "\n").encode(errors="replace"), nl=False)
 
 
 def _console() -> "Console":

@@ -42,7 +42,9 @@ def check(*, config: "InspectorConfig", as_json: bool, **options: Any) -> int:
     with progress(quiet=options["quiet"]) as say:
         found = check_references(config.build(), say=say)
     if as_json:
-        click.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
+        from vlm_inspect.report.wording import escape_invisible
+
+        click.echo(escape_invisible(json.dumps(found.as_json(), ensure_ascii=False, indent=2)))
         return 0
     for line in found.lines():
         click.echo(line)

@@ -55,7 +55,9 @@ def _as_json(came: "Replay") -> str:
         "version_before": came.version_before,
         "version_now": came.version_now,
     }
-    return json.dumps(values, ensure_ascii=False, indent=2)
+    from vlm_inspect.report.wording import escape_invisible
+
+    return escape_invisible(json.dumps(values, ensure_ascii=False, indent=2))
 
 
 def _print(came: "Replay") -> None:

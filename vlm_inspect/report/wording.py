@@ -31,6 +31,8 @@ _ESCAPES = re.compile(
 )
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
+_DRIVING = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+
 
 def plain(text: str) -> str:
     """Return text without what could drive a terminal or turn the reading order: escapes, controls, bidi marks.
@@ -44,6 +46,14 @@ def plain(text: str) -> str:
 def plain_line(text: str) -> str:
     """Return `plain` text on one line."""
     return " ".join(plain(text).split())
+
+
+def escape_invisible(json_text: str) -> str:
+    r"""Return JSON that says the same with `\uXXXX` for what could drive a terminal or turn the reading order.
+
+    JSON itself asks for that below U+0020 only, and its indentation stays.
+    """
+    return _DRIVING.sub(lambda found: f"\\u{ord(found[0]):04x}", json_text)
 
 
 def place_words(defect: DefectOutcome, views: Sequence[ViewRecord]) -> str:

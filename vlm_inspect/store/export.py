@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -53,13 +53,16 @@ def case_values(case: Case, turns: Sequence[Turn], corrections: Sequence[Correct
     }
 
 
-def csv_text(cases: Iterable[Case]) -> str:
-    """Return the cases as CSV (RFC 4180) with a header; a spreadsheet takes no cell for a formula."""
+def csv_text(cases: Iterable[Case], plain: Callable[[str], str]) -> str:
+    """Return the cases as CSV (RFC 4180) with a header; a spreadsheet takes no cell for a formula.
+
+    `plain` frees text of models and files of what could drive the terminal that the table is shown on.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(COLUMNS)
     for case in cases:
-        writer.writerow(_safe(value) for value in _row(case))
+        writer.writerow(_safe(value, plain) for value in _row(case))
     return buffer.getvalue()
 
 
@@ -87,5 +90,8 @@ def _row(case: Case) -> tuple[object, ...]:
     )
 
 
-def _safe(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+def _safe(value: object, plain: Callable[[str], str]) -> object:
+    if not isinstance(value, str):
+        return value
+    text = plain(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
