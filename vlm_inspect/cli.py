@@ -114,7 +114,7 @@ def _end_quickly() -> None:
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    from vlm_inspect.report.wording import plain_line
+    from vlm_inspect.safe_text import plain_line
 
     click.echo(f"vlm-inspect: warning: {plain_line(str(message))}", err=True)
 
@@ -142,7 +142,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
 def _fail(message: str, *, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    from vlm_inspect.report.wording import plain_line
+    from vlm_inspect.safe_text import plain_line
 
     click.echo(f"vlm-inspect: error: {plain_line(message)}", err=True)
     return ERROR

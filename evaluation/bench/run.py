@@ -38,7 +38,7 @@ from vlm_inspect.datasets.item import Dataset
 from vlm_inspect.datasets.registry import read_dataset
 from vlm_inspect.datasets.summary import summarise
 from vlm_inspect.errors import InspectError, InspectWarning
-from vlm_inspect.report.wording import plain_line
+from vlm_inspect.safe_text import plain_line, write_line
 
 if TYPE_CHECKING:
     from evaluation.engine.cluster.engine import Workers
@@ -74,9 +74,9 @@ def run_bench(folder: Path, options: BenchOptions) -> int:
         if not options.quiet:
             _warn(problems)
         results = carry_out(bench, journal, options, problems)
-    click.echo(_summary(results, out))
+    write_line(_summary(results, out))
     for warning in results.rule_test.warnings() if results.rule_test is not None else ():
-        click.echo(f"warning: {plain_line(warning)}")
+        write_line(f"warning: {plain_line(warning)}")
     if not results.coverage:
         first = results.failures[0]
         raise RunError(f"no item was judged; {first.id}: {first.message}; mend it, then --resume --retry-failed")
@@ -94,19 +94,19 @@ def _dry_run(dataset: Dataset, options: BenchOptions, say: Callable[[str], None]
     try:
         bench = prepare_bench(dataset, options)
     except InspectError:
-        click.echo(describe_data(summary))
+        write_line(describe_data(summary))
         raise
     tested = options.rule_test_parts if options.rule_test else None
-    click.echo(describe_run(summary, bench.plan, bench.settings, bench.limits, rule_test_parts=tested))
+    write_line(describe_run(summary, bench.plan, bench.settings, bench.limits, rule_test_parts=tested))
     return 0
 
 
 def _warn(problems: Sequence[str]) -> None:
     """Say what is wrong with the data before the run stumbles on it."""
     for message in problems[:_SHOWN]:
-        click.echo(f"vlm-inspect: warning: {plain_line(message)}", err=True)
+        write_line(f"vlm-inspect: warning: {plain_line(message)}", err=True)
     if len(problems) > _SHOWN:
-        click.echo(f"vlm-inspect: warning: and {len(problems) - _SHOWN} more; --dry-run tells them", err=True)
+        write_line(f"vlm-inspect: warning: and {len(problems) - _SHOWN} more; --dry-run tells them", err=True)
 
 
 def carry_out(bench: Bench, journal: Journal, options: BenchOptions, problems: Sequence[str] = ()) -> Results:

@@ -11,6 +11,7 @@ from evaluation.engine.options import with_asking
 from vlm_inspect.command_options.general import PATH
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import with_config
+from vlm_inspect.safe_text import write_line
 
 _OWN = frozenset(
     {"dataset", "out", "model", "dry_run", "calibration_path", "look_again", "rule_test", "rule_test_parts"}
@@ -51,11 +52,11 @@ def ablate(dataset: Path, out: Path, models: tuple[str, ...], **options: Any) ->
 
     def watch(model: str, variant: Any) -> None:
         if not told.quiet:
-            click.echo(f"{model}: variant {variant.name}", err=True)
+            write_line(f"{model}: variant {variant.name}", err=True)
 
     document = run_ablation(dataset, out, models, told, watch)
-    click.echo("\n".join(_lines(document)))
-    click.echo(f"{out / PAGE}")
+    write_line("\n".join(_lines(document)))
+    write_line(f"{out / PAGE}")
     return 0
 
 
@@ -63,7 +64,7 @@ ablate.params += [parameter for parameter in bench.params if parameter.name not 
 
 
 def _lines(document: Mapping[str, Any]) -> Iterator[str]:
-    from vlm_inspect.report.wording import plain_line
+    from vlm_inspect.safe_text import plain_line
 
     for row in document["rows"]:
         auroc = "n/a" if row["image_auroc"] is None else f"{row['image_auroc']:.4f}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vlm_inspect.command_options.general import PATH
+from vlm_inspect.safe_text import escape_invisible, write_line
 
 if TYPE_CHECKING:
     from evaluation.comparison.comparison import Compared, Comparison
@@ -39,14 +40,16 @@ def compare(run_a: Path, run_b: Path, *, common: bool, as_json: bool, debug: boo
 
     comparison = compare_runs(read_run(run_a), read_run(run_b), common=common)
     if as_json:
-        click.echo(json.dumps(comparison.as_document(), indent=2, ensure_ascii=False, allow_nan=False))
+        write_line(
+            escape_invisible(json.dumps(comparison.as_document(), indent=2, ensure_ascii=False, allow_nan=False))
+        )
     else:
-        click.echo("\n".join(_lines(comparison)))
+        write_line("\n".join(_lines(comparison)))
     return 0
 
 
 def _lines(comparison: "Comparison") -> Iterator[str]:
-    from vlm_inspect.report.wording import plain_line
+    from vlm_inspect.safe_text import plain_line
 
     yield plain_line(f"A: {comparison.a.folder}, {comparison.a.title}")
     yield plain_line(f"B: {comparison.b.folder}, {comparison.b.title}")
@@ -75,7 +78,7 @@ def _words(one: "Compared | None") -> str:
 
 
 def _flipped(comparison: "Comparison", run: str) -> Iterator[str]:
-    from vlm_inspect.report.wording import plain_line
+    from vlm_inspect.safe_text import plain_line
 
     own = [one for one in comparison.flips if one.better == run]
     other = "B" if run == "a" else "A"

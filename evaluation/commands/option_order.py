@@ -12,6 +12,7 @@ from evaluation.commands.bench import bench
 from evaluation.engine.options import with_asking
 from vlm_inspect.command_options.general import PATH, progress
 from vlm_inspect.command_options.inspector import with_config
+from vlm_inspect.safe_text import escape_invisible, write_line
 
 if TYPE_CHECKING:
     from evaluation.engine.options import AskingOptions
@@ -61,11 +62,10 @@ def option_order(
         plan = make_plan(data, shots=shots, seed=seed, limit=limit, ask_questions=True)
         told = _test(plan, config, asking, lambda done, of: say(f"{done} of {of} questions"))
     if as_json:
-        click.echo(
-            json.dumps(told.as_document().model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
-        )
+        values = told.as_document().model_dump(mode="json")
+        write_line(escape_invisible(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)))
     else:
-        click.echo("\n".join(_lines(told)))
+        write_line("\n".join(_lines(told)))
     return 0
 
 

@@ -12,6 +12,7 @@ from converters.system_files import is_system_file
 from evaluation.engine.options import limit_options
 from vlm_inspect.command_options.general import PATH, common, progress
 from vlm_inspect.command_options.inspector import inspector_options
+from vlm_inspect.safe_text import escape_invisible, write_line
 
 if TYPE_CHECKING:
     from evaluation.engine.options import AskingOptions
@@ -57,11 +58,10 @@ def rule_test(sources: Sequence[Path], *, config: "InspectorConfig", asking: "As
     if options["out"] is not None:
         write_rule_test(options["out"], test.as_document())
     if options["as_json"]:
-        click.echo(
-            json.dumps(test.as_document().model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
-        )
+        values = test.as_document().model_dump(mode="json")
+        write_line(escape_invisible(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)))
     else:
-        click.echo("\n".join(_lines(test)))
+        write_line("\n".join(_lines(test)))
     return 0
 
 
@@ -136,7 +136,7 @@ def _spread(parts: list[Path], limit: int | None) -> list[Path]:
 
 
 def _lines(test: "RuleTest") -> Iterator[str]:
-    from vlm_inspect.report.wording import plain_line
+    from vlm_inspect.safe_text import plain_line
 
     tokens = test.spent.prompt_tokens + test.spent.completion_tokens
     yield f"{test.model}: {len(test.parts)} parts, {test.requests} requests, {tokens} tokens"

@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from vlm_inspect.report.wording import plain
+from vlm_inspect.safe_text import plain
 
 
 def number(value: float | None) -> str:

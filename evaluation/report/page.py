@@ -23,7 +23,7 @@ from evaluation.runs.documents import read_document
 from evaluation.runs.finished_run import FinishedRun, read_run
 from evaluation.runs.results import PromptTests, RuleTestDocument
 from vlm_inspect.file_writing import write_atomically
-from vlm_inspect.report.wording import plain
+from vlm_inspect.safe_text import plain
 
 if TYPE_CHECKING:
     from jinja2 import Environment

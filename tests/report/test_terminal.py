@@ -9,7 +9,7 @@ from rich.console import Console
 
 from vlm_inspect.inspection import DefectOutcome, Inspection, RuleOutcome
 from vlm_inspect.report.terminal import print_inspection
-from vlm_inspect.report.wording import plain, plain_line
+from vlm_inspect.safe_text import plain, plain_line
 
 
 def printed(inspection: Inspection, *, width: int = 80, colour: bool = False) -> str:

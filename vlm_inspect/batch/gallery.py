@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vlm_inspect.batch.row import Row
 from vlm_inspect.errors import OutputError
 from vlm_inspect.file_writing import check_folder, write_atomically, write_together
-from vlm_inspect.report.wording import plain, plain_line
+from vlm_inspect.safe_text import plain, plain_line
 
 if TYPE_CHECKING:
     from vlm_inspect.examination import Examination

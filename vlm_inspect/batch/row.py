@@ -14,13 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from converters.digest import sha256_of
 from converters.errors import ConversionError
 from vlm_inspect.part_queue import Judged
-from vlm_inspect.report.wording import plain_line
+from vlm_inspect.safe_text import plain_line, table_cell
 
 COLUMNS = (
     *("source", "outcome", "score", "answer", "defects", "review_reasons"),
     *("serial", "sha256", "model", "localizer", "created_at"),
 )
-_FORMULA = tuple("=+-@＝＋－＠")
 
 
 class Row(BaseModel):
@@ -106,8 +105,7 @@ def write_csv(rows: Iterable[Row]) -> bytes:
 def _cell(value: str | float | None) -> str:
     if isinstance(value, float):
         return f"{value:.6f}"
-    text = plain_line(value or "")
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return table_cell(plain_line(value or ""))
 
 
 def _digest(source: Path) -> str:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from vlm_inspect.report.wording import plain
+from vlm_inspect.safe_text import plain, printable
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -64,7 +64,7 @@ class PipeScreen:
 
     def stream(self, text: str) -> None:
         """Write words at once."""
-        sys.stdout.write(text)
+        sys.stdout.write(printable(text))
         sys.stdout.flush()
 
     def say(self, text: str = "") -> None:
@@ -118,8 +118,9 @@ class TerminalScreen(PipeScreen):
     def picture(self, path: Path) -> None:
         """Write the path, and the picture itself where the terminal shows pictures."""
         super().picture(path)
-        for piece in inline_picture(path):
-            self.stream(piece)
+        for piece in inline_picture(path):  # the one escape that reaches the terminal, and it is ours
+            sys.stdout.write(piece)
+        sys.stdout.flush()
 
 
 def open_screen(history: Path | None, *, quiet: bool = False) -> Screen:

@@ -13,7 +13,7 @@ from vlm_inspect.chat.screen import Screen
 from vlm_inspect.errors import InspectError, OutputError
 from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.report.pictures import encode_png
-from vlm_inspect.report.wording import plain_line
+from vlm_inspect.safe_text import plain_line
 from vlm_inspect.tools.result import ToolResult
 
 YES, NO = frozenset({"yes", "y"}), frozenset({"no", "n", ""})

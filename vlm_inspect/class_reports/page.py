@@ -12,7 +12,7 @@ from vlm_inspect.qualification.examples import Example
 from vlm_inspect.report.heat import colour_levels
 from vlm_inspect.report.pictures import data_url
 from vlm_inspect.report.pod_curve import draw_pod_curve
-from vlm_inspect.report.wording import plain
+from vlm_inspect.safe_text import plain
 from vlm_inspect.sensitivity.wording import size_words, tell_sensitivity
 
 _SIDE = 220

@@ -9,6 +9,7 @@ from vlm_inspect.command_options.general import PATH, GivenPath, common, progres
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
 from vlm_inspect.commands.storing import open_store, settings_of, store_option
+from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
     from vlm_inspect.config import InspectorConfig
@@ -115,7 +116,7 @@ def _save(examination: "Examination", source: Path, config: "InspectorConfig", o
     settings = settings_of(config, as_kind=options["as_kind"])
     with open_store(options["store"], create=True) as store:
         case_id = store.save(examination, source, keep_input=options["keep_input"], settings=settings)
-    click.echo(f"saved as case {case_id}", err=True)
+    write_line(f"saved as case {case_id}", err=True)
 
 
 def _inputs(source: Path, config: "InspectorConfig", inspector: "Inspector") -> list[Path]:
@@ -128,6 +129,6 @@ def _show_request(examination: "Examination") -> None:
 
     for look in examination.looks:
         if look.request is not None:
-            click.echo(describe_messages(look.request.messages), err=True)
+            write_line(describe_messages(look.request.messages), err=True)
         for reply in look.replies:
-            click.echo(f"--- reply ({reply.finish_reason}) ---\n{reply.text}", err=True)
+            write_line(f"--- reply ({reply.finish_reason}) ---\n{reply.text}", err=True)

@@ -14,6 +14,7 @@ import click
 from vlm_inspect.command_options.general import PATH, common, progress
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
+from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
     from vlm_inspect.batch.row import Row
@@ -102,22 +103,22 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
         nonlocal last
         if time.monotonic() - last >= _EVERY_S:
             last = time.monotonic()
-            click.echo(text, err=True)
+            write_line(text, err=True)
 
     yield say_seldom
 
 
 def _report(rows: "list[Row]", table: Path, gallery: Path | None) -> None:
-    from vlm_inspect.report.wording import plain_line
+    from vlm_inspect.safe_text import plain_line
 
     counts = Counter(row.outcome for row in rows)
     told = ", ".join(f"{counts[name]} {name}" for name in ("OK", "NG", "REVIEW", "ERROR") if counts[name])
-    click.echo(f"{len(rows)} part{'' if len(rows) == 1 else 's'}: {told}")
+    write_line(f"{len(rows)} part{'' if len(rows) == 1 else 's'}: {told}")
     failed = [row for row in rows if row.outcome == "ERROR"]
     for row in failed[:_SHOWN]:
-        click.echo(f"not judged: {plain_line(row.review_reasons)}", err=True)
+        write_line(f"not judged: {plain_line(row.review_reasons)}", err=True)
     if len(failed) > _SHOWN:
-        click.echo(f"and {len(failed) - _SHOWN} more, in {table}", err=True)
-    click.echo(f"written: {table}")
+        write_line(f"and {len(failed) - _SHOWN} more, in {table}", err=True)
+    write_line(f"written: {table}")
     if gallery is not None:
-        click.echo(f"written: {gallery / 'index.html'}")
+        write_line(f"written: {gallery / 'index.html'}")

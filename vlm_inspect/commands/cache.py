@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlm_inspect.command_options.general import common
+from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
     from vlm_inspect.array_cache import ArrayCache
@@ -30,7 +31,7 @@ def cache(context: click.Context, as_json: bool, quiet: bool, debug: bool) -> in
       vlm-inspect cache clear --kind memories
     """
     from vlm_inspect.array_cache import MOST_BYTES, user_cache
-    from vlm_inspect.report.wording import escape_invisible
+    from vlm_inspect.safe_text import escape_invisible
 
     if context.invoked_subcommand is not None:
         return 0
@@ -39,7 +40,7 @@ def cache(context: click.Context, as_json: bool, quiet: bool, debug: bool) -> in
     if as_json:
         home = None if kept.home is None else str(kept.home)
         told: dict[str, Any] = {"folder": home, "most_bytes": MOST_BYTES, "kinds": [asdict(one) for one in usage]}
-        click.echo(escape_invisible(json.dumps(told, ensure_ascii=False, indent=2)))
+        write_line(escape_invisible(json.dumps(told, ensure_ascii=False, indent=2)))
         return 0
     _show(kept)
     return 0
@@ -47,12 +48,12 @@ def cache(context: click.Context, as_json: bool, quiet: bool, debug: bool) -> in
 
 def _show(kept: "ArrayCache") -> None:
     if kept.home is None:
-        click.echo("VLM_INSPECT_CACHE is off: nothing is kept on disk")
+        write_line("VLM_INSPECT_CACHE is off: nothing is kept on disk")
         return
     usage = kept.usage()
-    click.echo(f"{kept.home}: {_size(sum(one.bytes for one in usage))} in {sum(one.entries for one in usage)} entries")
+    write_line(f"{kept.home}: {_size(sum(one.bytes for one in usage))} in {sum(one.entries for one in usage)} entries")
     for one in usage:
-        click.echo(f"  {one.kind:<16} {_size(one.bytes):>11}  {one.entries} entries")
+        write_line(f"  {one.kind:<16} {_size(one.bytes):>11}  {one.entries} entries")
 
 
 @cache.command()
@@ -73,7 +74,7 @@ def clear(kind: str | None, quiet: bool, debug: bool) -> int:
     if kind is not None and kind not in known:
         raise click.UsageError(f"no kind {kind!r} in the cache; there is {', '.join(known) or 'nothing'}")
     gone = kept.clear(kind)
-    click.echo(f"removed {gone.entries} entries, {_size(gone.bytes)}")
+    write_line(f"removed {gone.entries} entries, {_size(gone.bytes)}")
     return 0
 
 

@@ -9,6 +9,7 @@ from converters.system_files import is_system_file
 from vlm_inspect.command_options.general import PATH, common, progress
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
+from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
     from vlm_inspect.calibration.run import CalibrationRun
@@ -92,28 +93,28 @@ def _report(run: "CalibrationRun", out: Path) -> None:
 
     made, bound = run.calibration, run.bound
     low, high = bound.realised_ci95
-    click.echo(f"{out}: OK up to {made.ok_below:.3f}, NG from {made.ng_above:.3f}, REVIEW between")
-    click.echo(
+    write_line(f"{out}: OK up to {made.ok_below:.3f}, NG from {made.ng_above:.3f}, REVIEW between")
+    write_line(
         f"at most {bound.rate:.1%} of new normal parts score above {made.ok_below:.3f}, on average over calibrations; "
         f"with {bound.n} parts this one lies between {low:.1%} and {high:.1%} (95 %)"
     )
     if high - low > 0.05:
-        click.echo(f"{parts_for_width(made.asked_overkill or bound.rate, 0.05)} parts would narrow that to 5 points")
+        write_line(f"{parts_for_width(made.asked_overkill or bound.rate, 0.05)} parts would narrow that to 5 points")
     counts = ", ".join(f"{count} {name}" for name, count in run.outcomes.items())
     low, high = made.overkill_ci95
-    click.echo(
+    write_line(
         f"of the {made.n} normal parts: {counts}; held up {made.overkill:.1%} (95 % interval {low:.1%} to {high:.1%})"
     )
     for path, inspection in run.held_up[:_SHOWN]:
         reason = f": {inspection.review_reasons[0]}" if inspection.review_reasons else ""
-        click.echo(f"  {inspection.outcome} {inspection.score:.3f} {path.name}{reason}")
+        write_line(f"  {inspection.outcome} {inspection.score:.3f} {path.name}{reason}")
     if made.asked_missed is not None:
-        click.echo(f"at most {made.asked_missed:.0%} of planted defects of the size that matters are called OK (95 %)")
+        write_line(f"at most {made.asked_missed:.0%} of planted defects of the size that matters are called OK (95 %)")
     if run.caught is not None:
-        click.echo(
+        write_line(
             f"of the {run.anomalous} anomalous parts, {run.caught} are not OK (they shift the bounds: optimistic)"
         )
     if run.left_out:
-        click.echo(
+        write_line(
             f"left out as references or copies: {', '.join(path.name for path in run.left_out[:_SHOWN])}", err=True
         )

@@ -9,6 +9,7 @@ import click
 
 from vlm_inspect.command_options.general import PATH, GivenPath, common
 from vlm_inspect.commands.storing import open_store, store_option
+from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,7 +80,7 @@ def list_cases(as_json: bool, store: str | None, quiet: bool, debug: bool, **fil
     elif found:
         _print_lines(found)
     elif not quiet:
-        click.echo("no case passes; keep one with vlm-inspect ask PART --save", err=True)
+        write_line("no case passes; keep one with vlm-inspect ask PART --save", err=True)
     return 0
 
 
@@ -162,7 +163,7 @@ def export_cases(
 
     write_atomically(Path(out), text.encode())
     if not quiet:
-        click.echo(f"{len(set(named))} cases written to {out}", err=True)
+        write_line(f"{len(set(named))} cases written to {out}", err=True)
     return 0
 
 
@@ -186,7 +187,7 @@ def delete_cases(case_ids: tuple[str, ...], yes: bool, store: str | None, quiet:
             click.confirm(f"delete {', '.join(found)}?", abort=True, err=True)
         for case_id in found:
             opened.delete(case_id)
-            click.echo(f"deleted {case_id}")
+            write_line(f"deleted {case_id}")
     return 0
 
 
@@ -200,15 +201,13 @@ def _exported(store: "CaseStore", case_ids: list[str], form: str) -> str:
     from vlm_inspect.store.export import case_values, csv_text
 
     if form == "csv":
-        from vlm_inspect.report.wording import plain
-
-        return csv_text(map(store.load, case_ids), plain)
+        return csv_text(map(store.load, case_ids))
     lines = (case_values(store.load(one), store.turns(one), store.corrections(one)) for one in case_ids)
     return "".join(json.dumps(line) + "\n" for line in lines)  # in ASCII: some readers end a line at U+2028
 
 
 def _echo_json(value: object) -> None:
-    from vlm_inspect.report.wording import escape_invisible
+    from vlm_inspect.safe_text import escape_invisible
 
     text = escape_invisible(json.dumps(value, ensure_ascii=False, indent=2))
     click.echo((text + "\n").encode(errors="replace"), nl=False)
@@ -225,7 +224,7 @@ def _print_lines(lines: "list[CaseLine]") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from vlm_inspect.report.wording import plain_line
+    from vlm_inspect.safe_text import plain_line
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim", collapse_padding=True)
     table.add_column("id", no_wrap=True)
@@ -254,7 +253,7 @@ def _print_lines(lines: "list[CaseLine]") -> None:
 def _print_head(case: "Case") -> None:
     from rich.text import Text
 
-    from vlm_inspect.report.wording import plain_line
+    from vlm_inspect.safe_text import plain_line
 
     console = _console()
     kept = "; input kept" if case.input_names else ""
@@ -267,7 +266,7 @@ def _print_head(case: "Case") -> None:
 def _print_dialogue(turns: "tuple[Turn, ...]", corrections: "tuple[Correction, ...]") -> None:
     from rich.text import Text
 
-    from vlm_inspect.report.wording import plain, plain_line
+    from vlm_inspect.safe_text import plain, plain_line
 
     console = _console()
     for turn in turns:

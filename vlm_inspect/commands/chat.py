@@ -105,7 +105,8 @@ def _rules_path(case: "Case", config: "InspectorConfig") -> Path | None:
 
 
 def _greet(dialogue: Any, screen: "Screen") -> None:
-    from vlm_inspect.report.wording import OUTCOME_MEANING, plain_line, score_words
+    from vlm_inspect.report.wording import OUTCOME_MEANING, score_words
+    from vlm_inspect.safe_text import plain_line
 
     case = dialogue.case
     told = case.inspection

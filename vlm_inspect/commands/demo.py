@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from vlm_inspect.command_options.general import PATH, common, progress
+from vlm_inspect.safe_text import write_line
 
 
 @click.command()
@@ -24,5 +25,5 @@ def demo(folder: Path, seed: int, quiet: bool, debug: bool) -> int:
     with progress(quiet=quiet) as say:
         say(f"writing demo parts to {folder}")
         truth = write_demo(folder, seed=seed)
-    click.echo(f"{len(truth.root)} parts with rule books and truth.json in {folder}")
+    write_line(f"{len(truth.root)} parts with rule books and truth.json in {folder}")
     return 0

@@ -9,6 +9,7 @@ import click
 
 from vlm_inspect.command_options.general import common, progress
 from vlm_inspect.command_options.inspector import server_options, timeout_option
+from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
     from vlm_inspect.backends.backend import Backend
@@ -150,14 +151,14 @@ def _print_json(data: dict[str, Any]) -> None:
     def plain(value: object) -> Any:
         return value.model_dump() if hasattr(value, "model_dump") else str(value)
 
-    click.echo(json.dumps(data, indent=2, default=plain))
+    write_line(json.dumps(data, indent=2, default=plain))
 
 
 def _print_lines(lines: "Iterator[tuple[str, str]] | list[tuple[str, str]]") -> None:
     """Print names and what there is to say of them, in two columns; text of models is shown as it is."""
-    from vlm_inspect.report.wording import plain_line
+    from vlm_inspect.safe_text import plain_line
 
     told = list(lines)
     width = max(len(name) for name, _ in told)
     for name, text in told:
-        click.echo(f"{name:<{width}}  {plain_line(text)}")
+        write_line(f"{name:<{width}}  {plain_line(text)}")

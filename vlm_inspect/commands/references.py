@@ -8,6 +8,7 @@ import click
 from vlm_inspect.command_options.general import common, progress
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
+from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
     from vlm_inspect.config import InspectorConfig
@@ -42,10 +43,10 @@ def check(*, config: "InspectorConfig", as_json: bool, **options: Any) -> int:
     with progress(quiet=options["quiet"]) as say:
         found = check_references(config.build(), say=say)
     if as_json:
-        from vlm_inspect.report.wording import escape_invisible
+        from vlm_inspect.safe_text import escape_invisible
 
-        click.echo(escape_invisible(json.dumps(found.as_json(), ensure_ascii=False, indent=2)))
+        write_line(escape_invisible(json.dumps(found.as_json(), ensure_ascii=False, indent=2)))
         return 0
     for line in found.lines():
-        click.echo(line)
+        write_line(line)
     return 0

@@ -7,6 +7,7 @@ import click
 
 from vlm_inspect.command_options.general import common
 from vlm_inspect.commands.storing import open_store, store_option
+from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
     from vlm_inspect.replay import Replay
@@ -55,24 +56,24 @@ def _as_json(came: "Replay") -> str:
         "version_before": came.version_before,
         "version_now": came.version_now,
     }
-    from vlm_inspect.report.wording import escape_invisible
+    from vlm_inspect.safe_text import escape_invisible
 
     return escape_invisible(json.dumps(values, ensure_ascii=False, indent=2))
 
 
 def _print(came: "Replay") -> None:
-    from vlm_inspect.report.wording import plain, plain_line
+    from vlm_inspect.safe_text import plain, plain_line
 
     versions = f"vlm-inspect {came.version_before}"
     if came.version_now != came.version_before:
         versions += f" then, {came.version_now} now"
     if came.same:
         told = f"outcome {came.inspection.outcome}, P(anomalous) {came.inspection.score:.2f}"
-        click.echo(f"case {came.case_id}: the same prompt, byte for byte, and the same result: {told} ({versions})")
+        write_line(f"case {came.case_id}: the same prompt, byte for byte, and the same result: {told} ({versions})")
         return
     count = len(came.differences)
-    click.echo(f"case {came.case_id}: {count} difference{'s' if count > 1 else ''} ({versions})")
+    write_line(f"case {came.case_id}: {count} difference{'s' if count > 1 else ''} ({versions})")
     for one in came.differences:
-        click.echo(f"- {one.what}\n    then: {plain_line(one.before)}\n    now:  {plain_line(one.now)}")
+        write_line(f"- {one.what}\n    then: {plain_line(one.before)}\n    now:  {plain_line(one.now)}")
     if came.prompt_diff:
-        click.echo(f"\n{plain(came.prompt_diff)}")
+        write_line(f"\n{plain(came.prompt_diff)}")

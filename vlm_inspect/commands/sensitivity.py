@@ -8,6 +8,7 @@ import click
 from vlm_inspect.command_options.general import PATH, common, progress
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
+from vlm_inspect.safe_text import escape_invisible, write_line
 
 if TYPE_CHECKING:
     from vlm_inspect.class_reports.class_report import ClassReport
@@ -45,7 +46,7 @@ def sensitivity(*, config: "InspectorConfig", **options: Any) -> int:
         report = report_class(config.build(), with_examples=html_path is not None, say=say)
     text = report.model_text()
     if to_stdout:
-        click.echo(text)
+        write_line(escape_invisible(text))
     else:
         _print(report)
     contents = {} if json_path is None or to_stdout else {json_path: (text + "\n").encode()}
@@ -53,7 +54,7 @@ def sensitivity(*, config: "InspectorConfig", **options: Any) -> int:
         contents[html_path] = render_sensitivity(report).encode()
     if contents:
         write_together(contents)
-        click.echo(f"written: {', '.join(str(path) for path in contents)}", err=True)
+        write_line(f"written: {', '.join(str(path) for path in contents)}", err=True)
     return 0
 
 
@@ -62,17 +63,17 @@ def _print(report: "ClassReport") -> None:
 
     found = report.sensitivity
     references = "1 reference" if found.references == 1 else f"{found.references} references"
-    click.echo(f"{report.class_name}: {references}, {found.planted} planted defects, {found.found} held up")
-    click.echo(tell_sensitivity(found))
+    write_line(f"{report.class_name}: {references}, {found.planted} planted defects, {found.found} held up")
+    write_line(tell_sensitivity(found))
     if report.advice:
-        click.echo(report.advice)
-    click.echo("")
-    click.echo("kind                  found   a90/95")
+        write_line(report.advice)
+    write_line("")
+    write_line("kind                  found   a90/95")
     for kind, one in found.by_kind.items():
         size = size_words(one.size_pct, one.size_mm) or "-"
-        click.echo(f"{kind:<20} {one.found:>3}/{one.planted:<3}  {size}")
-    click.echo("")
-    click.echo("references   normal parts OK, about")
+        write_line(f"{kind:<20} {one.found:>3}/{one.planted:<3}  {size}")
+    write_line("")
+    write_line("references   normal parts OK, about")
     for number, share in report.expected_ok.items():
         here = "  <- these" if number == found.references else ""
-        click.echo(f"{number:>10}   {100 * share:3.0f} %{here}")
+        write_line(f"{number:>10}   {100 * share:3.0f} %{here}")

@@ -23,10 +23,10 @@ from vlm_inspect.report.wording import (
     STATUS_WORDS,
     measured_words,
     place_words,
-    plain,
     score_words,
 )
 from vlm_inspect.rules import RuleBook
+from vlm_inspect.safe_text import plain
 from vlm_inspect.sensitivity.wording import tell_sensitivity
 
 FIRST_VIEWS = 6

@@ -1,7 +1,7 @@
 """The JSON of one inspection, in the shape that the contract gives."""
 
 from vlm_inspect.inspection import Inspection
-from vlm_inspect.report.wording import escape_invisible
+from vlm_inspect.safe_text import escape_invisible
 
 
 def render_json(inspection: Inspection) -> str:

@@ -123,7 +123,7 @@ def _print_lines(lines: Iterable[str]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from vlm_inspect.report.wording import plain_line
+    from vlm_inspect.safe_text import plain_line
 
     console = Console(highlight=False)
     for line in lines:

@@ -14,7 +14,8 @@ from vlm_inspect.evidence import Evidence
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.report.heat import TOP, Heat, blend, colour_bar, heat_of_view
 from vlm_inspect.report.marks import Mark, marks_of_view, rank_views
-from vlm_inspect.report.wording import OUTCOME_MEANING, SOURCE_WORDS, origin_words, place_words, plain_line, score_words
+from vlm_inspect.report.wording import OUTCOME_MEANING, SOURCE_WORDS, origin_words, place_words, score_words
+from vlm_inspect.safe_text import plain_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image

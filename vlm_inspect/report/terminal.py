@@ -13,10 +13,9 @@ from vlm_inspect.report.wording import (
     measured_words,
     origin_words,
     place_words,
-    plain,
-    plain_line,
     score_words,
 )
+from vlm_inspect.safe_text import plain, plain_line
 from vlm_inspect.sensitivity.wording import tell_sensitivity
 
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
-"""The words that every report uses: outcomes, sources, places; and foreign text made safe to show."""
+"""The words that every report uses: outcomes, sources, places."""
 
-import re
 from collections.abc import Sequence
 
 from vlm_inspect.inspection import DefectOutcome, DefectSource, Inspection, Outcome, RuleOutcome, ViewRecord
+from vlm_inspect.safe_text import plain_line
 from vlm_inspect.verdict import RuleStatus
 
 OUTCOME_MEANING: dict[Outcome, str] = {
@@ -23,37 +23,6 @@ SOURCE_WORDS: dict[DefectSource, str] = {
     "measurement": "measured",
     "both": "model and heatmap",
 }
-
-_ESCAPES = re.compile(
-    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: window titles, links
-    r"|\x1b[PX^_][^\x1b]*(?:\x1b\\)?"  # DCS, SOS, PM, APC
-    r"|[\x1b\x9b][\[(]?[0-?]*[ -/]*[@-~]"  # CSI and two-character sequences
-)
-_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-
-_DRIVING = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-
-
-def plain(text: str) -> str:
-    """Return text without what could drive a terminal or turn the reading order: escapes, controls, bidi marks.
-
-    Line breaks stay; a tab becomes a space.
-    """
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
-    return _INVISIBLE.sub("", _ESCAPES.sub("", text)).strip()
-
-
-def plain_line(text: str) -> str:
-    """Return `plain` text on one line."""
-    return " ".join(plain(text).split())
-
-
-def escape_invisible(json_text: str) -> str:
-    r"""Return JSON that says the same with `\uXXXX` for what could drive a terminal or turn the reading order.
-
-    JSON itself asks for that below U+0020 only, and its indentation stays.
-    """
-    return _DRIVING.sub(lambda found: f"\\u{ord(found[0]):04x}", json_text)
 
 
 def place_words(defect: DefectOutcome, views: Sequence[ViewRecord]) -> str:

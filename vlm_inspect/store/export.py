@@ -3,10 +3,11 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from vlm_inspect.safe_text import table_cell
 from vlm_inspect.store.case import Case, Correction, Turn
 from vlm_inspect.store.records import to_json
 
@@ -30,7 +31,6 @@ COLUMNS = (
     "prompt_sha256",
     "version",
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def case_values(case: Case, turns: Sequence[Turn], corrections: Sequence[Correction]) -> dict[str, Any]:
@@ -53,16 +53,13 @@ def case_values(case: Case, turns: Sequence[Turn], corrections: Sequence[Correct
     }
 
 
-def csv_text(cases: Iterable[Case], plain: Callable[[str], str]) -> str:
-    """Return the cases as CSV (RFC 4180) with a header; a spreadsheet takes no cell for a formula.
-
-    `plain` frees text of models and files of what could drive the terminal that the table is shown on.
-    """
+def csv_text(cases: Iterable[Case]) -> str:
+    """Return the cases as CSV (RFC 4180) with a header; its text drives no terminal, and no cell is a formula."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(COLUMNS)
     for case in cases:
-        writer.writerow(_safe(value, plain) for value in _row(case))
+        writer.writerow(_safe(value) for value in _row(case))
     return buffer.getvalue()
 
 
@@ -90,8 +87,7 @@ def _row(case: Case) -> tuple[object, ...]:
     )
 
 
-def _safe(value: object, plain: Callable[[str], str]) -> object:
+def _safe(value: object) -> object:
     if not isinstance(value, str):
         return value
-    text = plain(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return table_cell(value)

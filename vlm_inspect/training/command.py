@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from vlm_inspect.command_options.general import PATH, common
+from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
     from vlm_inspect.training.building import Kind, TrainingOptions
@@ -185,7 +186,7 @@ def _train(kind: "Kind", options: dict[str, Any]) -> int:
         report.say(f"{len(data.entries)} pictures, {plan.steps} steps on {encoder.device}, {running.precision}")
         done = run(method, plan, start, running, report)
     what = f"{plan.steps} steps over {len(data.entries)} pictures" if done else "it was finished already"
-    click.echo(f"{out}: {kind.name}, {what}; record in {record_path(out)}")
+    write_line(f"{out}: {kind.name}, {what}; record in {record_path(out)}")
     return 0
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-import click
+from vlm_inspect.safe_text import write_line
 
 LINE_EVERY_S = 10.0
 
@@ -64,7 +64,7 @@ class Lines:
 
     def say(self, text: str) -> None:
         """See `Report.say`."""
-        click.echo(text, err=True)
+        write_line(text, err=True)
 
     def progress(self, text: str) -> None:
         """See `Report.progress`; a log gets it as rarely as other steps."""
