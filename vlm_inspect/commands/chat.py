@@ -55,7 +55,12 @@ def chat(target: str | None, *, config: "InspectorConfig", **options: Any) -> in
         screen = open_screen(_history_file(), quiet=options["quiet"])
         case, backend = _open_case(store, target, config, options)
         dialogue = Dialogue(
-            case, store, backend=backend, rules_path=_rules_path(case, config), timeout_s=config.model.timeout_s
+            case,
+            store,
+            backend=backend,
+            rules_path=_rules_path(case, config),
+            timeout_s=config.model.timeout_s,
+            language=config.prompt.language,
         )
         session = Session(dialogue, screen, options["pictures"] or _pictures_folder(case.id), run_command)
         _greet(session.dialogue, screen)
