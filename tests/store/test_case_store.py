@@ -24,7 +24,6 @@ from tests.store.parts import (
     scan_views,
     two_looks,
 )
-from vlm_inspect.backends.backend import Reply
 from vlm_inspect.backends.messages import digest_messages
 from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.errors import ParseError, StoreError
@@ -313,16 +312,6 @@ def test_a_dialogue_is_kept_in_order_and_goes_with_its_case(store_name: str) -> 
         other = store.save(examine(), "a.png")
         assert store.turns(other) == ()
         assert store.corrections(other) == ()
-
-
-def test_the_journal_knows_replies_by_request_and_model(store_name: str) -> None:
-    replies = full_examination().replies
-    with CaseStore(store_name) as store:
-        assert store.noted_replies("a" * 64, "openai:tiny") == ()
-        store.note_replies("a" * 64, "openai:tiny", [Reply("old"), Reply("older")])
-        store.note_replies("a" * 64, "openai:tiny", replies)
-        assert store.noted_replies("a" * 64, "openai:tiny") == replies
-        assert store.noted_replies("a" * 64, "openai:large") == ()
 
 
 def test_files_that_are_gone_or_damaged_are_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@
     records.py     what a case rests on, as JSON; origins.py, messages.py likewise
     saving.py      an examination -> rows and files; reading.py the way back
     case.py        `Case`, read back; its pictures and maps on demand
-    listing.py     finding cases; dialogue.py: turns, corrections, the journal of replies
+    listing.py     finding cases; dialogue.py: turns and corrections
     case_store.py  `CaseStore`, all of it together
     export.py      JSON lines and CSV
 

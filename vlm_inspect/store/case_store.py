@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from vlm_inspect.backends.backend import Reply
 from vlm_inspect.errors import StoreError
 from vlm_inspect.store.case import Case, CaseLine, Correction, Turn
 from vlm_inspect.store.database import Database
@@ -189,14 +188,6 @@ class CaseStore:
     def corrections(self, case_id: str) -> tuple[Correction, ...]:
         """Return the changes that came out of a case, in order."""
         return self._dialogue.corrections(case_id)
-
-    def note_replies(self, prompt_sha256: str, model: str, replies: Sequence[Reply]) -> None:
-        """Put replies into the journal; those to the same request by the same model are replaced."""
-        self._dialogue.note_replies(prompt_sha256, model, replies)
-
-    def noted_replies(self, prompt_sha256: str, model: str) -> tuple[Reply, ...]:
-        """Return the replies that the journal holds for a request; none: empty."""
-        return self._dialogue.noted_replies(prompt_sha256, model)
 
     def count(self) -> int:
         """Return the number of cases."""

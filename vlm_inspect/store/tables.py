@@ -120,16 +120,3 @@ class CorrectionRow(Table):
     accepted: Mapped[bool | None]
     """None: not decided."""
     created_at: Mapped[str] = mapped_column(String(32))
-
-
-class JournalRow(Table):
-    """One reply, by the request that it answers: the same request need not be paid for twice."""
-
-    __tablename__ = "journal"
-
-    prompt_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
-    model: Mapped[str] = mapped_column(String(200), primary_key=True)
-    number: Mapped[int] = mapped_column(Integer, primary_key=True)
-    """Of the sample, from 0."""
-    reply: Mapped[str]
-    created_at: Mapped[str] = mapped_column(String(32))
