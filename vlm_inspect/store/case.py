@@ -218,6 +218,7 @@ class Case:
             question=self.question,
             notes=self._record.notes,
             steps=told.steps,
+            hypotheses=told.hypotheses,
         )
 
     @cached_property
