@@ -14,7 +14,7 @@ _OPTIONS = (
     click.option(
         "--agent",
         is_flag=True,
-        help="Let the model work in steps, with tools, before it judges. A critical or major rule that no step looked "
+        help="Let the model work in steps with tools before it judges. A critical or major rule that no step looked "
         "at, and a hypothesis that no step dropped, keep the part from OK.",
     ),
     click.option(
@@ -23,21 +23,21 @@ _OPTIONS = (
         default=12,
         show_default=True,
         metavar="N",
-        help="Most steps of --agent, the verdict included; one that needs more ends in REVIEW.",
+        help="Limit of steps for --agent, including the verdict. A part that needs more ends in REVIEW.",
     ),
     click.option(
         "--agent-tokens",
         "step_tokens",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Tokens after which --agent has to judge, which ends in REVIEW.",
+        help="Limit of tokens for --agent. A part that needs more ends in REVIEW.",
     ),
     click.option(
         "--agent-usd",
         "step_usd",
         type=click.FloatRange(min=0.0, min_open=True),
         metavar="USD",
-        help="Cost after which --agent has to judge, which ends in REVIEW.",
+        help="Limit of cost for --agent. A part that costs more ends in REVIEW.",
     ),
 )
 

@@ -17,5 +17,6 @@ Only what uses a store imports this package: it loads SQLAlchemy.
 from vlm_inspect.store.case import Case, CaseLine, Correction, Turn
 from vlm_inspect.store.case_store import CaseStore
 from vlm_inspect.store.listing import Filters
+from vlm_inspect.store.saving import new_case_id
 
-__all__ = ["Case", "CaseLine", "CaseStore", "Correction", "Filters", "Turn"]
+__all__ = ["Case", "CaseLine", "CaseStore", "Correction", "Filters", "Turn", "new_case_id"]

@@ -2,7 +2,7 @@
 
 import datetime
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Select, func, or_, select
@@ -15,6 +15,7 @@ from vlm_inspect.store.tables import CaseRow, TurnRow
 
 _ID = re.compile(r"[0-9a-f-]{1,24}")
 _NAMED = 3
+_MOST = 2**31 - 1
 _DAY = 10
 
 
@@ -30,8 +31,12 @@ class Filters:
     """Likewise; a date means its end."""
     text: str | None = None
     """Must occur in the source's path, the class, the question, the answer or the reasoning; case does not count."""
+    serial: str | None = None
+    """Serial number or lot of the part."""
     limit: int | None = None
     """Most cases, the newest first."""
+    offset: int = 0
+    """How many of the newest are passed over."""
 
 
 def find_id(session: Session, beginning: str) -> str:
@@ -77,9 +82,20 @@ def list_lines(session: Session, filters: Filters) -> list[CaseLine]:
         CaseRow.localizer,
         CaseRow.question,
         turns,
+        CaseRow.serial,
     )
     query = _narrowed(query, filters).order_by(CaseRow.created_at.desc(), CaseRow.id.desc())
     return [CaseLine(*row) for row in session.execute(query)]
+
+
+def count_cases(session: Session, filters: Filters) -> int:
+    """Return the number of cases that pass, whatever the limit.
+
+    Raises:
+        StoreError: a date that is none.
+    """
+    query = _narrowed(select(func.count(CaseRow.id)), replace(filters, limit=None, offset=0))
+    return session.scalar(query) or 0
 
 
 def _narrowed(query: Select[Any], filters: Filters) -> Select[Any]:
@@ -91,9 +107,13 @@ def _narrowed(query: Select[Any], filters: Filters) -> Select[Any]:
         query = query.where(CaseRow.created_at >= _moment(filters.since, at_end=False))
     if filters.until is not None:
         query = query.where(CaseRow.created_at <= _moment(filters.until, at_end=True))
+    if filters.serial is not None:
+        query = query.where(CaseRow.serial == filters.serial)
     if filters.text:
         searched = (CaseRow.source, CaseRow.class_name, CaseRow.question, CaseRow.answer, CaseRow.reasoning)
         query = query.where(or_(*(column.icontains(filters.text, autoescape=True) for column in searched)))
+    if filters.offset:  # SQLite takes no offset without a limit
+        query = query.limit(filters.limit or _MOST).offset(filters.offset)
     return query if filters.limit is None else query.limit(filters.limit)
 
 

@@ -47,6 +47,7 @@ class CaseRow(Table):
     __table_args__ = (
         Index("ix_cases_class_outcome", "class_name", "outcome"),
         Index("ix_cases_created_at", "created_at"),
+        Index("ix_cases_serial", "serial"),
     )
 
     id: Mapped[str] = mapped_column(String(24), primary_key=True)
@@ -54,6 +55,8 @@ class CaseRow(Table):
     source: Mapped[str]
     """Path of the inspected file."""
     class_name: Mapped[str]
+    serial: Mapped[str | None]
+    """Serial number or lot of the part, where one was given."""
     outcome: Mapped[str] = mapped_column(String(8))
     score: Mapped[float] = mapped_column(Float(53))
     model: Mapped[str]
