@@ -40,6 +40,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
             "keep_input",
             "store",
             "pictures",
+            "by",
         ),
         *("keep_maps",),
     ),

@@ -3,19 +3,20 @@
 import datetime
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from vlm_inspect.errors import StoreError
 from vlm_inspect.inspection import Outcome
 from vlm_inspect.store.case import CaseLine
-from vlm_inspect.store.tables import CaseRow, TurnRow
+from vlm_inspect.store.tables import CaseRow, JudgementRow, TurnRow
 
 _ID = re.compile(r"[0-9a-f-]{1,24}")
 _NAMED = 3
 _DAY = 10
+JudgedAs = Literal["OK", "NG", "none", "any"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Filters:
     """Likewise; a date means its end."""
     text: str | None = None
     """Must occur in the source's path, the class, the question, the answer or the reasoning; case does not count."""
+    judged: JudgedAs | None = None
+    """What a person judged last: OK or NG; none: nobody judged it; any: somebody did."""
     limit: int | None = None
     """Most cases, the newest first."""
 
@@ -66,6 +69,8 @@ def list_lines(session: Session, filters: Filters) -> list[CaseLine]:
     turns = (
         select(func.count()).select_from(TurnRow).where(TurnRow.case_id == CaseRow.id).correlate(CaseRow)
     ).scalar_subquery()
+    numbers = select(func.max(JudgementRow.number)).where(JudgementRow.case_id == CaseRow.id)
+    newest = numbers.correlate(CaseRow).scalar_subquery()
     query: Select[Any] = select(
         CaseRow.id,
         CaseRow.created_at,
@@ -77,7 +82,11 @@ def list_lines(session: Session, filters: Filters) -> list[CaseLine]:
         CaseRow.localizer,
         CaseRow.question,
         turns,
-    )
+        CaseRow.input_sha256,
+        JudgementRow.outcome,
+        JudgementRow.by,
+        JudgementRow.created_at,
+    ).outerjoin(JudgementRow, and_(JudgementRow.case_id == CaseRow.id, JudgementRow.number == newest))
     query = _narrowed(query, filters).order_by(CaseRow.created_at.desc(), CaseRow.id.desc())
     return [CaseLine(*row) for row in session.execute(query)]
 
@@ -91,6 +100,10 @@ def _narrowed(query: Select[Any], filters: Filters) -> Select[Any]:
         query = query.where(CaseRow.created_at >= _moment(filters.since, at_end=False))
     if filters.until is not None:
         query = query.where(CaseRow.created_at <= _moment(filters.until, at_end=True))
+    if filters.judged in ("none", "any"):
+        query = query.where(JudgementRow.id.is_(None) if filters.judged == "none" else JudgementRow.id.is_not(None))
+    elif filters.judged is not None:
+        query = query.where(JudgementRow.outcome == filters.judged)
     if filters.text:
         searched = (CaseRow.source, CaseRow.class_name, CaseRow.question, CaseRow.answer, CaseRow.reasoning)
         query = query.where(or_(*(column.icontains(filters.text, autoescape=True) for column in searched)))
