@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from evaluation.engine.options import AskingOptions
     from evaluation.prompt_tests.option_order import OptionOrder
     from evaluation.prompt_tests.probing import Watch
-    from evaluation.runs.plan import Plan
+    from evaluation.runs.plan import RunPlan
     from vlm_inspect.config import InspectorConfig
 
 _TAKEN = (
@@ -69,7 +69,7 @@ def option_order(
     return 0
 
 
-def _test(plan: "Plan", config: "InspectorConfig", asking: "AskingOptions", watch: "Watch") -> "OptionOrder":
+def _test(plan: "RunPlan", config: "InspectorConfig", asking: "AskingOptions", watch: "Watch") -> "OptionOrder":
     from evaluation.engine.asking import Asker
     from evaluation.engine.examiner import Examiner
     from evaluation.engine.options import cache_of, limits_of

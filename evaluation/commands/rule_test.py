@@ -16,7 +16,7 @@ from vlm_inspect.safe_text import escape_invisible, write_line
 
 if TYPE_CHECKING:
     from evaluation.engine.options import AskingOptions
-    from evaluation.prompt_tests.moves import RuleTest
+    from evaluation.prompt_tests.answer_changes import RuleTest
     from evaluation.prompt_tests.probing import Watch
     from vlm_inspect.config import InspectorConfig
     from vlm_inspect.inspector import Inspector

@@ -53,6 +53,8 @@ class CaseLine:
     question: str | None
     turns: int
     """Number of turns of the dialogue."""
+    serial: str | None = None
+    """Serial number or lot of the part."""
     input_sha256: str = ""
     judged: "Judged | None" = None
     """What a person judged last; None: nobody did. Likewise below."""
@@ -164,6 +166,8 @@ class Case:
     inspection: Inspection
     rules: RuleBook
     question: str | None
+    serial: str | None
+    """Serial number or lot of the part."""
     looks: tuple[KeptLook, ...]
     """Every step in order; the last one counts."""
     thresholds: Thresholds

@@ -30,6 +30,7 @@ COLUMNS = (
     "rules_sha256",
     "prompt_sha256",
     "version",
+    "serial",
     "judged",
     "judged_by",
     "judged_at",
@@ -47,6 +48,7 @@ def case_values(
         "source": str(case.source),
         "class_name": case.rules.class_name,
         "question": case.question,
+        "serial": case.serial,
         "inspection": case.inspection.model_dump(mode="json"),
         "rules": case.rules.text,
         "template": case.template,
@@ -95,6 +97,7 @@ def _row(case: Case) -> tuple[object, ...]:
         told.provenance.rules_sha256,
         told.provenance.prompt_sha256,
         told.provenance.version,
+        case.serial or "",
     )
 
 

@@ -47,6 +47,7 @@ class CaseRow(Table):
     __table_args__ = (
         Index("ix_cases_class_outcome", "class_name", "outcome"),
         Index("ix_cases_created_at", "created_at"),
+        Index("ix_cases_serial", "serial"),
     )
 
     id: Mapped[str] = mapped_column(String(24), primary_key=True)
@@ -54,6 +55,8 @@ class CaseRow(Table):
     source: Mapped[str]
     """Path of the inspected file."""
     class_name: Mapped[str]
+    serial: Mapped[str | None]
+    """Serial number or lot of the part, where one was given."""
     outcome: Mapped[str] = mapped_column(String(8))
     score: Mapped[float] = mapped_column(Float(53))
     model: Mapped[str]
@@ -136,17 +139,4 @@ class JudgementRow(Table):
     """OK or NG."""
     by: Mapped[str] = mapped_column("judged_by", PlainText())
     reason: Mapped[str]
-    created_at: Mapped[str] = mapped_column(String(32))
-
-
-class JournalRow(Table):
-    """One reply, by the request that it answers: the same request need not be paid for twice."""
-
-    __tablename__ = "journal"
-
-    prompt_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
-    model: Mapped[str] = mapped_column(String(200), primary_key=True)
-    number: Mapped[int] = mapped_column(Integer, primary_key=True)
-    """Of the sample, from 0."""
-    reply: Mapped[str]
     created_at: Mapped[str] = mapped_column(String(32))

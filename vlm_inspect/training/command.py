@@ -165,7 +165,7 @@ def promptad(**options: Any) -> int:
 def _train(kind: "Kind", options: dict[str, Any]) -> int:
     from vlm_inspect.localization.dual_encoder.loading import load_dual_encoder
     from vlm_inspect.training.building import header_of, schedule_of
-    from vlm_inspect.training.loop import Plan
+    from vlm_inspect.training.loop import TrainingPlan
     from vlm_inspect.training.loop import train as run
     from vlm_inspect.training.record import record_path
     from vlm_inspect.training.reports import reporting
@@ -182,7 +182,7 @@ def _train(kind: "Kind", options: dict[str, Any]) -> int:
         method = kind.build(encoder, data, given)
         schedule = schedule_of(method, given)
         header = header_of(method, encoder, data, schedule, given.seed)
-        plan = Plan(out, data, schedule, given.seed, header)
+        plan = TrainingPlan(out, data, schedule, given.seed, header)
         report.say(f"{len(data.entries)} pictures, {plan.steps} steps on {encoder.device}, {running.precision}")
         done = run(method, plan, start, running, report)
     what = f"{plan.steps} steps over {len(data.entries)} pictures" if done else "it was finished already"
