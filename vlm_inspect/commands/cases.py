@@ -21,15 +21,17 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _FILTERS = (
     click.option("--outcome", type=click.Choice(["OK", "NG", "REVIEW"], case_sensitive=False)),
     click.option("--class", "class_name", metavar="NAME", help="Class of the parts, as the rule book names it."),
-    click.option("--since", metavar="DATE", help="From this date or time on (UTC): 2026-03-14, 2026-03-14T09:26."),
-    click.option("--until", metavar="DATE", help="Up to this date, its end included, or time (UTC)."),
-    click.option("--text", help="Words in the path, the class, the question, the answer or the reasoning."),
+    click.option(
+        "--since", metavar="DATE", help="From this date or time (UTC), such as 2026-03-14 or 2026-03-14T09:26."
+    ),
+    click.option("--until", metavar="DATE", help="Up to the end of this date, or up to this time (UTC)."),
+    click.option("--text", help="Text in the path, class, question, answer or reasoning."),
     click.option(
         "--judged",
         type=click.Choice(["ok", "ng", "none", "any"], case_sensitive=False),
-        help="What a person judged last, whatever the outcome: ok or ng; none: nobody judged; any: somebody did.",
+        help="What a person judged last: ok or ng; none: not judged; any: judged.",
     ),
-    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The newest N of them."),
+    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N."),
 )
 
 
@@ -69,7 +71,7 @@ def cases() -> None:
 @store_option
 @common
 def list_cases(as_json: bool, store: str | None, quiet: bool, debug: bool, **filters: Any) -> int:
-    """List cases, the newest first.
+    """List cases, newest first.
 
     \b
     Example:
@@ -92,9 +94,9 @@ def list_cases(as_json: bool, store: str | None, quiet: bool, debug: bool, **fil
 @cases.command("show")
 @click.argument("case_id", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="Write the whole case as JSON to stdout.")
-@click.option("--html", "html_path", type=PATH, help="Write its report as a self-contained page.")
-@click.option("--overlay", "overlay_path", type=PATH, help="Write views, heatmaps, marks as PNG.")
-@click.option("--input", "input_folder", type=PATH, metavar="DIR", help="Write the kept input into this folder.")
+@click.option("--html", "html_path", type=PATH, help="Write the report as one self-contained HTML page.")
+@click.option("--overlay", "overlay_path", type=PATH, help="Write the views with heatmaps and marks as a PNG.")
+@click.option("--input", "input_folder", type=PATH, metavar="DIR", help="Write the kept input to this folder.")
 @store_option
 @common
 def show_case(
@@ -106,7 +108,7 @@ def show_case(
     store: str | None,
     **_: bool,
 ) -> int:
-    """Show a case: its inspection, the dialogue over it and what came of it. The beginning of an ID will do.
+    """Show a case: its inspection, its dialogue and its corrections. The beginning of an ID is enough.
 
     \b
     Example:
@@ -145,14 +147,14 @@ def show_case(
 @filter_options
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
 @click.option(
-    "--out", type=GivenPath(allow_dash=True), default="-", metavar="FILE|-", help="Where it goes; - is stdout."
+    "--out", type=GivenPath(allow_dash=True), default="-", metavar="FILE|-", help="File to write; - is stdout."
 )
 @store_option
 @common
 def export_cases(
     case_ids: tuple[str, ...], form: str, out: str, store: str | None, quiet: bool, debug: bool, **filters: Any
 ) -> int:
-    """Write cases as JSON lines or CSV: those named, else those that pass the filters, the newest first.
+    """Write cases as JSON lines or CSV, newest first: those named, otherwise those that pass the filters.
 
     \b
     Example:
@@ -176,11 +178,11 @@ def export_cases(
 
 @cases.command("delete")
 @click.argument("case_ids", metavar="ID...", nargs=-1, required=True)
-@click.option("--yes", is_flag=True, help="Do not ask; without a terminal nothing is asked.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation. Without a terminal, nothing is asked.")
 @store_option
 @common
 def delete_cases(case_ids: tuple[str, ...], yes: bool, store: str | None, quiet: bool, debug: bool) -> int:
-    """Delete cases for good, with their pictures and dialogues. Every ID is looked up before any case goes.
+    """Delete cases permanently, with their pictures and dialogues. Nothing is deleted if any ID is unknown.
 
     \b
     Example:

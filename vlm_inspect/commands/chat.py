@@ -31,15 +31,15 @@ NO_ANSWER = 2
     "--as",
     "as_kind",
     type=click.Choice(["image", "point_cloud", "video", "series"]),
-    help="What SOURCE is, where its content does not tell.",
+    help="Type of SOURCE, where its content does not show it.",
 )
-@click.option("--keep-input", is_flag=True, help="Keep the bytes of SOURCE with the case.")
+@click.option("--keep-input", is_flag=True, help="Keep a copy of SOURCE with the case.")
 @by_option
-@click.option("--pictures", type=PATH, metavar="FOLDER", help="Where pictures go; default: the user's cache folder.")
+@click.option("--pictures", type=PATH, metavar="FOLDER", help="Folder for pictures. Default: the user's cache folder.")
 @store_option
 @common
 def chat(target: str | None, *, config: "InspectorConfig", **options: Any) -> int:
-    """Inspect SOURCE and talk about it, or take up the case CASE_ID; without either, the newest case.
+    """Inspect SOURCE and talk about it, or continue with CASE_ID. Without either, continue with the newest case.
 
     Questions may be piped in, one a line; /help lists the commands that correct an inspection.
 

@@ -29,7 +29,7 @@ def _login_name() -> str:
 
 
 by_option = click.option(
-    "--by", metavar="NAME", callback=_name, help="Who judges the part; default: the name of the login."
+    "--by", metavar="NAME", callback=_name, help="Who judges the part. Default: the login name."
 )
 
 
