@@ -28,9 +28,7 @@ def _login_name() -> str:
         return ""
 
 
-by_option = click.option(
-    "--by", metavar="NAME", callback=_name, help="Who judges the part. Default: the login name."
-)
+by_option = click.option("--by", metavar="NAME", callback=_name, help="Who judges the part. Default: the login name.")
 
 
 @click.command("judge")
