@@ -10,6 +10,7 @@ from vlm_inspect.command_options.agent import agent_options, check_agent
 from vlm_inspect.command_options.general import PATH, common, progress, step_watch
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
+from vlm_inspect.commands.judging import by_option
 from vlm_inspect.commands.storing import open_store, settings_of, store_option
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ NO_ANSWER = 2
     help="Type of SOURCE, where its content does not show it.",
 )
 @click.option("--keep-input", is_flag=True, help="Keep a copy of SOURCE with the case.")
+@by_option
 @click.option("--pictures", type=PATH, metavar="FOLDER", help="Folder for pictures. Default: the user's cache folder.")
 @store_option
 @common
@@ -58,7 +60,12 @@ def chat(target: str | None, *, config: "InspectorConfig", **options: Any) -> in
         screen = open_screen(_history_file(), quiet=options["quiet"])
         case, backend = _open_case(store, target, config, options)
         dialogue = Dialogue(
-            case, store, backend=backend, rules_path=_rules_path(case, config), timeout_s=config.model.timeout_s
+            case,
+            store,
+            backend=backend,
+            rules_path=_rules_path(case, config),
+            by=options["by"],
+            timeout_s=config.model.timeout_s,
         )
         session = Session(dialogue, screen, options["pictures"] or _pictures_folder(case.id), run_command)
         _greet(session.dialogue, screen)
