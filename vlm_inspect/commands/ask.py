@@ -90,11 +90,11 @@ def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:
     outputs = Outputs(options["json_path"], options["html_path"], options["overlay_path"], options["ply_path"])
     outputs.check_writable()
     if options["keep_input"] and not options["save"]:
-        raise click.UsageError("--keep-input belongs to --save; add it")
+        raise click.UsageError("--keep-input requires --save; add it")
     if options["save"]:
         open_store(options["store"], create=True).close()  # a store that cannot be used is known before the work
     if not config.agent.enabled and config.agent != type(config.agent)():
-        raise click.UsageError("--max-steps, --agent-tokens and --agent-usd belong to --agent; add it")
+        raise click.UsageError("--max-steps, --agent-tokens and --agent-usd require --agent; add it")
     if config.agent.enabled and config.look_again:
         raise click.UsageError("--agent looks as often as it needs to; leave --look-again out")
     with progress(quiet=options["quiet"]) as say:
