@@ -50,6 +50,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
             "keep_input",
             "store",
             "pictures",
+            "by",
         ),
         *("keep_maps",),
     ),

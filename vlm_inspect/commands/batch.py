@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vlm_inspect.command_options.agent import agent_options, check_agent
 from vlm_inspect.command_options.general import PATH, common, progress
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
@@ -34,6 +35,7 @@ def _pattern(context: click.Context, parameter: click.Parameter, value: str | No
 @click.command(cls=GroupedCommand)
 @click.argument("parts", nargs=-1, required=True, metavar="PARTS...")
 @inspector_options
+@agent_options
 @click.option("--csv", "csv_path", type=PATH, required=True, metavar="FILE", help="Write the table, one row per part.")
 @click.option(
     "--html",
@@ -74,6 +76,7 @@ def batch(parts: tuple[str, ...], *, config: "InspectorConfig", csv_path: Path, 
     from vlm_inspect.errors import OutputError
     from vlm_inspect.file_writing import check_folder, check_writable
 
+    check_agent(config)
     gallery, serial = options["gallery"], options["serial"]
     own = [journal_of(csv_path), *([gallery] if gallery else [])]
     check_writable(csv_path)
