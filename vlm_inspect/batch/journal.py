@@ -72,7 +72,7 @@ class Journal:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise OutputError(
-                f"{self.path} cannot be written: {error.strerror or error}; free some space, then continue with --resume"
+                f"{self.path} cannot be written: {error.strerror or error}; free some space, then use --resume"
             ) from error
 
     def _read(self, lines: list[bytes], judged_by: str) -> None:
@@ -93,7 +93,7 @@ class Journal:
             raise OutputError(f"{self.path}, line 1: not the journal of a batch; delete it to start over")
         if record.get("judged_by") != judged_by:
             raise OutputError(
-                f"{self.path} belongs to a batch with other rules, references or settings; give the same ones, or delete it"
+                f"{self.path} belongs to a batch with other rules, references or settings; give the same, or delete it"
             )
 
 
