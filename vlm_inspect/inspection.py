@@ -128,6 +128,9 @@ class Inspection(_Record):
     provenance: Provenance
     steps: tuple[StepRecord, ...] = Field(default=(), exclude_if=lambda steps: not steps)
     """Every step of an agent or of two looks; left out where there was one look alone."""
+    unconfirmed: tuple[DefectOutcome, ...] = Field(default=(), exclude_if=lambda places: not places)
+    """Places that a heatmap without a tolerance points at and the model says nothing of, hottest first; they decide
+    nothing. Left out where there are none."""
     sensitivity: Sensitivity | None = None
     """Which planted defects the references would have held up; None where they cannot tell."""
 
