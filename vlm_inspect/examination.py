@@ -31,6 +31,8 @@ class Prepared:
     """Part and references at full resolution; None where nobody will look again."""
     limits: PromptLimits = field(default_factory=PromptLimits)
     """Those of the prompt: what was asked for, as the model takes it."""
+    most_pictures: int | None = None
+    """Most pictures of one request, those that an agent's tools show among them; None: no limit."""
 
 
 @dataclass(frozen=True, eq=False)

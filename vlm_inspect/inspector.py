@@ -25,7 +25,7 @@ from converters.errors import ConversionError
 from converters.registry import read
 from converters.sample import SampleKind
 from converters.view import ViewBudget
-from vlm_inspect.agent import AgentSettings, looks_as_steps, next_agent_step
+from vlm_inspect.agent import AgentSettings, look_as_step, looks_as_steps, next_agent_step, tried_as_records
 from vlm_inspect.asking import ask_model, limits_for
 from vlm_inspect.backends import is_offline, load_backend
 from vlm_inspect.backends.backend import Backend, Request
@@ -36,7 +36,7 @@ from vlm_inspect.evidence import Evidence
 from vlm_inspect.examination import Examination, Prepared
 from vlm_inspect.fits import Fits
 from vlm_inspect.gathering import gather
-from vlm_inspect.inspection import Inspection, Provenance
+from vlm_inspect.inspection import Inspection, Provenance, StepRecord
 from vlm_inspect.localization import AUTO, default_localizer, load_localizer
 from vlm_inspect.localization.composition import FittedClass
 from vlm_inspect.localization.localizer import Localizer
@@ -56,6 +56,10 @@ from vlm_inspect.version import VERSION
 Progress = Callable[[str], None]
 ANY_PART = RuleBook(class_name="part")
 """What is assumed without a rule book: nothing but that it is a part."""
+
+
+TOOL_PICTURES = 4
+"""Pictures of a limited number that an agent's first request leaves to its tools, where there are so many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,8 +152,16 @@ class Inspector:
         *,
         as_kind: SampleKind | None = None,
         progress: Progress = lambda step: None,
+        watch: Callable[[StepRecord], None] = lambda step: None,
     ) -> Examination:
         """Judge one part, and keep what the judgement rests on.
+
+        Args:
+            source: the part.
+            question: asked about it, beside the verdict.
+            as_kind: what it is; None: its content tells.
+            progress: told what is at work.
+            watch: told every step that was taken.
 
         Raises:
             ConversionError: the source cannot be read.
@@ -161,6 +173,7 @@ class Inspector:
         while step.request is not None:
             progress(self._in_words(step, len(looks) + 1))
             looks += (self._take(step, len(looks) + 1),)
+            watch(look_as_step(len(looks), looks[-1]))
             step = self.next_step(prepared, looks)
         return self.conclude(prepared, looks, note=step.note)
 
@@ -188,11 +201,16 @@ class Inspector:
         views, evidence = gather(part, references, self.rules, fitted)
         template = load_template(self.template)
         limits = limits_for(self.backend, self.limits, template, calibrated=self.thresholds.calibrated)
+        most_pictures = limits.pictures
+        if self.agent.enabled and most_pictures is not None:  # what the tools show needs room
+            limits = replace(limits, pictures=most_pictures - min(TOOL_PICTURES, most_pictures // 2))
         request = build_request(template, views, self.rules, references.views, evidence, question, limits=limits)
         provenance = self._provenance(digest, request, references)
         samples = (part, references) if self.look_again or self.agent.enabled else None
         elapsed_s = time.perf_counter() - began
-        return Prepared(views, evidence, request, provenance, elapsed_s, references.views, samples, limits)
+        return Prepared(
+            views, evidence, request, provenance, elapsed_s, references.views, samples, limits, most_pictures
+        )
 
     def next_step(self, prepared: Prepared, looks: Sequence[Look]) -> Step:
         """Return what is asked next: the request, then a second look where one is wanted, then nothing.
@@ -206,7 +224,8 @@ class Inspector:
             PromptError: the texts of the second look are missing or wrong.
         """
         if self.agent.enabled and not is_offline(self.backend.name):
-            return next_agent_step(prepared, looks, self.agent)
+            functions, second = (getattr(self.backend, name, False) for name in ("takes_functions", "has_refuter"))
+            return next_agent_step(prepared, looks, self.agent, with_functions=functions, has_refuter=second)
         if not looks:
             return Step(prepared.request)
         if self.agent.enabled:
@@ -242,6 +261,7 @@ class Inspector:
             question=prepared.request.question,
             notes=tuple(one for one in told if one),
             steps=tuple(looks_as_steps(looks)) if len(looks) > 1 else (),
+            hypotheses=tuple(tried_as_records(looks, prepared.evidence, self.rules)),
         )
         return Examination(
             inspection=fuse(opinion, evidence, self.thresholds, record),
@@ -283,7 +303,7 @@ class Inspector:
         assert step.request is not None
         began = time.perf_counter()
         try:
-            replies = ask_model(self.backend, step.request, samples=self.samples if step.asks_opinion else 1)
+            replies = ask_model(self.backend, step.request, samples=self.samples)
         except BackendError as error:
             if number == 1:
                 raise

@@ -9,7 +9,7 @@ from evaluation.bench.options import BenchOptions
 from evaluation.engine.examiner import Examiner, for_threads
 from evaluation.engine.options import limits_of
 from evaluation.errors import RunError
-from evaluation.runs.plan import Plan, check_checkpoint, check_leaks, load_rule_books, make_plan
+from evaluation.runs.plan import RunPlan, check_checkpoint, check_leaks, load_rule_books, make_plan
 from evaluation.runs.settings import Limits, Price, Settings
 from vlm_inspect.calibration.file import load_calibration
 from vlm_inspect.config import InspectorConfig
@@ -24,7 +24,7 @@ from vlm_inspect.localization import AUTO, default_localizer
 class Bench:
     """A run, put together and checked, before anything is asked."""
 
-    plan: Plan
+    plan: RunPlan
     settings: Settings
     limits: Limits
     inspector: Inspector
@@ -94,7 +94,7 @@ def prepare_bench(dataset: Dataset, options: BenchOptions) -> Bench:
     )
 
 
-def _for_all_classes(plan: Plan, config: InspectorConfig) -> InspectorConfig:
+def _for_all_classes(plan: RunPlan, config: InspectorConfig) -> InspectorConfig:
     """Return the configuration of the model and the localizer of all classes."""
     name = config.localizer.name
     if name == AUTO:
@@ -112,7 +112,7 @@ def _check_config(config: InspectorConfig) -> None:
         )
 
 
-def _check_second_look(plan: Plan, config: InspectorConfig) -> None:
+def _check_second_look(plan: RunPlan, config: InspectorConfig) -> None:
     """Refuse a second look where nobody looks."""
     if plan.asks_questions:
         raise RunError("--look-again is for judging parts, and this data set asks questions; leave it out")
@@ -130,7 +130,7 @@ def _check_engine(options: BenchOptions) -> None:
         raise RunError("--ray-address belongs to --engine ray")
 
 
-def _settings(plan: Plan, options: BenchOptions, config: InspectorConfig, inspector: Inspector) -> Settings:
+def _settings(plan: RunPlan, options: BenchOptions, config: InspectorConfig, inspector: Inspector) -> Settings:
     endpoint = getattr(inspector.backend, "endpoint", None)
     localizer, calibration = inspector.used_localizer, options.config.calibration
     checkpoint = config.localizer.checkpoint
@@ -161,7 +161,7 @@ def _settings(plan: Plan, options: BenchOptions, config: InspectorConfig, inspec
     )
 
 
-def _calibration_files(plan: Plan, path: Path | None) -> dict[str, Path]:
+def _calibration_files(plan: RunPlan, path: Path | None) -> dict[str, Path]:
     """Return the calibration file of each class that has one.
 
     Raises:
@@ -184,7 +184,7 @@ def _calibration_files(plan: Plan, path: Path | None) -> dict[str, Path]:
     return found
 
 
-def _thresholds(plan: Plan, path: Path | None, localizer: str) -> dict[str, Thresholds]:
+def _thresholds(plan: RunPlan, path: Path | None, localizer: str) -> dict[str, Thresholds]:
     """Return the thresholds of the classes that have a calibration.
 
     A class without a rule book takes one that was made without.

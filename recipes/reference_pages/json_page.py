@@ -78,6 +78,13 @@ _MEANINGS = {
         "said": "what came of it, in words",
         "usage": "what the step cost",
     },
+    "HypothesisRecord": {
+        "claim": "what may be wrong",
+        "view": "index of the view that it is about; null: of none",
+        "box_xyxyn": "its place on the view",
+        "status": "kept (not refuted), dropped, or open",
+        "reason": "why it stands so",
+    },
     "Sensitivity": {
         "pod": "probability of detection that sizes are stated for",
         "confidence": "confidence that they are stated with",

@@ -31,7 +31,7 @@ from vlm_inspect.evidence import AnomalyMap, Evidence
 from vlm_inspect.examination import Examination
 from vlm_inspect.replay.settings import config_of
 from vlm_inspect.rules import RuleBook, load_rules
-from vlm_inspect.store import Case, CaseStore, Filters, case_store
+from vlm_inspect.store import Case, CaseStore, Filters, case_store, new_case_id
 from vlm_inspect.store.files import Bundle, FileFolder
 from vlm_inspect.store.records import EnlargementEntry, EvidenceEntry, MapEntry, ViewEntry
 
@@ -465,3 +465,36 @@ def test_settings_of_old_cases_are_read_as_a_configuration(tmp_path: Path) -> No
 def test_damaged_settings_of_a_case_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"settings\.model\.samples"):
         config_of(kept_with(tmp_path, {"config": {"model": {"samples": -1}}}))
+
+
+def test_a_promised_id_is_one_case_however_often_it_is_kept(tmp_path: Path) -> None:
+    promised = new_case_id()
+    with CaseStore(tmp_path / "cases.db") as store:
+        assert not store.holds(promised)
+        assert store.save(full_examination(), "part.png", case_id=promised, serial="A 17") == promised
+        assert store.save(full_examination(), "part.png", case_id=promised, serial="A 17") == promised
+        assert store.holds(promised)
+        assert store.count() == 1
+        assert store.load(promised).serial == "A 17"
+
+
+def test_promised_ids_sort_among_the_others(tmp_path: Path) -> None:
+    with CaseStore(tmp_path / "cases.db") as store:
+        first = store.save(full_examination(), "part.png")
+        second = store.save(full_examination(), "part.png", case_id=new_case_id())
+    assert first < second
+    assert len(second) <= 24
+
+
+def test_cases_are_found_by_serial_and_page_by_page(tmp_path: Path) -> None:
+    with CaseStore(tmp_path / "cases.db") as store:
+        ids = [
+            store.save(full_examination(), "part.png", case_id=new_case_id(), serial=f"lot {number // 2}")
+            for number in range(5)
+        ]
+        assert {line.id for line in store.list(Filters(serial="lot 1"))} == {ids[2], ids[3]}
+        assert store.count(Filters(serial="lot 1", limit=1)) == 2
+        newest_first = [line.id for line in store.list()]
+        assert [line.id for line in store.list(Filters(limit=2, offset=2))] == newest_first[2:4]
+        assert [line.id for line in store.list(Filters(offset=3))] == newest_first[3:]
+        assert store.list(Filters(limit=1))[0].serial in {"lot 2", "lot 1", "lot 0"}

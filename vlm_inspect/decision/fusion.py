@@ -30,6 +30,7 @@ from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import Evidence, Measurement
 from vlm_inspect.inspection import (
+    HypothesisRecord,
     Inspection,
     Measured,
     Outcome,
@@ -67,6 +68,8 @@ class Record:
     """What else there is to say of how the opinion came about."""
     steps: tuple[StepRecord, ...] = ()
     """Every step, of an examination of more than one."""
+    hypotheses: tuple[HypothesisRecord, ...] = ()
+    """Of an agent."""
 
 
 def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Thresholds, record: Record) -> Inspection:
@@ -125,6 +128,7 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
         localizer=record.localizer,
         usage=record.usage,
         steps=record.steps,
+        hypotheses=record.hypotheses,
         provenance=record.provenance,
         sensitivity=None if evidence.standing is None else evidence.standing.sensitivity,
     )

@@ -35,6 +35,7 @@ def read_case(row: CaseRow, files: FileFolder) -> Case:
                 row.rules_json, text=row.rules_text, sha256=row.rules_sha256, folder=Path(record.rules_folder)
             ),
             question=row.question,
+            serial=row.serial,
             looks=tuple(_looks(row, record, files)),
             thresholds=record.thresholds,
             template=record.template,

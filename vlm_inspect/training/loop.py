@@ -50,7 +50,7 @@ class Running:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What is to be learned, from what, and where it is written."""
 
     out: Path
@@ -73,7 +73,7 @@ class Plan:
 
 def train(
     method: TrainableMethod,
-    plan: Plan,
+    plan: TrainingPlan,
     start: Start = "new",
     running: Running | None = None,
     report: Report | None = None,
@@ -115,7 +115,7 @@ class Trainer:
     """One run at work."""
 
     def __init__(
-        self, method: TrainableMethod, plan: Plan, running: Running, report: Report, saved: Saved | None
+        self, method: TrainableMethod, plan: TrainingPlan, running: Running, report: Report, saved: Saved | None
     ) -> None:
         """Move the learnable tensors to the device and bring back a saved state.
 
