@@ -144,6 +144,8 @@ class Inspection(_Record):
     """Worst first."""
     views: tuple[ViewRecord, ...]
     notes: tuple[str, ...] = ()
+    source: str = ""
+    """Path of the part as it was given; bytes of a name that are no text are written as in \\xe9."""
     model: str
     localizer: str
     usage: Usage

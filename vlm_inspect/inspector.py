@@ -48,6 +48,7 @@ from vlm_inspect.prompting import PromptLimits, build_request, load_template
 from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.references import ReferenceSet, present
 from vlm_inspect.rules import RuleBook, load_rules, resolve_references
+from vlm_inspect.safe_text import path_text
 from vlm_inspect.second_map import hear, said_words
 from vlm_inspect.source_state import state_of
 from vlm_inspect.verdict import Verdict
@@ -209,7 +210,16 @@ class Inspector:
         samples = (part, references) if self.look_again or self.agent.enabled else None
         elapsed_s = time.perf_counter() - began
         return Prepared(
-            views, evidence, request, provenance, elapsed_s, references.views, samples, limits, most_pictures
+            views=views,
+            evidence=evidence,
+            request=request,
+            provenance=provenance,
+            elapsed_s=elapsed_s,
+            source=path_text(source),
+            references=references.views,
+            samples=samples,
+            limits=limits,
+            most_pictures=most_pictures,
         )
 
     def next_step(self, prepared: Prepared, looks: Sequence[Look]) -> Step:
@@ -259,6 +269,7 @@ class Inspector:
             usage=total_usage([reply.usage for look in looks for reply in look.replies], elapsed_s),
             provenance=prepared.provenance.model_copy(update={"prompt_sha256": request.prompt_sha256}),
             question=prepared.request.question,
+            source=prepared.source,
             notes=tuple(one for one in told if one),
             steps=tuple(looks_as_steps(looks)) if len(looks) > 1 else (),
             hypotheses=tuple(tried_as_records(looks, prepared.evidence, self.rules)),

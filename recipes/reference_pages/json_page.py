@@ -27,6 +27,7 @@ _MEANINGS = {
         "rules": "one row for each rule, in the order of the rule book",
         "views": "what was shown, in order; `view` elsewhere is an index into it",
         "notes": "what a reader left out or assumed, and what else limits the result",
+        "source": "path of the part, as it was given",
         "model": "who judged: `evidence`, or provider and name of a model",
         "localizer": "what made the heatmap",
         "usage": "calls, tokens, time and cost",

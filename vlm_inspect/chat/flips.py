@@ -225,7 +225,14 @@ class _Measured:
         opinion = _opinion(case, self._book, prepared.evidence, prepared.views)
         told = case.inspection
         record = Record(
-            self._book, prepared.views, told.model, told.localizer, told.usage, prepared.provenance, case.question
+            self._book,
+            prepared.views,
+            told.model,
+            told.localizer,
+            told.usage,
+            prepared.provenance,
+            case.question,
+            told.source,
         )
         return fuse(opinion, prepared.evidence, case.thresholds, record)
 

@@ -64,6 +64,8 @@ class Record:
     usage: Usage
     provenance: Provenance
     question: str | None = None
+    source: str = ""
+    """Path of the part as it was given."""
     notes: tuple[str, ...] = ()
     """What else there is to say of how the opinion came about."""
     steps: tuple[StepRecord, ...] = ()
@@ -124,6 +126,7 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
             for index, view in enumerate(record.views)
         ),
         notes=tuple(dict.fromkeys((*record.notes, *_notes(verdict, evidence, thresholds, found, besides)))),
+        source=record.source,
         model=record.model,
         localizer=record.localizer,
         usage=record.usage,
