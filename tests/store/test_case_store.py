@@ -34,6 +34,7 @@ from vlm_inspect.rules import RuleBook, load_rules
 from vlm_inspect.store import Case, CaseStore, Filters, case_store, new_case_id
 from vlm_inspect.store.files import Bundle, FileFolder
 from vlm_inspect.store.records import EnlargementEntry, EvidenceEntry, MapEntry, ViewEntry
+from vlm_inspect.store.tables import CaseRow
 
 BOXES = ((0.0, 0.0, 1.0, 1.0), (0.1, 0.2, 0.4, 0.35), (0.61, 0.5, 0.9, 0.77))
 
@@ -70,6 +71,19 @@ def test_no_field_is_forgotten() -> None:
     assert names(Examination) == {
         *("inspection", "views", "evidence", "looks", "record", "references", "template", "thresholds", "limits"),
     }
+
+
+def test_a_case_of_before_the_path_was_recorded_still_names_its_part(store_name: str) -> None:
+    with CaseStore(store_name) as store:
+        case_id = store.save(examine(), "in/part.png")
+        with store._database.writing() as session:
+            row = session.get_one(CaseRow, case_id)
+            told = json.loads(row.inspection)
+            del told["source"]
+            row.inspection = json.dumps(told)
+        case = store.load(case_id)
+    assert case.inspection.source == str(Path("in/part.png").absolute())
+    assert case.record.source == case.inspection.source  # what a replay fuses again is the same
 
 
 def test_everything_comes_back(store_name: str) -> None:
