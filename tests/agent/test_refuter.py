@@ -51,7 +51,9 @@ def test_the_word_of_the_first_settles_nothing(tmp_path: Path) -> None:
     found, requests = ask(write_plate(tmp_path), two(first, [turn("judge")] * 2), options=SECOND)
     assert found["hypotheses"][0]["status"] == "open"
     assert found["outcome"] == "REVIEW"
-    assert [one.body["model"] for one in requests] == ["tiny", "tiny", "doubter", "doubter", "tiny"], "it is sent back once"
+    assert [one.body["model"] for one in requests] == ["tiny", "tiny", "doubter", "doubter", "tiny"], (
+        "it is sent back once"
+    )
 
 
 def test_without_a_hypothesis_the_second_is_not_asked(tmp_path: Path) -> None:
@@ -90,7 +92,7 @@ def test_where_it_does_not_fit_it_is_refused(tmp_path: Path) -> None:
     photo = write_plate(tmp_path)
     with OpenAIServer([verdict()]) as server:
         done = CliRunner().invoke(cli.cli, ["ask", str(photo), "--refuter", "openai:x"])
-        assert (done.exit_code, "--refuter tries" in done.stderr) == (2, True)
+        assert (done.exit_code, "--refuter requires" in done.stderr) == (2, True)
         failed = run_ask(photo, server.base_url, ["--refuter", "evidence"]).exception
         assert "reads no picture" in str(failed)
         assert "known:" in str(run_ask(photo, server.base_url, ["--refuter", "nobody:x"]).exception)

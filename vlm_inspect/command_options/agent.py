@@ -63,8 +63,8 @@ def check_agent(config: "InspectorConfig") -> None:
     """
     agent = config.agent
     if not agent.enabled and agent != type(agent)():
-        raise click.UsageError("--max-steps, --agent-tokens and --agent-usd belong to --agent; add it")
+        raise click.UsageError("--max-steps, --agent-tokens and --agent-usd require --agent; add it")
     if config.refuter is not None and not (agent.enabled and agent.refutation):
-        raise click.UsageError("--refuter tries the hypotheses of --agent; add it")
+        raise click.UsageError("--refuter requires --agent, whose hypotheses it tries; add it")
     if agent.enabled and config.look_again:
         raise click.UsageError("--agent looks as often as it needs to; leave --look-again out")
