@@ -94,6 +94,28 @@ class StepRecord(_Record):
     saw: tuple[SeenRecord, ...]
     said: str
     usage: Usage
+    model: str | None = Field(default=None, exclude_if=lambda model: model is None)
+    """Who answered, where it was the second model; left out elsewhere."""
+
+
+class HypothesisRecord(_Record):
+    """Something that may have been wrong with the part, and what became of it."""
+
+    id: str
+    """h1, h2, ... of the model; m1, m2, ... of the measurements, by the number of their mark."""
+    claim: str
+    rule: str | None
+    """The rule that it would break; None: of none that is known."""
+    view: int | None
+    box_xyxyn: Box | None
+    expected: str
+    """What would be seen if it were so."""
+    status: Literal["kept", "dropped", "open"]
+    reason: str
+    proposed: int | None
+    """The step that proposed it; None: the measurements did."""
+    steps: tuple[int, ...]
+    """The steps that looked at it; without one it is open."""
 
 
 class Provenance(_Record):
@@ -122,12 +144,19 @@ class Inspection(_Record):
     """Worst first."""
     views: tuple[ViewRecord, ...]
     notes: tuple[str, ...] = ()
+    source: str = ""
+    """Path of the part as it was given; bytes of a name that are no text are written as in \\xe9."""
     model: str
     localizer: str
     usage: Usage
     provenance: Provenance
     steps: tuple[StepRecord, ...] = Field(default=(), exclude_if=lambda steps: not steps)
     """Every step of an agent or of two looks; left out where there was one look alone."""
+    unconfirmed: tuple[DefectOutcome, ...] = Field(default=(), exclude_if=lambda places: not places)
+    """Places that a heatmap without a tolerance points at and the model says nothing of, hottest first; they decide
+    nothing. Left out where there are none."""
+    hypotheses: tuple[HypothesisRecord, ...] = Field(default=(), exclude_if=lambda found: not found)
+    """What an agent thought may be wrong, and what became of it; left out where there was none."""
     sensitivity: Sensitivity | None = None
     """Which planted defects the references would have held up; None where they cannot tell."""
 

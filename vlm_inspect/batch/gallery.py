@@ -54,7 +54,12 @@ class Gallery:
         name = f"{stem}-{hashlib.sha256(whole).hexdigest()[:10]}.html"
         found, request = examination.inspection, examination.request
         page = render_html(
-            found, examination.views, examination.evidence, rules=request.rules, question=request.question
+            found,
+            examination.views,
+            examination.evidence,
+            rules=request.rules,
+            question=request.question,
+            looks=examination.looks,
         )
         contents = {self._parts / name: page.encode(errors="replace")}
         if examination.views:

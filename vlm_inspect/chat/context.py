@@ -74,9 +74,12 @@ def open_messages(case: Case, *, tools: bool, language: str | None = None) -> li
     """
     from langchain_core.messages import convert_to_openai_messages
 
+    from vlm_inspect.backends.messages import in_words
+
     prompt = load_chat_prompt()
     inspection = case.inspection
-    asked = [message for message in convert_to_openai_messages(list(case.messages)) if message["role"] != "system"]
+    kept = list(case.messages) if tools else in_words(case.messages)
+    asked = [message for message in convert_to_openai_messages(kept) if message["role"] != "system"]
     opening = prompt.say(
         "opening",
         outcome=inspection.outcome,

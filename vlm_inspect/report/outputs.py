@@ -102,7 +102,14 @@ class Outputs:
             from vlm_inspect.report.html import render_html
 
             request = examination.request
-            page = render_html(inspection, views, evidence, rules=request.rules, question=request.question)
+            page = render_html(
+                inspection,
+                views,
+                evidence,
+                rules=request.rules,
+                question=request.question,
+                looks=examination.looks,
+            )
             contents[self.html_path] = page.encode(errors="replace")
         if self.overlay_path is not None:
             from vlm_inspect.report.overlay import render_overlay

@@ -14,7 +14,7 @@ from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.backends.hf.engine import Engine
 from vlm_inspect.backends.hf.families import find_manner
 from vlm_inspect.backends.hf.folder import open_folder
-from vlm_inspect.backends.hf.grammar import Answer
+from vlm_inspect.backends.hf.grammar import GeneratedText
 from vlm_inspect.backends.hf.loading import check_placement, load_model, load_processor
 from vlm_inspect.backends.hf.memory import check_fits, estimate_need
 from vlm_inspect.backends.settings import Placement
@@ -97,7 +97,7 @@ class HuggingFaceModel:
             self._engine = Engine(self.name, model, processor, manner, self._max_tokens)
         return self._engine
 
-    def _reply(self, answer: Answer, prompt_tokens: int, elapsed_s: float) -> Reply:
+    def _reply(self, answer: GeneratedText, prompt_tokens: int, elapsed_s: float) -> Reply:
         """Make a reply. A prompt is counted once, with the first of its answers; the time of a batch in equal parts."""
         usage = Usage(
             prompt_tokens=prompt_tokens,
