@@ -40,6 +40,7 @@ def test_a_part_in_memory_is_judged_like_its_file(tmp_path: Path) -> None:
     assert from_bytes.provenance.input_sha256 == hashlib.sha256(content).hexdigest()
     for source in (plate(7), np.asarray(plate(7))):
         found = inspector.inspect(source)
+        assert found.source == ""
         assert (found.outcome, found.score, found.views) == (from_file.outcome, from_file.score, from_file.views)
 
 

@@ -25,6 +25,8 @@ class Prepared:
     provenance: Provenance
     elapsed_s: float
     """How long it took in seconds."""
+    source: str = ""
+    """Path of the part as it was given."""
     references: tuple[tuple[View, ...], ...] = ()
     """The views of every reference."""
     samples: tuple[Part, ReferenceSet] | None = None

@@ -7,6 +7,7 @@ evidence   = gather(part, references, rules, fitted)         gathering.py
 request    = build_request(template, views, rules, ...)      prompting/
 look       = read_look(step, ask_model(backend, request))    asking.py, backends/, parsing/, looks/look.py
 look       = the same again, with enlargements               looks/second_look.py, where a second look is asked for
+evidence   = hear(evidence, words)                           second_map.py, where new words for defects were used
 inspection = fuse(look.opinion, evidence, thresholds, ...)   decision/fusion.py
 """
 
@@ -21,7 +22,7 @@ from typing import Literal
 
 from converters.digest import sha256_of
 from converters.errors import ConversionError
-from converters.in_memory import Source, as_file
+from converters.in_memory import Source, as_file, path_of
 from converters.registry import read
 from converters.sample import SampleKind
 from converters.view import ViewBudget
@@ -29,10 +30,12 @@ from vlm_inspect.agent import AgentSettings, look_as_step, looks_as_steps, next_
 from vlm_inspect.asking import ask_model, limits_for
 from vlm_inspect.backends import is_offline, load_backend
 from vlm_inspect.backends.backend import Backend, Request
+from vlm_inspect.backends.two_models import TwoModels
 from vlm_inspect.calibration_file import load_thresholds
 from vlm_inspect.decision.fusion import Record, fuse
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import BackendError, ParseError
+from vlm_inspect.evidence import Evidence
 from vlm_inspect.examination import Examination, Prepared
 from vlm_inspect.fits import Fits
 from vlm_inspect.gathering import gather
@@ -49,6 +52,8 @@ from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.references import ReferenceSet, expand_references, present
 from vlm_inspect.report.rendering import with_reports
 from vlm_inspect.rules import RuleBook, load_rules, resolve_references
+from vlm_inspect.safe_text import path_text
+from vlm_inspect.second_map import hear, said_words
 from vlm_inspect.source_state import state_of
 from vlm_inspect.verdict import Verdict
 from vlm_inspect.version import VERSION
@@ -239,7 +244,16 @@ class Inspector:
         samples = (part, references) if self.look_again or self.agent.enabled else None
         elapsed_s = time.perf_counter() - began
         return Prepared(
-            views, evidence, request, provenance, elapsed_s, references.views, samples, limits, most_pictures
+            views=views,
+            evidence=evidence,
+            request=request,
+            provenance=provenance,
+            elapsed_s=elapsed_s,
+            source=path_text(source),
+            references=references.views,
+            samples=samples,
+            limits=limits,
+            most_pictures=most_pictures,
         )
 
     def next_step(self, prepared: Prepared, looks: Sequence[Look]) -> Step:
@@ -267,6 +281,8 @@ class Inspector:
     def conclude(self, prepared: Prepared, looks: Sequence[Look], *, note: str = "") -> Examination:
         """Turn the looks at a part into its examination; the opinion of the last one counts.
 
+        Where the words for defects are new to the heatmap, it is made again with them (`second_map.py`).
+
         Args:
             prepared: from `prepare`.
             looks: at least one, with an opinion.
@@ -276,7 +292,8 @@ class Inspector:
         request, opinion = last.request, last.opinion
         assert request is not None
         assert opinion is not None
-        told = [*(look.note for look in looks), *_changes_of_mind(looks), note]
+        evidence = self._heard(prepared, opinion)
+        told = [*(look.note for look in looks), *_changes_of_mind(looks), *self._refuter_words(looks), note]
         elapsed_s = prepared.elapsed_s + sum(look.elapsed_s for look in looks)
         record = Record(
             rules=self.rules,
@@ -286,14 +303,15 @@ class Inspector:
             usage=total_usage([reply.usage for look in looks for reply in look.replies], elapsed_s),
             provenance=prepared.provenance.model_copy(update={"prompt_sha256": request.prompt_sha256}),
             question=prepared.request.question,
+            source=prepared.source,
             notes=tuple(one for one in told if one),
             steps=tuple(looks_as_steps(looks)) if len(looks) > 1 else (),
-            hypotheses=tuple(tried_as_records(looks, prepared.evidence, self.rules)),
+            hypotheses=tuple(tried_as_records(looks, self.rules)),
         )
         return Examination(
-            inspection=fuse(opinion, prepared.evidence, self.thresholds, record),
+            inspection=fuse(opinion, evidence, self.thresholds, record),
             views=prepared.views,
-            evidence=prepared.evidence,
+            evidence=evidence,
             looks=tuple(looks),
             record=record,
             references=prepared.references,
@@ -302,9 +320,33 @@ class Inspector:
             limits=prepared.limits,
         )
 
+    def _refuter_words(self, looks: Sequence[Look]) -> Iterator[str]:
+        if isinstance(self.backend, TwoModels) and any(look.by_refuter for look in looks):
+            yield f"{self.backend.refuter.name} tried to refute the hypotheses."
+
+    def _heard(self, prepared: Prepared, opinion: Verdict | ParseError) -> Evidence:
+        """Return the evidence, with the maps made again where the model or the engineer used new words for defects."""
+        localizer = self.used_localizer
+        if localizer is None or is_offline(self.backend.name):
+            return prepared.evidence
+        from vlm_inspect.localization.dapo.wording import default_words
+
+        verdict = opinion if isinstance(opinion, Verdict) else None
+        return hear(
+            prepared.evidence,
+            said_words(verdict, prepared.request.question, default_words()),
+            localizer=localizer,
+            subject=subject_of(self.rules),
+            rules=self.rules,
+            views=prepared.views,
+            references=prepared.references,
+        )
+
     def _in_words(self, step: Step, number: int) -> str:
         if self.agent.enabled:
-            return f"step {number}, {step.phase}{f', {step.tool}' if step.tool else ''}: asking {self.backend.name}"
+            second = step.request is not None and step.request.of_refuter
+            backend = self.backend.refuter if second and isinstance(self.backend, TwoModels) else self.backend
+            return f"step {number}, {step.phase}{f', {step.tool}' if step.tool else ''}: asking {backend.name}"
         return f"asking {self.backend.name}{' again' if number > 1 else ''}"
 
     def _take(self, step: Step, number: int) -> Look:
