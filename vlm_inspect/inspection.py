@@ -160,7 +160,8 @@ class Inspection(_Record):
     views: tuple[ViewRecord, ...]
     notes: tuple[str, ...] = ()
     source: str = ""
-    """Path of the part as it was given; bytes of a name that are no text are written as in \\xe9."""
+    """Path of the part as it was given, empty of a part that came from memory; bytes
+    of a name that are no text are written as in \\xe9."""
     model: str
     localizer: str
     usage: Usage

@@ -198,9 +198,10 @@ class Inspector:
             InspectError: a reference, the localizer or the model cannot be used.
         """
         with as_file(source) as (path, kind):  # a clip is read as long as the model may look at it
-            return self._examine(
-                self.prepare(path, question, as_kind=as_kind or kind, progress=progress), progress, watch
-            )
+            prepared = self.prepare(path, question, as_kind=as_kind or kind, progress=progress)
+            if path_of(source) is None:  # who reads the record finds no such file
+                prepared = replace(prepared, source="")
+            return self._examine(prepared, progress, watch)
 
     def _examine(self, prepared: Prepared, progress: Progress, watch: Callable[[StepRecord], None]) -> Examination:
         looks: tuple[Look, ...] = ()
