@@ -50,7 +50,7 @@ def _judge(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="judge")
     try:
         for source in sources:
-            ahead.append(pool.submit(_judge_one, examine, Path(source)))
+            ahead.append(pool.submit(judge_one, examine, Path(source)))
             if len(ahead) >= most:
                 yield ahead.popleft().result()
         while ahead:
@@ -59,7 +59,8 @@ def _judge(
         pool.shutdown(cancel_futures=True)
 
 
-def _judge_one(examine: "Callable[[Path], Examination]", source: Path) -> Judged:
+def judge_one(examine: "Callable[[Path], Examination]", source: Path) -> Judged:
+    """Return what becomes of one part; whatever goes wrong with it is told in one line."""
     try:
         return Judged(source, examine(source))
     except (InspectError, ConversionError) as error:
