@@ -22,14 +22,14 @@ to look again is a variant."""
 
 @click.command(cls=GroupedCommand)
 @click.argument("dataset", type=PATH, metavar="DATASET_DIR")
-@click.option("--out", type=PATH, required=True, metavar="DIR", help="Folder of the runs, the table and the plot.")
+@click.option("--out", type=PATH, required=True, metavar="DIR", help="Folder for the runs, the table and the plot.")
 @click.option(
     "--model",
     "models",
     multiple=True,
     required=True,
     metavar="PROVIDER:NAME",
-    help="A language model, as for bench; repeatable.",
+    help="Language model, as for bench; repeatable.",
 )
 @with_config
 @with_asking

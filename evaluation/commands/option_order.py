@@ -39,7 +39,7 @@ def option_order(
 ) -> int:
     """Ask the multiple-choice questions of DATASET_DIR (MMAD) again with their options in other orders.
 
-    Counts how often the chosen option, not its letter, moves; and which letters are chosen how often.
+    Counts how often the chosen option (not its letter) changes, and how often each letter is chosen.
 
     Exit code: 0 done (whatever was found), 2 error.
 

@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Write everything as JSON to stdout.")
 @click.option("--template", default="inspect", show_default=True, metavar="NAME|FILE", help="Prompt template.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Most parts, spread evenly over those given.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Limit of parts, spread evenly over those given.")
 @limit_options
 @inspector_options
 @common
 def rule_test(sources: Sequence[Path], *, config: "InspectorConfig", asking: "AskingOptions", **options: Any) -> int:
-    """Ask about the same parts again with one rule left out or turned into its opposite, and count what moves.
+    """Ask again about the same parts with one rule left out or reversed, and count the answers that change.
 
-    Also asked: the very same again, another class name, the references in reverse order, the part before the
-    references. Give normal and anomalous parts; of a folder, all files below it count.
+    Also asked: the same question again, with another class name, with the references in reverse order, and with the
+    part before the references. Give normal and anomalous parts; a folder stands for all files below it.
 
     Exit code: 0 done (whatever was found), 2 error.
 

@@ -41,7 +41,7 @@ def test_a_part_is_inspected_kept_and_talked_over(run: Run, desk: Desk, tmp_path
     part, rules = desk.folder / "spot.png", desk.rules_path
     code, out, err = run(
         part, "--rules", rules, "--localizer", "none", "--store", store, "--pictures", tmp_path, "--question", "ok?",
-        typed="which rule?\n/ng\n",
+        "--by", "Anna  B.", typed="which rule?\n/ng\n",
     )  # fmt: skip
     assert code == 0, err
     assert "bright (minor): pass." in out
@@ -50,7 +50,8 @@ def test_a_part_is_inspected_kept_and_talked_over(run: Run, desk: Desk, tmp_path
         (line,) = kept.list()
         assert line.question == "ok?"
         assert config_of(kept.load(line.id)).rules == rules
-        assert [c.payload["outcome"] for c in kept.corrections(line.id)] == ["NG"]
+        assert line.judged == "NG"
+        assert [(one.outcome, one.by, one.reason) for one in kept.judgements(line.id)] == [("NG", "Anna B.", "")]
     code, out, _ = run(line.id[:15], "--store", store, typed="/rule clean: It is clean.\nyes\n")
     assert (code, "changed" in out) == (0, True)
     assert "id: clean" in rules.read_text()

@@ -63,6 +63,34 @@ def test_an_older_store_is_migrated_with_its_cases(store_name: str, monkeypatch:
         assert store.add_turn(case_id, "user", "Why?").number == 1
 
 
+def test_judgements_of_an_older_store_are_moved(store_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "NEWEST", "0004")
+    with CaseStore(store_name) as store:
+        ids = [store.save(examine(), "a.png") for _ in range(2)]
+        kept = {"outcome": "NG", "words": "a burr", "inspected": "OK"}
+        for case_id in ids:
+            store.add_correction(case_id, "judgement", kept, accepted=True)
+        store.add_correction(ids[0], "ignore", {"box": [0, 0, 1, 1]})
+        store.add_correction(ids[0], "judgement", {"outcome": "OK", "words": ""}, accepted=True)
+        store.add_correction(ids[1], "judgement", {"outcome": 7}, accepted=True)  # damaged: it stays
+    monkeypatch.setattr(database, "NEWEST", NEWEST)
+    with CaseStore(store_name) as store:
+        assert [(one.outcome, one.by, one.reason) for one in store.judgements(ids[0])] == [
+            ("NG", "", "a burr"),
+            ("OK", "", ""),
+        ]
+        assert [one.kind for one in store.corrections(ids[0])] == ["ignore"]
+        assert [one.outcome for one in store.judgements(ids[1])] == ["NG"]
+        assert [one.kind for one in store.corrections(ids[1])] == ["judgement"]
+        assert store.judge(ids[0], "NG", by="anna").number == 3
+        (newest, older) = store.judged_cases()
+        assert (newest.line.id, newest.line.judged, older.line.judged_by) == (ids[1], "NG", "anna")
+        assert len(older.judgements) == 3
+        with pytest.raises(StoreError, match="nobody is named"):
+            store.judge(ids[0], "OK", by=" ")
+        store.delete(ids[0])
+
+
 def test_a_migration_that_fails_changes_nothing(store_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     case_id = set_back(store_name, monkeypatch)
 

@@ -27,8 +27,8 @@ PATH = GivenPath(path_type=Path)
 def common(command: Command) -> Command:
     """Add the options that every command has."""
     for option in (
-        click.option("--debug", is_flag=True, help="Show what is sent to the model, and the traceback of an error."),
-        click.option("--quiet", is_flag=True, help="No progress on stderr."),
+        click.option("--debug", is_flag=True, help="Show what is sent to the model, and tracebacks of errors."),
+        click.option("--quiet", is_flag=True, help="Show no progress on stderr."),
     ):
         command = option(command)
     return command

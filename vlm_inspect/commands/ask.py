@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 @click.command(cls=GroupedCommand)
 @click.argument("source", type=PATH)
 @inspector_options
-@click.option("--question", help="A question about the part, answered beside the verdict.")
+@click.option("--question", help="A question about the part; the answer stands beside the verdict.")
 @click.option(
     "--as",
     "as_kind",
     type=click.Choice(["image", "point_cloud", "video", "series"]),
-    help="What SOURCE is, where its content does not tell.",
+    help="Type of SOURCE, where its content does not show it.",
 )
 @click.option(
     "--look-again",
     is_flag=True,
-    help="Ask twice: then with the hottest places, and those that the model named, enlarged from SOURCE beside the "
+    help="Ask a second time, with the hottest places and those that the model named enlarged from SOURCE beside the "
     "nearest reference. The second answer counts.",
 )
 @click.option(
     "--agent",
     is_flag=True,
-    help="Let the model work in steps, with tools, before it judges. A critical or major rule that "
+    help="Let the model work in steps with tools before it judges. A critical or major rule that "
     "no step looked at keeps the part from OK.",
 )
 @click.option(
@@ -45,21 +45,21 @@ if TYPE_CHECKING:
     default=12,
     show_default=True,
     metavar="N",
-    help="Most steps of --agent, the verdict included; one that needs more ends in REVIEW.",
+    help="Limit of steps for --agent, including the verdict. A part that needs more ends in REVIEW.",
 )
 @click.option(
     "--agent-tokens",
     "step_tokens",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Tokens after which --agent has to judge, which ends in REVIEW.",
+    help="Limit of tokens for --agent. A part that needs more ends in REVIEW.",
 )
 @click.option(
     "--agent-usd",
     "step_usd",
     type=click.FloatRange(min=0.0, min_open=True),
     metavar="USD",
-    help="Cost after which --agent has to judge, which ends in REVIEW.",
+    help="Limit of cost for --agent. A part that costs more ends in REVIEW.",
 )
 @click.option(
     "--json",
@@ -68,11 +68,11 @@ if TYPE_CHECKING:
     metavar="FILE|-",
     help="Write the inspection as JSON; - is stdout.",
 )
-@click.option("--html", "html_path", type=PATH, help="Write a self-contained page.")
-@click.option("--overlay", "overlay_path", type=PATH, help="Write views, heatmaps, marks as PNG.")
-@click.option("--ply", "ply_path", type=PATH, help="Write a scan coloured by its deviation.")
+@click.option("--html", "html_path", type=PATH, help="Write the report as one self-contained HTML page.")
+@click.option("--overlay", "overlay_path", type=PATH, help="Write the views with heatmaps and marks as a PNG.")
+@click.option("--ply", "ply_path", type=PATH, help="Write the scan, coloured by its deviation.")
 @click.option("--save", is_flag=True, help="Keep the inspection as a case; its id goes to stderr.")
-@click.option("--keep-input", is_flag=True, help="With --save: keep the bytes of SOURCE, too.")
+@click.option("--keep-input", is_flag=True, help="With --save: also keep a copy of SOURCE.")
 @store_option
 @common
 def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:

@@ -34,29 +34,33 @@ def _pattern(context: click.Context, parameter: click.Parameter, value: str | No
 @click.command(cls=GroupedCommand)
 @click.argument("parts", nargs=-1, required=True, metavar="PARTS...")
 @inspector_options
-@click.option("--csv", "csv_path", type=PATH, required=True, metavar="FILE", help="Write the table, one line a part.")
+@click.option("--csv", "csv_path", type=PATH, required=True, metavar="FILE", help="Write the table, one row per part.")
 @click.option(
-    "--html", "gallery", type=PATH, metavar="DIR", help="Write a gallery: index.html, worst first, and a page a part."
+    "--html",
+    "gallery",
+    type=PATH,
+    metavar="DIR",
+    help="Write a gallery: index.html, worst part first, and one page per part.",
 )
 @click.option(
     "--serial",
     callback=_pattern,
     metavar="REGEX",
-    help="Finds the serial number in a file's name; its group counts, where it has one.",
+    help="Pattern of the serial number in a file's name. If it has a group, the group is the number.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
     default=1,
     show_default=True,
-    help="Parts judged at the same time; more help where a server answers.",
+    help="Number of parts judged at the same time. More than one helps where a server answers.",
 )
-@click.option("--resume", is_flag=True, help="Go on with a batch: judge what is new, changed or failed.")
+@click.option("--resume", is_flag=True, help="Continue a batch: judge the parts that are new, changed or failed.")
 @common
 def batch(parts: tuple[str, ...], *, config: "InspectorConfig", csv_path: Path, **options: Any) -> int:
     """Judge many PARTS (files, folders, patterns) with one load of models and references.
 
-    A folder stands for every file in it. A part that cannot be judged is a line with outcome ERROR and the reason.
+    A folder stands for all files in it. A part that cannot be judged gets a row with outcome ERROR and the reason.
 
     Exit code: 0 all OK, 1 some NG, 3 some REVIEW and none NG, 2 a part could not be judged, or the command is wrong.
 

@@ -9,6 +9,7 @@ import click
 from vlm_inspect.command_options.general import PATH, common, progress
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
+from vlm_inspect.commands.judging import by_option
 from vlm_inspect.commands.storing import open_store, settings_of, store_option
 
 if TYPE_CHECKING:
@@ -30,14 +31,15 @@ NO_ANSWER = 2
     "--as",
     "as_kind",
     type=click.Choice(["image", "point_cloud", "video", "series"]),
-    help="What SOURCE is, where its content does not tell.",
+    help="Type of SOURCE, where its content does not show it.",
 )
-@click.option("--keep-input", is_flag=True, help="Keep the bytes of SOURCE with the case.")
-@click.option("--pictures", type=PATH, metavar="FOLDER", help="Where pictures go; default: the user's cache folder.")
+@click.option("--keep-input", is_flag=True, help="Keep a copy of SOURCE with the case.")
+@by_option
+@click.option("--pictures", type=PATH, metavar="FOLDER", help="Folder for pictures. Default: the user's cache folder.")
 @store_option
 @common
 def chat(target: str | None, *, config: "InspectorConfig", **options: Any) -> int:
-    """Inspect SOURCE and talk about it, or take up the case CASE_ID; without either, the newest case.
+    """Inspect SOURCE and talk about it, or continue with CASE_ID. Without either, continue with the newest case.
 
     Questions may be piped in, one a line; /help lists the commands that correct an inspection.
 
@@ -55,7 +57,12 @@ def chat(target: str | None, *, config: "InspectorConfig", **options: Any) -> in
         screen = open_screen(_history_file(), quiet=options["quiet"])
         case, backend = _open_case(store, target, config, options)
         dialogue = Dialogue(
-            case, store, backend=backend, rules_path=_rules_path(case, config), timeout_s=config.model.timeout_s
+            case,
+            store,
+            backend=backend,
+            rules_path=_rules_path(case, config),
+            by=options["by"],
+            timeout_s=config.model.timeout_s,
         )
         session = Session(dialogue, screen, options["pictures"] or _pictures_folder(case.id), run_command)
         _greet(session.dialogue, screen)

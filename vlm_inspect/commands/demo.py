@@ -10,10 +10,12 @@ from vlm_inspect.safe_text import write_line
 
 @click.command()
 @click.argument("folder", type=PATH)
-@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same files.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Random seed. The same seed writes the same files."
+)
 @common
 def demo(folder: Path, seed: int, quiet: bool, debug: bool) -> int:
-    """Write demo parts, made from code, with rule books and truth.json: scans, photos, clips and curves.
+    """Write generated demo parts (scans, photos, clips and curves), with rule books and the truth in truth.json.
 
     \b
     Example:

@@ -22,18 +22,18 @@ UNFIT = 1
 
 @click.command()
 @click.option(
-    "--model", metavar="PROVIDER:NAME", help="The model to probe, as for `ask`; without it: the installation."
+    "--model", metavar="PROVIDER:NAME", help="Model to probe, as for `ask`. Without it, the installation is checked."
 )
 @click.option("--base-url", metavar="URL", help="Server of an openai: model.")
 @timeout_option
 @server_options
 @click.option("--clip", envvar="VLM_INSPECT_CLIP", metavar="FOLDER|ID", help="CLIP weights to look for.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
 @common
 def doctor(
     model: str | None, base_url: str | None, timeout_s: float, clip: str | None, as_json: bool, **options: Any
 ) -> int:
-    """Say what is installed here; with --model, what that model can do.
+    """Show what is installed; with --model, what that model can do.
 
     A model is asked some ten tiny questions about pictures that are drawn at random, and about a plate with and without
     a defect. Nothing of yours is sent.

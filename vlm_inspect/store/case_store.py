@@ -18,10 +18,11 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from vlm_inspect.errors import StoreError
-from vlm_inspect.store.case import Case, CaseLine, Correction, Turn
+from vlm_inspect.store.case import Case, CaseLine, Correction, Judged, JudgedCase, Judgement, Turn
 from vlm_inspect.store.database import Database
 from vlm_inspect.store.dialogue import Dialogue
 from vlm_inspect.store.files import STALE_S, FileFolder
+from vlm_inspect.store.judgements import add_judgement, judgements_of
 from vlm_inspect.store.listing import Filters, count_cases, find_id, list_lines
 from vlm_inspect.store.location import Location, find_store
 from vlm_inspect.store.reading import read_case
@@ -198,6 +199,32 @@ class CaseStore:
     def corrections(self, case_id: str) -> tuple[Correction, ...]:
         """Return the changes that came out of a case, in order."""
         return self._dialogue.corrections(case_id)
+
+    def judge(self, case_id: str, outcome: Judged, *, by: str, reason: str = "") -> Judgement:
+        """Keep what a person judged of the part of a case; what was judged before stays, and the last one counts.
+
+        Args:
+            case_id: as in `load`.
+            outcome: OK or NG.
+            by: who judged; not empty.
+            reason: why, in a few words.
+
+        Raises:
+            StoreError: there is no such case, nobody is named, or the store cannot be written.
+        """
+        with self._database.writing() as session:
+            return add_judgement(session, case_id, outcome, by=by, reason=reason)
+
+    def judgements(self, case_id: str) -> tuple[Judgement, ...]:
+        """Return what people judged of a case, in order."""
+        with self._database.reading() as session:
+            return judgements_of(session, find_id(session, case_id))
+
+    def judged_cases(self, filters: Filters | None = None) -> tuple[JudgedCase, ...]:
+        """Return the cases that pass the filters and were judged by somebody, newest first, with every judgement."""
+        with self._database.reading() as session:
+            lines = [line for line in list_lines(session, filters or Filters()) if line.judged is not None]
+            return tuple(JudgedCase(line, judgements_of(session, line.id)) for line in lines)
 
     def count(self, filters: Filters | None = None) -> int:
         """Return the number of cases that pass the filters; their limit and offset do not count."""

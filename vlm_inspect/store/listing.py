@@ -3,20 +3,21 @@
 import datetime
 import re
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from vlm_inspect.errors import StoreError
 from vlm_inspect.inspection import Outcome
 from vlm_inspect.store.case import CaseLine
-from vlm_inspect.store.tables import CaseRow, TurnRow
+from vlm_inspect.store.tables import CaseRow, JudgementRow, TurnRow
 
 _ID = re.compile(r"[0-9a-f-]{1,24}")
 _NAMED = 3
 _MOST = 2**31 - 1
 _DAY = 10
+JudgedAs = Literal["OK", "NG", "none", "any"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Filters:
     """Likewise; a date means its end."""
     text: str | None = None
     """Must occur in the source's path, the class, the question, the answer or the reasoning; case does not count."""
+    judged: JudgedAs | None = None
+    """What a person judged last: OK or NG; none: nobody judged it; any: somebody did."""
     serial: str | None = None
     """Serial number or lot of the part."""
     limit: int | None = None
@@ -83,6 +86,10 @@ def list_lines(session: Session, filters: Filters) -> list[CaseLine]:
         CaseRow.question,
         turns,
         CaseRow.serial,
+        CaseRow.input_sha256,
+        JudgementRow.outcome,
+        JudgementRow.by,
+        JudgementRow.created_at,
     )
     query = _narrowed(query, filters).order_by(CaseRow.created_at.desc(), CaseRow.id.desc())
     return [CaseLine(*row) for row in session.execute(query)]
@@ -99,6 +106,7 @@ def count_cases(session: Session, filters: Filters) -> int:
 
 
 def _narrowed(query: Select[Any], filters: Filters) -> Select[Any]:
+    query = query.outerjoin(JudgementRow, and_(JudgementRow.case_id == CaseRow.id, JudgementRow.number == _newest()))
     if filters.outcome is not None:
         query = query.where(CaseRow.outcome == filters.outcome)
     if filters.class_name is not None:
@@ -107,6 +115,10 @@ def _narrowed(query: Select[Any], filters: Filters) -> Select[Any]:
         query = query.where(CaseRow.created_at >= _moment(filters.since, at_end=False))
     if filters.until is not None:
         query = query.where(CaseRow.created_at <= _moment(filters.until, at_end=True))
+    if filters.judged in ("none", "any"):
+        query = query.where(JudgementRow.id.is_(None) if filters.judged == "none" else JudgementRow.id.is_not(None))
+    elif filters.judged is not None:
+        query = query.where(JudgementRow.outcome == filters.judged)
     if filters.serial is not None:
         query = query.where(CaseRow.serial == filters.serial)
     if filters.text:
@@ -115,6 +127,11 @@ def _narrowed(query: Select[Any], filters: Filters) -> Select[Any]:
     if filters.offset:  # SQLite takes no offset without a limit
         query = query.limit(filters.limit or _MOST).offset(filters.offset)
     return query if filters.limit is None else query.limit(filters.limit)
+
+
+def _newest() -> Any:
+    numbers = select(func.max(JudgementRow.number)).where(JudgementRow.case_id == CaseRow.id)
+    return numbers.correlate(CaseRow).scalar_subquery()
 
 
 def _moment(text: str, *, at_end: bool) -> str:

@@ -123,3 +123,20 @@ class CorrectionRow(Table):
     accepted: Mapped[bool | None]
     """None: not decided."""
     created_at: Mapped[str] = mapped_column(String(32))
+
+
+class JudgementRow(Table):
+    """What a person judged of the part of a case."""
+
+    __tablename__ = "judgements"
+    __table_args__ = (UniqueConstraint("case_id", "number", name="uq_judgements_case_number"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id", ondelete="CASCADE"))
+    number: Mapped[int] = mapped_column(Integer)
+    """From 1, without a gap; the last one counts."""
+    outcome: Mapped[str] = mapped_column(String(8))
+    """OK or NG."""
+    by: Mapped[str] = mapped_column("judged_by", PlainText())
+    reason: Mapped[str]
+    created_at: Mapped[str] = mapped_column(String(32))
