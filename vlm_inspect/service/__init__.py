@@ -1,4 +1,4 @@
-"""`vlm-inspect serve`: parts in over HTTP, inspections out. Above the inspector, the store and the dialogue; below the page.
+"""`vlm-inspect serve`: parts in over HTTP, inspections out.
 
     app.py         START: everything put together
     settings.py    what a service is started with

@@ -41,12 +41,9 @@ class AuditTrail:
             if not path.exists():
                 path.touch(mode=PRIVATE_FILE)
             self._drop_torn_line()
-            last = None
-            for last in self._lines():
-                pass
+            entry = self._last_entry()
         except OSError as error:
             raise StoreError(f"the audit trail cannot be used: {error.strerror or error}") from error
-        entry = {} if last is None else _parsed(last)
         self._count = int(entry.get("n", 0))
         self.head = str(entry.get("digest", START))
 
@@ -112,6 +109,12 @@ class AuditTrail:
             previous = str(entry["digest"])
         return None if (number, previous) == (self._count, self.head) else number + 1
 
+    def _last_entry(self) -> dict[str, Any]:
+        last = b"{}"
+        for line in self._lines():
+            last = line
+        return _parsed(last)
+
     def _lines(self) -> Iterator[bytes]:
         with self.path.open("rb") as file:
             yield from file
@@ -125,7 +128,7 @@ class AuditTrail:
 
 
 def digest_of_entry(entry: Mapping[str, Any]) -> str:
-    """Return the digest of a line: SHA-256 of its fields as JSON with sorted keys, that of the line before among them."""
+    """Return the digest of a line: SHA-256 of its other fields, as JSON with sorted keys."""
     told = {name: entry.get(name) for name in _FIELDS}
     return hashlib.sha256(json.dumps(told, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 

@@ -54,7 +54,7 @@ class Judges:
             threading.Thread(target=self._run, name=f"judge-{number}", daemon=True)
             for number in range(settings.workers)
         ]
-        self.cold: dict[str, str] = {name: "not read yet" for name in books.names()}
+        self.cold: dict[str, str] = dict.fromkeys(books.names(), "not read yet")
         """Books whose references are not learned, and why."""
 
     def start(self) -> None:
@@ -114,7 +114,7 @@ class Judges:
         while (job := self._spool.take()) is not None:
             try:
                 ended = self._judge(job)
-            except Exception:  # a bug that one part brings out must not end the thread
+            except Exception:  # noqa: BLE001 - a bug that one part brings out must not end the thread
                 _LOG.exception("part %s", job.id)
                 ended = Ended("failed", "internal error, please report it; the service's log tells more")
             if ended.state == "failed":

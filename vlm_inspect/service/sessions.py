@@ -1,4 +1,4 @@
-"""Sessions of browsers: a cookie that is signed, ends, and dies with its token; and what proves that a page sent a form."""
+"""Sessions of browsers: a cookie that is signed, ends, and dies with its token; a proof against forged requests."""
 
 import hashlib
 import hmac

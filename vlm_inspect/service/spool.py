@@ -26,7 +26,7 @@ from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.store import new_case_id
 from vlm_inspect.store.files import make_private
 
-MOST_TRIES = 3
+MOST_TRIES = 10
 """How often a part may be begun: one that ends the process every time must not do so for ever."""
 State = Literal["waiting", "judging", "failed"]
 
@@ -70,7 +70,9 @@ class Spool:
         shutil.rmtree(self._drafts, ignore_errors=True)  # uploads that a kill cut short
         for place in (self._waiting, self._failed, self._drafts):
             make_private(place)
-        self._order.extend(sorted(path.name for path in self._waiting.iterdir() if (path / "job.json").is_file()))
+        found = [path.name for path in self._waiting.iterdir() if (path / "job.json").is_file()]
+        # Whatever was begun before goes last: a part that ends the process must not keep the others waiting.
+        self._order.extend(sorted(found, key=lambda job_id: (self._tries(job_id), job_id)))
 
     @property
     def is_full(self) -> bool:
@@ -217,14 +219,18 @@ class Spool:
         except ValidationError as error:
             raise ValueError("damaged") from error
 
+    def _tries(self, job_id: str) -> int:
+        try:
+            return (self._waiting / job_id / "tries").stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def _count_try(self, job_id: str) -> int:
-        path = self._waiting / job_id / "tries"
-        tries = len(path.read_bytes()) + 1 if path.exists() else 1
-        with path.open("ab") as file:
+        with (self._waiting / job_id / "tries").open("ab") as file:
             file.write(b".")
             file.flush()
             os.fsync(file.fileno())
-        return tries
+        return self._tries(job_id)
 
     def _remove(self, job_id: str) -> None:
         """Remove a part at once: a folder half removed must not be taken for a part after a kill."""

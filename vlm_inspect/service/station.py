@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlm_inspect.service.audit import AuditTrail
@@ -42,7 +42,7 @@ class Station:
     guesses: Rates
     """How often one address may show a wrong token."""
     talks: "Talks"
-    proposals: "Proposals" = field(default_factory=lambda: Proposals())
+    proposals: "Proposals"
 
 
 class Talks:

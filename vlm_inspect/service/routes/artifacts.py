@@ -102,7 +102,7 @@ def _heat(case: Case, number: int) -> bytes | None:
 
 def _reference(case: Case, number: int) -> bytes | None:
     """Return the view of the reference that most regions are nearest to; where there is none, of the first shown."""
-    matches = [region.nearest for region in case.evidence.regions if region.view == number and region.nearest]
+    matches = [region.match for region in case.evidence.regions if region.view == number and region.match]
     order = [*dict.fromkeys(match.reference for match in matches), *range(len(case.references))]
     key = case.views[number].key
     for index in order:

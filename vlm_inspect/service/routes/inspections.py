@@ -6,10 +6,11 @@ import shutil
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from vlm_inspect.errors import StoreError
@@ -22,6 +23,7 @@ from vlm_inspect.service.station import Station
 from vlm_inspect.service.tokens import Person
 from vlm_inspect.service.uploads import PartAsJson, receive_part
 from vlm_inspect.store import Filters
+from vlm_inspect.store.listing import JudgedAs
 
 router = APIRouter(prefix="/v1/inspections", tags=["inspections"])
 LEFT = 499
@@ -94,10 +96,10 @@ async def _accept(request: Request, station: Station, person: Person, draft: Pat
 
 async def _answer(request: Request, station: Station, job: Job, ending: "Future[Ended]", wait_s: float) -> Response:
     """Wait for the end of a part, its client's leaving, or the time, whichever is first."""
-    ended = asyncio.wrap_future(ending)
+    ended: asyncio.Future[Any] = asyncio.wrap_future(ending)
     left = asyncio.create_task(_has_left(request))
     try:
-        await asyncio.wait({ended, left}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([ended, left], timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
         if ended.done() and not ended.cancelled():
             return await run_in_threadpool(_ended_answer, station, job, ended.result())
         if left.done() and await run_in_threadpool(station.spool.withdraw, job.id):
@@ -124,42 +126,50 @@ def _ended_answer(station: Station, job: Job, ended: Ended) -> JSONResponse:
     return JSONResponse(case_values(station.store.load(job.id), station), headers=place)
 
 
+class Wanted(BaseModel):
+    """Which inspections a list has."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    outcome: Outcome | None = None
+    class_name: str | None = Field(default=None, alias="class", max_length=200)
+    since: str | None = Field(default=None, max_length=40, description="A date or time, ISO 8601, UTC.")
+    until: str | None = Field(default=None, max_length=40, description="Likewise; of a date, its end.")
+    serial: str | None = Field(default=None, max_length=200)
+    judgement: JudgedAs | None = None
+    text: str | None = Field(default=None, max_length=200)
+    page: int = Field(default=1, ge=1, le=1_000_000)
+    per_page: int = Field(default=50, ge=1, le=200)
+
+    @property
+    def filters(self) -> Filters:
+        """The filters of the store."""
+        return Filters(
+            outcome=self.outcome,
+            class_name=self.class_name,
+            since=self.since,
+            until=self.until,
+            serial=self.serial,
+            judged=self.judgement,
+            text=self.text,
+            limit=self.per_page,
+            offset=(self.page - 1) * self.per_page,
+        )
+
+
 @router.get("")
-def list_inspections(
-    station: AtWork,
-    person: Operator,
-    outcome: Outcome | None = None,
-    class_name: Annotated[str | None, Query(alias="class", max_length=200)] = None,
-    since: Annotated[str | None, Query(max_length=40, description="A date or time, ISO 8601, UTC.")] = None,
-    until: Annotated[str | None, Query(max_length=40)] = None,
-    serial: Annotated[str | None, Query(max_length=200)] = None,
-    judgement: Literal["OK", "NG", "none", "any"] | None = None,
-    text: Annotated[str | None, Query(max_length=200)] = None,
-    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
-    per_page: Annotated[int, Query(ge=1, le=200)] = 50,
-) -> dict[str, Any]:
+def list_inspections(station: AtWork, person: Operator, wanted: Annotated[Wanted, Query()]) -> dict[str, Any]:
     """List inspections, the newest first."""
     del person
-    filters = Filters(
-        outcome=outcome,
-        class_name=class_name,
-        since=since,
-        until=until,
-        serial=serial,
-        judged=judgement,
-        text=text,
-        limit=per_page,
-        offset=(page - 1) * per_page,
-    )
     try:
-        total = station.store.count(filters)
-        lines = station.store.list(filters)
+        total = station.store.count(wanted.filters)
+        lines = station.store.list(wanted.filters)
     except StoreError as error:
         if "is no date" in str(error):
             raise HTTPException(422, str(error)) from error
         raise
-    pages = -(-total // per_page)
-    return {"items": [line_values(line) for line in lines], "total": total, "page": page, "pages": pages}
+    pages = -(-total // wanted.per_page)
+    return {"items": [line_values(line) for line in lines], "total": total, "page": wanted.page, "pages": pages}
 
 
 @router.get("/{case_id}")

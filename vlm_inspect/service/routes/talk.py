@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from vlm_inspect.chat.dialogue import Dialogue
 from vlm_inspect.errors import InspectError
 from vlm_inspect.service.access import AtWork, Engineer, Operator, too_many
-from vlm_inspect.service.proposals import Correction, propose, proposal_values
+from vlm_inspect.service.proposals import Correction, proposal_values, propose
 from vlm_inspect.service.routes.inspections import event
 from vlm_inspect.service.station import Station
 from vlm_inspect.service.tokens import Person
@@ -106,7 +106,7 @@ def _answer(station: Station, case: Case, person: Person, question: str, send: A
         send(event("done", _turn_values(last, case.id, station)))
     except InspectError as error:
         send(event("error", {"error": station.path_free.message(str(error))}))
-    except Exception:
+    except Exception:  # noqa: BLE001 - a bug must end the stream with an event
         _LOG.exception("a talk over case %s", case.id)
         send(event("error", {"error": "internal error, please report it; the service's log tells more"}))
 
