@@ -45,12 +45,13 @@ def load_form_words() -> FormWords:
 
 
 def ask_model(backend: Backend, request: Request, *, samples: int = 1) -> tuple[Reply, ...]:
-    """Return `samples` answers to a request, each in the asked form as far as the model gets there.
+    """Return `samples` answers to a request, each in the asked form as far as the model gets there; one to a mere step.
 
     Raises:
         BackendError: the model cannot be reached after bounded retries, or rejects the request.
     """
-    return ask_for_form(backend, request, backend.generate(request, samples=samples))
+    times = samples if request.asks_opinion else 1
+    return ask_for_form(backend, request, backend.generate(request, samples=times))
 
 
 def limits_for(backend: Backend, limits: PromptLimits, template: Template, *, calibrated: bool = False) -> PromptLimits:

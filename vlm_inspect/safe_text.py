@@ -4,6 +4,7 @@
 """
 
 import re
+from pathlib import Path
 
 _ESCAPES = re.compile(
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: window titles, links
@@ -32,6 +33,11 @@ def plain(text: str) -> str:
 def plain_line(text: str) -> str:
     """Return `plain` text on one line."""
     return " ".join(plain(text).split())
+
+
+def path_text(path: str | Path) -> str:
+    r"""Return a path as text that every file takes: bytes of it that are no UTF-8 are written as in `\xe9`."""
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", str(path))
 
 
 def table_cell(text: str) -> str:

@@ -34,6 +34,7 @@ from vlm_inspect.rules import RuleBook, load_rules
 from vlm_inspect.store import Case, CaseStore, Filters, case_store, new_case_id
 from vlm_inspect.store.files import Bundle, FileFolder
 from vlm_inspect.store.records import EnlargementEntry, EvidenceEntry, MapEntry, ViewEntry
+from vlm_inspect.store.tables import CaseRow
 
 BOXES = ((0.0, 0.0, 1.0, 1.0), (0.1, 0.2, 0.4, 0.35), (0.61, 0.5, 0.9, 0.77))
 
@@ -70,6 +71,19 @@ def test_no_field_is_forgotten() -> None:
     assert names(Examination) == {
         *("inspection", "views", "evidence", "looks", "record", "references", "template", "thresholds", "limits"),
     }
+
+
+def test_a_case_of_before_the_path_was_recorded_still_names_its_part(store_name: str) -> None:
+    with CaseStore(store_name) as store:
+        case_id = store.save(examine(), "in/part.png")
+        with store._database.writing() as session:
+            row = session.get_one(CaseRow, case_id)
+            told = json.loads(row.inspection)
+            del told["source"]
+            row.inspection = json.dumps(told)
+        case = store.load(case_id)
+    assert case.inspection.source == str(Path("in/part.png").absolute())
+    assert case.record.source == case.inspection.source  # what a replay fuses again is the same
 
 
 def test_everything_comes_back(store_name: str) -> None:
@@ -269,7 +283,7 @@ def test_cases_are_filtered(store_name: str) -> None:
         assert ids(text="%") == [old], "a sign of the query language is a sign like others"
         assert ids(text="where is") == [old]
         assert ids(text="dark spot", class_name="screw") == [new]
-        with pytest.raises(StoreError, match="is no date"):
+        with pytest.raises(StoreError, match="is not a date"):
             ids(since="yesterday")
 
 
@@ -393,7 +407,7 @@ def test_rows_that_were_tampered_with_are_told(tmp_path: Path) -> None:
 def test_a_name_in_a_row_does_not_lead_out_of_the_folder(tmp_path: Path) -> None:
     with CaseStore(tmp_path / "cases.db") as store:
         for name in ("../../etc/passwd", "view-../x.png", "/etc/passwd", "view-" + "g" * 64):
-            with pytest.raises(StoreError, match="no name of a file"):
+            with pytest.raises(StoreError, match="not the name of a file"):
                 store.picture(name)
 
 

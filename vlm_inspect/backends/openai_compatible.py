@@ -5,6 +5,7 @@ must be dropped between two attempts and the waits must be bounded and testable.
 """
 
 import random
+import re
 import threading
 import time
 import weakref
@@ -21,7 +22,7 @@ from vlm_inspect.backends.completion import read_completion, read_tool_call
 from vlm_inspect.backends.endpoint import Endpoint, find_endpoint
 from vlm_inspect.backends.failure import SEES_NOTHING, Failure, lost_connection, read_failure
 from vlm_inspect.backends.learned import BoxHabit, Learned, recall, remember, remember_boxes
-from vlm_inspect.backends.messages import roles_and_labels
+from vlm_inspect.backends.messages import in_words, roles_and_labels
 from vlm_inspect.backends.picture_limits import count_pictures, fit_pictures
 from vlm_inspect.backends.prices import Prices, load_prices
 from vlm_inspect.backends.settings import Connection
@@ -41,6 +42,8 @@ _REFUSALS = frozenset({400, 403, 404, 415, 422, 500, 501})
 """Statuses that servers refuse an option with (OpenAI says 403 to log-probabilities that a model does not give)."""
 _GUESSED = frozenset({400, 422})
 """Of these, those whose message need not name the option."""
+_TOOLS = re.compile(r"\b(?:tool|function)s?\b")
+"""What a server says that calls no functions."""
 _STUMBLES = frozenset({400, 422, 500, 501})
 """Statuses that servers answer with where they cannot give several answers to one request."""
 
@@ -84,6 +87,11 @@ class OpenAICompatible:
         return self.known.capabilities.structure
 
     @property
+    def takes_functions(self) -> bool:
+        """Whether it is believed to call functions; what a request offers is left out where the server refuses it."""
+        return self.known.capabilities.tools
+
+    @property
     def known(self) -> Learned:
         """What this server taught, today or before."""
         return recall(self.endpoint.base_url, self.model)
@@ -115,7 +123,15 @@ class OpenAICompatible:
         effort = self.connection.reasoning_effort
         replies: list[Reply] = []
         while len(replies) < samples:
-            options = CallOptions(request.answer_schema, most, samples - len(replies), samples > 1, effort)
+            options = CallOptions(
+                request.answer_schema,
+                most,
+                samples - len(replies),
+                samples > 1,
+                effort,
+                tools=request.tools,
+                may_call=request.may_call,
+            )
             replies += self._call(request, options)
         return replies[:samples]
 
@@ -140,10 +156,11 @@ class OpenAICompatible:
         """Make one call that succeeds, giving way to what the server refuses."""
         from langchain_core.messages import convert_to_openai_messages
 
-        whole = convert_to_openai_messages(list(request.messages))
         roles, labels = roles_and_labels(request.messages)
         able = self.known.capabilities
         while True:
+            told = list(request.messages) if able.tools else in_words(request.messages)
+            whole = convert_to_openai_messages(told)
             fitted = fit_pictures(whole, able.pictures or _NO_LIMIT, roles, labels)
             messages = shape_messages(fitted.messages, able)
             result = self._attempt_repeatedly(messages, options.within(able), self._read)
@@ -239,12 +256,18 @@ def _weaker(able: Capabilities, failure: Failure, options: CallOptions, pictures
     if failure.advice == SEES_NOTHING:
         return None
     left = None
+    if options.tools and able.tools and failure.status in _REFUSALS and _TOOLS.search(_words_of(failure)):
+        return able.model_copy(update={"tools": False})
     if failure.status in _REFUSALS:
         guess = failure.status in _GUESSED
         left = able.without(failure.message, failure.parameter, guess=guess, pictures=pictures)
     if left is None and options.wanted > 1 and able.choices and failure.status in _STUMBLES:
         return able.model_copy(update={"choices": False})  # some servers break on several answers without saying so
     return left
+
+
+def _words_of(failure: Failure) -> str:
+    return f"{failure.parameter} {failure.message}".lower()
 
 
 def _effort_notes(able: Capabilities, options: CallOptions) -> tuple[str, ...]:

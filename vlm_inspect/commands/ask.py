@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vlm_inspect.command_options.general import PATH, GivenPath, common, progress
+from vlm_inspect.command_options.agent import agent_options, check_agent
+from vlm_inspect.command_options.general import PATH, GivenPath, common, progress, step_watch
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
+from vlm_inspect.commands.paid_steps import journal_of_part, keep_steps
 from vlm_inspect.commands.storing import open_store, settings_of, store_option
 from vlm_inspect.safe_text import write_line
 
@@ -33,34 +35,7 @@ if TYPE_CHECKING:
     help="Ask a second time, with the hottest places and those that the model named enlarged from SOURCE beside the "
     "nearest reference. The second answer counts.",
 )
-@click.option(
-    "--agent",
-    is_flag=True,
-    help="Let the model work in steps with tools before it judges. A critical or major rule that "
-    "no step looked at keeps the part from OK.",
-)
-@click.option(
-    "--max-steps",
-    type=click.IntRange(2, 100),
-    default=12,
-    show_default=True,
-    metavar="N",
-    help="Limit of steps for --agent, including the verdict. A part that needs more ends in REVIEW.",
-)
-@click.option(
-    "--agent-tokens",
-    "step_tokens",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Limit of tokens for --agent. A part that needs more ends in REVIEW.",
-)
-@click.option(
-    "--agent-usd",
-    "step_usd",
-    type=click.FloatRange(min=0.0, min_open=True),
-    metavar="USD",
-    help="Limit of cost for --agent. A part that costs more ends in REVIEW.",
-)
+@agent_options
 @click.option(
     "--json",
     "json_path",
@@ -90,18 +65,25 @@ def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:
     outputs = Outputs(options["json_path"], options["html_path"], options["overlay_path"], options["ply_path"])
     outputs.check_writable()
     if options["keep_input"] and not options["save"]:
-        raise click.UsageError("--keep-input belongs to --save; add it")
+        raise click.UsageError("--keep-input requires --save; add it")
     if options["save"]:
         open_store(options["store"], create=True).close()  # a store that cannot be used is known before the work
-    if not config.agent.enabled and config.agent != type(config.agent)():
-        raise click.UsageError("--max-steps, --agent-tokens and --agent-usd belong to --agent; add it")
-    if config.agent.enabled and config.look_again:
-        raise click.UsageError("--agent looks as often as it needs to; leave --look-again out")
+    check_agent(config)
     with progress(quiet=options["quiet"]) as say:
         say("starting")
         inspector = config.build()
         outputs.check_apart_from(_inputs(source, config, inspector))
-        examination = inspector.examine(source, options["question"], as_kind=options["as_kind"], progress=say)
+        journal = None
+        if (
+            config.agent.enabled
+            and config.asks_a_model
+            and (path := journal_of_part(source, config, options["question"], options["store"]))
+        ):
+            inspector, journal = keep_steps(inspector, path)
+        watch = step_watch(quiet=options["quiet"])
+        examination = inspector.examine(
+            source, options["question"], as_kind=options["as_kind"], progress=say, watch=watch
+        )
     if options["debug"]:
         _show_request(examination)
     try:  # an answer that was waited for is shown first, and kept even where a file cannot be written
@@ -109,6 +91,8 @@ def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:
     finally:
         if options["save"]:
             _save(examination, source, config, options)
+    if journal is not None and all(look.replies for look in examination.looks):
+        journal.discard()
     return examination.inspection.exit_code
 
 

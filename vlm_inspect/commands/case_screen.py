@@ -58,15 +58,15 @@ def print_lines(lines: "Sequence[CaseLine]") -> None:
 
 
 def print_head(case: "Case") -> None:
-    """Print what a case is about."""
+    """Print what a case is; its inspection, printed next, names part and time."""
     from rich.text import Text
 
     from vlm_inspect.safe_text import plain_line
 
     screen = open_console()
     kept = "; input kept" if case.input_names else ""
-    screen.print(Text(f"case {case.id}  {plain_line(str(case.source))}", style="bold"), soft_wrap=True)
-    screen.print(Text(f"{case.created_at}; class {plain_line(case.rules.class_name)}{kept}", style="dim"))
+    screen.print(Text(f"case {case.id}", style="bold"))
+    screen.print(Text(f"class {plain_line(case.rules.class_name)}{kept}", style="dim"))
     if case.question:
         screen.print(Text(f"question: {plain_line(case.question)}"))
 

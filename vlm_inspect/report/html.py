@@ -13,10 +13,12 @@ from importlib import resources
 from converters.view import View
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.inspection import Inspection
+from vlm_inspect.looks.look import Look
 from vlm_inspect.report.heat import colour_bar, colour_levels, heat_of_view
 from vlm_inspect.report.marks import Mark, marks_of_view, rank_views
 from vlm_inspect.report.pictures import data_url
 from vlm_inspect.report.pod_curve import draw_pod_curve
+from vlm_inspect.report.timeline import render_timeline
 from vlm_inspect.report.wording import (
     OUTCOME_MEANING,
     SOURCE_WORDS,
@@ -73,6 +75,7 @@ def render_html(
     *,
     rules: RuleBook | None = None,
     question: str | None = None,
+    looks: Sequence[Look] = (),
 ) -> str:
     """Return the page.
 
@@ -82,6 +85,7 @@ def render_html(
         evidence: the heatmaps and regions over them.
         rules: the rule book, for the wording of its rules.
         question: what the user asked.
+        looks: the steps, for the pictures that each of them showed.
     """
     import jinja2
     from markupsafe import Markup
@@ -108,6 +112,7 @@ def render_html(
         measured=measured_words,
         place=lambda defect: place_words(defect, inspection.views),
         panels=panels,
+        timeline=Markup(render_timeline(inspection, looks)),  # escaped there
         shown_views={panel.index for panel in panels},
         first=FIRST_VIEWS,
         bars=_bars(panels),

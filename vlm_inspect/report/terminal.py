@@ -12,6 +12,7 @@ from vlm_inspect.report.wording import (
     STATUS_WORDS,
     measured_words,
     origin_words,
+    part_words,
     place_words,
     score_words,
 )
@@ -53,6 +54,7 @@ def _print_outcome(inspection: Inspection, console: "Console") -> None:
     line.append(f": {OUTCOME_MEANING[inspection.outcome]}", style="default not bold")
     console.print()
     console.print(line)
+    _print_text(part_words(inspection), console, style="dim")
 
 
 def _print_words(inspection: Inspection, console: "Console") -> None:

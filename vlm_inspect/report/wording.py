@@ -1,6 +1,8 @@
 """The words that every report uses: outcomes, sources, places."""
 
+import datetime
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from vlm_inspect.inspection import DefectOutcome, DefectSource, Inspection, Outcome, RuleOutcome, ViewRecord
 from vlm_inspect.safe_text import plain_line
@@ -23,6 +25,29 @@ SOURCE_WORDS: dict[DefectSource, str] = {
     "measurement": "measured",
     "both": "model and heatmap",
 }
+
+
+def part_name(inspection: Inspection) -> str:
+    """Return the name of the part's file or folder; empty where it is not known."""
+    return plain_line(PurePath(inspection.source).name or inspection.source)
+
+
+def time_words(inspection: Inspection) -> str:
+    """Say when the part was inspected: day and time in UTC, as it was recorded where it is no time."""
+    told = inspection.provenance.created_at
+    try:
+        moment = datetime.datetime.fromisoformat(told)
+    except ValueError:
+        return plain_line(told)
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(datetime.UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def part_words(inspection: Inspection) -> str:
+    """Say in one line which part it was: name, path and time."""
+    name, path = part_name(inspection), plain_line(inspection.source)
+    return " · ".join(word for word in (name, path if path != name else "", time_words(inspection)) if word)
 
 
 def place_words(defect: DefectOutcome, views: Sequence[ViewRecord]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from converters.errors import ConversionError
-from vlm_inspect.calibration.file import Calibration
+from vlm_inspect.calibration_file import Calibration
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.errors import CalibrationError, InspectError, RuleError
 from vlm_inspect.file_writing import write_atomically

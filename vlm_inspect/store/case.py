@@ -250,8 +250,10 @@ class Case:
             usage=told.usage,
             provenance=told.provenance,
             question=self.question,
+            source=told.source,
             notes=self._record.notes,
             steps=told.steps,
+            hypotheses=told.hypotheses,
         )
 
     @cached_property
