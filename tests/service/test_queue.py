@@ -191,6 +191,8 @@ class Process:
             time.sleep(0.05)
 
     def end(self, sign: signal.Signals) -> int:
+        self.client.close()
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
         self._process.send_signal(sign)
         return self._process.wait(30)
 
@@ -216,6 +218,7 @@ def test_kills_at_random_moments_cost_no_accepted_part_and_make_none_two(tmp_pat
     service.start()
     until(lambda: service.client.get("/v1/inspections", params={"per_page": 1}).json()["total"] >= len(accepted))
     assert service.end(signal.SIGTERM) in (0, -signal.SIGTERM)
+    service.client.close()
     with CaseStore(tmp_path / "cases.db") as store:
         kept = [line.id for line in store.list()]
         assert sorted(kept) == sorted(accepted)

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from converters.errors import ConversionError
-from vlm_inspect.errors import BackendError, InspectError, StoreError
+from vlm_inspect.errors import BackendError, DateError, InspectError, StoreError, UnknownCaseError
 from vlm_inspect.service.path_free import PathFree
 from vlm_inspect.service.rule_books import UnknownBookError
 from vlm_inspect.service.spool import QueueFullError
@@ -17,11 +17,13 @@ _LOG = logging.getLogger("vlm_inspect.service")
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (QueueFullError, 429),
     (UnknownBookError, 404),
+    (UnknownCaseError, 404),
+    (DateError, 422),
+    (StoreError, 503),
     (BackendError, 502),
     (InspectError, 422),
     (ConversionError, 422),
 )
-_NOT_FOUND = ("no case ", "is no id of")
 
 
 def add_error_answers(app: FastAPI, path_free: PathFree) -> None:
@@ -57,10 +59,6 @@ def add_error_answers(app: FastAPI, path_free: PathFree) -> None:
 
 def status_of(error: Exception) -> int:
     """Return the HTTP status of an error that was raised on purpose."""
-    if isinstance(error, StoreError):
-        if any(words in str(error) for words in _NOT_FOUND):
-            return 404
-        return 409 if "several cases begin with" in str(error) else 503
     return next(status for kind, status in _STATUS if isinstance(error, kind))
 
 

@@ -21,7 +21,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from vlm_inspect.errors import InspectError, StoreError
+from vlm_inspect.errors import InspectError, UnknownCaseError
 from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.store import new_case_id
 from vlm_inspect.store.files import make_private
@@ -244,10 +244,10 @@ def _checked(job_id: str) -> str:
     """Return the id; one that could lead out of the folder is refused.
 
     Raises:
-        StoreError: it is no id.
+        UnknownCaseError: it is no id.
     """
     if not job_id or set(job_id) - set("0123456789abcdef-"):
-        raise StoreError(f"{job_id[:40]!r} is no id of an inspection")
+        raise UnknownCaseError(f"{job_id[:40]!r} is no id of an inspection")
     return job_id
 
 

@@ -24,21 +24,19 @@ _PNG: dict[int | str, dict[str, object]] = {200: {"content": {"image/png": {}}},
 def get_overlay(case_id: str, station: AtWork, person: Operator) -> Response:
     """Return the views, their heat and the marks on one sheet."""
     del person
-    from vlm_inspect.report.overlay import render_overlay
+    from vlm_inspect.report.rendering import overlay_png
 
-    case = station.store.load(case_id)
-    return _png(encode_png(render_overlay(case.inspection, case.views, case.evidence)))
+    return _png(overlay_png(station.store.load(case_id).examination))
 
 
 @router.get("/report.html", response_class=Response)
 def get_report(case_id: str, station: AtWork, person: Operator) -> Response:
     """Return the self-contained report."""
     del person
-    from vlm_inspect.report.html import render_html
+    from vlm_inspect.report.rendering import html_page
 
-    case = station.store.load(case_id)
-    page = render_html(case.inspection, case.views, case.evidence, rules=case.rules, question=case.question)
-    told = station.path_free.text(page).encode(errors="replace")
+    page = html_page(station.store.load(case_id).examination).decode()
+    told = station.path_free.text(page).encode()
     return Response(told, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
 
 

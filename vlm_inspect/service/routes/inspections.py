@@ -13,7 +13,6 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from vlm_inspect.errors import StoreError
 from vlm_inspect.inspection import Outcome
 from vlm_inspect.service.access import AtWork, Operator, too_many
 from vlm_inspect.service.answers import case_values, line_values, waiting_values
@@ -161,13 +160,8 @@ class Wanted(BaseModel):
 def list_inspections(station: AtWork, person: Operator, wanted: Annotated[Wanted, Query()]) -> dict[str, Any]:
     """List inspections, the newest first."""
     del person
-    try:
-        total = station.store.count(wanted.filters)
-        lines = station.store.list(wanted.filters)
-    except StoreError as error:
-        if "is no date" in str(error):
-            raise HTTPException(422, str(error)) from error
-        raise
+    total = station.store.count(wanted.filters)
+    lines = station.store.list(wanted.filters)
     pages = -(-total // wanted.per_page)
     return {"items": [line_values(line) for line in lines], "total": total, "page": wanted.page, "pages": pages}
 
