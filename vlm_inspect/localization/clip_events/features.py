@@ -65,8 +65,8 @@ def reduce_frame(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[
     import cv2
 
     if size_wh != (image.shape[1], image.shape[0]):
-        image = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]  # cv2 is untyped
-    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]  # cv2 is untyped
+        image = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA))
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
 class FeatureReader:
@@ -77,7 +77,7 @@ class FeatureReader:
         import cv2
 
         self._size_wh = size_wh
-        self._flow: Any = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._last: NDArray[np.uint8] | None = None
 
     def read(self, images: Iterator[NDArray[np.uint8]], at_most: int) -> ClipFeatures | None:
@@ -118,4 +118,4 @@ def _binned(values: NDArray[Any], side: int) -> Floats:
 
     rows, columns = values.shape[0] // side, values.shape[1] // side
     whole = np.ascontiguousarray(values[: rows * side, : columns * side]).astype(np.float32)
-    return cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]  # untyped
+    return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), dtype=np.float32)

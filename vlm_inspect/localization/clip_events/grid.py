@@ -26,7 +26,9 @@ class LeftOut:
     gap: int = 0
     """Frames before and after that are left out."""
 
-    def hides(self, stretch: NDArray[np.int64], frame: NDArray[np.int64], judged: NDArray[np.int64]) -> NDArray[Any]:
+    def hides(
+        self, stretch: NDArray[np.int64], frame: NDArray[np.int64], judged: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
         """Return which memories (M,) are hidden from each judged frame, bool (J, M).
 
         Args:
@@ -36,7 +38,8 @@ class LeftOut:
         """
         whole = np.isin(stretch, list(self.stretches))
         near = (stretch == self.own)[None] & (np.abs(frame[None] - judged[:, None]) <= self.gap)
-        return near | whole[None]
+        hidden: NDArray[np.bool_] = near | whole[None]
+        return hidden
 
 
 def box_mean(values: NDArray[Any], side: int) -> Floats:

@@ -55,11 +55,11 @@ def _describe(features: ClipFeatures) -> _Moving:
     share, across, down = (box_mean(steady[..., k], 3)[:, ::2, ::2] for k in range(3))
     around = box_mean(steady[..., 0], 7)[:, ::2, ::2]
     known = np.maximum(share, 1e-6)
-    across, down = across / known, down / known
-    speed = np.hypot(across, down)
+    right, below = across / known, down / known
+    speed = np.hypot(right, below)
     scale = np.log1p(speed / _REST) / np.maximum(speed, 1e-6) / _SPEED_UNIT
     shares = [np.log(one + _SHARE_FLOOR) / _SHARE_UNIT for one in (share, around)]
-    numbers = np.stack([across * scale, down * scale, *shares], axis=-1).astype(np.float32)
+    numbers = np.stack([right * scale, below * scale, *shares], axis=-1).astype(np.float32)
     return _Moving(numbers, share > _LEAST_SHARE, np.sqrt(np.minimum(1.0, share / _FULL_SHARE)).astype(np.float32))
 
 

@@ -30,6 +30,8 @@ _OVERKILL = 1e-3
 """Share of normal segments that may exceed the limit of a channel."""
 _PRIOR_SPREADS = {"motion": 0.2, "appearance": 0.2, "duration": 0.1}
 """Standard deviation of the log score of normal segments before any is seen."""
+_CLIP_SPREADS = {"motion": 0.15, "appearance": 0.15, "duration": 0.05}
+"""The same of the log score of whole normal clips."""
 _LEAST_LIMITS = {"duration": 1.3}
 """A length up to 30 % beyond the range of normal ones is none to speak of: frames count in whole numbers."""
 _LEVEL_FLOOR = 8.0
@@ -106,11 +108,15 @@ class NormalBehaviour:
         return self._heights(*self._left_out[stretch])
 
     def _levelled(self, features: ClipFeatures) -> ClipFeatures:
-        """Return frames as bright as the normal ones: a lamp that ages is no event."""
+        """Return frames as bright as the normal ones (a lamp that ages is no event), without what never counts."""
         ratios = (features.grey + _LEVEL_FLOOR) / (self._typical + _LEVEL_FLOOR)
         gain = np.median(ratios, axis=(1, 2))[:, None, None]
         grey = ((features.grey + _LEVEL_FLOOR) / gain - _LEVEL_FLOOR).astype(np.float32)
-        return ClipFeatures(grey, features.motion)
+        motion = features.motion
+        if self._ignored.any():
+            motion = motion * ~self._ignored[..., None]
+            grey = np.where(_fitted(self._ignored.repeat(2, 0).repeat(2, 1), grey.shape[1:]), self._typical, grey)
+        return ClipFeatures(grey, motion)
 
     def _raw(
         self, features: ClipFeatures, first: int, end: int, left_out: LeftOut | None
@@ -122,7 +128,6 @@ class NormalBehaviour:
             from_, to = (0, len(features)) if isinstance(channel, DurationChannel) else near
             heat = channel.heat(features.part(from_, to), left_out)
             cut = heat[max(0, near[0] - from_) : near[1] - from_]
-            cut[:, self._ignored] = cut.min(initial=np.inf)
             heats.append(smooth(cut)[first - near[0] : end - near[0]])
         scores = np.stack([frame_scores(one) for one in heats], axis=1)
         return scores, np.stack(heats)
@@ -137,15 +142,20 @@ class NormalBehaviour:
         return LeftOut(frozenset(), own=0, gap=min(self._gap, max(1, len(self.stretches[0].features) // 6)))
 
     def _tolerance(self, channel: int) -> Tolerance:
-        highest = [
-            float(scores[start : start + _SEGMENT, channel].max())
-            for scores, _ in self._left_out
-            for start in range(0, max(1, len(scores) - _SEGMENT // 2), _SEGMENT)
-        ]
-        spread = _PRIOR_SPREADS[self.channels[channel].name]
-        scores = [max(_LEAST_SCORE, one) for one in highest]
-        found = tolerance_from_normals(scores, overkill=_OVERKILL, prior_spread=spread)
-        return replace(found, limit=max(found.limit, _LEAST_LIMITS.get(self.channels[channel].name, 0.0)))
+        """Return how far normal segments go, and no less far than the most unusual moments of whole clips say."""
+        name = self.channels[channel].name
+        segments: list[float] = []
+        clips: dict[int, float] = {}
+        for one, (scores, _) in zip(self.stretches, self._left_out, strict=True):
+            own = np.maximum(scores[:, channel], _LEAST_SCORE)
+            starts = range(0, max(1, len(own) - _SEGMENT // 2), _SEGMENT)
+            segments += [float(own[start : start + _SEGMENT].max()) for start in starts]
+            clips[one.clip] = max(clips.get(one.clip, 0.0), float(own.max()))
+        found = tolerance_from_normals(segments, overkill=_OVERKILL, prior_spread=_PRIOR_SPREADS[name])
+        limits = [found.limit, _LEAST_LIMITS.get(name, 0.0)]
+        if len(clips) > 1:  # segments of one clip are alike, so they say little about the next clip
+            limits.append(tolerance_from_normals(list(clips.values()), prior_spread=_CLIP_SPREADS[name]).limit)
+        return replace(found, limit=max(limits))
 
     def _heights(self, scores: NDArray[np.float64], heats: Floats) -> Heights:
         units = [(one.limit, np.log(one.limit / one.centre)) for one in self.tolerances]
@@ -161,6 +171,14 @@ def _places_in(boxes: Sequence[BoxXyxyn], grid_hw: tuple[int, int]) -> NDArray[n
     for x0, y0, x1, y1 in boxes:
         inside |= ((rows >= y0) & (rows <= y1))[:, None] & ((columns >= x0) & (columns <= x1))[None]
     return inside
+
+
+def _fitted(flags: NDArray[np.bool_], shape_hw: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return flags cut, or continued by False, to a shape."""
+    made = np.zeros(shape_hw, dtype=bool)
+    rows, columns = (min(a, b) for a, b in zip(flags.shape, shape_hw, strict=True))
+    made[:rows, :columns] = flags[:rows, :columns]
+    return made
 
 
 def _height(score: NDArray[np.floating], limit: float, unit: float) -> NDArray[np.float64]:
