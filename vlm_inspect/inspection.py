@@ -1,10 +1,11 @@
 """`Inspection`: the result, verdict and evidence fused, in the shape of its JSON."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from converters.view import ViewKind
+from vlm_inspect.safe_text import path_text
 from vlm_inspect.sensitivity.record import Sensitivity
 from vlm_inspect.verdict import RuleStatus, Severity
 
@@ -16,6 +17,16 @@ Box = tuple[float, float, float, float]
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _write_undecodable_names_out(cls, value: Any) -> Any:
+        """A note or a label may name a file whose name is no text; JSON holds nothing but text."""
+        if isinstance(value, str):
+            return path_text(value)
+        if isinstance(value, tuple):
+            return tuple(path_text(one) if isinstance(one, str) else one for one in value)
+        return value
 
 
 class Measured(_Record):
