@@ -277,7 +277,7 @@ def load_config(path: Path) -> InspectorConfig:
     """
     try:
         if not path.is_file():
-            raise ConfigError(f"{path}: {'is no file' if path.exists() else 'no such file'}; name a YAML file")
+            raise ConfigError(f"{path}: {'is not a file' if path.exists() else 'no such file'}; name a YAML file")
         if path.stat().st_size > MAX_BYTES:
             raise ConfigError(f"{path} is larger than {MAX_BYTES >> 20} MB; a configuration is a short text")
         document = read_yaml(path.read_text(encoding="utf-8-sig"))

@@ -163,6 +163,9 @@ class Inspection(_Record):
     provenance: Provenance
     steps: tuple[StepRecord, ...] = Field(default=(), exclude_if=lambda steps: not steps)
     """Every step of an agent or of two looks; left out where there was one look alone."""
+    unconfirmed: tuple[DefectOutcome, ...] = Field(default=(), exclude_if=lambda places: not places)
+    """Places that a heatmap without a tolerance points at and the model says nothing of, hottest first; they decide
+    nothing. Left out where there are none."""
     hypotheses: tuple[HypothesisRecord, ...] = Field(default=(), exclude_if=lambda found: not found)
     """What an agent thought may be wrong, and what became of it; left out where there was none."""
     sensitivity: Sensitivity | None = None

@@ -7,6 +7,7 @@ evidence   = gather(part, references, rules, fitted)         gathering.py
 request    = build_request(template, views, rules, ...)      prompting/
 look       = read_look(step, ask_model(backend, request))    asking.py, backends/, parsing/, looks/look.py
 look       = the same again, with enlargements               looks/second_look.py, where a second look is asked for
+evidence   = hear(evidence, words)                           second_map.py, where new words for defects were used
 inspection = fuse(look.opinion, evidence, thresholds, ...)   decision/fusion.py
 """
 
@@ -31,6 +32,7 @@ from vlm_inspect.backends.backend import Backend, Request
 from vlm_inspect.decision.fusion import Record, fuse
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import BackendError, ParseError
+from vlm_inspect.evidence import Evidence
 from vlm_inspect.examination import Examination, Prepared
 from vlm_inspect.fits import Fits
 from vlm_inspect.gathering import gather
@@ -47,6 +49,7 @@ from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.references import ReferenceSet, present
 from vlm_inspect.rules import RuleBook, load_rules, resolve_references
 from vlm_inspect.safe_text import path_text
+from vlm_inspect.second_map import hear, said_words
 from vlm_inspect.source_state import state_of
 from vlm_inspect.verdict import Verdict
 from vlm_inspect.version import VERSION
@@ -244,6 +247,8 @@ class Inspector:
     def conclude(self, prepared: Prepared, looks: Sequence[Look], *, note: str = "") -> Examination:
         """Turn the looks at a part into its examination; the opinion of the last one counts.
 
+        Where the words for defects are new to the heatmap, it is made again with them (`second_map.py`).
+
         Args:
             prepared: from `prepare`.
             looks: at least one, with an opinion.
@@ -253,6 +258,7 @@ class Inspector:
         request, opinion = last.request, last.opinion
         assert request is not None
         assert opinion is not None
+        evidence = self._heard(prepared, opinion)
         told = [*(look.note for look in looks), *_changes_of_mind(looks), note]
         elapsed_s = prepared.elapsed_s + sum(look.elapsed_s for look in looks)
         record = Record(
@@ -269,15 +275,33 @@ class Inspector:
             hypotheses=tuple(tried_as_records(looks, prepared.evidence, self.rules)),
         )
         return Examination(
-            inspection=fuse(opinion, prepared.evidence, self.thresholds, record),
+            inspection=fuse(opinion, evidence, self.thresholds, record),
             views=prepared.views,
-            evidence=prepared.evidence,
+            evidence=evidence,
             looks=tuple(looks),
             record=record,
             references=prepared.references,
             template=self.template,
             thresholds=self.thresholds,
             limits=prepared.limits,
+        )
+
+    def _heard(self, prepared: Prepared, opinion: Verdict | ParseError) -> Evidence:
+        """Return the evidence, with the maps made again where the model or the engineer used new words for defects."""
+        localizer = self.used_localizer
+        if localizer is None or is_offline(self.backend.name):
+            return prepared.evidence
+        from vlm_inspect.localization.dapo.wording import default_words
+
+        verdict = opinion if isinstance(opinion, Verdict) else None
+        return hear(
+            prepared.evidence,
+            said_words(verdict, prepared.request.question, default_words()),
+            localizer=localizer,
+            subject=subject_of(self.rules),
+            rules=self.rules,
+            views=prepared.views,
+            references=prepared.references,
         )
 
     def _in_words(self, step: Step, number: int) -> str:

@@ -87,7 +87,7 @@ def run_ablation(
 
 def _check(out: Path, models: Sequence[str], options: BenchOptions) -> None:
     if any(is_offline(model) for model in models):
-        raise RunError("the model evidence reads no prompt, so that there is nothing to ablate; give a --model")
+        raise RunError("the model evidence reads no prompt, so there is nothing to ablate; give a --model")
     if options.asking.price is not None and len(set(models)) > 1:
         raise RunError("--price holds for one model, and several are given; run them one by one, each with its price")
     if out.exists() and not out.is_dir():
@@ -130,7 +130,7 @@ def _budgeted(options: BenchOptions, spent: float) -> BenchOptions:
         return options
     if budget <= spent:
         raise RunStoppedError(
-            f"the budget of {budget:g} USD is used up ({spent:.4f}); --resume with a higher one goes on"
+            f"the budget of {budget:g} USD is used up ({spent:.4f}); continue with --resume and a higher one"
         )
     return replace(options, asking=replace(options.asking, budget_usd=budget - spent))
 

@@ -52,7 +52,7 @@ def prepare_bench(dataset: Dataset, options: BenchOptions) -> Bench:
     names = [category.name for category in dataset.categories]
     books = load_rule_books(options.rules_dir, names) if options.rules_dir else {}
     if options.retry_failed and not options.resume:
-        raise RunError("--retry-failed belongs to --resume")
+        raise RunError("--retry-failed requires --resume")
     plan = make_plan(
         dataset,
         shots=options.shots,
@@ -66,7 +66,7 @@ def prepare_bench(dataset: Dataset, options: BenchOptions) -> Bench:
     if options.config.look_again:
         _check_second_look(plan, options.config)
     if options.rule_test and not options.config.asks_a_model:
-        raise RunError("--rule-test: the model evidence reads no rules, so that there is nothing to test; leave it out")
+        raise RunError("--rule-test: the model evidence reads no rules, so there is nothing to test; leave it out")
     checks: dict[str, Any] = {"references_compared_with_scored_files": check_leaks(plan), "leaks": 0}
     if options.config.localizer.checkpoint is not None:
         checkpoint = options.config.localizer.checkpoint
@@ -127,7 +127,7 @@ def _check_engine(options: BenchOptions) -> None:
     if options.engine == "ray":
         check_installed()
     elif options.ray_address:
-        raise RunError("--ray-address belongs to --engine ray")
+        raise RunError("--ray-address requires --engine ray")
 
 
 def _settings(plan: RunPlan, options: BenchOptions, config: InspectorConfig, inspector: Inspector) -> Settings:

@@ -283,7 +283,7 @@ def test_cases_are_filtered(store_name: str) -> None:
         assert ids(text="%") == [old], "a sign of the query language is a sign like others"
         assert ids(text="where is") == [old]
         assert ids(text="dark spot", class_name="screw") == [new]
-        with pytest.raises(StoreError, match="is no date"):
+        with pytest.raises(StoreError, match="is not a date"):
             ids(since="yesterday")
 
 
@@ -407,7 +407,7 @@ def test_rows_that_were_tampered_with_are_told(tmp_path: Path) -> None:
 def test_a_name_in_a_row_does_not_lead_out_of_the_folder(tmp_path: Path) -> None:
     with CaseStore(tmp_path / "cases.db") as store:
         for name in ("../../etc/passwd", "view-../x.png", "/etc/passwd", "view-" + "g" * 64):
-            with pytest.raises(StoreError, match="no name of a file"):
+            with pytest.raises(StoreError, match="not the name of a file"):
                 store.picture(name)
 
 

@@ -89,7 +89,7 @@ def load_calibration(
         CalibrationError: unreadable, of another version, or made for something else; the message names what differs.
     """
     if path.exists() and not path.is_file():  # a pipe or a device: reading it could wait for ever
-        raise CalibrationError(f"{path} is no file; name the one that vlm-inspect calibrate wrote")
+        raise CalibrationError(f"{path} is not a file; name the one that vlm-inspect calibrate wrote")
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(raw, dict) and raw.get("version") == 1:

@@ -141,7 +141,7 @@ def _read_head(words: list[str]) -> tuple[str | None, dict[str, Any]]:
             try:
                 check[name] = float(value)
             except ValueError as error:
-                raise CommandError(f"{word}: {value!r} is no number") from error
+                raise CommandError(f"{word}: {value!r} is not a number") from error
         elif equals and name in {"measure", "channel"}:
             check[name] = value
         else:

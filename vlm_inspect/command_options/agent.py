@@ -57,6 +57,6 @@ def check_agent(config: "InspectorConfig") -> None:
     """
     agent = config.agent
     if not agent.enabled and agent != type(agent)():
-        raise click.UsageError("--max-steps, --agent-tokens and --agent-usd belong to --agent; add it")
+        raise click.UsageError("--max-steps, --agent-tokens and --agent-usd require --agent; add it")
     if agent.enabled and config.look_again:
         raise click.UsageError("--agent looks as often as it needs to; leave --look-again out")

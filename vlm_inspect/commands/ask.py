@@ -64,7 +64,7 @@ def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:
     outputs = Outputs(options["json_path"], options["html_path"], options["overlay_path"], options["ply_path"])
     outputs.check_writable()
     if options["keep_input"] and not options["save"]:
-        raise click.UsageError("--keep-input belongs to --save; add it")
+        raise click.UsageError("--keep-input requires --save; add it")
     if options["save"]:
         open_store(options["store"], create=True).close()  # a store that cannot be used is known before the work
     check_agent(config)

@@ -29,7 +29,7 @@ def _pattern(context: click.Context, parameter: click.Parameter, value: str | No
     try:
         return None if value is None else re.compile(value)
     except re.error as error:
-        raise click.BadParameter(f"{value!r} is no regular expression: {error}.") from error
+        raise click.BadParameter(f"{value!r} is not a regular expression: {error}.") from error
 
 
 @click.command(cls=GroupedCommand)

@@ -56,7 +56,7 @@ def calibrate(normals: Path, out: Path, *, config: "InspectorConfig", **options:
     from vlm_inspect.file_writing import check_writable
 
     if config.calibration is not None:
-        raise click.UsageError("calibrate makes a calibration and takes none; leave --calibration away")
+        raise click.UsageError("calibrate makes a calibration and takes none; leave out --calibration")
     check_writable(out)
     paths, others = _files(normals), _files(options["anomalous"]) if options["anomalous"] else []
     with progress(quiet=options["quiet"]) as say:

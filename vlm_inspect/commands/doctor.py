@@ -49,7 +49,7 @@ def doctor(
     """
     if model is None:
         if base_url:
-            raise click.UsageError("--base-url belongs to --model; name the model")
+            raise click.UsageError("--base-url requires --model; name the model")
         return _tell_installation(clip, as_json=as_json, quiet=options["quiet"])
     from vlm_inspect.backends import Connection, is_offline, load_backend
 

@@ -4,7 +4,7 @@ How the outcome comes about; the first line that applies decides:
 
     1. NG      a check of a critical or major rule fails, whatever the model says
     2. REVIEW  the opinion is in doubt: unreadable, its answers disagree, it contradicts itself, or it and the
-               calibrated heatmap contradict each other
+               calibrated heatmap contradict each other, or an uncalibrated one points elsewhere (`agreement.py`)
     3. REVIEW  something stays open: a critical or major rule that could not be told, or that the model did not check,
                a minor rule that fails; unless the calibrated heatmap exceeds its tolerance and the score is that of NG
     4.         the score: NG, REVIEW between the thresholds, or OK; without a model the thresholds are the bounds of
@@ -23,6 +23,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from converters.view import View
+from vlm_inspect.decision.agreement import agreeing, points_elsewhere
 from vlm_inspect.decision.bounds import between, bounded, unsettled
 from vlm_inspect.decision.defects import FAILED_CHECK_SCORE, DefectList, collect_defects
 from vlm_inspect.decision.thresholds import Thresholds
@@ -94,6 +95,7 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
     doubts = [*_doubts_of_opinion(opinion, found, p_model, used)]
     if verdict is not None and verdict.by_model:
         doubts += _contradictions(verdict, rules, evidence, score, used)
+        doubts += points_elsewhere(found.agreement, verdict)
     gaps = [] if measured_only else _gaps(rules, evidence, opinion, by_score=score >= used.ng_above)
     outcome, reasons = _decide(
         score,
@@ -106,7 +108,7 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
     )
     if outcome == "OK" and by_model and (reason := unsettled(evidence.standing, p_model, used)) is not None:
         outcome, reasons = "REVIEW", [reason]
-    besides = [] if outcome == "REVIEW" else [*doubts, *gaps]
+    besides = [*agreeing(found.agreement), *([] if outcome == "REVIEW" else [*doubts, *gaps])]
     if outcome == "OK" and not is_by_model(opinion):
         besides.append(_basis_of_ok(rules, evidence))
     return Inspection(
@@ -118,6 +120,7 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
         review_reasons=tuple(dict.fromkeys(reasons)),
         rules=rules,
         defects=found.defects,
+        unconfirmed=found.unconfirmed,
         views=tuple(
             ViewRecord(index=index, kind=view.kind, size_hw=view.size_hw, label=view.label)
             for index, view in enumerate(record.views)
@@ -361,12 +364,19 @@ def _answer(opinion: Verdict | ParseError, question: str | None) -> str:
 def _notes(
     verdict: Verdict | None, evidence: Evidence, thresholds: Thresholds, found: DefectList, besides: Sequence[str]
 ) -> tuple[str, ...]:
-    notes = [*evidence.notes, *(verdict.warnings if verdict is not None else ()), *besides]
+    notes = [*evidence.notes, *_told_words(evidence), *(verdict.warnings if verdict is not None else ()), *besides]
     if found.ignored:
         notes.append(f"{found.ignored} of the model's defects lie in an ignored area and do not count")
     if not thresholds.calibrated:
         notes.append(_uncalibrated(evidence))
     return tuple(dict.fromkeys(notes))
+
+
+def _told_words(evidence: Evidence) -> tuple[str, ...]:
+    if evidence.worded is None:
+        return ()
+    said = f"the heatmap was made again with what was said of the part: {', '.join(evidence.worded.words)}"
+    return (said, *evidence.worded.notes)
 
 
 def _uncalibrated(evidence: Evidence) -> str:

@@ -6,7 +6,7 @@ and is done once for a class; localizing a part costs that part alone.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeGuard
+from typing import Final, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,6 +113,20 @@ class ScoredLocalizer(FittedLocalizer, Protocol):
 def is_scored(fitted: FittedLocalizer) -> TypeGuard[ScoredLocalizer]:
     """Tell whether a fitted localizer is a `ScoredLocalizer`, without computing any of what that has to tell."""
     return hasattr(fitted, "weigh")
+
+
+@runtime_checkable
+class OpenVocabulary(Protocol):
+    """A localizer whose words for defects may be chosen anew for every part."""
+
+    def vocabulary(self, subject: Subject) -> tuple[str, ...]:
+        """Return the words that it compares a part of that subject with; empty: they cannot be chosen."""
+        ...
+
+
+def vocabulary_of(localizer: "Localizer", subject: Subject) -> tuple[str, ...]:
+    """Return the words that a localizer compares parts of a subject with; empty where they cannot be chosen."""
+    return localizer.vocabulary(subject) if isinstance(localizer, OpenVocabulary) else ()
 
 
 class Localizer(Protocol):

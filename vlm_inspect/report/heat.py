@@ -32,7 +32,7 @@ class Heat:
 
 def heat_of_view(evidence: Evidence, view: int) -> Heat | None:
     """Return the heatmap of one view, of several the one farthest above its limit; None: the view has none."""
-    heats = [_heat(m) for m in evidence.maps if m.view == view]
+    heats = [_heat(m) for m in evidence.latest_maps if m.view == view]
     return max(heats, key=lambda heat: (heat.calibrated, heat.peak), default=None)
 
 

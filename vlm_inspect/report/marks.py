@@ -36,7 +36,7 @@ def marks_of_view(inspection: Inspection, evidence: Evidence, view: int) -> list
         for number, defect in enumerate(inspection.defects, start=1)
         if defect.view == view and defect.box_xyxyn is not None
     ]
-    regions = [r for r in evidence.regions if r.view == view and _counts(r, inspection)]
+    regions = [r for r in evidence.latest_regions if r.view == view and _counts(r, inspection)]
     rest = [r for r in regions if all(_overlap(r.box_xyxyn, mark.box_xyxyn) < 0.3 for mark in numbered)]
     return numbered + [Mark(None, region.box_xyxyn) for region in rest]
 

@@ -50,7 +50,7 @@ def find_id(session: Session, beginning: str) -> str:
     """
     given = beginning.strip().lower()
     if not _ID.fullmatch(given):
-        raise StoreError(f"{beginning!r} is no id of a case; vlm-inspect cases lists them")
+        raise StoreError(f"{beginning!r} is not the id of a case; vlm-inspect cases lists them")
     query = select(CaseRow.id).where(CaseRow.id.startswith(given, autoescape=True)).order_by(CaseRow.id.desc())
     found = session.scalars(query.limit(_NAMED + 1)).all()
     if given in found:
@@ -143,4 +143,4 @@ def _moment(text: str, *, at_end: bool) -> str:
             moment += datetime.timedelta(days=1, seconds=-1)
         return moment.astimezone(datetime.UTC).isoformat(timespec="seconds")
     except (ValueError, OverflowError) as error:
-        raise StoreError(f"{text!r} is no date; write 2026-03-14 or 2026-03-14T09:26") from error
+        raise StoreError(f"{text!r} is not a date; write 2026-03-14 or 2026-03-14T09:26") from error

@@ -18,7 +18,7 @@ from vlm_inspect.backends.backend import Reply
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.errors import ParseError
-from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region, TypeMap
+from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region, TypeMap, WordedMaps
 from vlm_inspect.looks.look import Look, Phase, Refutation, Seen
 from vlm_inspect.prompting.assembly import PromptLimits
 from vlm_inspect.safe_text import path_text
@@ -69,6 +69,15 @@ class MapEntry(_Entry):
     normal_peaks: tuple[float, ...]
 
 
+class WordedEntry(_Entry):
+    """The maps that were made again with words that were said of the part."""
+
+    words: tuple[str, ...]
+    maps: tuple[MapEntry, ...]
+    regions: tuple[Region, ...]
+    notes: tuple[str, ...]
+
+
 class EvidenceEntry(_Entry):
     """The evidence, its maps as entries."""
 
@@ -79,6 +88,8 @@ class EvidenceEntry(_Entry):
     localizer: str
     notes: tuple[str, ...]
     standing: Standing | None = None
+    worded: WordedEntry | None = None
+    """None too in records of versions that made no such maps."""
 
 
 class OpinionEntry(_Entry):
@@ -224,6 +235,7 @@ def pack_evidence(evidence: Evidence, bundle: Bundle) -> dict[str, Any]:
         "standing": evidence.standing,
         "localizer": evidence.localizer,
         "notes": evidence.notes,
+        "worded": None if evidence.worded is None else _pack_worded(evidence.worded, bundle),
     }
 
 
@@ -241,6 +253,7 @@ def unpack_evidence(entry: EvidenceEntry, files: FileFolder) -> Evidence:
         standing=entry.standing,
         localizer=entry.localizer,
         notes=entry.notes,
+        worded=None if entry.worded is None else _unpack_worded(entry.worded, files),
     )
 
 
@@ -347,6 +360,16 @@ def _unpack_map(entry: MapEntry, files: FileFolder) -> AnomalyMap:
         normal_scores=entry.normal_scores,
         normal_peaks=entry.normal_peaks,
     )
+
+
+def _pack_worded(worded: WordedMaps, bundle: Bundle) -> dict[str, Any]:
+    maps = [_pack_map(one, bundle) for one in worded.maps]
+    return {"words": worded.words, "maps": maps, "regions": worded.regions, "notes": worded.notes}
+
+
+def _unpack_worded(entry: WordedEntry, files: FileFolder) -> WordedMaps:
+    maps = tuple(_unpack_map(one, files) for one in entry.maps)
+    return WordedMaps(entry.words, maps, entry.regions, entry.notes)
 
 
 def _plain(value: object) -> Any:

@@ -59,6 +59,10 @@ class PromptAdJudge:
         self._plan = plan
         self._source = source
 
+    def vocabulary(self, subject: Subject) -> tuple[str, ...]:
+        """Return no words: it was trained with its sentences."""
+        return ()
+
     def fit(self, subject: Subject, normals: Sequence[Rgb] = ()) -> "FittedPromptAd":
         """See `PictureJudge.fit`.
 
