@@ -29,6 +29,7 @@ from vlm_inspect.agent import AgentSettings, look_as_step, looks_as_steps, next_
 from vlm_inspect.asking import ask_model, limits_for
 from vlm_inspect.backends import is_offline, load_backend
 from vlm_inspect.backends.backend import Backend, Request
+from vlm_inspect.backends.two_models import TwoModels
 from vlm_inspect.decision.fusion import Record, fuse
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import BackendError, ParseError
@@ -259,7 +260,7 @@ class Inspector:
         assert request is not None
         assert opinion is not None
         evidence = self._heard(prepared, opinion)
-        told = [*(look.note for look in looks), *_changes_of_mind(looks), note]
+        told = [*(look.note for look in looks), *_changes_of_mind(looks), *self._refuter_words(looks), note]
         elapsed_s = prepared.elapsed_s + sum(look.elapsed_s for look in looks)
         record = Record(
             rules=self.rules,
@@ -272,7 +273,7 @@ class Inspector:
             source=prepared.source,
             notes=tuple(one for one in told if one),
             steps=tuple(looks_as_steps(looks)) if len(looks) > 1 else (),
-            hypotheses=tuple(tried_as_records(looks, prepared.evidence, self.rules)),
+            hypotheses=tuple(tried_as_records(looks, self.rules)),
         )
         return Examination(
             inspection=fuse(opinion, evidence, self.thresholds, record),
@@ -285,6 +286,10 @@ class Inspector:
             thresholds=self.thresholds,
             limits=prepared.limits,
         )
+
+    def _refuter_words(self, looks: Sequence[Look]) -> Iterator[str]:
+        if isinstance(self.backend, TwoModels) and any(look.by_refuter for look in looks):
+            yield f"{self.backend.refuter.name} tried to refute the hypotheses."
 
     def _heard(self, prepared: Prepared, opinion: Verdict | ParseError) -> Evidence:
         """Return the evidence, with the maps made again where the model or the engineer used new words for defects."""
@@ -306,7 +311,9 @@ class Inspector:
 
     def _in_words(self, step: Step, number: int) -> str:
         if self.agent.enabled:
-            return f"step {number}, {step.phase}{f', {step.tool}' if step.tool else ''}: asking {self.backend.name}"
+            second = step.request is not None and step.request.of_refuter
+            backend = self.backend.refuter if second and isinstance(self.backend, TwoModels) else self.backend
+            return f"step {number}, {step.phase}{f', {step.tool}' if step.tool else ''}: asking {backend.name}"
         return f"asking {self.backend.name}{' again' if number > 1 else ''}"
 
     def _take(self, step: Step, number: int) -> Look:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evaluation.ablation.variants import Variant, has_words_without_rules, make_variants, write_variant
+from evaluation.ablation.variants import AGENTS, Variant, has_words_without_rules, make_variants, write_variant
 from evaluation.bench.options import BenchOptions
 from evaluation.bench.run import run_bench
 from evaluation.comparison.comparison import compare_runs
@@ -105,6 +105,8 @@ def _missing(template: Template, data: Dataset, options: BenchOptions) -> dict[s
         found["references"] = "there is no reference (--shots 0, or no normal training image)"
     if options.config.localizer.name == "none":
         found["evidence"] = "the localizer is none"
+    if not options.config.agent.enabled:
+        found |= dict.fromkeys(AGENTS, "it costs several times as much; add --agent")
     return found
 
 

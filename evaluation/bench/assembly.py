@@ -61,10 +61,8 @@ def prepare_bench(dataset: Dataset, options: BenchOptions) -> Bench:
         rules=books,
         ask_questions=bool(dataset.questions) and options.config.asks_a_model,
     )
-    if options.config.agent.enabled:
-        raise RunError("agent: a benchmark asks once or twice a part; leave agent out of the configuration")
-    if options.config.look_again:
-        _check_second_look(plan, options.config)
+    if options.config.look_again or options.config.agent.enabled:
+        _check_further_looks(plan, options)
     if options.rule_test and not options.config.asks_a_model:
         raise RunError("--rule-test: the model evidence reads no rules, so there is nothing to test; leave it out")
     checks: dict[str, Any] = {"references_compared_with_scored_files": check_leaks(plan), "leaks": 0}
@@ -112,12 +110,16 @@ def _check_config(config: InspectorConfig) -> None:
         )
 
 
-def _check_second_look(plan: RunPlan, config: InspectorConfig) -> None:
-    """Refuse a second look where nobody looks."""
+def _check_further_looks(plan: RunPlan, options: BenchOptions) -> None:
+    """Refuse a second look, or steps, where nobody looks."""
+    config = options.config
+    name = "--agent" if config.agent.enabled else "--look-again"
     if plan.asks_questions:
-        raise RunError("--look-again is for judging parts, and this data set asks questions; leave it out")
+        raise RunError(f"{name} is for judging parts, and this data set asks questions; leave it out")
     if not config.asks_a_model:
-        raise RunError("--look-again changes nothing for the model evidence, which reads no picture; leave it out")
+        raise RunError(f"{name} changes nothing for the model evidence, which reads no picture; leave it out")
+    if config.refuter is not None and options.asking.price is not None:
+        raise RunError("--price holds for one model, and --refuter is another; leave one of them out")
 
 
 def _check_engine(options: BenchOptions) -> None:

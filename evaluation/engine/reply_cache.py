@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vlm_inspect.backends.backend import Backend, Reply, Request, TokenProbability
+from vlm_inspect.backends.model_turn import ToolCall
 from vlm_inspect.inspection import Usage
 
 NAME = "replies.sqlite"
@@ -68,7 +69,7 @@ class ReplyCache:
 
     def put(self, key: str, replies: Sequence[Reply], run: str) -> None:
         """Keep replies; empty ones are not worth keeping."""
-        if self._database is None or not any(reply.text.strip() for reply in replies):
+        if self._database is None or not any(reply.text.strip() or reply.calls for reply in replies):
             return
         packed = zlib.compress(json.dumps([_to_json(reply) for reply in replies]).encode())
         try:
@@ -85,12 +86,23 @@ class ReplyCache:
 
 
 def key_of_request(backend: Backend, request: Request, samples: int, salt: str = "") -> str:
-    """Return the hash of all that a reply depends on; another salt makes another question of it."""
+    """Return the hash of all that a reply depends on; another salt makes another question of it.
+
+    Functions on offer are no part of it: a step says the same in either form, and a server may refuse them at any time.
+    """
     endpoint = getattr(backend, "endpoint", None)
     server = None if endpoint is None else endpoint.shown_url
     schema = json.dumps(request.answer_schema, sort_keys=True)
-    told = json.dumps([backend.name, server, request.prompt_sha256, schema, samples, *([salt] if salt else [])])
-    return hashlib.sha256(told.encode()).hexdigest()
+    told = [
+        backend.name,
+        server,
+        request.prompt_sha256,
+        schema,
+        samples,
+        *(["refuter"] if request.of_refuter else []),
+        *([salt] if salt else []),
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def _to_json(reply: Reply) -> dict[str, Any]:
@@ -104,6 +116,7 @@ def _to_json(reply: Reply) -> dict[str, Any]:
         "reasoning": reply.reasoning,
         "first_text": reply.first_text,
         "notes": list(reply.notes),
+        "calls": [[call.id, call.name, call.arguments] for call in reply.calls],
     }
 
 
@@ -117,4 +130,5 @@ def _from_json(told: dict[str, Any]) -> Reply:
         reasoning=told.get("reasoning", ""),
         first_text=told.get("first_text", ""),
         notes=tuple(told.get("notes", ())),
+        calls=tuple(ToolCall(*call) for call in told.get("calls", ())),
     )

@@ -15,8 +15,9 @@ from vlm_inspect.agent.turns import as_functions, turn_schema
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.backends.messages import PICTURE_LABELS, PICTURE_ROLES, digest_messages
 from vlm_inspect.examination import Prepared
-from vlm_inspect.looks.look import Look
+from vlm_inspect.looks.look import HotPlace, Look
 from vlm_inspect.prompting.encoding import encode, form_of
+from vlm_inspect.rules import RuleBook
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -53,11 +54,15 @@ def open_agent(prepared: Prepared, settings: AgentSettings, *, with_functions: b
     texts, told = load_texts(), describe_tools()
     refutes = settings.refutation
     schema = turn_schema(names, texts.fields, refutation=refutes)
-    places = []
-    for mark, region in places_of(prepared.evidence) if refutes else ():
-        box = [round(side * _PERMILLE) for side in region.box_xyxyn]
-        claim = texts.say("place", mark=mark, source=region.source, kind=region.defect_type or "")
-        places.append({"id": f"m{mark}", "claim": claim, "view": region.view, "box": box})
+    places = [
+        {
+            "id": f"m{one.mark}",
+            "claim": one.claim,
+            "view": one.view,
+            "box": [round(side * _PERMILLE) for side in one.box_xyxyn],
+        }
+        for one in hot_places(prepared, settings)
+    ]
     values = {
         "steps": settings.max_steps,
         "tools": [
@@ -74,6 +79,11 @@ def open_agent(prepared: Prepared, settings: AgentSettings, *, with_functions: b
         functions = as_functions(offered, texts.fields, refutation=refutes)
     first = replace(prepared.request, answer_schema=schema, tools=functions, asks_opinion=False)
     return _with(first, [_said(texts.say("opening", **values))])
+
+
+def hot_places(prepared: Prepared, settings: AgentSettings) -> tuple[HotPlace, ...]:
+    """Return the places of the evidence that have to be looked at; none where nothing is refuted."""
+    return places_of(prepared.evidence) if settings.refutation else ()
 
 
 def show_result(look: Look, called: Called, prepared: Prepared) -> Request:
@@ -115,10 +125,9 @@ def hand_over(request: Request, pending: Sequence[Tried], *, first: bool) -> Req
     return replace(_with(request, [_said(load_texts().say("opening_second", pending=told))]), of_refuter=True)
 
 
-def pending_of(looks: Sequence[Look], prepared: Prepared) -> list[Tried]:
+def pending_of(looks: Sequence[Look], rules: RuleBook) -> list[Tried]:
     """Return the hypotheses that no look was made for, or of which it was not said what came of that."""
-    tried = try_hypotheses(looks, prepared.evidence, prepared.request.rules)
-    return [one for one in tried if not one.is_settled]
+    return [one for one in try_hypotheses(looks, rules) if not one.is_settled]
 
 
 def count_sent(request: Request) -> int:

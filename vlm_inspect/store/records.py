@@ -19,7 +19,7 @@ from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region, TypeMap, WordedMaps
-from vlm_inspect.looks.look import Look, Phase, Refutation, Seen
+from vlm_inspect.looks.look import HotPlace, Look, Phase, Refutation, Seen
 from vlm_inspect.prompting.assembly import PromptLimits
 from vlm_inspect.safe_text import path_text
 from vlm_inspect.sensitivity.standing import Standing
@@ -124,6 +124,7 @@ class LookFacts(_Entry):
     note: str = ""
     elapsed_s: float = 0.0
     refutation: Refutation = "off"
+    places: tuple[HotPlace, ...] = ()
     by_refuter: bool = False
 
 
