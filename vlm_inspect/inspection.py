@@ -47,6 +47,13 @@ class RuleOutcome(_Record):
     measured: Measured | None = None
 
 
+class SeenRecord(_Record):
+    """A view, or a box of one: what a step showed, where a defect is seen."""
+
+    view: int
+    box_xyxyn: Box | None = None
+
+
 class DefectOutcome(_Record):
     """One defect, with its place on a view and on the part."""
 
@@ -65,6 +72,8 @@ class DefectOutcome(_Record):
     time_s: float | None = None
     sample: int | None = None
     """Sample number, of a curve that keeps no time."""
+    seen_on: tuple[SeenRecord, ...] = Field(default=(), exclude_if=lambda seen: not seen)
+    """Where else this defect is seen, each other view once; left out where there is none."""
 
 
 class ViewRecord(_Record):
@@ -85,13 +94,6 @@ class Usage(_Record):
     calls: int = 0
     cost_usd: float | None = Field(default=None, ge=0.0)
     """What the calls cost in US dollars; None where the price of one of them is not known."""
-
-
-class SeenRecord(_Record):
-    """A view that a step showed, or a box of one."""
-
-    view: int
-    box_xyxyn: Box | None = None
 
 
 class StepRecord(_Record):
