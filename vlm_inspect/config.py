@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from converters.digest import sha256_of
 from converters.view import ViewBudget
 from vlm_inspect.agent.settings import AgentSettings
 from vlm_inspect.backends import (
@@ -38,7 +37,7 @@ from vlm_inspect.backends import (
 )
 from vlm_inspect.backends.endpoint import BASE_URL_VARIABLE
 from vlm_inspect.backends.two_models import TwoModels
-from vlm_inspect.calibration.file import load_calibration
+from vlm_inspect.calibration_file import load_thresholds
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ConfigError
 from vlm_inspect.inspector import ANY_PART, Inspector
@@ -247,10 +246,7 @@ class InspectorConfig(_Section):
         if self.calibration is None:
             return Thresholds()
         name = "none" if localizer is None else localizer.name
-        digests = sorted({sha256_of(path) for path in paths})
-        return load_calibration(
-            self.calibration, rules_sha256=rules.scoring_sha256, localizer=name, references_sha256=digests
-        ).thresholds
+        return load_thresholds(self.calibration, rules, name, paths)
 
     @property
     def asks_a_model(self) -> bool:

@@ -1,10 +1,13 @@
 """`Inspection`: the result, verdict and evidence fused, in the shape of its JSON."""
 
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, field_validator
 
 from converters.view import ViewKind
+from vlm_inspect.errors import OutputError
+from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.safe_text import path_text
 from vlm_inspect.sensitivity.record import Sensitivity
 from vlm_inspect.verdict import RuleStatus, Severity
@@ -142,6 +145,18 @@ class Provenance(_Record):
     references_sha256: tuple[str, ...] = ()
 
 
+class Reports(Protocol):
+    """Draws the reports of one inspection; it has the pictures, which the JSON has not."""
+
+    def html_page(self) -> bytes:
+        """Return the report as one self-contained HTML page, in UTF-8."""
+        ...
+
+    def overlay_png(self) -> bytes:
+        """Return the views with heatmaps and marks as a PNG."""
+        ...
+
+
 class Inspection(_Record):
     """The result of one inspection; `model_dump_json()` is the contract's JSON."""
 
@@ -158,7 +173,8 @@ class Inspection(_Record):
     views: tuple[ViewRecord, ...]
     notes: tuple[str, ...] = ()
     source: str = ""
-    """Path of the part as it was given; bytes of a name that are no text are written as in \\xe9."""
+    """Path of the part as it was given, empty of a part that came from memory; bytes
+    of a name that are no text are written as in \\xe9."""
     model: str
     localizer: str
     usage: Usage
@@ -177,3 +193,35 @@ class Inspection(_Record):
     def exit_code(self) -> int:
         """Exit code of `vlm-inspect ask`: OK 0, NG 1, REVIEW 3."""
         return EXIT_CODES[self.outcome]
+
+    _reports: Reports | None = PrivateAttr(default=None)
+
+    def save_overlay(self, path: str | Path) -> None:
+        """Write the views with heatmaps and marks as a PNG, whole or not at all.
+
+        Raises:
+            OutputError: the file cannot be written, or the inspection was read from JSON, which has no pictures.
+        """
+        write_atomically(Path(path), self._drawn().overlay_png())
+
+    def save_html(self, path: str | Path) -> None:
+        """Write the report as one self-contained HTML page; raises what `save_overlay` raises."""
+        write_atomically(Path(path), self._drawn().html_page())
+
+    def drawn_by(self, reports: Reports) -> Self:
+        """Return the same inspection, which can save its reports."""
+        known = self.model_copy()
+        known._reports = reports
+        return known
+
+    def _drawn(self) -> Reports:
+        if self._reports is None:
+            raise OutputError("this inspection has no pictures; only what Inspector.inspect returns can be drawn")
+        return self._reports
+
+    def __eq__(self, other: object) -> bool:
+        """Compare what is said, not what it can be drawn from."""
+        return isinstance(other, Inspection) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash(self.provenance)

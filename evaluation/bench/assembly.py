@@ -11,7 +11,7 @@ from evaluation.engine.options import limits_of
 from evaluation.errors import RunError
 from evaluation.runs.plan import RunPlan, check_checkpoint, check_leaks, load_rule_books, make_plan
 from evaluation.runs.settings import Limits, Price, Settings
-from vlm_inspect.calibration.file import load_calibration
+from vlm_inspect.calibration_file import load_calibration
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.datasets.item import Dataset
 from vlm_inspect.datasets.references import content_sha256

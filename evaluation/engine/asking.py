@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, runtime_checkable
 
-from evaluation.engine.reply_cache import ReplyCache, key_of_request
+from evaluation.engine.reply_cache import ReplyCache
 from evaluation.engine.spending import Spending, cost_of, estimate_tokens
 from evaluation.engine.token_rate import Reservation, TokenRate
 from evaluation.runs.record import Spent
@@ -22,6 +22,7 @@ from evaluation.runs.settings import Limits, Price
 from vlm_inspect.asking import ask_for_form, ask_model
 from vlm_inspect.backends import is_local, is_offline
 from vlm_inspect.backends.backend import Backend, Reply, Request
+from vlm_inspect.backends.kept_replies import key_of_request
 from vlm_inspect.errors import BackendError
 
 _T = TypeVar("_T")

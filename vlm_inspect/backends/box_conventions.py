@@ -1,6 +1,5 @@
 """How families of models write boxes: data of `prompts/words/boxes.yaml`, and boxes written and read by it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -104,11 +103,6 @@ def convention_of_habit(model: str, unit: BoxUnit, *, rows_first: bool) -> BoxCo
     words = fill_text(_load().found[unit], {"rows_first": rows_first}, "boxes.yaml")
     form = "[y0, x0, y1, x1]" if rows_first else "[x0, y0, x1, y1]"
     return BoxConvention(unit=unit, rows_first=rows_first, form=form, words=words)
-
-
-def known_keys() -> Sequence[str]:
-    """Return the names that boxes have in the answers of all families."""
-    return tuple(dict.fromkeys(family.key for family in _load().conventions))
 
 
 @cache

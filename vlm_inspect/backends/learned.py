@@ -76,15 +76,6 @@ def remember_boxes(base_url: str, model: str, habit: BoxHabit) -> None:
     _keep(base_url, model, recall(base_url, model).model_copy(update={"boxes": habit}))
 
 
-def forget(base_url: str, model: str) -> None:
-    """Drop what is known of a model at a server."""
-    with _LOCK:
-        _KNOWN.pop((base_url, model), None)
-        path = _path(base_url, model)
-        if path is not None:
-            path.unlink(missing_ok=True)
-
-
 def _keep(base_url: str, model: str, learned: Learned) -> None:
     with _LOCK:
         _KNOWN[base_url, model] = learned

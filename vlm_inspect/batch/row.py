@@ -44,7 +44,7 @@ class Row(BaseModel):
     """Name of its page in the gallery's folder; empty: none."""
 
 
-def make_row(judged: Judged, *, model: str, serial: re.Pattern[str] | None = None, page: str = "") -> Row:
+def make_row(judged: Judged[Path], *, model: str, serial: re.Pattern[str] | None = None, page: str = "") -> Row:
     """Return the row of a part.
 
     Args:

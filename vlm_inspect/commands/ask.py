@@ -9,6 +9,7 @@ from vlm_inspect.command_options.agent import agent_options, check_agent
 from vlm_inspect.command_options.general import PATH, GivenPath, common, progress, step_watch
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
+from vlm_inspect.commands.paid_steps import journal_of_part, keep_steps
 from vlm_inspect.commands.storing import open_store, settings_of, store_option
 from vlm_inspect.safe_text import write_line
 
@@ -72,6 +73,13 @@ def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:
         say("starting")
         inspector = config.build()
         outputs.check_apart_from(_inputs(source, config, inspector))
+        journal = None
+        if (
+            config.agent.enabled
+            and config.asks_a_model
+            and (path := journal_of_part(source, config, options["question"], options["store"]))
+        ):
+            inspector, journal = keep_steps(inspector, path)
         watch = step_watch(quiet=options["quiet"])
         examination = inspector.examine(
             source, options["question"], as_kind=options["as_kind"], progress=say, watch=watch
@@ -83,6 +91,8 @@ def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:
     finally:
         if options["save"]:
             _save(examination, source, config, options)
+    if journal is not None and all(look.replies for look in examination.looks):
+        journal.discard()
     return examination.inspection.exit_code
 
 

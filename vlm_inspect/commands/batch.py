@@ -15,6 +15,7 @@ from vlm_inspect.command_options.agent import agent_options, check_agent
 from vlm_inspect.command_options.general import PATH, common, progress
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
+from vlm_inspect.commands.paid_steps import keep_steps
 from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def batch(parts: tuple[str, ...], *, config: "InspectorConfig", csv_path: Path, 
 
     check_agent(config)
     gallery, serial = options["gallery"], options["serial"]
-    own = [journal_of(csv_path), *([gallery] if gallery else [])]
+    paid = csv_path.with_name(f"{csv_path.name}.replies")
+    own = [journal_of(csv_path), *([gallery] if gallery else []), paid]
     check_writable(csv_path)
     check_writable(own[0])
     if gallery is not None:
@@ -90,9 +92,14 @@ def batch(parts: tuple[str, ...], *, config: "InspectorConfig", csv_path: Path, 
         inputs = [config.rules, config.calibration, config.localizer.checkpoint, *inspector.references]
         if csv_path.resolve() in [path.resolve() for path in inputs if path is not None]:
             raise OutputError(f"{csv_path} is what the parts are judged by; write the table elsewhere")
+        steps = None
+        if config.agent.enabled and config.asks_a_model:
+            inspector, steps = keep_steps(inspector, paid)
         plan = BatchPlan(found, csv_path, gallery, serial, options["workers"], options["resume"])
         judged_by = digest_of_settings(config, inspector, serial=serial.pattern if serial else None)
         rows = run_batch(inspector, plan, judged_by=judged_by, progress=say)
+        if steps is not None:
+            steps.discard()
     _report(rows, csv_path, gallery)
     return exit_code_of(rows)
 

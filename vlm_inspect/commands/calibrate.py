@@ -51,8 +51,8 @@ def calibrate(normals: Path, out: Path, *, config: "InspectorConfig", **options:
       vlm-inspect calibrate normal/ --rules rules/screw.yaml --out screw.calibration.json
       vlm-inspect ask part.ply --rules rules/screw.yaml --calibration screw.calibration.json
     """
-    from vlm_inspect.calibration.file import save_calibration
     from vlm_inspect.calibration.run import calibrate as run_calibration
+    from vlm_inspect.calibration_file import save_calibration
     from vlm_inspect.file_writing import check_writable
 
     if config.calibration is not None:
