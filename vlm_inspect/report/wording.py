@@ -45,10 +45,15 @@ def time_words(inspection: Inspection) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
+def where_and_when(inspection: Inspection) -> str:
+    """Say the path of the part, where its name is not all of it, and the time."""
+    path = plain_line(inspection.source)
+    return " · ".join(word for word in ("" if path == part_name(inspection) else path, time_words(inspection)) if word)
+
+
 def part_words(inspection: Inspection) -> str:
     """Say in one line which part it was: name, path and time."""
-    name, path = part_name(inspection), plain_line(inspection.source)
-    return " · ".join(word for word in (name, path if path != name else "", time_words(inspection)) if word)
+    return " · ".join(word for word in (part_name(inspection), where_and_when(inspection)) if word)
 
 
 def place_words(defect: DefectOutcome, views: Sequence[ViewRecord]) -> str:
