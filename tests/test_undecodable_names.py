@@ -82,7 +82,7 @@ def test_many_parts_and_a_benchmark(run: Run, folder: Path) -> None:
     )
     assert code == 0, err
     items = [json.loads(line)["id"] for line in (out / "items.jsonl").read_text().splitlines()]
-    assert sorted(items) == [f"bad/{SHOWN}", f"good/{SHOWN}"]
+    assert sorted(items) == [f"set/bad/{SHOWN}", f"set/good/{SHOWN}"]
 
 
 def test_a_path_is_text_and_stays_what_it_is() -> None:

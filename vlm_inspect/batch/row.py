@@ -53,13 +53,13 @@ def make_row(judged: Judged[Path], *, model: str, serial: re.Pattern[str] | None
         serial: searched in the file's name; its group named serial, else its first one, else the whole match counts.
         page: name of its page, where there is one.
     """
-    number = find_serial(judged.source.name, serial)
+    number = path_text(find_serial(judged.source.name, serial))
     if judged.examination is None:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         return Row(
             source=path_text(judged.source),
             outcome="ERROR",
-            review_reasons=judged.error,
+            review_reasons=path_text(judged.error),
             serial=number,
             sha256=_digest(judged.source),
             model=model,

@@ -174,10 +174,14 @@ def _one_a_place(findings: Sequence[Finding], views: Sequence[View], wording: Wo
     reach = reach_of(views)
 
     def is_same(a: Finding, b: Finding) -> bool:
-        return is_one_place(*(Spot(one.region.view, one.region.box_xyxyn, one.region.place) for one in (a, b)), reach)
+        return is_one_place(_spot(a), _spot(b), reach)
 
     groups = [sorted(group, key=findings.index) for group in in_groups(findings, is_same)]
     return [_with_views(group, wording) for group in sorted(groups, key=lambda group: findings.index(group[0]))]
+
+
+def _spot(finding: Finding) -> Spot:
+    return Spot(finding.region.view, finding.region.box_xyxyn, finding.region.place)
 
 
 def _with_views(group: Sequence[Finding], wording: Wording) -> Finding:
