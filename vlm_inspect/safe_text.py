@@ -14,6 +14,8 @@ _ESCAPES = re.compile(
 _BIDI_AND_BREAKS = "\u061c\u200b\u200e\u200f\u202a-\u202e\u2066-\u206f\ufeff"
 """What turns the reading order or is not seen at all; joiners (U+200C, U+200D) are letters' own."""
 _INVISIBLE = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI_AND_BREAKS}\ud800-\udfff]")
+_UNDECODED = re.compile("[\udc80-\udcff]")
+"""Bytes of a file name that are no UTF-8, as Python holds them (PEP 383)."""
 _LONE = re.compile("[\ud800-\udfff]")
 _DRIVING = re.compile(f"[\x7f-\x9f{_BIDI_AND_BREAKS}]")
 _FORMULA = tuple("=+-@＝＋－＠")
@@ -25,7 +27,7 @@ def printable(text: str) -> str:
 
     A byte of a file name that is no UTF-8 is written as in `\xe9`.
     """
-    text = path_text(text)
+    text = _UNDECODED.sub(_as_escape, text)
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
     return _INVISIBLE.sub("", _ESCAPES.sub("", text))
 
