@@ -1,13 +1,14 @@
 """`Inspection`: the result, verdict and evidence fused, in the shape of its JSON."""
 
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, field_validator
 
 from converters.view import ViewKind
 from vlm_inspect.errors import OutputError
 from vlm_inspect.file_writing import write_atomically
+from vlm_inspect.safe_text import path_text
 from vlm_inspect.sensitivity.record import Sensitivity
 from vlm_inspect.verdict import RuleStatus, Severity
 
@@ -19,6 +20,16 @@ Box = tuple[float, float, float, float]
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _write_undecodable_names_out(cls, value: Any) -> Any:
+        """A note or a label may name a file whose name is no text; JSON holds nothing but text."""
+        if isinstance(value, str):
+            return path_text(value)
+        if isinstance(value, tuple):
+            return tuple(path_text(one) if isinstance(one, str) else one for one in value)
+        return value
 
 
 class Measured(_Record):
@@ -39,6 +50,13 @@ class RuleOutcome(_Record):
     measured: Measured | None = None
 
 
+class SeenRecord(_Record):
+    """A view, or a box of one: what a step showed, where a defect is seen."""
+
+    view: int
+    box_xyxyn: Box | None = None
+
+
 class DefectOutcome(_Record):
     """One defect, with its place on a view and on the part."""
 
@@ -57,6 +75,8 @@ class DefectOutcome(_Record):
     time_s: float | None = None
     sample: int | None = None
     """Sample number, of a curve that keeps no time."""
+    seen_on: tuple[SeenRecord, ...] = Field(default=(), exclude_if=lambda seen: not seen)
+    """Where else this defect is seen, each other view once; left out where there is none."""
 
 
 class ViewRecord(_Record):
@@ -77,13 +97,6 @@ class Usage(_Record):
     calls: int = 0
     cost_usd: float | None = Field(default=None, ge=0.0)
     """What the calls cost in US dollars; None where the price of one of them is not known."""
-
-
-class SeenRecord(_Record):
-    """A view that a step showed, or a box of one."""
-
-    view: int
-    box_xyxyn: Box | None = None
 
 
 class StepRecord(_Record):

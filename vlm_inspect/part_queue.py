@@ -56,7 +56,7 @@ def _judge(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="judge")
     try:
         for source in sources:
-            ahead.append(pool.submit(_judge_one, examine, source))
+            ahead.append(pool.submit(judge_one, examine, source))
             if len(ahead) >= most:
                 yield ahead.popleft().result()
         while ahead:
@@ -65,7 +65,8 @@ def _judge(
         pool.shutdown(cancel_futures=True)
 
 
-def _judge_one(examine: "Callable[[OneSource], Examination]", source: OneSource) -> Judged[OneSource]:
+def judge_one(examine: "Callable[[OneSource], Examination]", source: OneSource) -> Judged[OneSource]:
+    """Return what becomes of one part; whatever goes wrong with it is told in one line."""
     try:
         return Judged(source, examine(source))
     except (InspectError, ConversionError) as error:

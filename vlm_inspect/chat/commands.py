@@ -6,8 +6,8 @@ from typing import Any
 
 from vlm_inspect.chat.places import hot_box, number_places
 from vlm_inspect.chat.session import Session
+from vlm_inspect.citation import PERMILLE
 from vlm_inspect.errors import InspectError
-from vlm_inspect.tools.material import PERMILLE
 
 HELP = """\
 Ask in plain words, or:

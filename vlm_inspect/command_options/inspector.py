@@ -88,7 +88,8 @@ PROMPT_OPTIONS = (
     click.option(
         "--language",
         metavar="NAME",
-        help="Language of the model's reasoning and answer, such as German. Default: that of the question.",
+        help="Language of the model's reasoning and of every answer, such as German. Default: that of the question. "
+        "Without a model: English, German, French, Spanish, Italian, Chinese or Japanese.",
     ),
 )
 _PART_OPTIONS = (

@@ -66,6 +66,7 @@ def chat(target: str | None, *, config: "InspectorConfig", **options: Any) -> in
             rules_path=_rules_path(case, config),
             by=options["by"],
             timeout_s=config.model.timeout_s,
+            language=config.prompt.language,
         )
         session = Session(dialogue, screen, options["pictures"] or _pictures_folder(case.id), run_command)
         _greet(session.dialogue, screen)
