@@ -58,7 +58,7 @@ def _judge(
     try:
         for source in sources:
             if source is not None:
-                ahead.append(pool.submit(_judge_one, examine, source))
+                ahead.append(pool.submit(judge_one, examine, source))
             while ahead and (len(ahead) >= most or (source is None and ahead[0].done())):
                 yield ahead.popleft().result()
         while ahead:
@@ -67,7 +67,8 @@ def _judge(
         pool.shutdown(cancel_futures=True)
 
 
-def _judge_one(examine: "Callable[[OneSource], Examination]", source: OneSource) -> Judged[OneSource]:
+def judge_one(examine: "Callable[[OneSource], Examination]", source: OneSource) -> Judged[OneSource]:
+    """Return what becomes of one part; whatever goes wrong with it is told in one line."""
     try:
         return Judged(source, examine(source))
     except (InspectError, ConversionError) as error:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,16 @@ def test_a_part_moves_to_its_outcome_and_replaces_no_other(tmp_path: Path) -> No
     failed = tmp_path / "b.png"
     failed.write_bytes(b"x")
     assert folders.place_of(failed, row(str(failed), outcome="ERROR", score=None)) == ""
+
+
+def test_a_name_that_is_no_text_moves_under_one(book: Path, parts: Path, tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(parts) + b"/SN\xe9.png"))
+    (parts / "SN001_a.png").rename(odd)
+    for _ in range(2):
+        given = ("--csv", tmp_path / "o.csv", "--move-to", tmp_path / "out", "--coco", tmp_path / "c.json", "--resume")
+        assert batch(parts, "--rules", book, *given, "--labelme", tmp_path / "labels") == 1
+        assert sorted(path.name for path in (tmp_path / "out" / "OK").iterdir()) == ["SN003_a.png", "SN\\xe9.png"]
+        assert (tmp_path / "o.csv").read_text().count("\n") == 4
 
 
 def test_what_was_replaced_meanwhile_is_not_moved(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "ray_address",
         "workers",
     ),
+    "Service": ("rules_folder", "host", "port", "tokens_path", "hosts", "data_folder", "queue", "max_upload", "rate"),
     "Run": ("resume", "retry_failed", "dry_run", "max_failures", "aupro_200", "rule_test", "rule_test_parts"),
     "Output": (
         *(
@@ -71,6 +72,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
             "ply_path",
             "save",
             "keep_input",
+            "forget_input",
             "store",
             "pictures",
             "by",
@@ -93,6 +95,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "VLM_INSPECT_PRICES": "Price tables of models (YAML), in place of the built-in ones.",
     "VLM_INSPECT_WEBHOOK_SECRET": "Key that signs the messages of --webhook.",
     "VLM_INSPECT_MQTT_PASSWORD": "Password of the user that --mqtt names.",
+    "VLM_INSPECT_TOKEN": "Token of one engineer of `serve`, beside those of --tokens.",
     "OPENAI_BASE_URL": "Server of openai: models, where --base-url is not given.",
     "OPENAI_API_KEY": "API key of that server.",
     "RAY_AUTH_TOKEN": "Token of a Ray cluster; requires RAY_AUTH_MODE=token.",

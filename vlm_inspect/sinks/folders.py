@@ -9,6 +9,7 @@ from pathlib import Path
 from converters.digest import sha256_of
 from vlm_inspect.errors import OutputError
 from vlm_inspect.file_writing import check_folder
+from vlm_inspect.safe_text import path_text
 from vlm_inspect.sinks.row import Row
 from vlm_inspect.sinks.sink import Result
 
@@ -24,6 +25,8 @@ class OutcomeFolders:
     def check(self) -> None:
         """Make the folders; raises OutputError."""
         check_folder(self.folder)
+        if path_text(self.folder) != str(self.folder):
+            raise OutputError(f"{path_text(self.folder)} is no text in UTF-8; name another folder")
         try:
             for outcome in OUTCOMES:
                 (self.folder / outcome).mkdir(parents=True, exist_ok=True)
@@ -34,9 +37,10 @@ class OutcomeFolders:
         """Return where the file of a part goes; empty: it stays. Another part of the same name is not replaced."""
         if row.outcome not in OUTCOMES or not source.is_file():
             return ""
-        place = self.folder / row.outcome / source.name
+        name = Path(path_text(source.name))  # a row is text: a name that is none becomes one
+        place = self.folder / row.outcome / name
         if place.exists() and not (place.is_file() and sha256_of(place) == row.sha256):
-            place = place.with_name(f"{source.stem}-{row.sha256[:10]}{source.suffix}")
+            place = place.with_name(f"{name.stem}-{row.sha256[:10]}{name.suffix}")
         return str(place)
 
     def deliver(self, result: Result) -> None:

@@ -11,9 +11,11 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
+from vlm_inspect.safe_text import path_text
+
 
 class PlainText(TypeDecorator[str]):
-    """Text without what a database refuses: NUL, and halves of characters from undecodable file names."""
+    """Text without what a database refuses: NUL, and the bytes of file names that are no UTF-8 (kept as in \\xe9)."""
 
     impl = Text
     cache_ok = True
@@ -22,7 +24,7 @@ class PlainText(TypeDecorator[str]):
         """Return the text as it is kept."""
         if value is None:
             return None
-        return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
+        return path_text(value.replace("\0", "\N{REPLACEMENT CHARACTER}"))
 
 
 class Table(DeclarativeBase):
