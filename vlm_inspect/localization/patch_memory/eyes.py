@@ -81,8 +81,8 @@ def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]
         sigma=0.7,
         place_weight=0.4 * settings.place_weight,
         pools=(
-            (Pool(0.003, 0.18, 0.2, 0.1, 0.26),),
-            (Pool(0.003, 0.21, 0.2, 0.13, 0.34),),
+            (Pool(0.003, 0.18, 0.2, 0.11, 0.28),),
+            (Pool(0.003, 0.21, 0.2, 0.11, 0.37),),
         ),
         own_places=True,
         capacity=settings.capacity,
