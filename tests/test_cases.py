@@ -91,7 +91,7 @@ def test_ask_keeps_a_case_and_says_its_id_on_stderr(run: Run, part: Path, tmp_pa
 def test_ask_without_save_keeps_nothing(run: Run, part: Path, store_path: Path) -> None:
     assert run("ask", part, "--localizer", "none").code == 3
     assert not store_path.exists()
-    assert run("ask", part, "--keep-input").err.count("--keep-input belongs to --save") == 1
+    assert run("ask", part, "--keep-input").err.count("--keep-input requires --save") == 1
 
 
 def test_a_store_that_cannot_be_used_is_told_before_the_part_is_read(run: Run, tmp_path: Path) -> None:
@@ -129,6 +129,43 @@ def test_the_list_is_json_for_programs(run: Run, two: tuple[str, str]) -> None:
     assert [line["id"] for line in listed] == [two[1], two[0]]
     assert listed[1]["turns"] == 1
     assert json.loads(run("cases", "--json", "--class", "nut").out) == []
+
+
+def test_a_person_judges_a_case_and_finds_it_by_that(run: Run, two: tuple[str, str], tmp_path: Path) -> None:
+    for outcome, by in (("ok", "bob"), ("NG", "Anna  B.")):
+        done = run("cases", "judge", two[1], outcome, "--by", by, "--reason", f"says {by}")
+        assert (done.code, done.err) == (0, "")
+    assert done.out == f"case {two[1]} judged NG by Anna B.\n"
+    listed = json.loads(run("cases", "--json").out)
+    assert [(one["judged"], one["judged_by"]) for one in listed] == [("NG", "Anna B."), (None, None)]
+    assert listed[0]["outcome"] == "OK"  # what the inspection said stays
+    assert re.search(r"screw.png +NG Anna B. 20\d\d-", run("cases").out)
+    for value, found in (("ng", [1]), ("OK", []), ("none", [0]), ("any", [1])):
+        listed = json.loads(run("cases", "--json", "--judged", value).out)
+        assert [line["id"] for line in listed] == [two[i] for i in found]
+    shown = run("cases", "show", two[1]).out
+    assert re.search(r"judged OK by bob, 20\S+: says bob\n\njudged NG by Anna B., 20\S+: says Anna", shown)
+    (case,) = map(json.loads, run("cases", "export", "--judged", "any").out.splitlines())
+    assert [(one["outcome"], one["by"]) for one in case["judgements"]] == [("OK", "bob"), ("NG", "Anna B.")]
+    rows = list(csv.DictReader(io.StringIO(run("cases", "export", "--format", "csv").out)))
+    assert [row["judged"] for row in rows] == ["NG", ""]
+    assert rows[0]["judged_by"] == "Anna B."
+    assert rows[0]["judged_at"] == case["judgements"][1]["created_at"]
+    assert rows[0]["judged_reason"] == "says Anna  B."
+
+
+def test_a_judgement_needs_a_case_an_outcome_and_a_name(run: Run, two: tuple[str, str]) -> None:
+    for arguments, told in (
+        (("1999", "ok"), "no case 1999"),
+        ((two[0], "review"), "'review' is not one of 'ok', 'ng'"),
+        ((two[0], "ok", "--by", " "), "nobody is named"),
+        ((two[0], "ok", "--by", "x" * 201), "longer than 200"),
+    ):
+        done = run("cases", "judge", *arguments)
+        assert (done.code, done.out) == (2, "")
+        assert told in done.err
+        assert len(done.err.splitlines()) == 1
+    assert json.loads(run("cases", "--json", "--judged", "any").out) == []
 
 
 @pytest.mark.parametrize(
@@ -229,8 +266,8 @@ def test_cases_are_deleted_all_or_none(run: Run, two: tuple[str, str], store_pat
     [
         (("show", "20"), "several cases begin with 20"),
         (("show", "1999"), "no case 1999; vlm-inspect cases lists them"),
-        (("show", "bogus!"), "is no id of a case"),
-        (("--since", "yesterday"), "'yesterday' is no date"),
+        (("show", "bogus!"), "is not the id of a case"),
+        (("--since", "yesterday"), "'yesterday' is not a date"),
         (("--store", "missing/cases.db"), "no such folder"),
         (("--store", "missing.db"), "no such store"),
         (("--store", ""), "--store is empty"),
@@ -260,7 +297,7 @@ def test_a_case_whose_files_were_deleted_still_shows_its_inspection(
 
 
 def test_help_has_a_runnable_example(run: Run) -> None:
-    for command in ((), ("list",), ("show",), ("export",), ("delete",)):
+    for command in ((), ("list",), ("show",), ("judge",), ("export",), ("delete",)):
         shown = run("cases", *command, "--help")
         assert shown.code == 0
         assert "vlm-inspect cases" in shown.out.partition("Example:")[2]

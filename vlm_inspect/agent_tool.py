@@ -24,7 +24,9 @@ class InspectPart(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     path: str = Field(description="File of the part: photo, 3-D scan, video, folder of frames or sensor curve.")
-    question: str | None = Field(default=None, description="A question about the part, answered beside the verdict.")
+    question: str | None = Field(
+        default=None, description="A question about the part; the answer stands beside the verdict."
+    )
     rules: str | None = Field(
         default=None, description="Rule book of the part's class (YAML); default: the tool's own."
     )

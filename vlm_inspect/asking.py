@@ -45,16 +45,17 @@ def load_form_words() -> FormWords:
 
 
 def ask_model(backend: Backend, request: Request, *, samples: int = 1) -> tuple[Reply, ...]:
-    """Return `samples` answers to a request, each in the asked form as far as the model gets there.
+    """Return `samples` answers to a request, each in the asked form as far as the model gets there; one to a mere step.
 
     Raises:
         BackendError: the model cannot be reached after bounded retries, or rejects the request.
     """
-    return ask_for_form(backend, request, backend.generate(request, samples=samples))
+    times = samples if request.asks_opinion else 1
+    return ask_for_form(backend, request, backend.generate(request, samples=times))
 
 
 def limits_for(backend: Backend, limits: PromptLimits, template: Template, *, calibrated: bool = False) -> PromptLimits:
-    """Return the limits of a prompt as a model takes it: boxes in its own habit, no more pictures than it was met with.
+    """Return the limits of a prompt as a model takes it: boxes in its own habit, pictures within the limits it has met.
 
     Args:
         backend: the model that will be asked.
@@ -67,7 +68,14 @@ def limits_for(backend: Backend, limits: PromptLimits, template: Template, *, ca
     if boxes is None and template.states_boxes:
         own = getattr(backend, "boxes", None)
         boxes = own if isinstance(own, BoxConvention) else find_convention(backend.name)
-    return replace(limits, pictures=min(known, default=None), boxes=boxes, calibrated=calibrated or limits.calibrated)
+    side = min(limits.max_side, getattr(backend, "longest_side", None) or limits.max_side)
+    return replace(
+        limits,
+        max_side=side,
+        pictures=min(known, default=None),
+        boxes=boxes,
+        calibrated=calibrated or limits.calibrated,
+    )
 
 
 def ask_for_form(backend: Backend, request: Request, replies: Sequence[Reply]) -> tuple[Reply, ...]:

@@ -127,6 +127,18 @@ class Measurement:
     reason: str
 
 
+@dataclass(frozen=True, eq=False)
+class WordedMaps:
+    """The maps of a part, made again with words that were said of it: of a localizer with an open vocabulary."""
+
+    words: tuple[str, ...]
+    """What was added to the vocabulary of the first maps."""
+    maps: tuple[AnomalyMap, ...]
+    regions: tuple[Region, ...]
+    """Hottest first."""
+    notes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Evidence:
     """Maps, regions, measurements and the references that they rest on."""
@@ -139,11 +151,27 @@ class Evidence:
     localizer: str = "none"
     notes: tuple[str, ...] = field(default=())
     """What an engineer should know: points dropped, tiles left out, frames chosen."""
+    mismatch: str = ""
+    """What the input shows instead of the part of its references, as one sentence: another unit, a mirror image, a
+    piece, several parts, another part. "" where it shows that part, or nobody could tell."""
     standing: Standing | None = None
     """Where the score of the part stands between the bounds of its class; None where the references cannot tell."""
+    worded: WordedMaps | None = None
+    """What the maps become with words that the model or the engineer used; None: none of them is new, or words cannot
+    be chosen. The prompt rests on `maps` and `regions`; what is decided after it, on these."""
     surface: SurfaceDeviation | None = None
     """Of a scan that was compared with reference scans, for `--ply`: points by the hundred thousand, which a case does
     not keep."""
+
+    @property
+    def latest_maps(self) -> tuple[AnomalyMap, ...]:
+        """The maps with all words that were said, where there are such; else the first ones."""
+        return self.maps if self.worded is None else self.worded.maps
+
+    @property
+    def latest_regions(self) -> tuple[Region, ...]:
+        """Likewise the regions, hottest first."""
+        return self.regions if self.worded is None else self.worded.regions
 
     @property
     def calibrated(self) -> bool:

@@ -25,12 +25,16 @@ class Prepared:
     provenance: Provenance
     elapsed_s: float
     """How long it took in seconds."""
+    source: str = ""
+    """Path of the part as it was given."""
     references: tuple[tuple[View, ...], ...] = ()
     """The views of every reference."""
     samples: tuple[Part, ReferenceSet] | None = None
     """Part and references at full resolution; None where nobody will look again."""
     limits: PromptLimits = field(default_factory=PromptLimits)
     """Those of the prompt: what was asked for, as the model takes it."""
+    most_pictures: int | None = None
+    """Most pictures of one request, those that an agent's tools show among them; None: no limit."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,10 +44,10 @@ def gather(
     seen = replace(part, views=blanked(part.views, rules.ignore))
     found = [one.localize(seen) for one in fitted.members]
     views = (*part.views, *(picture for one in found for picture in one.pictures))
-    found = [_counted(one, views, rules) for one in found]
+    found = [counted(one, views, rules) for one in found]
     maps = tuple(made for one in found for made in one.maps)
     standing = _standing(found, fitted)
-    regions = [region for one in found for region in _regions(one, views)]
+    regions = [region for one in found for region in regions_of(one, views)]
     if standing is not None and standing.outcome == "NG" and not regions:
         regions = _hottest(found, views)
     notes = (note for one in found for note in one.notes)
@@ -58,6 +58,7 @@ def gather(
         reference_count=len(references),
         localizer=fitted.localizer,
         surface=next((one.surface for one in found if one.surface is not None), None),
+        mismatch=next((one.mismatch for one in found if one.mismatch), ""),
         standing=standing,
         notes=(
             *((fitted.advice,) if fitted.advice else ()),
@@ -69,7 +70,7 @@ def gather(
     return views, evidence
 
 
-def _counted(found: Localization, views: Sequence[View], rules: RuleBook) -> Localization:
+def counted(found: Localization, views: Sequence[View], rules: RuleBook) -> Localization:
     """The finding without what the rule book ignores: a hot spot there must not decide by the score either."""
     maps = tuple(without_ignored(one, ignored_boxes(one.view, views, rules.ignore)) for one in found.maps)
     if found.log_scores is None:
@@ -85,7 +86,8 @@ def _standing(found: Sequence[Localization], fitted: FittedClass) -> Standing | 
     return fitted.standing_of(np.concatenate(scores))
 
 
-def _regions(found: Localization, views: Sequence[View]) -> list[Region]:
+def regions_of(found: Localization, views: Sequence[View]) -> list[Region]:
+    """Return the hot areas of the maps of a finding, as they stand on these views."""
     from vlm_inspect.localization.regions import find_regions
 
     hot = (region for one in found.maps for region in find_regions(one, views[one.view], max_regions=REGIONS_PER_VIEW))
@@ -115,7 +117,7 @@ def _hottest(found: Sequence[Localization], views: Sequence[View]) -> list[Regio
     limit = 0.98 * peak
     lowered = replace(tolerance, limit=limit, centre=min(tolerance.centre, 0.9 * limit))
     shown = replace(hottest, tolerance=lowered, peak_tolerance=None)
-    return _regions(replace(finding, maps=(shown,)), views)[:1]
+    return regions_of(replace(finding, maps=(shown,)), views)[:1]
 
 
 def _measurements(part: Part, references: ReferenceSet, rules: RuleBook) -> tuple[Measurement, ...]:

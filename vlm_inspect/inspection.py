@@ -1,10 +1,14 @@
 """`Inspection`: the result, verdict and evidence fused, in the shape of its JSON."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, field_validator
 
 from converters.view import ViewKind
+from vlm_inspect.errors import OutputError
+from vlm_inspect.file_writing import write_atomically
+from vlm_inspect.safe_text import path_text
 from vlm_inspect.sensitivity.record import Sensitivity
 from vlm_inspect.verdict import RuleStatus, Severity
 
@@ -12,10 +16,26 @@ Outcome = Literal["OK", "NG", "REVIEW"]
 DefectSource = Literal["model", "heatmap", "measurement", "both"]
 EXIT_CODES: dict[str, int] = {"OK": 0, "NG": 1, "REVIEW": 3}
 Box = tuple[float, float, float, float]
+Point = tuple[float, float, float]
+
+
+def is_none(value: object) -> bool:
+    """Return whether a key has no value, and so is left out."""
+    return value is None
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _write_undecodable_names_out(cls, value: Any) -> Any:
+        """A note or a label may name a file whose name is no text; JSON holds nothing but text."""
+        if isinstance(value, str):
+            return path_text(value)
+        if isinstance(value, tuple):
+            return tuple(path_text(one) if isinstance(one, str) else one for one in value)
+        return value
 
 
 class Measured(_Record):
@@ -36,6 +56,13 @@ class RuleOutcome(_Record):
     measured: Measured | None = None
 
 
+class SeenRecord(_Record):
+    """A view, or a box of one: what a step showed, where a defect is seen."""
+
+    view: int
+    box_xyxyn: Box | None = None
+
+
 class DefectOutcome(_Record):
     """One defect, with its place on a view and on the part."""
 
@@ -48,12 +75,21 @@ class DefectOutcome(_Record):
     description: str = ""
     source_xyxy: Box | None = None
     page: int | None = None
-    point_mm: tuple[float, float, float] | None = None
+    point_mm: Point | None = None
     size_mm: float | None = None
+    depth_mm: float | None = Field(default=None, exclude_if=is_none)
+    """Signed: positive is material too much. This and the three below are left out where no deviation was measured."""
+    box_mm: tuple[Point, Point] | None = Field(default=None, exclude_if=is_none)
+    """Lowest and highest coordinates, in the scan's own frame."""
+    area_mm2: float | None = Field(default=None, exclude_if=is_none)
+    volume_mm3: float | None = Field(default=None, exclude_if=is_none)
+    """Signed as `depth_mm`: negative is missing, positive extra material."""
     frame: int | None = None
     time_s: float | None = None
     sample: int | None = None
     """Sample number, of a curve that keeps no time."""
+    seen_on: tuple[SeenRecord, ...] = Field(default=(), exclude_if=lambda seen: not seen)
+    """Where else this defect is seen, each other view once; left out where there is none."""
 
 
 class ViewRecord(_Record):
@@ -76,13 +112,6 @@ class Usage(_Record):
     """What the calls cost in US dollars; None where the price of one of them is not known."""
 
 
-class SeenRecord(_Record):
-    """A view that a step showed, or a box of one."""
-
-    view: int
-    box_xyxyn: Box | None = None
-
-
 class StepRecord(_Record):
     """One step of an examination."""
 
@@ -94,6 +123,28 @@ class StepRecord(_Record):
     saw: tuple[SeenRecord, ...]
     said: str
     usage: Usage
+    model: str | None = Field(default=None, exclude_if=is_none)
+    """Who answered, where it was the second model; left out elsewhere."""
+
+
+class HypothesisRecord(_Record):
+    """Something that may have been wrong with the part, and what became of it."""
+
+    id: str
+    """h1, h2, ... of the model; m1, m2, ... of the measurements, by the number of their mark."""
+    claim: str
+    rule: str | None
+    """The rule that it would break; None: of none that is known."""
+    view: int | None
+    box_xyxyn: Box | None
+    expected: str
+    """What would be seen if it were so."""
+    status: Literal["kept", "dropped", "open"]
+    reason: str
+    proposed: int | None
+    """The step that proposed it; None: the measurements did."""
+    steps: tuple[int, ...]
+    """The steps that looked at it; without one it is open."""
 
 
 class Provenance(_Record):
@@ -105,6 +156,18 @@ class Provenance(_Record):
     version: str
     created_at: str
     references_sha256: tuple[str, ...] = ()
+
+
+class Reports(Protocol):
+    """Draws the reports of one inspection; it has the pictures, which the JSON has not."""
+
+    def html_page(self) -> bytes:
+        """Return the report as one self-contained HTML page, in UTF-8."""
+        ...
+
+    def overlay_png(self) -> bytes:
+        """Return the views with heatmaps and marks as a PNG."""
+        ...
 
 
 class Inspection(_Record):
@@ -122,12 +185,20 @@ class Inspection(_Record):
     """Worst first."""
     views: tuple[ViewRecord, ...]
     notes: tuple[str, ...] = ()
+    source: str = ""
+    """Path of the part as it was given, empty of a part that came from memory; bytes
+    of a name that are no text are written as in \\xe9."""
     model: str
     localizer: str
     usage: Usage
     provenance: Provenance
     steps: tuple[StepRecord, ...] = Field(default=(), exclude_if=lambda steps: not steps)
     """Every step of an agent or of two looks; left out where there was one look alone."""
+    unconfirmed: tuple[DefectOutcome, ...] = Field(default=(), exclude_if=lambda places: not places)
+    """Places that a heatmap without a tolerance points at and the model says nothing of, hottest first; they decide
+    nothing. Left out where there are none."""
+    hypotheses: tuple[HypothesisRecord, ...] = Field(default=(), exclude_if=lambda found: not found)
+    """What an agent thought may be wrong, and what became of it; left out where there was none."""
     sensitivity: Sensitivity | None = None
     """Which planted defects the references would have held up; None where they cannot tell."""
 
@@ -135,3 +206,35 @@ class Inspection(_Record):
     def exit_code(self) -> int:
         """Exit code of `vlm-inspect ask`: OK 0, NG 1, REVIEW 3."""
         return EXIT_CODES[self.outcome]
+
+    _reports: Reports | None = PrivateAttr(default=None)
+
+    def save_overlay(self, path: str | Path) -> None:
+        """Write the views with heatmaps and marks as a PNG, whole or not at all.
+
+        Raises:
+            OutputError: the file cannot be written, or the inspection was read from JSON, which has no pictures.
+        """
+        write_atomically(Path(path), self._drawn().overlay_png())
+
+    def save_html(self, path: str | Path) -> None:
+        """Write the report as one self-contained HTML page; raises what `save_overlay` raises."""
+        write_atomically(Path(path), self._drawn().html_page())
+
+    def drawn_by(self, reports: Reports) -> Self:
+        """Return the same inspection, which can save its reports."""
+        known = self.model_copy()
+        known._reports = reports
+        return known
+
+    def _drawn(self) -> Reports:
+        if self._reports is None:
+            raise OutputError("this inspection has no pictures; only what Inspector.inspect returns can be drawn")
+        return self._reports
+
+    def __eq__(self, other: object) -> bool:
+        """Compare what is said, not what it can be drawn from."""
+        return isinstance(other, Inspection) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash(self.provenance)

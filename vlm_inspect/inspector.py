@@ -7,6 +7,7 @@ evidence   = gather(part, references, rules, fitted)         gathering.py
 request    = build_request(template, views, rules, ...)      prompting/
 look       = read_look(step, ask_model(backend, request))    asking.py, backends/, parsing/, looks/look.py
 look       = the same again, with enlargements               looks/second_look.py, where a second look is asked for
+evidence   = hear(evidence, words)                           second_map.py, where new words for defects were used
 inspection = fuse(look.opinion, evidence, thresholds, ...)   decision/fusion.py
 """
 
@@ -21,31 +22,38 @@ from typing import Literal
 
 from converters.digest import sha256_of
 from converters.errors import ConversionError
+from converters.in_memory import Source, as_file, path_of
 from converters.registry import read
 from converters.sample import SampleKind
 from converters.view import ViewBudget
-from vlm_inspect.agent import AgentSettings, looks_as_steps, next_agent_step
+from vlm_inspect.agent import AgentSettings, look_as_step, looks_as_steps, next_agent_step, tried_as_records
 from vlm_inspect.asking import ask_model, limits_for
 from vlm_inspect.backends import is_offline, load_backend
 from vlm_inspect.backends.backend import Backend, Request
+from vlm_inspect.backends.two_models import TwoModels
+from vlm_inspect.calibration_file import load_thresholds
 from vlm_inspect.decision.fusion import Record, fuse
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import BackendError, ParseError
+from vlm_inspect.evidence import Evidence
 from vlm_inspect.examination import Examination, Prepared
 from vlm_inspect.fits import Fits
 from vlm_inspect.gathering import gather
-from vlm_inspect.inspection import Inspection, Provenance
+from vlm_inspect.inspection import Inspection, Provenance, StepRecord
 from vlm_inspect.localization import AUTO, default_localizer, load_localizer
 from vlm_inspect.localization.composition import FittedClass
 from vlm_inspect.localization.localizer import Localizer
 from vlm_inspect.localization.subject import subject_of
 from vlm_inspect.looks.look import Look, Step, deciding_look, read_look, total_usage
 from vlm_inspect.looks.second_look import second_step
-from vlm_inspect.part_queue import Judged, judge_many
+from vlm_inspect.part_queue import Judged, OneSource, judge_many
 from vlm_inspect.prompting import PromptLimits, build_request, load_template
 from vlm_inspect.qualification.settings import QualificationSettings
-from vlm_inspect.references import ReferenceSet, present
+from vlm_inspect.references import ReferenceSet, expand_references, present
+from vlm_inspect.report.rendering import with_reports
 from vlm_inspect.rules import RuleBook, load_rules, resolve_references
+from vlm_inspect.safe_text import path_text
+from vlm_inspect.second_map import hear, said_words
 from vlm_inspect.source_state import state_of
 from vlm_inspect.verdict import Verdict
 from vlm_inspect.version import VERSION
@@ -53,6 +61,10 @@ from vlm_inspect.version import VERSION
 Progress = Callable[[str], None]
 ANY_PART = RuleBook(class_name="part")
 """What is assumed without a rule book: nothing but that it is a part."""
+
+
+TOOL_PICTURES = 4
+"""Pictures of a limited number that an agent's first request leaves to its tools, where there are so many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,14 +108,34 @@ class Inspector:
         object.__setattr__(self, "_fits", fits)
 
     @classmethod
-    def from_rules(cls, path: str | Path) -> "Inspector":
+    def from_rules(
+        cls,
+        path: str | Path,
+        *,
+        references: Iterable[str | Path] = (),
+        calibration: str | Path | None = None,
+    ) -> "Inspector":
         """Make an inspector, offline, from a rule book and the references that it names.
+
+        Args:
+            path: the rule book.
+            references: files, folders and patterns of further normal samples.
+            calibration: thresholds, as `vlm-inspect calibrate` writes them.
 
         Raises:
             RuleError: the rule book is wrong.
+            ReferenceSampleError: one of the references names nothing.
+            CalibrationError: the calibration was made for other rules, references or another localizer.
         """
         rules = load_rules(Path(path))
-        return cls(rules=rules, references=resolve_references(rules))
+        paths = (*resolve_references(rules), *expand_references([str(one) for one in references]))
+        inspector = cls(rules=rules, references=tuple(dict.fromkeys(paths)))
+        if calibration is None:
+            return inspector
+        localizer = inspector.used_localizer
+        name = "none" if localizer is None else localizer.name
+        thresholds = load_thresholds(Path(calibration), rules, name, inspector.references)
+        return replace(inspector, thresholds=thresholds)
 
     @cached_property
     def used_localizer(self) -> Localizer | None:
@@ -124,11 +156,16 @@ class Inspector:
         """
         return self._fits.of(kind, without=without)
 
-    def inspect(self, source: str | Path, question: str | None = None) -> Inspection:
-        """Judge one part; see `examine`."""
-        return self.examine(source, question).inspection
+    def inspect(self, source: Source, question: str | None = None) -> Inspection:
+        """Judge one part; see `examine`.
 
-    def inspect_many(self, sources: Iterable[str | Path], *, workers: int = 1, waiting: int = 4) -> Iterator[Judged]:
+        The result keeps the pictures of the part, for `save_overlay` and `save_html`, as long as it is kept itself.
+        """
+        return with_reports(self.examine(source, question))
+
+    def inspect_many(
+        self, sources: Iterable[OneSource], *, workers: int = 1, waiting: int = 4
+    ) -> Iterator[Judged[OneSource]]:
         """Judge many parts with one load of models and references, and yield what becomes of each, in their order.
 
         Args:
@@ -140,24 +177,39 @@ class Inspector:
 
     def examine(
         self,
-        source: str | Path,
+        source: Source,
         question: str | None = None,
         *,
         as_kind: SampleKind | None = None,
         progress: Progress = lambda step: None,
+        watch: Callable[[StepRecord], None] = lambda step: None,
     ) -> Examination:
         """Judge one part, and keep what the judgement rests on.
+
+        Args:
+            source: the part: a path, or the part itself (bytes of a file, a picture, an array, a cloud or mesh).
+            question: asked about it, beside the verdict.
+            as_kind: what it is; None: its content tells.
+            progress: told what is at work.
+            watch: told every step that was taken.
 
         Raises:
             ConversionError: the source cannot be read.
             InspectError: a reference, the localizer or the model cannot be used.
         """
-        prepared = self.prepare(source, question, as_kind=as_kind, progress=progress)
+        with as_file(source) as (path, kind):  # a clip is read as long as the model may look at it
+            prepared = self.prepare(path, question, as_kind=as_kind or kind, progress=progress)
+            if path_of(source) is None:  # who reads the record finds no such file
+                prepared = replace(prepared, source="")
+            return self._examine(prepared, progress, watch)
+
+    def _examine(self, prepared: Prepared, progress: Progress, watch: Callable[[StepRecord], None]) -> Examination:
         looks: tuple[Look, ...] = ()
         step = self.next_step(prepared, looks)
         while step.request is not None:
             progress(self._in_words(step, len(looks) + 1))
             looks += (self._take(step, len(looks) + 1),)
+            watch(look_as_step(len(looks), looks[-1]))
             step = self.next_step(prepared, looks)
         return self.conclude(prepared, looks, note=step.note)
 
@@ -185,11 +237,25 @@ class Inspector:
         views, evidence = gather(part, references, self.rules, fitted)
         template = load_template(self.template)
         limits = limits_for(self.backend, self.limits, template, calibrated=self.thresholds.calibrated)
+        most_pictures = limits.pictures
+        if self.agent.enabled and most_pictures is not None:  # what the tools show needs room
+            limits = replace(limits, pictures=most_pictures - min(TOOL_PICTURES, most_pictures // 2))
         request = build_request(template, views, self.rules, references.views, evidence, question, limits=limits)
         provenance = self._provenance(digest, request, references)
         samples = (part, references) if self.look_again or self.agent.enabled else None
         elapsed_s = time.perf_counter() - began
-        return Prepared(views, evidence, request, provenance, elapsed_s, references.views, samples, limits)
+        return Prepared(
+            views=views,
+            evidence=evidence,
+            request=request,
+            provenance=provenance,
+            elapsed_s=elapsed_s,
+            source=path_text(source),
+            references=references.views,
+            samples=samples,
+            limits=limits,
+            most_pictures=most_pictures,
+        )
 
     def next_step(self, prepared: Prepared, looks: Sequence[Look]) -> Step:
         """Return what is asked next: the request, then a second look where one is wanted, then nothing.
@@ -203,7 +269,8 @@ class Inspector:
             PromptError: the texts of the second look are missing or wrong.
         """
         if self.agent.enabled and not is_offline(self.backend.name):
-            return next_agent_step(prepared, looks, self.agent)
+            functions, second = (getattr(self.backend, name, False) for name in ("takes_functions", "has_refuter"))
+            return next_agent_step(prepared, looks, self.agent, with_functions=functions, has_refuter=second)
         if not looks:
             return Step(prepared.request)
         if self.agent.enabled:
@@ -215,6 +282,8 @@ class Inspector:
     def conclude(self, prepared: Prepared, looks: Sequence[Look], *, note: str = "") -> Examination:
         """Turn the looks at a part into its examination; the opinion of the last one counts.
 
+        Where the words for defects are new to the heatmap, it is made again with them (`second_map.py`).
+
         Args:
             prepared: from `prepare`.
             looks: at least one, with an opinion.
@@ -224,7 +293,8 @@ class Inspector:
         request, opinion = last.request, last.opinion
         assert request is not None
         assert opinion is not None
-        told = [*(look.note for look in looks), *_changes_of_mind(looks), note]
+        evidence = self._heard(prepared, opinion)
+        told = [*(look.note for look in looks), *_changes_of_mind(looks), *self._refuter_words(looks), note]
         elapsed_s = prepared.elapsed_s + sum(look.elapsed_s for look in looks)
         record = Record(
             rules=self.rules,
@@ -234,13 +304,15 @@ class Inspector:
             usage=total_usage([reply.usage for look in looks for reply in look.replies], elapsed_s),
             provenance=prepared.provenance.model_copy(update={"prompt_sha256": request.prompt_sha256}),
             question=prepared.request.question,
+            source=prepared.source,
             notes=tuple(one for one in told if one),
             steps=tuple(looks_as_steps(looks)) if len(looks) > 1 else (),
+            hypotheses=tuple(tried_as_records(looks, self.rules)),
         )
         return Examination(
-            inspection=fuse(opinion, prepared.evidence, self.thresholds, record),
+            inspection=fuse(opinion, evidence, self.thresholds, record),
             views=prepared.views,
-            evidence=prepared.evidence,
+            evidence=evidence,
             looks=tuple(looks),
             record=record,
             references=prepared.references,
@@ -249,9 +321,33 @@ class Inspector:
             limits=prepared.limits,
         )
 
+    def _refuter_words(self, looks: Sequence[Look]) -> Iterator[str]:
+        if isinstance(self.backend, TwoModels) and any(look.by_refuter for look in looks):
+            yield f"{self.backend.refuter.name} tried to refute the hypotheses."
+
+    def _heard(self, prepared: Prepared, opinion: Verdict | ParseError) -> Evidence:
+        """Return the evidence, with the maps made again where the model or the engineer used new words for defects."""
+        localizer = self.used_localizer
+        if localizer is None or is_offline(self.backend.name):
+            return prepared.evidence
+        from vlm_inspect.localization.dapo.wording import default_words
+
+        verdict = opinion if isinstance(opinion, Verdict) else None
+        return hear(
+            prepared.evidence,
+            said_words(verdict, prepared.request.question, default_words()),
+            localizer=localizer,
+            subject=subject_of(self.rules),
+            rules=self.rules,
+            views=prepared.views,
+            references=prepared.references,
+        )
+
     def _in_words(self, step: Step, number: int) -> str:
         if self.agent.enabled:
-            return f"step {number}, {step.phase}{f', {step.tool}' if step.tool else ''}: asking {self.backend.name}"
+            second = step.request is not None and step.request.of_refuter
+            backend = self.backend.refuter if second and isinstance(self.backend, TwoModels) else self.backend
+            return f"step {number}, {step.phase}{f', {step.tool}' if step.tool else ''}: asking {backend.name}"
         return f"asking {self.backend.name}{' again' if number > 1 else ''}"
 
     def _take(self, step: Step, number: int) -> Look:
@@ -259,7 +355,7 @@ class Inspector:
         assert step.request is not None
         began = time.perf_counter()
         try:
-            replies = ask_model(self.backend, step.request, samples=self.samples if step.asks_opinion else 1)
+            replies = ask_model(self.backend, step.request, samples=self.samples)
         except BackendError as error:
             if number == 1:
                 raise

@@ -4,29 +4,35 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from converters.errors import ConversionError
+from converters.in_memory import Source, path_of
 from vlm_inspect.errors import InspectError
 
 if TYPE_CHECKING:
     from vlm_inspect.examination import Examination
 
+OneSource = TypeVar("OneSource", bound=Source)
+
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class Judged(Generic[OneSource]):
     """What became of one part: an examination, or why there is none."""
 
-    source: Path
+    source: OneSource
     examination: "Examination | None"
     error: str = ""
     """One line; empty where there is an examination."""
 
 
 def judge_many(
-    examine: "Callable[[Path], Examination]", sources: Iterable[str | Path], *, workers: int = 1, waiting: int = 4
-) -> Iterator[Judged]:
+    examine: "Callable[[OneSource], Examination]",
+    sources: Iterable[OneSource],
+    *,
+    workers: int = 1,
+    waiting: int = 4,
+) -> Iterator[Judged[OneSource]]:
     """Yield what becomes of each part; one that fails is told as such and holds up no other.
 
     Args:
@@ -44,13 +50,13 @@ def judge_many(
 
 
 def _judge(
-    examine: "Callable[[Path], Examination]", sources: Iterator[str | Path], workers: int, most: int
-) -> Iterator[Judged]:
-    ahead: deque[Future[Judged]] = deque()
+    examine: "Callable[[OneSource], Examination]", sources: Iterator[OneSource], workers: int, most: int
+) -> Iterator[Judged[OneSource]]:
+    ahead: deque[Future[Judged[OneSource]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="judge")
     try:
         for source in sources:
-            ahead.append(pool.submit(_judge_one, examine, Path(source)))
+            ahead.append(pool.submit(judge_one, examine, source))
             if len(ahead) >= most:
                 yield ahead.popleft().result()
         while ahead:
@@ -59,7 +65,8 @@ def _judge(
         pool.shutdown(cancel_futures=True)
 
 
-def _judge_one(examine: "Callable[[Path], Examination]", source: Path) -> Judged:
+def judge_one(examine: "Callable[[OneSource], Examination]", source: OneSource) -> Judged[OneSource]:
+    """Return what becomes of one part; whatever goes wrong with it is told in one line."""
     try:
         return Judged(source, examine(source))
     except (InspectError, ConversionError) as error:
@@ -67,7 +74,7 @@ def _judge_one(examine: "Callable[[Path], Examination]", source: Path) -> Judged
     except MemoryError:
         reason = "out of memory: give a smaller file, or fewer references"
     except OSError as error:
-        reason = f"{error.filename or source}: {error.strerror or error}"
+        reason = f"{error.filename or path_of(source) or 'part'}: {error.strerror or error}"
     except Exception as error:  # noqa: BLE001 - a bug that one part brings out must not cost the others
         reason = f"internal error, please report it: {type(error).__name__}: {error}"
     return Judged(source, None, reason or "unknown error")

@@ -9,9 +9,9 @@ from evaluation.bench.options import BenchOptions
 from evaluation.engine.examiner import Examiner, for_threads
 from evaluation.engine.options import limits_of
 from evaluation.errors import RunError
-from evaluation.runs.plan import Plan, check_checkpoint, check_leaks, load_rule_books, make_plan
+from evaluation.runs.plan import RunPlan, check_checkpoint, check_leaks, load_rule_books, make_plan
 from evaluation.runs.settings import Limits, Price, Settings
-from vlm_inspect.calibration.file import load_calibration
+from vlm_inspect.calibration_file import load_calibration
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.datasets.item import Dataset
 from vlm_inspect.datasets.references import content_sha256
@@ -24,7 +24,7 @@ from vlm_inspect.localization import AUTO, default_localizer
 class Bench:
     """A run, put together and checked, before anything is asked."""
 
-    plan: Plan
+    plan: RunPlan
     settings: Settings
     limits: Limits
     inspector: Inspector
@@ -52,7 +52,7 @@ def prepare_bench(dataset: Dataset, options: BenchOptions) -> Bench:
     names = [category.name for category in dataset.categories]
     books = load_rule_books(options.rules_dir, names) if options.rules_dir else {}
     if options.retry_failed and not options.resume:
-        raise RunError("--retry-failed belongs to --resume")
+        raise RunError("--retry-failed requires --resume")
     plan = make_plan(
         dataset,
         shots=options.shots,
@@ -61,12 +61,10 @@ def prepare_bench(dataset: Dataset, options: BenchOptions) -> Bench:
         rules=books,
         ask_questions=bool(dataset.questions) and options.config.asks_a_model,
     )
-    if options.config.agent.enabled:
-        raise RunError("agent: a benchmark asks once or twice a part; leave agent out of the configuration")
-    if options.config.look_again:
-        _check_second_look(plan, options.config)
+    if options.config.look_again or options.config.agent.enabled:
+        _check_further_looks(plan, options)
     if options.rule_test and not options.config.asks_a_model:
-        raise RunError("--rule-test: the model evidence reads no rules, so that there is nothing to test; leave it out")
+        raise RunError("--rule-test: the model evidence reads no rules, so there is nothing to test; leave it out")
     checks: dict[str, Any] = {"references_compared_with_scored_files": check_leaks(plan), "leaks": 0}
     if options.config.localizer.checkpoint is not None:
         checkpoint = options.config.localizer.checkpoint
@@ -94,7 +92,7 @@ def prepare_bench(dataset: Dataset, options: BenchOptions) -> Bench:
     )
 
 
-def _for_all_classes(plan: Plan, config: InspectorConfig) -> InspectorConfig:
+def _for_all_classes(plan: RunPlan, config: InspectorConfig) -> InspectorConfig:
     """Return the configuration of the model and the localizer of all classes."""
     name = config.localizer.name
     if name == AUTO:
@@ -112,12 +110,16 @@ def _check_config(config: InspectorConfig) -> None:
         )
 
 
-def _check_second_look(plan: Plan, config: InspectorConfig) -> None:
-    """Refuse a second look where nobody looks."""
+def _check_further_looks(plan: RunPlan, options: BenchOptions) -> None:
+    """Refuse a second look, or steps, where nobody looks."""
+    config = options.config
+    name = "--agent" if config.agent.enabled else "--look-again"
     if plan.asks_questions:
-        raise RunError("--look-again is for judging parts, and this data set asks questions; leave it out")
+        raise RunError(f"{name} is for judging parts, and this data set asks questions; leave it out")
     if not config.asks_a_model:
-        raise RunError("--look-again changes nothing for the model evidence, which reads no picture; leave it out")
+        raise RunError(f"{name} changes nothing for the model evidence, which reads no picture; leave it out")
+    if config.refuter is not None and options.asking.price is not None:
+        raise RunError("--price holds for one model, and --refuter is another; leave one of them out")
 
 
 def _check_engine(options: BenchOptions) -> None:
@@ -127,10 +129,10 @@ def _check_engine(options: BenchOptions) -> None:
     if options.engine == "ray":
         check_installed()
     elif options.ray_address:
-        raise RunError("--ray-address belongs to --engine ray")
+        raise RunError("--ray-address requires --engine ray")
 
 
-def _settings(plan: Plan, options: BenchOptions, config: InspectorConfig, inspector: Inspector) -> Settings:
+def _settings(plan: RunPlan, options: BenchOptions, config: InspectorConfig, inspector: Inspector) -> Settings:
     endpoint = getattr(inspector.backend, "endpoint", None)
     localizer, calibration = inspector.used_localizer, options.config.calibration
     checkpoint = config.localizer.checkpoint
@@ -161,7 +163,7 @@ def _settings(plan: Plan, options: BenchOptions, config: InspectorConfig, inspec
     )
 
 
-def _calibration_files(plan: Plan, path: Path | None) -> dict[str, Path]:
+def _calibration_files(plan: RunPlan, path: Path | None) -> dict[str, Path]:
     """Return the calibration file of each class that has one.
 
     Raises:
@@ -184,7 +186,7 @@ def _calibration_files(plan: Plan, path: Path | None) -> dict[str, Path]:
     return found
 
 
-def _thresholds(plan: Plan, path: Path | None, localizer: str) -> dict[str, Thresholds]:
+def _thresholds(plan: RunPlan, path: Path | None, localizer: str) -> dict[str, Thresholds]:
     """Return the thresholds of the classes that have a calibration.
 
     A class without a rule book takes one that was made without.

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from evaluation.runs.plan import Plan
+from evaluation.runs.plan import RunPlan
 from evaluation.runs.settings import Limits, Settings
 from vlm_inspect.datasets.summary import CategorySummary, DatasetSummary
 
@@ -11,7 +11,7 @@ MOST_PROBLEMS = 20
 
 
 def describe_run(
-    summary: DatasetSummary, plan: Plan, settings: Settings, limits: Limits, *, rule_test_parts: int | None = None
+    summary: DatasetSummary, plan: RunPlan, settings: Settings, limits: Limits, *, rule_test_parts: int | None = None
 ) -> str:
     """Return it as lines of text.
 
@@ -33,7 +33,7 @@ def describe_data(summary: DatasetSummary) -> str:
     return "\n".join([*_found(summary, None), *_wrong(summary)])
 
 
-def _found(summary: DatasetSummary, plan: Plan | None) -> Iterator[str]:
+def _found(summary: DatasetSummary, plan: RunPlan | None) -> Iterator[str]:
     yield f"{summary.name}: format {summary.format}, {len(summary.categories)} classes, {summary.root}"
     if summary.note:
         yield summary.note
@@ -41,7 +41,7 @@ def _found(summary: DatasetSummary, plan: Plan | None) -> Iterator[str]:
         yield f"  {one.name}: {', '.join(_counts(one, plan))}"
 
 
-def _counts(one: CategorySummary, plan: Plan | None) -> Iterator[str]:
+def _counts(one: CategorySummary, plan: RunPlan | None) -> Iterator[str]:
     yield f"{one.train} train"
     if one.validation:
         yield f"{one.validation} validation"
@@ -64,9 +64,9 @@ def _counts(one: CategorySummary, plan: Plan | None) -> Iterator[str]:
         yield "with a rule book" if one.name in plan.with_rules else "no rule book"
 
 
-def _asked(plan: Plan, settings: Settings, limits: Limits) -> Iterator[str]:
+def _asked(plan: RunPlan, settings: Settings, limits: Limits) -> Iterator[str]:
     at_most = f", at most {settings.limit} items a class" if settings.limit is not None else ""
-    twice = ", twice each" if settings.look_again else ""
+    twice = ", twice each" if settings.look_again else _steps(settings)
     yield f"would ask {settings.model} about {len(plan.tasks)} {_what(plan)}{at_most}{twice}"
     yield (
         f"localizer {settings.localizer}, {settings.shots} references, seed {settings.seed}, "
@@ -75,7 +75,12 @@ def _asked(plan: Plan, settings: Settings, limits: Limits) -> Iterator[str]:
     yield "leak check: no reference is scored"
 
 
-def _what(plan: Plan) -> str:
+def _steps(settings: Settings) -> str:
+    agent = None if settings.inspector is None else settings.inspector.agent
+    return f", in at most {agent.max_steps} steps each" if agent is not None and agent.enabled else ""
+
+
+def _what(plan: RunPlan) -> str:
     return "questions" if plan.asks_questions else "items"
 
 

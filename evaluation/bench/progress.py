@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from evaluation.engine.spending import Spending
 from evaluation.metrics import image_auroc, mean_of_classes
-from evaluation.runs.plan import Plan
+from evaluation.runs.plan import RunPlan
 from evaluation.runs.record import ItemRecord
 from evaluation.scoring.outcomes import counted_scores
 
@@ -25,7 +25,7 @@ class RunProgress:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: RunPlan,
         spending: Spending,
         *,
         quiet: bool = False,

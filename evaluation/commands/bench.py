@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from evaluation.engine.options import limit_options
+from vlm_inspect.command_options.agent import agent_options, check_agent
 from vlm_inspect.command_options.general import PATH, common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import model_options
@@ -22,7 +23,7 @@ def _known_format(context: click.Context, parameter: click.Parameter, value: str
 
 @click.command(cls=GroupedCommand)
 @click.argument("dataset", type=PATH, metavar="DATASET_DIR")
-@click.option("--out", type=PATH, metavar="DIR", help="Folder of the results, new or that of the run to resume.")
+@click.option("--out", type=PATH, metavar="DIR", help="Folder of the results: a new one, or that of the run to resume.")
 @click.option(
     "--format",
     "format_name",
@@ -30,65 +31,70 @@ def _known_format(context: click.Context, parameter: click.Parameter, value: str
     default="auto",
     show_default=True,
     metavar="NAME",
-    help="How the data set is laid out: mvtec, visa, folder, mmad, ...",
+    help="Layout of the data set: mvtec, visa, folder, mmad, ...",
 )
-@click.option("--category", "categories", multiple=True, metavar="C", help="A class; repeatable. Default: all.")
+@click.option("--category", "categories", multiple=True, metavar="C", help="Class to score; repeatable. Default: all.")
 @click.option(
     "--shots",
     type=click.IntRange(0, 1000),
     default=4,
     show_default=True,
-    help="References a class, from its training images.",
+    help="Number of references per class, chosen from its training images.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the choice of references.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Most test items a class. Default: all.")
-@click.option("--rules-dir", type=PATH, metavar="DIR", help="Rule books by class: DIR/CLASS.yaml.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Random seed for choosing references."
+)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Limit of test items per class. Default: all.")
+@click.option("--rules-dir", type=PATH, metavar="DIR", help="Folder of rule books: DIR/CLASS.yaml.")
 @click.option("--template", default="inspect", show_default=True, metavar="NAME|FILE", help="Prompt template.")
 @click.option(
     "--look-again",
     is_flag=True,
-    help="Ask about each part twice, then with the most suspicious places enlarged; the second answer counts. Costs "
+    help="Ask about each part a second time, with the hottest places enlarged; the second answer counts. Costs "
     "about twice as much.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the run in --out; nothing that is done is asked again.")
-@click.option("--retry-failed", is_flag=True, help="With --resume: try items again that could not be read or asked.")
-@click.option("--dry-run", is_flag=True, help="Say what was found and what would be asked; asks nothing.")
+@agent_options
+@click.option("--resume", is_flag=True, help="Continue the run in --out. Finished items are not asked again.")
+@click.option("--retry-failed", is_flag=True, help="With --resume: also retry items that could not be read or asked.")
+@click.option("--dry-run", is_flag=True, help="Show what was found and what would be asked, without asking.")
 @click.option(
     "--max-failures",
     type=click.IntRange(1),
     default=100,
     show_default=True,
     metavar="N",
-    help="Stop after so many items that could not be read or asked.",
+    help="Stop after this many items that could not be read or asked.",
 )
-@click.option("--keep-maps", is_flag=True, help="Keep the anomaly maps (OUT/maps, compressed, 16 bits).")
+@click.option("--keep-maps", is_flag=True, help="Keep the anomaly maps in OUT/maps (compressed, 16 bits).")
 @click.option(
     "--aupro-200",
     is_flag=True,
-    help="Also compute AUPRO by 200 thresholds, as the code of several papers does: to compare with their tables only.",
+    help="Also compute AUPRO with 200 thresholds, as the code of several papers does. Only for "
+    "comparison with their tables.",
 )
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="Where items are examined: in this process, or by the workers of a Ray cluster, one a core. There hf: models, "
-    "and with GPUs winclip, alfa, dapo and promptad, have processes of their own, one a GPU, unless --device is cpu. "
-    "The machines need the same vlm-inspect, the files at the same paths and the keys in their environment. With ray, "
-    "--cache is not used, and --concurrency is the batch of an hf: model, else that of items, by default one a worker.",
+    help="Where items are examined. local: in this process. ray: on the workers of a Ray cluster, one per core; hf: "
+    "models (with GPUs also winclip, alfa, dapo and promptad) get processes of their own, one per GPU, unless --device "
+    "is cpu. All machines require the same version of vlm-inspect, the files at the same paths, and the keys in their "
+    "environment. With ray, --cache is not used, and --concurrency is the batch size of an hf: model, otherwise the "
+    "number of items at a time (default: one per worker).",
 )
 @click.option(
     "--ray-address",
     metavar="HOST:PORT",
-    help="Ray cluster of --engine ray; one that asks for a token takes it from RAY_AUTH_TOKEN, with "
-    "RAY_AUTH_MODE=token. Default: one that is started on this machine, and ends with the run.",
+    help="Address of the Ray cluster for --engine ray. A cluster that asks for a token requires RAY_AUTH_TOKEN and "
+    "RAY_AUTH_MODE=token. Default: a cluster on this machine that ends with the run.",
 )
 @click.option(
     "--rule-test",
     is_flag=True,
-    help="Afterwards, ask about some parts of each class again with rules left out and turned round, another class "
-    "name and pictures in other orders, and say whether the model follows its rules (questions: options in other "
-    "orders).",
+    help="After the run, ask again about some parts of each class with rules left out or reversed, with another class "
+    "name and with pictures in other orders, and report whether the model follows its rules. For questions: with the "
+    "options in other orders.",
 )
 @click.option(
     "--rule-test-parts",
@@ -96,9 +102,9 @@ def _known_format(context: click.Context, parameter: click.Parameter, value: str
     default=20,
     show_default=True,
     metavar="N",
-    help="Most parts, or questions, a class of --rule-test.",
+    help="Limit of parts, or questions, per class for --rule-test.",
 )
-@click.option("--force", is_flag=True, help="Score pictures that --checkpoint was trained on, too.")
+@click.option("--force", is_flag=True, help="Also score pictures that --checkpoint was trained on.")
 @limit_options
 @model_options
 @common
@@ -119,4 +125,5 @@ def bench(dataset: Path, **options: Any) -> int:
     from evaluation.bench.options import BenchOptions
     from evaluation.bench.run import run_bench
 
+    check_agent(options["config"])
     return run_bench(dataset, BenchOptions(**options))

@@ -20,13 +20,13 @@ _FLIPS = 10
 @click.command()
 @click.argument("run_a", type=PATH, metavar="RUN_A")
 @click.argument("run_b", type=PATH, metavar="RUN_B")
-@click.option("--common", is_flag=True, help="Compare the items that both runs have, where they differ in items.")
+@click.option("--common", is_flag=True, help="Where the runs differ in items, compare those that both have.")
 @click.option("--json", "as_json", is_flag=True, help="Write everything as JSON to stdout.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
 def compare(run_a: Path, run_b: Path, *, common: bool, as_json: bool, debug: bool) -> int:
-    """Hold RUN_B against RUN_A, two output folders of `bench`, by paired bootstrap over the items.
+    """Compare RUN_B with RUN_A, two output folders of `bench`, by paired bootstrap over the items.
 
-    A difference counts where its 95 % interval leaves out 0.
+    A difference counts if its 95 % interval excludes 0.
 
     Exit code: 0 done, 2 error.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from evaluation.engine.options import AskingOptions
     from evaluation.prompt_tests.option_order import OptionOrder
     from evaluation.prompt_tests.probing import Watch
-    from evaluation.runs.plan import Plan
+    from evaluation.runs.plan import RunPlan
     from vlm_inspect.config import InspectorConfig
 
 _TAKEN = (
@@ -39,7 +39,7 @@ def option_order(
 ) -> int:
     """Ask the multiple-choice questions of DATASET_DIR (MMAD) again with their options in other orders.
 
-    Counts how often the chosen option, not its letter, moves; and which letters are chosen how often.
+    Counts how often the chosen option (not its letter) changes, and how often each letter is chosen.
 
     Exit code: 0 done (whatever was found), 2 error.
 
@@ -69,7 +69,7 @@ def option_order(
     return 0
 
 
-def _test(plan: "Plan", config: "InspectorConfig", asking: "AskingOptions", watch: "Watch") -> "OptionOrder":
+def _test(plan: "RunPlan", config: "InspectorConfig", asking: "AskingOptions", watch: "Watch") -> "OptionOrder":
     from evaluation.engine.asking import Asker
     from evaluation.engine.examiner import Examiner
     from evaluation.engine.options import cache_of, limits_of

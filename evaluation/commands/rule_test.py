@@ -16,7 +16,7 @@ from vlm_inspect.safe_text import escape_invisible, write_line
 
 if TYPE_CHECKING:
     from evaluation.engine.options import AskingOptions
-    from evaluation.prompt_tests.moves import RuleTest
+    from evaluation.prompt_tests.answer_changes import RuleTest
     from evaluation.prompt_tests.probing import Watch
     from vlm_inspect.config import InspectorConfig
     from vlm_inspect.inspector import Inspector
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Write everything as JSON to stdout.")
 @click.option("--template", default="inspect", show_default=True, metavar="NAME|FILE", help="Prompt template.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Most parts, spread evenly over those given.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Limit of parts, spread evenly over those given.")
 @limit_options
 @inspector_options
 @common
 def rule_test(sources: Sequence[Path], *, config: "InspectorConfig", asking: "AskingOptions", **options: Any) -> int:
-    """Ask about the same parts again with one rule left out or turned into its opposite, and count what moves.
+    """Ask again about the same parts with one rule left out or reversed, and count the answers that change.
 
-    Also asked: the very same again, another class name, the references in reverse order, the part before the
-    references. Give normal and anomalous parts; of a folder, all files below it count.
+    Also asked: the same question again, with another class name, with the references in reverse order, and with the
+    part before the references. Give normal and anomalous parts; a folder stands for all files below it.
 
     Exit code: 0 done (whatever was found), 2 error.
 
@@ -72,7 +72,7 @@ def _check(inspector: "Inspector") -> None:
     from vlm_inspect.backends import is_offline
 
     if is_offline(inspector.backend.name):
-        raise RunError("the model evidence reads no rules, so that there is nothing to test; give a --model")
+        raise RunError("the model evidence reads no rules, so there is nothing to test; give a --model")
     if not free_rules(inspector.rules):
         raise RunError("the rule book has no rule that the model judges (all carry a check, or there is none)")
 

@@ -36,7 +36,14 @@ from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import BackendError, DatasetError, ParseError
 from vlm_inspect.examination import Examination, Prepared
 from vlm_inspect.inspector import ANY_PART, Inspector
-from vlm_inspect.localization.localizer import FittedLocalizer, Localization, Localizer, ScoredLocalizer, is_scored
+from vlm_inspect.localization.localizer import (
+    FittedLocalizer,
+    Localization,
+    Localizer,
+    ScoredLocalizer,
+    is_scored,
+    vocabulary_of,
+)
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.looks.look import Look, Step, read_look
 from vlm_inspect.references import Part, ReferenceSet
@@ -104,6 +111,10 @@ class OneAtATime:
     def kinds(self) -> frozenset[SampleKind]:
         """The kinds of samples that it works for."""
         return self._localizer.kinds
+
+    def vocabulary(self, subject: Subject) -> tuple[str, ...]:
+        """Return the words of the localizer itself."""
+        return vocabulary_of(self._localizer, subject)
 
     def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> FittedLocalizer:
         """Return what the localizer itself learns, to be called by several threads; raises what it raises."""

@@ -60,7 +60,7 @@ class Journal:
             reason = "another run writes to it" if "locked" in str(error) else str(error)
             raise RunError(f"{path} cannot be used: {reason}; wait for it, or give another --out") from error
         except sqlite3.DatabaseError as error:
-            raise RunError(f"{path} is no journal of a run ({error}); give another --out") from error
+            raise RunError(f"{path} is not a journal of a run ({error}); give another --out") from error
         if (found := self._fact("format")) != FORMAT:
             raise RunError(f"{path} has format {found}; this version reads {FORMAT}; give another --out")
         self._began = time.monotonic()

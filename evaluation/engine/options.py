@@ -40,26 +40,26 @@ _OPTIONS = (
         "--concurrency",
         type=click.IntRange(1, 512),
         metavar="N",
-        help="Requests in flight, or the batch of an hf: model. Default: 8 over a network, else 1.",
+        help="Requests at a time, or the batch size of an hf: model. Default: 8 over a network, otherwise 1.",
     ),
-    click.option("--tokens-per-minute", type=click.IntRange(1), metavar="N", help="Limit of tokens in any minute."),
+    click.option("--tokens-per-minute", type=click.IntRange(1), metavar="N", help="Limit of tokens per minute."),
     click.option(
         "--price",
         callback=_price,
         metavar="IN/OUT",
-        help="USD per million prompt and completion tokens. Default: the price tables.",
+        help="Price in USD per million prompt and completion tokens. Default: from the price tables.",
     ),
     click.option(
         "--budget-usd",
         type=click.FloatRange(min=0.0, min_open=True),
         metavar="X",
-        help="Stop before more is spent; needs a known price.",
+        help="Stop before spending more than this; requires a known price.",
     ),
     click.option(
         "--cache",
         type=GivenPath(),
         metavar="DIR|off",
-        help="Where replies are kept for later runs. Default: the user's cache folder.",
+        help="Folder of replies kept for later runs. Default: the user's cache folder.",
     ),
 )
 

@@ -26,7 +26,7 @@ from evaluation.engine.previews import worst_of
 from evaluation.engine.reply_cache import ReplyCache
 from evaluation.engine.spending import Spending, estimate_tokens_of_task
 from evaluation.errors import RunStoppedError
-from evaluation.runs.plan import Plan, Task
+from evaluation.runs.plan import RunPlan, Task
 from evaluation.runs.record import Failure, ItemRecord
 from evaluation.runs.settings import Limits
 from evaluation.scoring.resampling import PlaceScores
@@ -68,7 +68,7 @@ class Runner:
         remote: where tasks are examined; None: here. The cache is of no use to it.
     """
 
-    plan: Plan
+    plan: RunPlan
     examiner: Examiner
     journal: Journal
     files: ItemFiles

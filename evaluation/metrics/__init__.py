@@ -1,6 +1,6 @@
 """Metrics of anomaly detection: images, pixels, regions, defect types and questions; see the modules."""
 
-from evaluation.metrics.answers import Answer, AnswerSummary, SubtaskAccuracy, score_answers
+from evaluation.metrics.answers import AnswerSummary, ChosenOption, SubtaskAccuracy, score_answers
 from evaluation.metrics.defect_types import DefectTypeMetrics, TypeScores, TypeSummary
 from evaluation.metrics.image import (
     ClassMean,
@@ -27,8 +27,8 @@ from evaluation.metrics.pixel import (
 
 __all__ = [
     "FPR_LIMIT",
-    "Answer",
     "AnswerSummary",
+    "ChosenOption",
     "ClassMean",
     "DefectTypeMetrics",
     "PixelMetrics",

@@ -15,7 +15,7 @@ from vlm_inspect.datasets.question import ANOMALY_SUBTASK, Question
 
 
 @dataclass(frozen=True)
-class Answer:
+class ChosenOption:
     """What a model chose; None where nothing could be read, or the call failed."""
 
     question: Question
@@ -57,7 +57,7 @@ class AnswerSummary:
     parse_failures: int
 
 
-def score_answers(answers: Sequence[Answer]) -> AnswerSummary:
+def score_answers(answers: Sequence[ChosenOption]) -> AnswerSummary:
     """Return accuracy per subtask and data set; every question counts, read or not.
 
     Raises:
@@ -66,7 +66,7 @@ def score_answers(answers: Sequence[Answer]) -> AnswerSummary:
     ids = [answer.question.id for answer in answers]
     if not ids or len(set(ids)) < len(ids):
         raise ValueError("answers are needed, one a question" if ids else "a metric needs at least one answer")
-    per_set: dict[str, list[Answer]] = defaultdict(list)
+    per_set: dict[str, list[ChosenOption]] = defaultdict(list)
     for answer in answers:
         per_set[answer.question.dataset].append(answer)
     datasets = {name: _by_subtask(per_set[name]) for name in sorted(per_set)}
@@ -83,14 +83,14 @@ def score_answers(answers: Sequence[Answer]) -> AnswerSummary:
     )
 
 
-def _by_subtask(answers: Iterable[Answer]) -> tuple[SubtaskAccuracy, ...]:
-    groups: dict[str, list[Answer]] = defaultdict(list)
+def _by_subtask(answers: Iterable[ChosenOption]) -> tuple[SubtaskAccuracy, ...]:
+    groups: dict[str, list[ChosenOption]] = defaultdict(list)
     for answer in answers:
         groups[answer.question.subtask].append(answer)
     return tuple(_accuracy(name, groups[name]) for name in sorted(groups))
 
 
-def _accuracy(subtask: str, answers: Sequence[Answer]) -> SubtaskAccuracy:
+def _accuracy(subtask: str, answers: Sequence[ChosenOption]) -> SubtaskAccuracy:
     answered = sum(answer.choice is not None for answer in answers)
     if subtask != ANOMALY_SUBTASK:
         return SubtaskAccuracy(subtask, mean(answer.right for answer in answers), len(answers), answered)

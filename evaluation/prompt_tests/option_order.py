@@ -16,7 +16,7 @@ from converters.errors import ConversionError
 from evaluation.engine.choices import read_choice
 from evaluation.engine.examiner import Examiner
 from evaluation.errors import RunError
-from evaluation.prompt_tests.probing import Answer, Probe, Prober, Watch, put, total_spent
+from evaluation.prompt_tests.probing import Probe, Prober, ProbeResult, Watch, put, total_spent
 from evaluation.runs.plan import Task
 from evaluation.runs.record import Spent
 from evaluation.runs.results import OptionOrderDocument
@@ -152,14 +152,14 @@ def _probes_of(examiner: Examiner, task: Task) -> list[Probe]:
     return probes
 
 
-def _read(question: Question, replies: Sequence[Reply]) -> Answer:
+def _read(question: Question, replies: Sequence[Reply]) -> ProbeResult:
     try:
-        return Answer(choice=read_choice(replies, question))
+        return ProbeResult(choice=read_choice(replies, question))
     except ParseError as error:
-        return Answer(failure=str(error))
+        return ProbeResult(failure=str(error))
 
 
-def _by_order(task: Task, given: Sequence[Answer]) -> _Answers:
+def _by_order(task: Task, given: Sequence[ProbeResult]) -> _Answers:
     assert task.question is not None
     choices = [one.choice for one in given] or [None] * len(ORDERS)
     return {order: (reordered(task.question, order), choice) for order, choice in zip(ORDERS, choices, strict=True)}

@@ -23,7 +23,7 @@ Watch = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProbeResult:
     """What the model said to one request; where nothing could be read `failure` says why."""
 
     anomalous: bool | None = None
@@ -39,7 +39,7 @@ class Answer:
     """What it cost an earlier run."""
 
 
-_ANSWER = TypeAdapter(Answer)
+_ANSWER = TypeAdapter(ProbeResult)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class Probe:
     key: str
     """Names it within its test."""
     request: Request
-    read: Callable[[Sequence[Reply]], Answer]
+    read: Callable[[Sequence[Reply]], ProbeResult]
     """Turns the replies into the answer; never raises for what they say."""
     salt: str = ""
     """Makes equal requests different questions, so that the second is not answered from the cache."""
@@ -101,7 +101,7 @@ class Prober:
     kept: KeptAnswers = field(default_factory=NothingKept)
     failures: int = field(default=0, init=False)
 
-    async def answer(self, probes: Sequence[Probe]) -> list[Answer]:
+    async def answer(self, probes: Sequence[Probe]) -> list[ProbeResult]:
         """Return one answer a probe; those of earlier sessions are not asked for again.
 
         Raises:
@@ -119,7 +119,7 @@ class Prober:
             found |= one
         return [found[probe.key] for probe in probes]
 
-    async def _ask(self, group: Sequence[Probe]) -> dict[str, Answer]:
+    async def _ask(self, group: Sequence[Probe]) -> dict[str, ProbeResult]:
         asked = await self.asker.ask([one.request for one in group], salts=[one.salt for one in group])
         found = {}
         for probe, answered in zip(group, asked, strict=True):
@@ -128,13 +128,13 @@ class Prober:
                 self.kept.add_probe(probe.key, _ANSWER.dump_json(answer).decode())
         return found
 
-    def _read(self, probe: Probe, answered: Answered | BackendError) -> Answer:
+    def _read(self, probe: Probe, answered: Answered | BackendError) -> ProbeResult:
         if isinstance(answered, BackendError):
             self.failures += 1
             most = self.asker.limits.max_failures
             if most is not None and self.failures >= most:
                 self.asker.stop(f"stopped after {self.failures} requests without a reply; the last: {answered}")
-            return Answer(failure=str(answered))
+            return ProbeResult(failure=str(answered))
         spent = answered.spent(self.asker.price)
         answer = probe.read(answered.replies)
         return replace(answer, spared=spent) if answered.cached else replace(answer, usage=spent)
@@ -145,7 +145,7 @@ async def put(
     subjects: Sequence[_S],
     probes_of: Callable[[_S], Sequence[Probe]],
     watch: Watch = lambda done, of: None,
-) -> list[list[Answer]]:
+) -> list[list[ProbeResult]]:
     """Return the answers to the probes of every subject, a few subjects at work at a time.
 
     Args:
@@ -161,7 +161,7 @@ async def put(
     room = asyncio.Semaphore(max(2, prober.asker.at_once // 4))
     done = 0
 
-    async def one(subject: _S) -> list[Answer]:
+    async def one(subject: _S) -> list[ProbeResult]:
         nonlocal done
         async with room:
             try:
@@ -184,12 +184,12 @@ async def put(
     return [one for one in ended if not isinstance(one, BaseException)]
 
 
-def kept_answers(kept: KeptAnswers) -> list[Answer]:
+def kept_answers(kept: KeptAnswers) -> list[ProbeResult]:
     """Return the answers of earlier sessions."""
     return [_ANSWER.validate_json(told) for told in kept.probes()]
 
 
-def total_spent(answers: Sequence[Answer]) -> Spent:
+def total_spent(answers: Sequence[ProbeResult]) -> Spent:
     """Return what the answers cost, whoever paid for them."""
     total = Spent()
     for one in answers:

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from evaluation.errors import RunError
-from evaluation.prompt_tests.moves import RuleTest, count_moves
-from evaluation.prompt_tests.probing import Answer, Probe, Prober, Watch, put, total_spent
+from evaluation.prompt_tests.answer_changes import RuleTest, count_moves
+from evaluation.prompt_tests.probing import Probe, Prober, ProbeResult, Watch, put, total_spent
 from evaluation.prompt_tests.rule_changes import AS_IS, Change, changed_request, free_rules, list_changes
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.errors import ParseError
@@ -80,9 +80,9 @@ def _probe(name: str, change: Change, request: Request) -> Probe:
     return Probe(words, request, partial(_read, request), salt=change.kind if change.kind == "again" else "")
 
 
-def _read(request: Request, replies: Sequence[Reply]) -> Answer:
+def _read(request: Request, replies: Sequence[Reply]) -> ProbeResult:
     try:
         verdict = parse_verdict(replies, request.rules, request.views, boxes=request.boxes)
     except ParseError as error:
-        return Answer(failure=str(error))
-    return Answer(verdict.anomalous, verdict.probability, {one.id: one.status for one in verdict.rules})
+        return ProbeResult(failure=str(error))
+    return ProbeResult(verdict.anomalous, verdict.probability, {one.id: one.status for one in verdict.rules})

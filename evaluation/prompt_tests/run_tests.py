@@ -13,18 +13,18 @@ from evaluation.engine.journal import Journal
 from evaluation.engine.reply_cache import ReplyCache
 from evaluation.engine.spending import Spending
 from evaluation.errors import RunError
-from evaluation.prompt_tests.moves import RuleTest
+from evaluation.prompt_tests.answer_changes import RuleTest
 from evaluation.prompt_tests.option_order import run_option_order
 from evaluation.prompt_tests.probing import Prober, Watch, kept_answers
 from evaluation.prompt_tests.rule_test import run_rule_test
-from evaluation.runs.plan import Plan, Task, sample_tasks
+from evaluation.runs.plan import RunPlan, Task, sample_tasks
 from evaluation.runs.record import ItemRecord
 from evaluation.runs.results import PromptTests, RuleTestDocument
 from evaluation.runs.settings import Limits
 
 
 def run_prompt_tests(
-    plan: Plan,
+    plan: RunPlan,
     examiner: Examiner,
     journal: Journal,
     cache: ReplyCache,
@@ -69,7 +69,7 @@ def run_prompt_tests(
 
 
 async def _run_prompt_tests(
-    plan: Plan, examiner: Examiner, prober: Prober, records: Mapping[str, ItemRecord], parts: int, watch: Watch
+    plan: RunPlan, examiner: Examiner, prober: Prober, records: Mapping[str, ItemRecord], parts: int, watch: Watch
 ) -> PromptTests:
     chosen = {one.name: _readable(sample_tasks(plan.of_category(one.name), parts), records) for one in plan.categories}
     if plan.asks_questions:

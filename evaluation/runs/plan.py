@@ -38,7 +38,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """A run before it starts. Tasks stand class by class, in the order of their ids."""
 
     dataset: Dataset
@@ -82,7 +82,7 @@ def make_plan(
     limit: int | None = None,
     rules: Mapping[str, RuleBook] | None = None,
     ask_questions: bool = False,
-) -> Plan:
+) -> RunPlan:
     """Choose items and references.
 
     Args:
@@ -114,7 +114,7 @@ def make_plan(
     if not tasks:
         raise DatasetError(f"{dataset.name} has nothing to score: no labelled test item")
     bare = {category.name: RuleBook(class_name=class_name(category.name)) for category in dataset.categories}
-    return Plan(dataset, tuple(tasks), {**bare, **given}, frozenset(given), chosen)
+    return RunPlan(dataset, tuple(tasks), {**bare, **given}, frozenset(given), chosen)
 
 
 def sample_tasks(tasks: Sequence[Task], limit: int, seed: int = 0) -> list[Task]:
@@ -147,7 +147,7 @@ def load_rule_books(folder: Path, categories: Sequence[str]) -> dict[str, RuleBo
     return found
 
 
-def check_leaks(plan: Plan) -> int:
+def check_leaks(plan: RunPlan) -> int:
     """Return how many references were compared by content with what is scored.
 
     Raises:
@@ -170,7 +170,7 @@ def check_leaks(plan: Plan) -> int:
     return len(references)
 
 
-def check_checkpoint(plan: Plan, checkpoint: Path, *, force: bool) -> tuple[int, Mapping[str, str]]:
+def check_checkpoint(plan: RunPlan, checkpoint: Path, *, force: bool) -> tuple[int, Mapping[str, str]]:
     """Return how many scored pictures the weights were trained on, and the words that they have for defect folders.
 
     Raises:

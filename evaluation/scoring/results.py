@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.metrics import Answer, bootstrap, mean_of_classes, score_answers
-from evaluation.runs.plan import Plan
+from evaluation.metrics import ChosenOption, bootstrap, mean_of_classes, score_answers
+from evaluation.runs.plan import RunPlan
 from evaluation.runs.record import ItemRecord
 from evaluation.runs.results import ITEMS, RESULTS, UNCALIBRATED, PromptTests, Results, as_results
 from evaluation.runs.settings import Limits, Settings
@@ -36,7 +36,7 @@ def threshold_of(thresholds: Thresholds | None) -> float:
 
 
 def build_results(  # noqa: PLR0913 (each is another source of the one document)
-    plan: Plan,
+    plan: RunPlan,
     records: Mapping[str, ItemRecord],
     *,
     pixels: Mapping[str, dict[str, Any]],
@@ -97,7 +97,7 @@ def build_results(  # noqa: PLR0913 (each is another source of the one document)
     return as_results(document)
 
 
-def write_results(folder: Path, results: Results, plan: Plan, records: Mapping[str, ItemRecord]) -> None:
+def write_results(folder: Path, results: Results, plan: RunPlan, records: Mapping[str, ItemRecord]) -> None:
     """Write `items.jsonl`, then `results.json`, each at once or not at all.
 
     Raises:
@@ -141,10 +141,10 @@ def _intervals(
     return found
 
 
-def _question_metrics(plan: Plan, records: Mapping[str, ItemRecord]) -> dict[str, Any]:
+def _question_metrics(plan: RunPlan, records: Mapping[str, ItemRecord]) -> dict[str, Any]:
     """Return accuracy per subtask, and per class the share of right answers."""
     answers = [
-        Answer(task.question, told.chosen if (told := records[task.id].question) else None)
+        ChosenOption(task.question, told.chosen if (told := records[task.id].question) else None)
         for task in plan.tasks
         if task.question is not None
     ]
@@ -171,7 +171,7 @@ def _question_metrics(plan: Plan, records: Mapping[str, ItemRecord]) -> dict[str
     }
 
 
-def _question_intervals(answers: Sequence[Answer]) -> dict[str, Any]:
+def _question_intervals(answers: Sequence[ChosenOption]) -> dict[str, Any]:
     """Return 95 % intervals of the share of right answers, by image: the questions on one image are drawn together."""
     found = {}
     for subtask in sorted({one.question.subtask for one in answers}):

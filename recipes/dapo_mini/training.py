@@ -43,7 +43,7 @@ AREA_DEFECTS = ("broken", "burnt", "discoloration", "foreign material", "liquid"
 
 
 @dataclass(frozen=True)
-class Plan:
+class PaintingPlan:
     """How much is painted and how it is trained."""
 
     sides: tuple[int, ...] = (256, 384, 256)
@@ -68,7 +68,7 @@ class Plan:
     text_every: int = 20
 
 
-def paint(plan: Plan, corpora: Sequence[Corpus], *, processes: int, folder: Path | None) -> list[Features]:
+def paint(plan: PaintingPlan, corpora: Sequence[Corpus], *, processes: int, folder: Path | None) -> list[Features]:
     """Return what the frozen network sees of the pictures of a plan."""
     return [
         compute_features(corpus, pairs, processes=processes, folder=folder)
@@ -76,7 +76,7 @@ def paint(plan: Plan, corpora: Sequence[Corpus], *, processes: int, folder: Path
     ]
 
 
-def train(plan: Plan, data: Sequence[Features], *, progress: bool = True) -> "MiniModel":
+def train(plan: PaintingPlan, data: Sequence[Features], *, progress: bool = True) -> "MiniModel":
     """Return the trained model.
 
     Raises:
@@ -98,7 +98,7 @@ def train(plan: Plan, data: Sequence[Features], *, progress: bool = True) -> "Mi
     return model
 
 
-def _run(plan: Plan, stage: Stage, model: "MiniModel", data: Sequence[Features], *, progress: bool) -> None:
+def _run(plan: PaintingPlan, stage: Stage, model: "MiniModel", data: Sequence[Features], *, progress: bool) -> None:
     import torch
 
     batches = batches_of(plan, stage, data)
@@ -122,7 +122,7 @@ def _run(plan: Plan, stage: Stage, model: "MiniModel", data: Sequence[Features],
 
 
 def _optimiser(
-    plan: Plan, stage: Stage, model: "MiniModel", steps: int
+    plan: PaintingPlan, stage: Stage, model: "MiniModel", steps: int
 ) -> "tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]":
     import torch
 
@@ -135,7 +135,7 @@ def _optimiser(
     return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps, pct_start=0.1)
 
 
-def batches_of(plan: Plan, stage: Stage, data: Sequence[Features]) -> list[tuple[Features, NDArray[np.int64]]]:
+def batches_of(plan: PaintingPlan, stage: Stage, data: Sequence[Features]) -> list[tuple[Features, NDArray[np.int64]]]:
     """Return the steps of a stage: pictures of one size, whole pairs, in an order that the seed fixes."""
     random = np.random.default_rng(plan.seed)
     steps: list[tuple[Features, NDArray[np.int64]]] = []
@@ -153,7 +153,7 @@ def batches_of(plan: Plan, stage: Stage, data: Sequence[Features]) -> list[tuple
 
 
 def _losses(
-    plan: Plan,
+    plan: PaintingPlan,
     model: "MiniModel",
     features: Features,
     rows: NDArray[np.int64],
@@ -189,7 +189,7 @@ def place_loss(output: "DapoOutput", masks: "torch.Tensor", defect_weight: float
     return total
 
 
-def make_corpora(plan: Plan, boards: Path) -> list[Corpus]:
+def make_corpora(plan: PaintingPlan, boards: Path) -> list[Corpus]:
     """Return what is painted at each side.
 
     Raises:
@@ -209,7 +209,9 @@ def make_corpora(plan: Plan, boards: Path) -> list[Corpus]:
     ]
 
 
-def save(path: Path, model: "MiniModel", plan: Plan, corpora: Sequence[Corpus], data: Sequence[Features]) -> None:
+def save(
+    path: Path, model: "MiniModel", plan: PaintingPlan, corpora: Sequence[Corpus], data: Sequence[Features]
+) -> None:
     """Write weights and where they come from.
 
     Raises:
@@ -253,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.processes)
-    plan = Plan()
+    plan = PaintingPlan()
     corpora = make_corpora(plan, options.boards)
     data = paint(plan, corpora, processes=options.processes, folder=options.work)
     model = train(plan, data)

@@ -13,7 +13,7 @@ _HEAD = """# The JSON of an inspection
 What `vlm-inspect ask PART --json FILE` writes (`-`: to stdout), and what `Inspection.model_dump_json()` returns. Boxes
 are `x0, y0, x1, y1`. The name of a key says its unit: `_xyxyn` is a fraction of the view (0 to 1), `_xyxy` pixels of
 the original picture, `_hw` pixels (height, width), `_mm` the unit of the scan, `_s` seconds, `_pct` per cent. A key
-without a value is `null`; only `steps` is left out where there was one look.
+without a value is `null`; only `steps` (one look), `hypotheses` and `unconfirmed` (none) are left out.
 
 This page is generated from the models: `make docs`.
 """
@@ -27,6 +27,7 @@ _MEANINGS = {
         "rules": "one row for each rule, in the order of the rule book",
         "views": "what was shown, in order; `view` elsewhere is an index into it",
         "notes": "what a reader left out or assumed, and what else limits the result",
+        "source": "path of the part, as it was given",
         "model": "who judged: `evidence`, or provider and name of a model",
         "localizer": "what made the heatmap",
         "usage": "calls, tokens, time and cost",
@@ -52,6 +53,7 @@ _MEANINGS = {
         "page": "page of a file with several, from 0",
         "point_mm": "a point of the scan on the defect",
         "size_mm": "its longest side",
+        "area_mm2": "area of its surface; left out as `depth_mm`",
         "frame": "frame of a clip, from 0",
         "time_s": "time in a clip or a curve",
     },
@@ -77,6 +79,13 @@ _MEANINGS = {
         "saw": "what it showed",
         "said": "what came of it, in words",
         "usage": "what the step cost",
+    },
+    "HypothesisRecord": {
+        "claim": "what may be wrong",
+        "view": "index of the view that it is about; null: of none",
+        "box_xyxyn": "its place on the view",
+        "status": "kept (not refuted), dropped, or open",
+        "reason": "why it stands so",
     },
     "Sensitivity": {
         "pod": "probability of detection that sizes are stated for",

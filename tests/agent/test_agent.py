@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
 
-from tests.backends.openai_server import Behaviour, OpenAIServer, Recorded, answer, status
+from tests.agent.scripted import BOX, ask, turn, verdict, write_plate
+from tests.backends.openai_server import Behaviour, answer, status
 from vlm_inspect import cli
 from vlm_inspect.agent import read_judgement
 from vlm_inspect.evidence import AnomalyMap, Evidence
@@ -17,53 +17,22 @@ from vlm_inspect.inspector import ANY_PART
 from vlm_inspect.tolerance import Tolerance
 from vlm_inspect.verdict import Verdict
 
-NORMAL: dict[str, Any] = {
-    "reasoning": "It is whole.",
-    "anomalous": False,
-    "probability": 0.02,
-    "answer": "",
-    "rules": [{"id": "whole", "status": "pass", "reason": "no gap"}],
-    "defects": [],
-}
-BOX = '{"view": 0, "box": [100, 100, 400, 400]}'
-
-
-def turn(phase: str, tool: str = "none", arguments: str = "{}", **more: Any) -> Behaviour:
-    whole = {"phase": phase, "said": f"I {phase}.", "hypotheses": [], "tool": tool, "arguments": arguments}
-    return answer({**whole, "rules": ["whole"], **more})
+NORMAL = verdict()
 
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    path = tmp_path / "part.png"
-    Image.fromarray(np.full((128, 128, 3), 120, np.uint8)).save(path)
-    text = "class_name: plate\nrules:\n  - {id: whole, text: The plate is whole., severity: critical}\n"
-    (tmp_path / "plate.yaml").write_text(text)
-    return path
-
-
-def ask(photo: Path, *script: Behaviour, options: tuple[str, ...] = ()) -> tuple[dict[str, Any], list[Recorded]]:
-    with OpenAIServer(list(script)) as server:
-        done = CliRunner().invoke(
-            cli.cli,
-            ["ask", str(photo), "--rules", str(photo.with_name("plate.yaml")), "--model", "openai:tiny", "--base-url",
-             server.base_url, "--localizer", "none", "--agent", "--json", "-", *options],
-            standalone_mode=False,
-        )  # fmt: skip
-    assert done.exception is None, done.exception
-    return json.loads(done.stdout), server.requests
+    return write_plate(tmp_path)
 
 
 def test_steps_are_told_and_each_rule_names_those_it_rests_on(photo: Path) -> None:
-    kinds = [{"claim": claim, "status": claim, "reason": "seen"} for claim in ("kept", "dropped", "open")]
-    found, requests = ask(photo, turn("observe", "zoom", BOX), turn("refute", hypotheses=kinds), answer(NORMAL))
+    found, requests = ask(photo, turn("observe", "zoom", BOX), turn("judge"), NORMAL)
     assert found["outcome"] == "OK"
-    assert found["rules"][0]["reason"] == "no gap [step 2]"
+    assert found["rules"][0]["reason"] == "seen [step 2]"
     first, second, last = found["steps"]
     assert (first["n"], first["tool"], first["arguments"]) == (1, None, None)
     assert (second["phase"], second["tool"], second["arguments"]) == ("observe", "zoom", json.loads(BOX))
     assert second["saw"] == [{"view": 0, "box_xyxyn": [0.1, 0.1, 0.4, 0.4]}]
-    assert all(f"{kind}: {kind} (seen)" in second["said"] for kind in ("kept", "dropped", "open"))
     assert (last["phase"], last["said"]) == ("judge", "It is whole.")
     assert sum(step["usage"]["prompt_tokens"] for step in found["steps"]) == found["usage"]["prompt_tokens"] > 0
     sent = [request.body["messages"] for request in requests]
@@ -72,13 +41,13 @@ def test_steps_are_told_and_each_rule_names_those_it_rests_on(photo: Path) -> No
 
 
 def test_a_model_that_answers_at_once_is_asked_to_look(photo: Path) -> None:
-    found, requests = ask(photo, turn("judge"), turn("observe", "zoom", BOX), turn("judge"), answer(NORMAL))
+    found, requests = ask(photo, turn("judge"), turn("observe", "zoom", BOX), turn("judge"), NORMAL)
     assert "have not looked" in json.dumps(requests[1].body["messages"][-1])
     assert found["outcome"] == "OK"
 
 
 def test_rules_of_a_model_that_never_looks_are_not_checked(photo: Path) -> None:
-    found, _ = ask(photo, turn("judge"), turn("judge"), answer(NORMAL))
+    found, _ = ask(photo, turn("judge"), turn("judge"), NORMAL)
     assert (found["outcome"], found["rules"][0]["status"]) == ("REVIEW", "not_checked")
 
 
@@ -86,7 +55,7 @@ def test_rules_of_a_model_that_never_looks_are_not_checked(photo: Path) -> None:
 def test_a_limit_ends_in_review(photo: Path, options: tuple[str, ...]) -> None:
     def endless(body: Any) -> Any:
         asks_verdict = "final verdict" in json.dumps(body["messages"][-1])
-        return (answer(NORMAL) if asks_verdict else turn("observe", "zoom", BOX))(body)
+        return (NORMAL if asks_verdict else turn("observe", "zoom", BOX))(body)
 
     found, requests = ask(photo, endless, options=options)
     assert found["outcome"] == "REVIEW"
@@ -100,13 +69,13 @@ def test_a_limit_ends_in_review(photo: Path, options: tuple[str, ...]) -> None:
      turn("observe", "zoom", '{"view": 0, "box": ["a", 1, 2, 3]}'), turn("observe", "delete", "{}")],
 )  # fmt: skip
 def test_a_call_that_fails_shows_nothing(photo: Path, call: Behaviour) -> None:
-    found, requests = ask(photo, call, turn("judge"), turn("judge"), answer(NORMAL))
+    found, requests = ask(photo, call, turn("judge"), turn("judge"), NORMAL)
     assert "error:" in json.dumps(requests[1].body["messages"][-1])
     assert (found["outcome"], found["rules"][0]["status"]) == ("REVIEW", "not_checked")
 
 
 def test_words_in_place_of_a_step_are_asked_for_again(photo: Path) -> None:
-    found, requests = ask(photo, answer("Fine!"), turn("observe", "zoom", BOX), turn("judge"), answer(NORMAL))
+    found, requests = ask(photo, answer("Fine!"), turn("observe", "zoom", BOX), turn("judge"), NORMAL)
     assert "could not be read" in json.dumps(requests[1].body["messages"][-1])
     assert found["outcome"] == "OK"
 
@@ -119,7 +88,7 @@ def test_a_step_that_gets_no_answer_is_a_review(photo: Path) -> None:
 
 def test_a_case_is_replayed_as_it_was(photo: Path, tmp_path: Path) -> None:
     store = ("--store", str(tmp_path / "cases"))
-    found, _ = ask(photo, turn("observe", "zoom", BOX), turn("judge"), answer(NORMAL), options=("--save", *store))
+    found, _ = ask(photo, turn("observe", "zoom", BOX), turn("judge"), NORMAL, options=("--save", *store))
     from vlm_inspect.replay import replay
     from vlm_inspect.store import CaseStore, Filters
 
@@ -154,7 +123,7 @@ def test_a_models_word_alone_does_not_clear_open_evidence(score: float, doubts: 
 
 def test_the_page_shows_the_steps_and_runs_nothing_that_a_model_wrote(photo: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    script = (turn("observe", "zoom", BOX), turn("refute", said="<script>x</script>"), answer(NORMAL))
+    script = (turn("observe", "zoom", BOX), turn("refute", said="<script>x</script>"), NORMAL)
     ask(photo, *script, options=("--html", str(page)))
     told = page.read_text(encoding="utf-8")
     assert "<h2>Steps</h2>" in told
@@ -169,7 +138,7 @@ def test_the_page_shows_the_steps_and_runs_nothing_that_a_model_wrote(photo: Pat
 )  # fmt: skip
 def test_arguments_of_any_kind_are_a_call_that_failed(photo: Path, tmp_path: Path, arguments: str) -> None:
     store = ("--save", "--store", str(tmp_path / "cases"))
-    script = (turn("observe", "zoom", arguments), turn("observe", "zoom", BOX), turn("judge"), answer(NORMAL))
+    script = (turn("observe", "zoom", arguments), turn("observe", "zoom", BOX), turn("judge"), NORMAL)
     found, _ = ask(photo, *script, options=store)
-    assert found["rules"][0]["reason"] == "no gap [step 3]"
+    assert found["rules"][0]["reason"] == "seen [step 3]"
     assert any("Step 2: zoom failed" in note for note in found["notes"])

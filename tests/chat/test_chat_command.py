@@ -41,7 +41,7 @@ def test_a_part_is_inspected_kept_and_talked_over(run: Run, desk: Desk, tmp_path
     part, rules = desk.folder / "spot.png", desk.rules_path
     code, out, err = run(
         part, "--rules", rules, "--localizer", "none", "--store", store, "--pictures", tmp_path, "--question", "ok?",
-        typed="which rule?\n/ng\n",
+        "--by", "Anna  B.", typed="which rule?\n/ng\n",
     )  # fmt: skip
     assert code == 0, err
     assert "bright (minor): pass." in out
@@ -50,7 +50,8 @@ def test_a_part_is_inspected_kept_and_talked_over(run: Run, desk: Desk, tmp_path
         (line,) = kept.list()
         assert line.question == "ok?"
         assert config_of(kept.load(line.id)).rules == rules
-        assert [c.payload["outcome"] for c in kept.corrections(line.id)] == ["NG"]
+        assert line.judged == "NG"
+        assert [(one.outcome, one.by, one.reason) for one in kept.judgements(line.id)] == [("NG", "Anna B.", "")]
     code, out, _ = run(line.id[:15], "--store", store, typed="/rule clean: It is clean.\nyes\n")
     assert (code, "changed" in out) == (0, True)
     assert "id: clean" in rules.read_text()
@@ -124,10 +125,10 @@ def test_lines_are_edited_and_remembered_at_a_terminal(desk: Desk) -> None:
     )  # fmt: skip
     child.expect(PROMPT)
     child.send("how many xx\x7f\x7fplaces\r")  # two characters taken back
-    child.expect("1 of 1 numbered places")
+    child.expect("of 1 that are numbered")
     child.expect(PROMPT)
     child.send("\x1b[A\r")  # the line before, again
-    child.expect("1 of 1 numbered places")
+    child.expect("of 1 that are numbered")
     child.expect(PROMPT)
     child.send("half a line\x03")  # Ctrl-C gives it up
     child.expect(PROMPT)

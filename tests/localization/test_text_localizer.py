@@ -32,6 +32,9 @@ class RedJudge:
         self.uses_normals = uses_normals
         self.seen: list[tuple[int, int]] = []
 
+    def vocabulary(self, subject: Subject) -> tuple[str, ...]:
+        return SUBJECT.defects
+
     def fit(self, subject: Subject, normals: Sequence[Rgb] = ()) -> "FittedRed":
         return FittedRed(max((float(n[..., 0].mean()) for n in normals), default=0.0) / 255, len(normals), self.seen)
 

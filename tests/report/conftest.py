@@ -85,6 +85,7 @@ def make_inspection(**changes: object) -> Inspection:
             for i, label in enumerate(("depth, front", "depth, back", "depth, top"))
         ),
         "notes": ("12 points without coordinates were left out",),
+        "source": "in/lot 7/screw-12.ply",
         "model": "evidence",
         "localizer": "memory",
         "usage": Usage(latency_s=0.84),

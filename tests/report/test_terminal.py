@@ -24,6 +24,7 @@ def test_everything_that_matters_is_there_without_colour(case) -> None:
     for words in (
         "NG", "P(anomalous) 0.97, uncalibrated", "FAIL", "18.2 mm < 19.7 mm", "cannot tell", "missing thread",
         "0.10, 2.00, 11.40 mm", "2.6 mm across", "model and heatmap", "no place given", "12 points", "model evidence",
+        "screw-12.ply · in/lot 7/screw-12.ply · 2026-01-02 03:04:05 UTC",
     ):  # fmt: skip
         assert words in text, words
     assert "\x1b" not in text

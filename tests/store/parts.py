@@ -147,7 +147,9 @@ def examine(
         version="0.0.1",
         created_at=created_at,
     )
-    record = Record(rules, views, "openai:tiny", evidence.localizer, Usage(latency_s=0.5), provenance, question)
+    record = Record(
+        rules, views, "openai:tiny", evidence.localizer, Usage(latency_s=0.5), provenance, question, "in/part.png"
+    )
     return Examination(
         inspection=fuse(opinion, evidence, thresholds, record),
         views=views,

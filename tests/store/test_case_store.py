@@ -24,7 +24,6 @@ from tests.store.parts import (
     scan_views,
     two_looks,
 )
-from vlm_inspect.backends.backend import Reply
 from vlm_inspect.backends.messages import digest_messages
 from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.errors import ParseError, StoreError
@@ -32,9 +31,10 @@ from vlm_inspect.evidence import AnomalyMap, Evidence
 from vlm_inspect.examination import Examination
 from vlm_inspect.replay.settings import config_of
 from vlm_inspect.rules import RuleBook, load_rules
-from vlm_inspect.store import Case, CaseStore, Filters, case_store
+from vlm_inspect.store import Case, CaseStore, Filters, case_store, new_case_id
 from vlm_inspect.store.files import Bundle, FileFolder
 from vlm_inspect.store.records import EnlargementEntry, EvidenceEntry, MapEntry, ViewEntry
+from vlm_inspect.store.tables import CaseRow
 
 BOXES = ((0.0, 0.0, 1.0, 1.0), (0.1, 0.2, 0.4, 0.35), (0.61, 0.5, 0.9, 0.77))
 
@@ -71,6 +71,19 @@ def test_no_field_is_forgotten() -> None:
     assert names(Examination) == {
         *("inspection", "views", "evidence", "looks", "record", "references", "template", "thresholds", "limits"),
     }
+
+
+def test_a_case_of_before_the_path_was_recorded_still_names_its_part(store_name: str) -> None:
+    with CaseStore(store_name) as store:
+        case_id = store.save(examine(), "in/part.png")
+        with store._database.writing() as session:
+            row = session.get_one(CaseRow, case_id)
+            told = json.loads(row.inspection)
+            del told["source"]
+            row.inspection = json.dumps(told)
+        case = store.load(case_id)
+    assert case.inspection.source == str(Path("in/part.png").absolute())
+    assert case.record.source == case.inspection.source  # what a replay fuses again is the same
 
 
 def test_everything_comes_back(store_name: str) -> None:
@@ -270,7 +283,7 @@ def test_cases_are_filtered(store_name: str) -> None:
         assert ids(text="%") == [old], "a sign of the query language is a sign like others"
         assert ids(text="where is") == [old]
         assert ids(text="dark spot", class_name="screw") == [new]
-        with pytest.raises(StoreError, match="is no date"):
+        with pytest.raises(StoreError, match="is not a date"):
             ids(since="yesterday")
 
 
@@ -295,7 +308,11 @@ def test_a_dialogue_is_kept_in_order_and_goes_with_its_case(store_name: str) -> 
         store.add_turn(case_id, "user", "Why NG?\0 ü\ud800")
         store.add_turn(case_id[:15], "assistant", "Look.", tool_calls=[call], pictures=[cut, cut])
         first, second = store.turns(case_id)
-        assert (first.number, first.role, first.text) == (1, "user", "Why NG?\N{REPLACEMENT CHARACTER} ü?")
+        assert (first.number, first.role, first.text) == (
+            1,
+            "user",
+            "Why NG?\N{REPLACEMENT CHARACTER} ü\N{REPLACEMENT CHARACTER}",
+        )
         assert (second.number, second.tool_calls) == (2, (call,))
         store.sweep(stale_s=0)
         assert np.array_equal(store.picture(second.pictures[1]), cut)
@@ -313,16 +330,6 @@ def test_a_dialogue_is_kept_in_order_and_goes_with_its_case(store_name: str) -> 
         other = store.save(examine(), "a.png")
         assert store.turns(other) == ()
         assert store.corrections(other) == ()
-
-
-def test_the_journal_knows_replies_by_request_and_model(store_name: str) -> None:
-    replies = full_examination().replies
-    with CaseStore(store_name) as store:
-        assert store.noted_replies("a" * 64, "openai:tiny") == ()
-        store.note_replies("a" * 64, "openai:tiny", [Reply("old"), Reply("older")])
-        store.note_replies("a" * 64, "openai:tiny", replies)
-        assert store.noted_replies("a" * 64, "openai:tiny") == replies
-        assert store.noted_replies("a" * 64, "openai:large") == ()
 
 
 def test_files_that_are_gone_or_damaged_are_named(tmp_path: Path) -> None:
@@ -404,7 +411,7 @@ def test_rows_that_were_tampered_with_are_told(tmp_path: Path) -> None:
 def test_a_name_in_a_row_does_not_lead_out_of_the_folder(tmp_path: Path) -> None:
     with CaseStore(tmp_path / "cases.db") as store:
         for name in ("../../etc/passwd", "view-../x.png", "/etc/passwd", "view-" + "g" * 64):
-            with pytest.raises(StoreError, match="no name of a file"):
+            with pytest.raises(StoreError, match="not the name of a file"):
                 store.picture(name)
 
 
@@ -476,3 +483,36 @@ def test_settings_of_old_cases_are_read_as_a_configuration(tmp_path: Path) -> No
 def test_damaged_settings_of_a_case_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"settings\.model\.samples"):
         config_of(kept_with(tmp_path, {"config": {"model": {"samples": -1}}}))
+
+
+def test_a_promised_id_is_one_case_however_often_it_is_kept(tmp_path: Path) -> None:
+    promised = new_case_id()
+    with CaseStore(tmp_path / "cases.db") as store:
+        assert not store.holds(promised)
+        assert store.save(full_examination(), "part.png", case_id=promised, serial="A 17") == promised
+        assert store.save(full_examination(), "part.png", case_id=promised, serial="A 17") == promised
+        assert store.holds(promised)
+        assert store.count() == 1
+        assert store.load(promised).serial == "A 17"
+
+
+def test_promised_ids_sort_among_the_others(tmp_path: Path) -> None:
+    with CaseStore(tmp_path / "cases.db") as store:
+        first = store.save(full_examination(), "part.png")
+        second = store.save(full_examination(), "part.png", case_id=new_case_id())
+    assert first < second
+    assert len(second) <= 24
+
+
+def test_cases_are_found_by_serial_and_page_by_page(tmp_path: Path) -> None:
+    with CaseStore(tmp_path / "cases.db") as store:
+        ids = [
+            store.save(full_examination(), "part.png", case_id=new_case_id(), serial=f"lot {number // 2}")
+            for number in range(5)
+        ]
+        assert {line.id for line in store.list(Filters(serial="lot 1"))} == {ids[2], ids[3]}
+        assert store.count(Filters(serial="lot 1", limit=1)) == 2
+        newest_first = [line.id for line in store.list()]
+        assert [line.id for line in store.list(Filters(limit=2, offset=2))] == newest_first[2:4]
+        assert [line.id for line in store.list(Filters(offset=3))] == newest_first[3:]
+        assert store.list(Filters(limit=1))[0].serial in {"lot 2", "lot 1", "lot 0"}

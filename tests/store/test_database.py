@@ -19,7 +19,7 @@ from tests.store.parts import examine
 from vlm_inspect.errors import StoreError
 from vlm_inspect.store import CaseStore, database
 from vlm_inspect.store.database import NEWEST, VERSION_TABLE, _config, upgrade
-from vlm_inspect.store.tables import Table
+from vlm_inspect.store.tables import CaseRow, Table
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,7 +34,16 @@ def set_back(store_name: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Make a store as the first version had it, with one case in it; returns the case's id."""
     monkeypatch.setattr(database, "NEWEST", "0001")
     with CaseStore(store_name) as store:
+        engine = store._database._engine
+        with engine.begin() as connection:  # the program of now writes columns that the first version did not have
+            there = {column["name"] for column in inspect(connection).get_columns("cases")}
+            later = [column for column in CaseRow.__table__.columns if column.name not in there]
+            for column in later:
+                connection.execute(text(f"ALTER TABLE cases ADD COLUMN {column.name} TEXT"))
         case_id = store.save(examine(), "a.png")
+        with engine.begin() as connection:
+            for column in later:
+                connection.execute(text(f"ALTER TABLE cases DROP COLUMN {column.name}"))
     monkeypatch.setattr(database, "NEWEST", NEWEST)
     return case_id
 
@@ -54,6 +63,34 @@ def test_an_older_store_is_migrated_with_its_cases(store_name: str, monkeypatch:
         assert store.add_turn(case_id, "user", "Why?").number == 1
 
 
+def test_judgements_of_an_older_store_are_moved(store_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "NEWEST", "0004")
+    with CaseStore(store_name) as store:
+        ids = [store.save(examine(), "a.png") for _ in range(2)]
+        kept = {"outcome": "NG", "words": "a burr", "inspected": "OK"}
+        for case_id in ids:
+            store.add_correction(case_id, "judgement", kept, accepted=True)
+        store.add_correction(ids[0], "ignore", {"box": [0, 0, 1, 1]})
+        store.add_correction(ids[0], "judgement", {"outcome": "OK", "words": ""}, accepted=True)
+        store.add_correction(ids[1], "judgement", {"outcome": 7}, accepted=True)  # damaged: it stays
+    monkeypatch.setattr(database, "NEWEST", NEWEST)
+    with CaseStore(store_name) as store:
+        assert [(one.outcome, one.by, one.reason) for one in store.judgements(ids[0])] == [
+            ("NG", "", "a burr"),
+            ("OK", "", ""),
+        ]
+        assert [one.kind for one in store.corrections(ids[0])] == ["ignore"]
+        assert [one.outcome for one in store.judgements(ids[1])] == ["NG"]
+        assert [one.kind for one in store.corrections(ids[1])] == ["judgement"]
+        assert store.judge(ids[0], "NG", by="anna").number == 3
+        (newest, older) = store.judged_cases()
+        assert (newest.line.id, newest.line.judged, older.line.judged_by) == (ids[1], "NG", "anna")
+        assert len(older.judgements) == 3
+        with pytest.raises(StoreError, match="nobody is named"):
+            store.judge(ids[0], "OK", by=" ")
+        store.delete(ids[0])
+
+
 def test_a_migration_that_fails_changes_nothing(store_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     case_id = set_back(store_name, monkeypatch)
 
@@ -68,7 +105,7 @@ def test_a_migration_that_fails_changes_nothing(store_name: str, monkeypatch: py
     with CaseStore(store_name) as store, store._database._engine.connect() as connection:
         assert store._database.version() == "0001"
         assert "turns" not in inspect(connection).get_table_names()
-        assert store.load(case_id)
+        assert connection.execute(text("SELECT id FROM cases")).scalars().all() == [case_id]
 
 
 def test_a_store_of_a_newer_version_is_refused_and_left_alone(store_name: str) -> None:
@@ -97,7 +134,7 @@ def test_a_file_that_is_no_store(tmp_path: Path) -> None:
         CaseStore(tmp_path)
     with pytest.raises(StoreError, match="no such folder"):
         CaseStore(tmp_path / "missing" / "cases.db")
-    with pytest.raises(StoreError, match="/dev/null is no file"):
+    with pytest.raises(StoreError, match="/dev/null is not a file"):
         CaseStore("/dev/null")
     with pytest.raises(StoreError, match="no such store"):
         CaseStore(tmp_path / "missing.db", create=False)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vlm_inspect.localization.checkpoint import Header, marks_of
 from vlm_inspect.localization.dual_encoder.encoder import CLIP_NORMALISATION
 from vlm_inspect.training.data import TrainingData
-from vlm_inspect.training.loop import Plan
+from vlm_inspect.training.loop import TrainingPlan
 from vlm_inspect.training.method import Batch, Schedule, TrainingSample
 
 
@@ -63,7 +63,9 @@ class SmallMethod:
         return {"middle": 6}
 
 
-def small_plan(out: Path, data: TrainingData, *, seed: int = 0, schedule: Schedule = SmallMethod.schedule) -> Plan:
+def small_plan(
+    out: Path, data: TrainingData, *, seed: int = 0, schedule: Schedule = SmallMethod.schedule
+) -> TrainingPlan:
     """Return a plan for `SmallMethod`."""
     header = Header(
         method="small",
@@ -75,4 +77,4 @@ def small_plan(out: Path, data: TrainingData, *, seed: int = 0, schedule: Schedu
         schedule=vars(schedule),
         seed=seed,
     )
-    return Plan(out, data, schedule, seed, header)
+    return TrainingPlan(out, data, schedule, seed, header)

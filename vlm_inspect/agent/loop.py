@@ -1,85 +1,73 @@
-"""The loop: what is asked next, from the looks so far alone, so that a kept examination is read alike.
+"""READ FIRST: the loop. What is asked next comes from the looks so far alone, so that a kept examination is read alike.
 
-first request + opening -> step -> tool -> step ... -> judge
+opening -> step -> tool -> step ... -> judge            requests.py: what is said; turns.py: what the model says
+hypotheses.py                                           what was proposed, looked at, and kept, dropped or left open
+judgement.py                                            the verdict, as far as steps bear it
 
-Every request begins with the one before it, byte for byte: a server that keeps what it has read reads only what is new.
+The model that says it is ready is sent back, once after every look, as long as nothing was looked at, or a hypothesis
+was not tried. With a second model, that one makes the steps from the first hypothesis on until all are tried.
 """
 
-import itertools
 import json
 import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
-
+from vlm_inspect.agent.hypotheses import Tried, shows_something
+from vlm_inspect.agent.judgement import read_judgement
+from vlm_inspect.agent.requests import (
+    Called,
+    ask_verdict,
+    count_sent,
+    hand_over,
+    hot_places,
+    open_agent,
+    pending_of,
+    say_more,
+    show_result,
+)
 from vlm_inspect.agent.settings import AgentSettings
-from vlm_inspect.agent.turns import Turn, read_turn, turn_schema
-from vlm_inspect.backends.backend import Reply, Request
-from vlm_inspect.backends.messages import PICTURE_LABELS, PICTURE_ROLES, digest_messages
+from vlm_inspect.agent.texts import load_texts
+from vlm_inspect.agent.turns import Turn, read_turn
+from vlm_inspect.backends.backend import Request
 from vlm_inspect.errors import ParseError
-from vlm_inspect.evidence import Evidence
 from vlm_inspect.examination import Prepared
-from vlm_inspect.looks.look import Look, Seen, Step, total_usage
-from vlm_inspect.prompt_files import fill_text, prompt_folder, read_prompt_file
-from vlm_inspect.prompting.encoding import encode, form_of
-from vlm_inspect.rules import RuleBook
-from vlm_inspect.verdict import RuleResult, Verdict
+from vlm_inspect.looks.look import Look, Refutation, Seen, Step, total_usage
 
 if TYPE_CHECKING:
-    from vlm_inspect.tools.result import Picture
+    from vlm_inspect.tools.result import ToolResult
 
-_LONGEST_TURN = 8000
-"""Longest step in characters that is handed back to a model."""
 _PERMILLE = 1000
-_OPEN_P = 0.3
-"""P(anomalous) of the evidence from which a model that says normal does not clear the part by its word."""
 
 
-class AgentTexts(BaseModel):
-    """The texts of the agent."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    about: str
-    opening: str
-    result: str
-    look_first: str
-    unreadable: str
-    judge: str
-    limit: str
-    not_checked: str
-    resting: str
-    open_evidence: str
-
-
-@cache
-def load_texts() -> AgentTexts:
-    """Return the texts.
-
-    Raises:
-        PromptError: their file is missing or wrong.
-    """
-    return read_prompt_file(AgentTexts, prompt_folder() / "follow_up" / "agent.yaml")
-
-
-def next_agent_step(prepared: Prepared, looks: Sequence[Look], settings: AgentSettings) -> Step:
+def next_agent_step(
+    prepared: Prepared,
+    looks: Sequence[Look],
+    settings: AgentSettings,
+    *,
+    with_functions: bool = False,
+    has_refuter: bool = False,
+) -> Step:
     """Return what is asked next; a step without a request ends it.
 
     Args:
         prepared: the part.
         looks: what came of the steps so far.
-        settings: the limits.
+        settings: how it works, and the limits.
+        with_functions: whether the tools are offered as functions of the server's own form, too.
+        has_refuter: whether a second model tries the hypotheses.
 
     Raises:
         PromptError: the texts are missing or wrong.
     """
     began = time.perf_counter()
     if not looks:
-        return Step(open_agent(prepared, settings), "observe", elapsed_s=time.perf_counter() - began)
+        request = open_agent(prepared, settings, with_functions=with_functions)
+        who: Refutation = "off" if not settings.refutation else "second" if has_refuter else "own"
+        places = hot_places(prepared, settings)
+        return Step(request, "observe", elapsed_s=time.perf_counter() - began, refutation=who, places=places)
     last = looks[-1]
     if last.phase == "judge" or last.request is None:
         return Step()
@@ -87,105 +75,122 @@ def next_agent_step(prepared: Prepared, looks: Sequence[Look], settings: AgentSe
     return replace(step, elapsed_s=time.perf_counter() - began)
 
 
-def open_agent(prepared: Prepared, settings: AgentSettings) -> Request:
-    """Return the first request: that of a single look, and how to work in steps."""
-    from vlm_inspect.agent.material import open_toolbox
-    from vlm_inspect.tools.toolbox import describe_tools
-
-    _, names = open_toolbox(prepared)
-    texts = describe_tools()
-    tools = [
-        {"name": name, "about": texts[name].about, "arguments": list(texts[name].arguments.items())} for name in names
-    ]
-    rules = [rule.id for rule in prepared.request.rules.rules]
-    opening = _fill(load_texts().opening, {"steps": settings.max_steps, "tools": tools, "rules": rules})
-    return _said_to(prepared.request, (), opening, schema=turn_schema(names))
-
-
-def read_judgement(
-    opinion: Verdict | ParseError, rules: RuleBook, evidence: Evidence, looks: Sequence[Look], limit: str
-) -> Verdict | ParseError:
-    """Return the verdict as far as steps bear it: rules that none looked at are not checked, and a limit is a doubt.
-
-    Args:
-        opinion: what was read from the answer.
-        rules: those of the part.
-        evidence: what was measured; where it leaves it open, the model's word alone makes no OK.
-        looks: the steps before it.
-        limit: which limit was reached, in a sentence; "": none.
-    """
-    if not isinstance(opinion, Verdict):
-        return opinion
-    rested = _steps_of_rules(looks)
-    texts = load_texts()
-    told = tuple(
-        replace(one, reason=_fill(texts.resting, {"reason": one.reason, "steps": rested[one.id]}))
-        if one.id in rested
-        else RuleResult(one.id, "not_checked", texts.not_checked)
-        for one in opinion.rules
-    )
-    unseen = [rule.id for rule in rules.rules if rule.id not in rested and rule.id not in {one.id for one in told}]
-    told += tuple(RuleResult(rule_id, "not_checked", texts.not_checked) for rule_id in unseen)
-    doubts = [*opinion.doubts, *([limit] if limit else [])]
-    open_p = evidence.probability or 0.0
-    if not opinion.anomalous and open_p >= _OPEN_P:
-        doubts.append(_fill(texts.open_evidence, {"probability": f"{open_p:.2f}"}))
-    return replace(opinion, rules=told, doubts=tuple(doubts))
-
-
 def _follow(prepared: Prepared, looks: Sequence[Look], settings: AgentSettings) -> Step:
-    last, texts = looks[-1], load_texts()
-    assert last.request is not None
-    try:
-        turn: Turn | None = read_turn(last.replies)
-        words = ""
-    except ParseError as failure:
-        turn, words = None, _fill(texts.unreadable, {"reason": str(failure)})
+    turn, failure = _read(looks[-1])
+    pending = pending_of(looks, prepared.request.rules)
     reached = _reached(looks, settings)
     if turn is not None and not turn.calls:
-        if _has_looked(looks) or sum(_is_ready(look) for look in looks) > 1:
+        words = _sent_back(looks, pending)
+        if not words:
             return _judge(prepared, looks, "")
-        words = texts.look_first
+        if reached:
+            return _judge(prepared, looks, load_texts().say("limit", what=reached))
+        return _ask(looks, pending, say_more(looks[-1], words), Step(phase="refute" if pending else "observe"))
     if reached:
-        return _judge(prepared, looks, _fill(texts.limit, {"what": reached}))
-    if turn is None or not turn.calls:
-        return Step(_said_to(last.request, last.replies, words), "observe")
-    return _call(prepared, looks, turn)
+        return _judge(prepared, looks, load_texts().say("limit", what=reached))
+    if turn is None:
+        words = load_texts().say("unreadable", reason=failure)
+        return _ask(looks, pending, say_more(looks[-1], words), Step(phase=looks[-1].phase))
+    return _call(prepared, looks, turn, pending)
 
 
-def _call(prepared: Prepared, looks: Sequence[Look], turn: Turn) -> Step:
+def _read(look: Look) -> tuple[Turn | None, str]:
+    """Return the step that a look's answer says, or why it says none.
+
+    A model that is offered functions and answers in plain words after it has looked has nothing more to look at.
+    """
+    assert look.request is not None
+    try:
+        return read_turn(look.replies), ""
+    except ParseError as failure:
+        reply = look.replies[0] if look.replies else None
+        if look.request.tools and look.tool is not None and reply is not None and reply.text and not reply.calls:
+            return Turn(phase="judge", said=reply.text), ""
+        return None, str(failure)
+
+
+def _sent_back(looks: Sequence[Look], pending: Sequence[Tried]) -> str:
+    """Return what a model that says it is ready is asked to do first; "": nothing, or it was asked already."""
+    texts = load_texts()
+    since = 0
+    for look in reversed(looks):
+        if look.by_refuter != looks[-1].by_refuter:
+            break
+        since += _is_ready(look)
+        if look.tool is not None:
+            break
+    if since > 1 or (looks[-1].by_refuter and not pending):
+        return ""
+    if not any(shows_something(look) for look in looks):
+        return texts.look_first
+    if not pending:
+        return ""
+    told = [{"id": one.id, "claim": one.claim, "tried": bool(one.steps)} for one in pending]
+    untried, unsettled = ([one for one in told if one["tried"] is kind] for kind in (False, True))
+    return texts.say("refute_first", untried=untried, unsettled=unsettled)
+
+
+def _ask(looks: Sequence[Look], pending: Sequence[Tried], request: Request, step: Step) -> Step:
+    """Return a step with its request, addressed to the model whose turn it is."""
+    if looks[0].refutation != "second" or not pending:
+        return replace(step, request=replace(request, of_refuter=False))
+    was = looks[-1]
+    begins = was.phase in ("propose", "refute") or step.phase in ("propose", "refute")
+    if not (was.by_refuter or begins):
+        return replace(step, request=request)
+    asked = hand_over(request, pending, first=not was.by_refuter)
+    return replace(step, request=asked, phase="refute")
+
+
+def _call(prepared: Prepared, looks: Sequence[Look], turn: Turn, pending: Sequence[Tried]) -> Step:
     from vlm_inspect.agent.material import open_toolbox
-    from vlm_inspect.tools.result import ToolResult
 
-    last = looks[-1]
+    last, number = looks[-1], len(looks) + 1
     assert last.request is not None
-    toolbox, names = open_toolbox(prepared)
-    if turn.tool in names:
-        result = toolbox.call(turn.tool, turn.arguments)
-    else:
-        result = ToolResult(f"error: there is no tool {turn.tool}; the tools are {', '.join(names)}", failed=True)
-    text = _fill(load_texts().result, {"step": len(looks) + 1, "tool": turn.tool, "text": result.text})
     arguments = _arguments(turn.arguments)
-    return Step(
-        _said_to(last.request, last.replies, text, pictures=result.pictures, prepared=prepared),
-        "observe" if turn.phase == "judge" else turn.phase,
-        note=f"Step {len(looks) + 1}: {turn.tool} failed: {result.text}" if result.failed else "",
+    toolbox, names = open_toolbox(prepared)
+    if turn.tool not in names:
+        result = _failed(f"there is no tool {turn.tool}; the tools are {', '.join(names)}")
+    else:
+        result = toolbox.call(turn.tool, turn.arguments)
+    result = _not_again(result, looks, turn.tool, arguments)
+    most = prepared.most_pictures
+    if most is not None and result.pictures and count_sent(last.request) + len(result.pictures) > most:
+        return _judge(prepared, looks, load_texts().say("limit", what=f"{most} pictures"))
+    step = Step(
+        phase="observe" if turn.phase == "judge" else turn.phase,
+        note=f"Step {number}: {turn.tool} failed: {result.text}" if result.failed else "",
         tool=turn.tool,
         arguments=arguments,
         saw=() if result.failed else _seen(arguments),
     )
+    return _ask(looks, pending, show_result(last, Called(turn.tool, result, number), prepared), step)
+
+
+def _failed(message: str) -> "ToolResult":
+    from vlm_inspect.tools.result import ToolResult
+
+    return ToolResult(f"error: {message}", failed=True)
+
+
+def _not_again(result: "ToolResult", looks: Sequence[Look], tool: str, arguments: Mapping[str, Any]) -> "ToolResult":
+    """Return a result without the pictures that an equal call showed before: they are in the conversation."""
+    if result.failed or not result.pictures:
+        return result
+    for number, look in enumerate(looks, start=1):
+        if look.tool == tool and not look.note and dict(look.arguments) == dict(arguments):
+            text = load_texts().say("shown_before", step=number, text=result.text)
+            return replace(result, text=text, pictures=())
+    return result
 
 
 def _judge(prepared: Prepared, looks: Sequence[Look], limit: str) -> Step:
-    last = looks[-1]
-    assert last.request is not None
-    last_rules = last.request.rules
-    request = _said_to(last.request, last.replies, load_texts().judge, schema=prepared.request.answer_schema)
+    request = ask_verdict(looks[-1], prepared.request.answer_schema)
     return Step(
         request,
         "judge",
         note=limit,
-        read=lambda opinion: read_judgement(opinion, last_rules, prepared.evidence, looks, limit),
+        read=lambda opinion: read_judgement(opinion, request.rules, prepared.evidence, looks, limit),
     )
 
 
@@ -204,56 +209,10 @@ def _reached(looks: Sequence[Look], settings: AgentSettings) -> str:
     return ""
 
 
-def _has_looked(looks: Sequence[Look]) -> bool:
-    return any(look.tool is not None and not look.note for look in looks)
-
-
 def _is_ready(look: Look) -> bool:
     """Whether a step called nothing."""
-    try:
-        return not read_turn(look.replies).calls
-    except ParseError:
-        return False
-
-
-def _steps_of_rules(looks: Sequence[Look]) -> Mapping[str, list[str]]:
-    """Return rule -> the steps whose tool looked at it; a call that failed showed nothing."""
-    found: dict[str, list[str]] = {}
-    for number, (asked, shown) in enumerate(itertools.pairwise(looks), start=2):
-        if shown.tool is None or shown.note:
-            continue
-        for rule_id in dict.fromkeys(read_turn(asked.replies).rules):
-            found.setdefault(rule_id, []).append(f"step {number}")
-    return found
-
-
-def _said_to(
-    before: Request,
-    replies: Sequence[Reply],
-    text: str,
-    *,
-    pictures: "Sequence[Picture]" = (),
-    schema: Mapping[str, Any] | None = None,
-    prepared: Prepared | None = None,
-) -> Request:
-    """Return the next request: the one before, the model's words, then text and pictures."""
-    from langchain_core.messages import AIMessage, HumanMessage
-
-    content: list[Any] = [{"type": "text", "text": text}]
-    for picture in pictures:
-        assert prepared is not None
-        url = encode(picture, form_of(before.views[0])).data_url
-        content.append({"type": "image_url", "image_url": {"url": url, "detail": prepared.limits.detail}})
-    labels = [f"look {number}" for number in range(1, len(pictures) + 1)]
-    kinds = {PICTURE_LABELS: labels, PICTURE_ROLES: ["closer"] * len(pictures)}
-    own = [AIMessage(content=replies[0].text[:_LONGEST_TURN] or "{}")] if replies else []
-    messages = (*before.messages, *own, HumanMessage(content=content, additional_kwargs=kinds))
-    return replace(
-        before,
-        messages=messages,
-        answer_schema=before.answer_schema if schema is None else schema,
-        prompt_sha256=digest_messages(messages),
-    )
+    turn, _ = _read(look) if look.request is not None else (None, "")
+    return turn is not None and not turn.calls
 
 
 def _arguments(text: str) -> Mapping[str, Any]:
@@ -288,7 +247,3 @@ def _seen(arguments: Mapping[str, Any]) -> tuple[Seen, ...]:
         x0, y0, x1, y1 = (float(value) / _PERMILLE for value in box)
         return (Seen(view, (x0, y0, x1, y1)),)
     return (Seen(view),)
-
-
-def _fill(text: str, values: Mapping[str, Any]) -> str:
-    return fill_text(text, values, "agent.yaml")

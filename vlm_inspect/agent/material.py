@@ -61,7 +61,7 @@ class PartMaterial(Material):
 
 
 def open_toolbox(prepared: Prepared) -> tuple[Toolbox, tuple[str, ...]]:
-    """Return the tools over a prepared part, and the names of those that need no store."""
+    """Return the tools over a prepared part, and the names of those that need no store and have something to show."""
     request = prepared.request
     part = None if prepared.samples is None else prepared.samples[0].sample
     unfinished = _Unfinished(
@@ -69,4 +69,8 @@ def open_toolbox(prepared: Prepared) -> tuple[Toolbox, tuple[str, ...]]:
     )
     material = PartMaterial(cast("Case", unfinished), cast("CaseStore", None), request.rules, part)
     toolbox = Toolbox(material)
-    return toolbox, tuple(name for name in toolbox.names if name not in _OF_A_STORE)
+    useless = {
+        "measure_rule": all(rule.check is None for rule in request.rules.rules),
+        "compare_with_references": not any(prepared.references),
+    }
+    return toolbox, tuple(name for name in toolbox.names if name not in _OF_A_STORE and not useless.get(name, False))

@@ -1,25 +1,51 @@
-"""`looks_as_steps`: the looks of an examination as the steps of its JSON."""
+"""The looks of an examination as the steps of its JSON, and what became of the hypotheses."""
 
 from collections.abc import Iterator, Sequence
 
+from vlm_inspect.agent.hypotheses import try_hypotheses
+from vlm_inspect.agent.judgement import open_reason
 from vlm_inspect.agent.turns import read_turn
 from vlm_inspect.errors import ParseError
-from vlm_inspect.inspection import SeenRecord, StepRecord
+from vlm_inspect.inspection import HypothesisRecord, SeenRecord, StepRecord
 from vlm_inspect.looks.look import Look
+from vlm_inspect.rules import RuleBook
 from vlm_inspect.verdict import Verdict
 
 
 def looks_as_steps(looks: Sequence[Look]) -> Iterator[StepRecord]:
     """Yield one record a look, numbered from 1."""
     for number, look in enumerate(looks, start=1):
-        yield StepRecord(
-            n=number,
-            phase=look.phase,
-            tool=look.tool,
-            arguments=None if look.tool is None else dict(look.arguments),
-            saw=tuple(SeenRecord(view=one.view, box_xyxyn=one.box_xyxyn) for one in look.saw),
-            said=_said(look),
-            usage=look.usage,
+        yield look_as_step(number, look)
+
+
+def look_as_step(number: int, look: Look) -> StepRecord:
+    """Return the record of one look."""
+    return StepRecord(
+        n=number,
+        phase=look.phase,
+        tool=look.tool,
+        arguments=None if look.tool is None else dict(look.arguments),
+        saw=tuple(SeenRecord(view=one.view, box_xyxyn=one.box_xyxyn) for one in look.saw),
+        said=_said(look),
+        usage=look.usage,
+        model=look.replies[0].model or None if look.by_refuter and look.replies else None,
+    )
+
+
+def tried_as_records(looks: Sequence[Look], rules: RuleBook) -> Iterator[HypothesisRecord]:
+    """Yield one record a hypothesis, in the order that they came."""
+    for one in try_hypotheses([look for look in looks if look.opinion is None], rules):
+        yield HypothesisRecord(
+            id=one.id,
+            claim=one.claim,
+            rule=one.rule or None,
+            view=one.view,
+            box_xyxyn=one.box_xyxyn,
+            expected=one.expected,
+            status=one.status,
+            reason=open_reason(one),
+            proposed=one.proposed or None,
+            steps=one.steps,
         )
 
 

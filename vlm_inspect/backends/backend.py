@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vlm_inspect.backends.box_conventions import BoxFrame, usual_convention
+from vlm_inspect.backends.model_turn import ToolCall
 from vlm_inspect.inspection import Usage
 from vlm_inspect.verdict import Verdict
 
@@ -39,6 +40,14 @@ class Request:
     """How boxes are written in the messages, and asked for."""
     enlargements: "tuple[Enlargement, ...]" = ()
     """What a second look shows closer."""
+    tools: tuple[Mapping[str, Any], ...] = ()
+    """Functions on offer, in the form of the OpenAI protocol; a backend that offers none asks for `answer_schema`."""
+    may_call: bool = True
+    """False: they stay as they were, but it shall answer now."""
+    asks_opinion: bool = True
+    """False: a step on the way to the verdict, asked once however often the verdict is."""
+    of_refuter: bool = False
+    """Whether it goes to the second model, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,10 @@ class Reply:
     """What the model said before it was asked once more for the form; "": it was not."""
     notes: tuple[str, ...] = ()
     """What an engineer should know of how it came about: pictures left out, a failure in the middle."""
+    sent_side: int | None = None
+    """Longest side of the pictures in pixels, where the server made them smaller than the request has them."""
+    calls: tuple[ToolCall, ...] = ()
+    """Functions that it calls."""
     verdict: Verdict | None = None
     """What the text says, of a backend that judges measurements and reads no prompt; None: the text is to be read."""
 

@@ -25,15 +25,15 @@ class CallOptions:
     """True where the answers must be able to differ."""
     effort: str | None = None
     """How much the model shall think, in the server's words."""
+    tools: Sequence[Mapping[str, Any]] = ()
+    """Functions on offer; while they may be called, the answer is held to no form."""
+    may_call: bool = True
 
     def within(self, able: Capabilities) -> dict[str, Any]:
         """Return the options for a server of these capabilities."""
-        options: dict[str, Any] = {}
-        if able.structure == "schema":
-            strict = {"name": "inspection", "strict": True, "schema": strict_schema(dict(self.schema))}
-            options["response_format"] = {"type": "json_schema", "json_schema": strict}
-        elif able.structure == "json":
-            options["response_format"] = {"type": "json_object"}
+        options = self._functions(able)
+        if not (options and self.may_call):
+            options |= self._form(able)
         if able.logprobs:
             options |= {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}
         if able.limit:
@@ -45,6 +45,18 @@ class CallOptions:
         if able.choices and self.wanted > 1:
             options["n"] = self.wanted
         return options
+
+    def _form(self, able: Capabilities) -> dict[str, Any]:
+        if able.structure == "schema":
+            strict = {"name": "inspection", "strict": True, "schema": strict_schema(dict(self.schema))}
+            return {"response_format": {"type": "json_schema", "json_schema": strict}}
+        return {"response_format": {"type": "json_object"}} if able.structure == "json" else {}
+
+    def _functions(self, able: Capabilities) -> dict[str, Any]:
+        """Return the functions as a server takes them; where none may be called they stay: the prompt begins so."""
+        if not self.tools or not able.tools or not (self.may_call or able.tool_choice):
+            return {}
+        return {"tools": [dict(one) for one in self.tools], **({} if self.may_call else {"tool_choice": "none"})}
 
 
 def shape_messages(messages: Sequence[Message], able: Capabilities) -> list[Message]:

@@ -9,6 +9,7 @@ from vlm_inspect.backends.backend import Reply, TokenProbability
 from vlm_inspect.backends.endpoint import Endpoint
 from vlm_inspect.backends.failure import ADVICE, Failure, error_within
 from vlm_inspect.backends.messages import text_of
+from vlm_inspect.backends.model_turn import ToolCall
 from vlm_inspect.backends.prices import Price
 from vlm_inspect.inspection import Usage
 
@@ -92,11 +93,24 @@ def _reply_of(choice: "Choice", endpoint: Endpoint) -> Reply:
     aside = text_of(getattr(message, "reasoning_content", None)) or text_of(getattr(message, "reasoning", None))
     told = str(getattr(choice, "finish_reason", None) or "stop")
     reason = "refusal" if refusal else _FINISH_REASONS.get(told, told)
-    reply = Reply(text, reason, _tokens_of(getattr(choice, "logprobs", None)), reasoning=aside)
+    tokens, calls = _tokens_of(getattr(choice, "logprobs", None)), tuple(_calls_of(message))
+    reply = Reply(text, reason, tokens, reasoning=aside, calls=calls)
     if not (broken := _extra(choice, "error")):
         return reply
     reason = reason if reason != "stop" else _BROKEN
     return replace(reply, finish_reason=reason, notes=(error_within(broken, endpoint).message,))
+
+
+def _calls_of(message: object) -> Iterator[ToolCall]:
+    """Yield the functions that a message calls; what has another form is none."""
+    calls = getattr(message, "tool_calls", None)
+    for number, call in enumerate(calls if isinstance(calls, list) else ()):
+        function = getattr(call, "function", None)
+        if function is not None:
+            arguments = str(getattr(function, "arguments", "") or "")
+            yield ToolCall(
+                str(getattr(call, "id", "") or f"call-{number}"), str(getattr(function, "name", "")), arguments
+            )
 
 
 def _tokens_of(logprobs: object) -> tuple[TokenProbability, ...]:

@@ -39,7 +39,7 @@ class Journal:
             lines = kept.splitlines()
             begun = len(lines) > 0
             if begun and not resume and not _is_finished(lines):
-                raise OutputError(f"{path} is of a batch that was interrupted; go on with --resume, or delete it")
+                raise OutputError(f"{path} is of a batch that was interrupted; continue with --resume, or delete it")
             if begun and resume:
                 self._read(lines, judged_by)
             self._file = path.open("r+b" if begun and resume else "wb")
@@ -72,7 +72,7 @@ class Journal:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise OutputError(
-                f"{self.path} cannot be written: {error.strerror or error}; make room, then go on with --resume"
+                f"{self.path} cannot be written: {error.strerror or error}; free some space, then use --resume"
             ) from error
 
     def _read(self, lines: list[bytes], judged_by: str) -> None:
@@ -86,14 +86,14 @@ class Journal:
                     row = Row.model_validate(record)
                     self.rows[row.source] = row
         except (ValueError, ValidationError, RecursionError) as error:
-            raise OutputError(f"{self.path}, line {number}: no row of a batch; delete it to begin anew") from error
+            raise OutputError(f"{self.path}, line {number}: not a row of a batch; delete it to start over") from error
 
     def _check(self, record: object, judged_by: str) -> None:
         if not isinstance(record, dict) or record.get("version") != _VERSION:
-            raise OutputError(f"{self.path}, line 1: no journal of a batch; delete it to begin anew")
+            raise OutputError(f"{self.path}, line 1: not the journal of a batch; delete it to start over")
         if record.get("judged_by") != judged_by:
             raise OutputError(
-                f"{self.path} is of a batch with other rules, references or settings; give the same, or delete it"
+                f"{self.path} belongs to a batch with other rules, references or settings; give the same, or delete it"
             )
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from converters.digest import sha256_of
 from converters.errors import ConversionError
 from vlm_inspect.part_queue import Judged
-from vlm_inspect.safe_text import plain_line, table_cell
+from vlm_inspect.safe_text import path_text, plain_line, table_cell
 
 COLUMNS = (
     *("source", "outcome", "score", "answer", "defects", "review_reasons"),
@@ -44,7 +44,7 @@ class Row(BaseModel):
     """Name of its page in the gallery's folder; empty: none."""
 
 
-def make_row(judged: Judged, *, model: str, serial: re.Pattern[str] | None = None, page: str = "") -> Row:
+def make_row(judged: Judged[Path], *, model: str, serial: re.Pattern[str] | None = None, page: str = "") -> Row:
     """Return the row of a part.
 
     Args:
@@ -53,13 +53,13 @@ def make_row(judged: Judged, *, model: str, serial: re.Pattern[str] | None = Non
         serial: searched in the file's name; its group named serial, else its first one, else the whole match counts.
         page: name of its page, where there is one.
     """
-    number = find_serial(judged.source.name, serial)
+    number = path_text(find_serial(judged.source.name, serial))
     if judged.examination is None:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         return Row(
-            source=name_of(judged.source),
+            source=path_text(judged.source),
             outcome="ERROR",
-            review_reasons=judged.error,
+            review_reasons=path_text(judged.error),
             serial=number,
             sha256=_digest(judged.source),
             model=model,
@@ -68,7 +68,7 @@ def make_row(judged: Judged, *, model: str, serial: re.Pattern[str] | None = Non
     found = judged.examination.inspection
     kinds = Counter(f"{one.type} ({one.severity})" for one in found.defects)
     return Row(
-        source=name_of(judged.source),
+        source=path_text(judged.source),
         outcome=found.outcome,
         score=found.score,
         answer=found.answer,
@@ -113,8 +113,3 @@ def _digest(source: Path) -> str:
         return sha256_of(source) if source.is_file() or source.is_dir() else ""
     except (OSError, ConversionError):
         return ""
-
-
-def name_of(source: Path) -> str:
-    """Return a path as text; bytes of a name that are no UTF-8 are shown as such."""
-    return str(source).encode("utf-8", errors="backslashreplace").decode()

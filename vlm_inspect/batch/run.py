@@ -13,10 +13,11 @@ from converters.digest import sha256_of
 from converters.errors import ConversionError
 from vlm_inspect.batch.gallery import Gallery
 from vlm_inspect.batch.journal import Journal
-from vlm_inspect.batch.row import Row, make_row, name_of, write_csv
+from vlm_inspect.batch.row import Row, make_row, write_csv
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.inspector import Inspector
+from vlm_inspect.safe_text import path_text
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def run_batch(
     """
     gallery = None if plan.gallery is None else Gallery(plan.gallery)
     with Journal(plan.journal, judged_by, resume=plan.resume) as journal:
-        names = {path: name_of(path) for path in plan.parts}
+        names = {path: path_text(path) for path in plan.parts}
         todo = [path for path in plan.parts if not _is_done(path, journal.rows.get(names[path]), gallery)]
         pace = Pace(len(plan.parts), len(plan.parts) - len(todo))
         progress(pace.words())

@@ -61,17 +61,25 @@ def load_chat_prompt() -> ChatPrompt:
         raise PromptError(f"{path.name} cannot be read: {' '.join(str(error).split())}") from error
 
 
-def open_messages(case: Case, *, tools: bool) -> list[Message]:
+def open_messages(case: Case, *, tools: bool, language: str | None = None) -> list[Message]:
     """Return the beginning of every conversation about a case: who the model is, what was inspected, what came of it.
+
+    Args:
+        case: what is talked about.
+        tools: whether the model may call tools.
+        language: of its answers; None: that of each question.
 
     Raises:
         StoreError: the case's pictures are gone or damaged.
     """
     from langchain_core.messages import convert_to_openai_messages
 
+    from vlm_inspect.backends.messages import in_words
+
     prompt = load_chat_prompt()
     inspection = case.inspection
-    asked = [message for message in convert_to_openai_messages(list(case.messages)) if message["role"] != "system"]
+    kept = list(case.messages) if tools else in_words(case.messages)
+    asked = [message for message in convert_to_openai_messages(kept) if message["role"] != "system"]
     opening = prompt.say(
         "opening",
         outcome=inspection.outcome,
@@ -79,7 +87,7 @@ def open_messages(case: Case, *, tools: bool) -> list[Message]:
         answer=inspection.answer,
         reasoning=inspection.reasoning,
     )
-    system = prompt.say("system", tools=tools, most_calls=MOST_CALLS)
+    system = prompt.say("system", tools=tools, most_calls=MOST_CALLS, language=language)
     return [{"role": "system", "content": system}, *asked, {"role": "assistant", "content": opening}]
 
 

@@ -11,6 +11,7 @@ middle of a turn loses that turn's answer and nothing else.
 from collections.abc import Callable
 from pathlib import Path
 
+from vlm_inspect.answers.language import named_language
 from vlm_inspect.backends.backend import Backend
 from vlm_inspect.backends.offline import EvidenceBackend
 from vlm_inspect.chat.answer import Answer, Listener
@@ -20,7 +21,7 @@ from vlm_inspect.chat.corrections import Corrector, Proposal, ProposeChange
 from vlm_inspect.chat.evidence_talk import EvidenceSpeaker
 from vlm_inspect.chat.flips import Flips, find_flips
 from vlm_inspect.chat.speakers import ModelSpeaker, Speaker
-from vlm_inspect.store.case import Case
+from vlm_inspect.store.case import Case, Judged
 from vlm_inspect.store.case_store import CaseStore
 from vlm_inspect.tools.material import Material
 from vlm_inspect.tools.toolbox import Tool, Toolbox
@@ -36,7 +37,9 @@ class Dialogue:
         *,
         backend: Backend | None = None,
         rules_path: Path | None = None,
+        by: str = "",
         timeout_s: float = 120.0,
+        language: str | None = None,
     ) -> None:
         """Talk over a case.
 
@@ -45,20 +48,26 @@ class Dialogue:
             store: where the case is.
             backend: the model that answers; None: `evidence`, offline.
             rules_path: the rule book that corrections change; None: corrections cannot be kept.
+            by: who talks: the name that judgements of the part bear; without one none is kept.
             timeout_s: longest silence of a server in seconds.
+            language: of every answer; None: that of each question. Without a model one of `load_languages` counts, and
+                any other is left aside.
         """
         self.case = case
         self._store = store
+        self._by = by
         self.corrector = Corrector(case, rules_path)
         self._material = Material(case, store, self.corrector.current())
         propose = Tool("propose_change", ProposeChange, self.corrector.take_call)
         self.toolbox = Toolbox(self._material, [propose])
-        self._record_speaker = EvidenceSpeaker(case, self.toolbox)
+        self._record_speaker = EvidenceSpeaker(
+            case, self._material, self.toolbox, None if language is None else named_language(language)
+        )
         self._speaker: Speaker = self._record_speaker
         self.model = EvidenceBackend().name
         if backend is not None and not isinstance(backend, EvidenceBackend):
             conversation = open_conversation(backend, case, timeout_s=timeout_s)
-            self._speaker = ModelSpeaker(case, conversation, self.toolbox)
+            self._speaker = ModelSpeaker(case, conversation, self.toolbox, language)
             self.model = backend.name
 
     def ask(self, question: str, listener: Listener) -> Answer:
@@ -80,10 +89,13 @@ class Dialogue:
         listener.words(answer.text)
         return self._keep(answer)
 
-    def judge(self, outcome: str, words: str) -> None:
-        """Keep the engineer's own judgement of the part beside the inspection's."""
-        payload = {"outcome": outcome, "words": words, "inspected": self.case.inspection.outcome}
-        self._store.add_correction(self.case.id, "judgement", payload, accepted=True)
+    def judge(self, outcome: Judged, words: str) -> None:
+        """Keep the engineer's own judgement of the part beside the inspection's.
+
+        Raises:
+            StoreError: it cannot be kept, or nobody knows who talks.
+        """
+        self._store.judge(self.case.id, outcome, by=self._by, reason=words)
 
     def take_proposals(self) -> list[Proposal]:
         """Return what the model proposed and nobody decided on; they are handed out once."""

@@ -15,10 +15,10 @@ from converters.errors import ConversionError
 from converters.view import View
 from vlm_inspect.chat.corrections import Proposal
 from vlm_inspect.config import InspectorConfig
-from vlm_inspect.decision.defects import lies_in
 from vlm_inspect.decision.fusion import Record, fuse, is_by_model
+from vlm_inspect.decision.spots import lies_in
 from vlm_inspect.errors import InspectError, ParseError, StoreError
-from vlm_inspect.evidence import Evidence, Measurement
+from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region
 from vlm_inspect.ignored import ignored_boxes, score_shift, without_ignored
 from vlm_inspect.inspection import Inspection, Outcome
 from vlm_inspect.inspector import Inspector
@@ -118,19 +118,27 @@ def fuse_again(case: Case, book: RuleBook) -> Inspection:
 
 def evidence_under(case: Case, book: RuleBook) -> Evidence:
     """Return the recorded evidence under another rule book: what it ignores does not count, its limits decide."""
-    evidence, views = case.evidence, case.views
-    if book.ignore == case.rules.ignore:
-        maps, regions, standing = evidence.maps, evidence.regions, evidence.standing
-    else:
-        maps = tuple(without_ignored(one, ignored_boxes(one.view, views, book.ignore)) for one in evidence.maps)
-        regions = tuple(
-            region
-            for region in evidence.regions
-            if not lies_in(region.box_xyxyn, ignored_boxes(region.view, views, book.ignore))
-        )
+    evidence = case.evidence
+    if book.ignore != case.rules.ignore:
+        maps = _maps_under(evidence.maps, case.views, book)
         standing = None if evidence.standing is None else evidence.standing.shifted(score_shift(evidence.maps, maps))
+        worded = evidence.worded and replace(
+            evidence.worded,
+            maps=_maps_under(evidence.worded.maps, case.views, book),
+            regions=_regions_under(evidence.worded.regions, case.views, book),
+        )
+        regions = _regions_under(evidence.regions, case.views, book)
+        evidence = replace(evidence, maps=maps, regions=regions, standing=standing, worded=worded)
     measurements = tuple(_measured_under(rule, case) for rule in book.rules if rule.check is not None)
-    return replace(evidence, maps=maps, regions=regions, measurements=measurements, standing=standing)
+    return replace(evidence, measurements=measurements)
+
+
+def _maps_under(maps: Sequence[AnomalyMap], views: Sequence[View], book: RuleBook) -> tuple[AnomalyMap, ...]:
+    return tuple(without_ignored(one, ignored_boxes(one.view, views, book.ignore)) for one in maps)
+
+
+def _regions_under(regions: Sequence[Region], views: Sequence[View], book: RuleBook) -> tuple[Region, ...]:
+    return tuple(one for one in regions if not lies_in(one.box_xyxyn, ignored_boxes(one.view, views, book.ignore)))
 
 
 def _measured_under(rule: Rule, case: Case) -> Measurement:
@@ -217,7 +225,14 @@ class _Measured:
         opinion = _opinion(case, self._book, prepared.evidence, prepared.views)
         told = case.inspection
         record = Record(
-            self._book, prepared.views, told.model, told.localizer, told.usage, prepared.provenance, case.question
+            self._book,
+            prepared.views,
+            told.model,
+            told.localizer,
+            told.usage,
+            prepared.provenance,
+            case.question,
+            told.source,
         )
         return fuse(opinion, prepared.evidence, case.thresholds, record)
 

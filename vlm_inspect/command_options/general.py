@@ -4,9 +4,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from vlm_inspect.inspection import StepRecord
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -27,8 +30,8 @@ PATH = GivenPath(path_type=Path)
 def common(command: Command) -> Command:
     """Add the options that every command has."""
     for option in (
-        click.option("--debug", is_flag=True, help="Show what is sent to the model, and the traceback of an error."),
-        click.option("--quiet", is_flag=True, help="No progress on stderr."),
+        click.option("--debug", is_flag=True, help="Show what is sent to the model, and tracebacks of errors."),
+        click.option("--quiet", is_flag=True, help="Show no progress on stderr."),
     ):
         command = option(command)
     return command
@@ -44,3 +47,13 @@ def progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True).status("") as status:
         yield status.update
+
+
+def step_watch(*, quiet: bool) -> "Callable[[StepRecord], None]":
+    """Return what shows every step of a model on stderr as it is taken: on a terminal, nothing when quiet or piped."""
+    if quiet or not sys.stderr.isatty():
+        return lambda step: None
+    from vlm_inspect.report.timeline import step_line
+    from vlm_inspect.safe_text import write_line
+
+    return lambda step: write_line(step_line(step), err=True)

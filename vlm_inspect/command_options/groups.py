@@ -6,13 +6,34 @@ import click
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Part and rules": (
-        *("rules_path", "references", "allow_outside", "question", "as_kind", "overkill", "anomalous", "rules_dir"),
-        *("format_name", "categories", "shots", "seed", "limit", "force", "serial"),
+        *(
+            "rules_path",
+            "references",
+            "allow_outside",
+            "question",
+            "as_kind",
+            "overkill",
+            "missed",
+            "anomalous",
+            "rules_dir",
+        ),
+        *("format_name", "categories", "shots", "seed", "limit", "force", "serial", "planted"),
     ),
     "Model": (
-        *("model", "models", "base_url", "timeout_s", "samples", "detail", "look_again", "agent"),
-        *("max_steps", "step_tokens", "step_usd", "template", "dtype"),
-        *("quantize", "trust_remote_code", "device"),
+        *(
+            "model",
+            "models",
+            "look_again",
+            "agent",
+            "max_steps",
+            "step_tokens",
+            "step_usd",
+            "refuter",
+            "template",
+            "samples",
+        ),
+        *("language", "detail", "max_pictures", "max_references", "max_tokens", "reasoning_effort", "timeout_s"),
+        *("base_url", "headers", "ca_file", "device", "dtype", "quantize", "trust_remote_code"),
     ),
     "Heatmap": ("localizer", "eye", "backbone", "clip", "checkpoint", "calibration_path"),
     "Speed and cost": (
@@ -25,6 +46,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "ray_address",
         "workers",
     ),
+    "Service": ("rules_folder", "host", "port", "tokens_path", "hosts", "data_folder", "queue", "max_upload", "rate"),
     "Run": ("resume", "retry_failed", "dry_run", "max_failures", "aupro_200", "rule_test", "rule_test_parts"),
     "Output": (
         *(
@@ -38,8 +60,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
             "ply_path",
             "save",
             "keep_input",
+            "forget_input",
             "store",
             "pictures",
+            "by",
         ),
         *("keep_maps",),
     ),
@@ -47,19 +71,20 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 """Heading -> parameters, in this order; what no group names stands under "Other options"."""
 OTHER = "Other options"
 ENVIRONMENT: Mapping[str, str] = {
-    "VLM_INSPECT_MODEL": "Default of --model.",
-    "VLM_INSPECT_STORE": "Default of --store, where cases are kept.",
-    "VLM_INSPECT_CLIP": "Default of --clip, the CLIP weights.",
-    "VLM_INSPECT_CACHE": "Folder of what is kept to be fast; off: nothing is kept.",
-    "VLM_INSPECT_STORE_FILES": "Folder of a database's pictures, where --store is postgresql://.",
+    "VLM_INSPECT_MODEL": "Default for --model.",
+    "VLM_INSPECT_STORE": "Default for --store, where cases are kept.",
+    "VLM_INSPECT_CLIP": "Default for --clip, the CLIP weights.",
+    "VLM_INSPECT_CACHE": "Folder of the cache; off: nothing is cached.",
+    "VLM_INSPECT_STORE_FILES": "Folder for pictures, where --store is a PostgreSQL database.",
     "VLM_INSPECT_DINOV2": "Folder of DINOv2's weights.",
-    "VLM_INSPECT_RUNTIME": "What runs the networks: openvino or torch; default: what is installed.",
-    "VLM_INSPECT_READ_MEMORY": "Most memory that one file may take decoded, such as 500M; default: 2G.",
-    "VLM_INSPECT_READ_SECONDS": "Most seconds that a file of normal size may take to read; default: 20.",
-    "VLM_INSPECT_PRICES": "Price tables of models (YAML) in place of those that come with the program.",
-    "OPENAI_BASE_URL": "Server of openai: models, where --base-url names none.",
-    "OPENAI_API_KEY": "Key of that server.",
-    "RAY_AUTH_TOKEN": "Token of a Ray cluster, with RAY_AUTH_MODE=token.",
+    "VLM_INSPECT_RUNTIME": "Runtime of the networks: openvino or torch. Default: openvino where it is installed.",
+    "VLM_INSPECT_READ_MEMORY": "Memory limit for reading one file, such as 500M. Default: 2G.",
+    "VLM_INSPECT_READ_SECONDS": "Time limit in seconds for reading a file of normal size. Default: 20.",
+    "VLM_INSPECT_PRICES": "Price tables of models (YAML), in place of the built-in ones.",
+    "VLM_INSPECT_TOKEN": "Token of one engineer of `serve`, beside those of --tokens.",
+    "OPENAI_BASE_URL": "Server of openai: models, where --base-url is not given.",
+    "OPENAI_API_KEY": "API key of that server.",
+    "RAY_AUTH_TOKEN": "Token of a Ray cluster; requires RAY_AUTH_MODE=token.",
 }
 """What the program reads from the environment."""
 
@@ -73,7 +98,7 @@ class GroupedCommand(click.Command):
         rows: dict[str, list[tuple[str, str]]] = {title: [] for title in (*GROUPS, OTHER)}
         for parameter in self.get_params(ctx):
             row = parameter.get_help_record(ctx)
-            if row is not None:
+            if row is not None and not isinstance(parameter, click.Argument):  # the usage line names arguments
                 rows[heading.get(parameter.name or "", OTHER)].append(row)
         for title, shown in rows.items():
             if shown:

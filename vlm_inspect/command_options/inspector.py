@@ -32,7 +32,7 @@ timeout_option = click.option(
     default=120.0,
     show_default=True,
     metavar="SECONDS",
-    help="Longest time of one attempt to get an answer from the model, from first to last byte.",
+    help="Time limit of one request to the model, from first to last byte.",
 )
 
 
@@ -52,12 +52,13 @@ SERVER_OPTIONS = (
         "--max-tokens",
         type=click.IntRange(16, 1_000_000),
         metavar="N",
-        help="Longest answer in tokens, thinking included; a model that thinks much needs more than the usual 4096.",
+        help="Limit of tokens in one answer, including thinking. Raise it for models that think at "
+        "length. Default: 4096.",
     ),
     click.option(
         "--reasoning-effort",
         metavar="WORD",
-        help="How much an openai: model shall think, in its server's words, such as low or high.",
+        help="How much an openai: model should think, in the server's own terms, such as low or high.",
     ),
     click.option(
         "--header",
@@ -65,18 +66,16 @@ SERVER_OPTIONS = (
         multiple=True,
         callback=_headers,
         metavar="'NAME: VALUE'",
-        help="A further header of every request to the server; repeatable.",
+        help="Extra header for every request to the server; repeatable.",
     ),
-    click.option(
-        "--ca-file", type=PATH, metavar="FILE", help="Certificates of the authorities to trust for the server (PEM)."
-    ),
+    click.option("--ca-file", type=PATH, metavar="FILE", help="Certificate authorities to trust for the server (PEM)."),
 )
 PROMPT_OPTIONS = (
     click.option(
         "--max-pictures",
         type=click.IntRange(1, 1000),
         metavar="N",
-        help="Most pictures of one request: zoomed marks give way first, then marks, then references.",
+        help="Limit of pictures in one request. Enlarged marks are dropped first, then marks, then references.",
     ),
     click.option(
         "--max-references",
@@ -84,27 +83,28 @@ PROMPT_OPTIONS = (
         default=4,
         show_default=True,
         metavar="N",
-        help="Most references that the model is shown; all of them serve the measurements.",
+        help="Limit of references shown to the model. Measurements always use all of them.",
     ),
     click.option(
         "--language",
         metavar="NAME",
-        help="Language of the model's reasoning and answer, such as German; default: that of the question.",
+        help="Language of the model's reasoning and of every answer, such as German. Default: that of the question. "
+        "Without a model: English, German, French, Spanish, Italian, Chinese or Japanese.",
     ),
 )
 _PART_OPTIONS = (
-    click.option("--rules", "rules_path", type=PATH, help="Rule book of the part's class (YAML)."),
+    click.option("--rules", "rules_path", type=PATH, help="Rule book of the class (YAML)."),
     click.option(
         "--reference",
         "references",
         multiple=True,
         metavar="PATH|GLOB",
-        help="Normal samples, beside those that the rule book names; repeatable.",
+        help="Normal samples in addition to those in the rule book; repeatable.",
     ),
     click.option(
         "--allow-outside",
         is_flag=True,
-        help="Let pictures of references that the rule book names outside its own folder go to a remote model.",
+        help="Allow pictures of references from outside the rule book's folder to be sent to a remote model.",
     ),
 )
 MODEL_OPTIONS = (
@@ -113,8 +113,8 @@ MODEL_OPTIONS = (
         "config_path",
         type=PATH,
         metavar="FILE",
-        help="Settings of the inspection (YAML), those of every localizer among them; options given beside it count "
-        "more.",
+        help="Settings of the inspection (YAML), including those of every localizer. Options on the command line take "
+        "precedence.",
     ),
     click.option(
         "--model",
@@ -123,13 +123,15 @@ MODEL_OPTIONS = (
         default="evidence",
         show_default=True,
         metavar="PROVIDER:NAME",
-        help="evidence (offline, no language model); hf:FOLDER, an open vision-language model on this machine; "
-        "langchain:MODULE:FACTORY; or openai:NAME on any OpenAI-compatible server, which is then sent the views.",
+        help="evidence: offline, without a language model. openai:NAME: a model on any "
+        "OpenAI-compatible server, which is "
+        "sent the views. hf:FOLDER: an open vision-language model on this machine. langchain:MODULE:FACTORY: a chat "
+        "model of LangChain.",
     ),
     click.option(
         "--base-url",
         metavar="URL",
-        help="Server of an openai: model (vLLM, Ollama, LM Studio, Azure, ...); default: OPENAI_BASE_URL, else OpenAI.",
+        help="Server of an openai: model, such as vLLM, Ollama or Azure. Default: OPENAI_BASE_URL, otherwise OpenAI.",
     ),
     timeout_option,
     *SERVER_OPTIONS,
@@ -139,22 +141,24 @@ MODEL_OPTIONS = (
         type=click.IntRange(1, 20),
         default=1,
         show_default=True,
-        help="Ask the model this often; the share of anomalous answers is the probability.",
+        help="Number of times to ask the model. The share of anomalous answers becomes the probability.",
     ),
     click.option(
         "--detail",
         type=click.Choice(["auto", "low", "high"]),
         default="high",
         show_default=True,
-        help="How closely an openai: model looks at a picture: low sends one small tile each, which costs least; auto "
-        "leaves it to the server.",
+        help="Detail in which an openai: model sees each picture. low sends one small tile and costs "
+        "least; auto leaves "
+        "the choice to the server.",
     ),
     click.option(
         "--localizer",
         default="auto",
         show_default=True,
         metavar="NAME",
-        help="What makes the heatmaps: memory, winclip, alfa, dapo, promptad, none, or a sum such as memory+dapo; "
+        help="Method that makes the heatmaps: memory, winclip, alfa, dapo, promptad, none, or a sum "
+        "such as memory+dapo. "
         "auto: memory with references, dapo without.",
     ),
     click.option(
@@ -162,42 +166,55 @@ MODEL_OPTIONS = (
         type=click.Choice(["auto", "fast", "fine"]),
         default="auto",
         show_default=True,
-        help="How closely the memory sees: fast (Lite0), fine (with DINOv2), auto: fine for photos, fast for scans and "
+        help="Networks of the memory. fast: Lite0. fine: Lite0 and DINOv2. auto: fine for photos, fast for scans and "
         "clips.",
     ),
     click.option(
         "--backbone",
         metavar="NAME|FOLDER",
-        help="One network for the memory instead of --eye: lite0, dinov2, or a transformers model's folder.",
+        help="A single network for the memory, in place of --eye: lite0, dinov2, or the folder of a "
+        "transformers model.",
     ),
     click.option(
         "--clip",
         envvar="VLM_INSPECT_CLIP",
         show_envvar=True,
         metavar="FOLDER|ID",
-        help="CLIP weights of winclip, alfa, dapo and promptad: a folder, or an id in the local cache. Without them "
-        "dapo runs on dapo-mini.",
+        help="CLIP weights for winclip, alfa, dapo and promptad: a folder, or an id in the local cache. Without them "
+        "dapo uses dapo-mini.",
     ),
     click.option(
-        "--checkpoint", type=PATH, metavar="FILE", help="What `vlm-inspect train` wrote, for dapo and promptad."
+        "--checkpoint",
+        type=PATH,
+        metavar="FILE",
+        help="Weights for dapo or promptad, as written by `vlm-inspect train`.",
     ),
     click.option(
         "--device",
         type=click.Choice(["auto", "cpu", "cuda"]),
         default="auto",
         show_default=True,
-        help="Where hf: models and winclip, alfa, dapo and promptad run.",
+        help="Device for hf: models, winclip, alfa, dapo and promptad.",
     ),
     click.option(
         "--dtype",
         type=click.Choice(["auto", "float32", "float16", "bfloat16"]),
-        help="Number type of an hf: model's weights; auto: as stored.",
+        help="Number type of an hf: model's weights. auto: as stored.",
     ),
-    click.option("--quantize", type=click.Choice(["8bit", "4bit"]), help="Load an hf: model with fewer bits a weight."),
     click.option(
-        "--trust-remote-code", is_flag=True, help="Let Python code that comes with an hf: model run on this machine."
+        "--quantize", type=click.Choice(["8bit", "4bit"]), help="Load an hf: model with 8-bit or 4-bit weights."
     ),
-    click.option("--calibration", "calibration_path", type=PATH, help="Thresholds made from normal parts."),
+    click.option(
+        "--trust-remote-code",
+        is_flag=True,
+        help="Allow Python code that comes with an hf: model to run on this machine.",
+    ),
+    click.option(
+        "--calibration",
+        "calibration_path",
+        type=PATH,
+        help="Thresholds set from normal parts, as written by `vlm-inspect calibrate`.",
+    ),
 )
 
 
@@ -226,6 +243,7 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "max_steps": ("agent", "max_steps"),
     "step_tokens": ("agent", "max_tokens"),
     "step_usd": ("agent", "max_usd"),
+    "refuter": ("refuter", "name"),
     "localizer": ("localizer", "name"),
     "eye": ("localizer", "memory", "eye"),
     "backbone": ("localizer", "memory", "backbone"),
@@ -235,6 +253,8 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "calibration_path": ("calibration",),
 }
 """Parameter of a command -> its place in the configuration. A command has any of them."""
+_ABSENT = frozenset({"refuter"})
+"""Sections that are there only where something of them is named."""
 
 
 def server_options(command: Command) -> Command:
@@ -281,6 +301,8 @@ def _read(given: Mapping[str, Any], path: Path | None) -> "InspectorConfig":
     changes: dict[str, Any] = {}
     for name, value in given.items():
         if path is not None and source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        if value is None and _PLACES[name][0] in _ABSENT:
             continue
         *sections, key = _PLACES[name]
         inner = changes

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vlm_inspect.command_options.general import PATH, GivenPath, common, progress
+from vlm_inspect.command_options.agent import agent_options, check_agent
+from vlm_inspect.command_options.general import PATH, GivenPath, common, progress, step_watch
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
+from vlm_inspect.commands.paid_steps import journal_of_part, keep_steps
 from vlm_inspect.commands.storing import open_store, settings_of, store_option
 from vlm_inspect.safe_text import write_line
 
@@ -20,47 +22,20 @@ if TYPE_CHECKING:
 @click.command(cls=GroupedCommand)
 @click.argument("source", type=PATH)
 @inspector_options
-@click.option("--question", help="A question about the part, answered beside the verdict.")
+@click.option("--question", help="A question about the part; the answer stands beside the verdict.")
 @click.option(
     "--as",
     "as_kind",
     type=click.Choice(["image", "point_cloud", "video", "series"]),
-    help="What SOURCE is, where its content does not tell.",
+    help="Type of SOURCE, where its content does not show it.",
 )
 @click.option(
     "--look-again",
     is_flag=True,
-    help="Ask twice: then with the hottest places, and those that the model named, enlarged from SOURCE beside the "
+    help="Ask a second time, with the hottest places and those that the model named enlarged from SOURCE beside the "
     "nearest reference. The second answer counts.",
 )
-@click.option(
-    "--agent",
-    is_flag=True,
-    help="Let the model work in steps, with tools, before it judges. A critical or major rule that "
-    "no step looked at keeps the part from OK.",
-)
-@click.option(
-    "--max-steps",
-    type=click.IntRange(2, 100),
-    default=12,
-    show_default=True,
-    metavar="N",
-    help="Most steps of --agent, the verdict included; one that needs more ends in REVIEW.",
-)
-@click.option(
-    "--agent-tokens",
-    "step_tokens",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Tokens after which --agent has to judge, which ends in REVIEW.",
-)
-@click.option(
-    "--agent-usd",
-    "step_usd",
-    type=click.FloatRange(min=0.0, min_open=True),
-    metavar="USD",
-    help="Cost after which --agent has to judge, which ends in REVIEW.",
-)
+@agent_options
 @click.option(
     "--json",
     "json_path",
@@ -68,11 +43,11 @@ if TYPE_CHECKING:
     metavar="FILE|-",
     help="Write the inspection as JSON; - is stdout.",
 )
-@click.option("--html", "html_path", type=PATH, help="Write a self-contained page.")
-@click.option("--overlay", "overlay_path", type=PATH, help="Write views, heatmaps, marks as PNG.")
-@click.option("--ply", "ply_path", type=PATH, help="Write a scan coloured by its deviation.")
+@click.option("--html", "html_path", type=PATH, help="Write the report as one self-contained HTML page.")
+@click.option("--overlay", "overlay_path", type=PATH, help="Write the views with heatmaps and marks as a PNG.")
+@click.option("--ply", "ply_path", type=PATH, help="Write the scan, coloured by its deviation.")
 @click.option("--save", is_flag=True, help="Keep the inspection as a case; its id goes to stderr.")
-@click.option("--keep-input", is_flag=True, help="With --save: keep the bytes of SOURCE, too.")
+@click.option("--keep-input", is_flag=True, help="With --save: also keep a copy of SOURCE.")
 @store_option
 @common
 def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:
@@ -90,18 +65,25 @@ def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:
     outputs = Outputs(options["json_path"], options["html_path"], options["overlay_path"], options["ply_path"])
     outputs.check_writable()
     if options["keep_input"] and not options["save"]:
-        raise click.UsageError("--keep-input belongs to --save; add it")
+        raise click.UsageError("--keep-input requires --save; add it")
     if options["save"]:
         open_store(options["store"], create=True).close()  # a store that cannot be used is known before the work
-    if not config.agent.enabled and config.agent != type(config.agent)():
-        raise click.UsageError("--max-steps, --agent-tokens and --agent-usd belong to --agent; add it")
-    if config.agent.enabled and config.look_again:
-        raise click.UsageError("--agent looks as often as it needs to; leave --look-again out")
+    check_agent(config)
     with progress(quiet=options["quiet"]) as say:
         say("starting")
         inspector = config.build()
         outputs.check_apart_from(_inputs(source, config, inspector))
-        examination = inspector.examine(source, options["question"], as_kind=options["as_kind"], progress=say)
+        journal = None
+        if (
+            config.agent.enabled
+            and config.asks_a_model
+            and (path := journal_of_part(source, config, options["question"], options["store"]))
+        ):
+            inspector, journal = keep_steps(inspector, path)
+        watch = step_watch(quiet=options["quiet"])
+        examination = inspector.examine(
+            source, options["question"], as_kind=options["as_kind"], progress=say, watch=watch
+        )
     if options["debug"]:
         _show_request(examination)
     try:  # an answer that was waited for is shown first, and kept even where a file cannot be written
@@ -109,6 +91,8 @@ def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:
     finally:
         if options["save"]:
             _save(examination, source, config, options)
+    if journal is not None and all(look.replies for look in examination.looks):
+        journal.discard()
     return examination.inspection.exit_code
 
 

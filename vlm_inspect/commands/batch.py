@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vlm_inspect.command_options.agent import agent_options, check_agent
 from vlm_inspect.command_options.general import PATH, common, progress
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
+from vlm_inspect.commands.paid_steps import keep_steps
 from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
@@ -28,35 +30,40 @@ def _pattern(context: click.Context, parameter: click.Parameter, value: str | No
     try:
         return None if value is None else re.compile(value)
     except re.error as error:
-        raise click.BadParameter(f"{value!r} is no regular expression: {error}.") from error
+        raise click.BadParameter(f"{value!r} is not a regular expression: {error}.") from error
 
 
 @click.command(cls=GroupedCommand)
 @click.argument("parts", nargs=-1, required=True, metavar="PARTS...")
 @inspector_options
-@click.option("--csv", "csv_path", type=PATH, required=True, metavar="FILE", help="Write the table, one line a part.")
+@agent_options
+@click.option("--csv", "csv_path", type=PATH, required=True, metavar="FILE", help="Write the table, one row per part.")
 @click.option(
-    "--html", "gallery", type=PATH, metavar="DIR", help="Write a gallery: index.html, worst first, and a page a part."
+    "--html",
+    "gallery",
+    type=PATH,
+    metavar="DIR",
+    help="Write a gallery: index.html, worst part first, and one page per part.",
 )
 @click.option(
     "--serial",
     callback=_pattern,
     metavar="REGEX",
-    help="Finds the serial number in a file's name; its group counts, where it has one.",
+    help="Pattern of the serial number in a file's name. If it has a group, the group is the number.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
     default=1,
     show_default=True,
-    help="Parts judged at the same time; more help where a server answers.",
+    help="Number of parts judged at the same time. More than one helps where a server answers.",
 )
-@click.option("--resume", is_flag=True, help="Go on with a batch: judge what is new, changed or failed.")
+@click.option("--resume", is_flag=True, help="Continue a batch: judge the parts that are new, changed or failed.")
 @common
 def batch(parts: tuple[str, ...], *, config: "InspectorConfig", csv_path: Path, **options: Any) -> int:
     """Judge many PARTS (files, folders, patterns) with one load of models and references.
 
-    A folder stands for every file in it. A part that cannot be judged is a line with outcome ERROR and the reason.
+    A folder stands for all files in it. A part that cannot be judged gets a row with outcome ERROR and the reason.
 
     Exit code: 0 all OK, 1 some NG, 3 some REVIEW and none NG, 2 a part could not be judged, or the command is wrong.
 
@@ -70,8 +77,10 @@ def batch(parts: tuple[str, ...], *, config: "InspectorConfig", csv_path: Path, 
     from vlm_inspect.errors import OutputError
     from vlm_inspect.file_writing import check_folder, check_writable
 
+    check_agent(config)
     gallery, serial = options["gallery"], options["serial"]
-    own = [journal_of(csv_path), *([gallery] if gallery else [])]
+    paid = csv_path.with_name(f"{csv_path.name}.replies")
+    own = [journal_of(csv_path), *([gallery] if gallery else []), paid]
     check_writable(csv_path)
     check_writable(own[0])
     if gallery is not None:
@@ -83,9 +92,14 @@ def batch(parts: tuple[str, ...], *, config: "InspectorConfig", csv_path: Path, 
         inputs = [config.rules, config.calibration, config.localizer.checkpoint, *inspector.references]
         if csv_path.resolve() in [path.resolve() for path in inputs if path is not None]:
             raise OutputError(f"{csv_path} is what the parts are judged by; write the table elsewhere")
+        steps = None
+        if config.agent.enabled and config.asks_a_model:
+            inspector, steps = keep_steps(inspector, paid)
         plan = BatchPlan(found, csv_path, gallery, serial, options["workers"], options["resume"])
         judged_by = digest_of_settings(config, inspector, serial=serial.pattern if serial else None)
         rows = run_batch(inspector, plan, judged_by=judged_by, progress=say)
+        if steps is not None:
+            steps.discard()
     _report(rows, csv_path, gallery)
     return exit_code_of(rows)
 

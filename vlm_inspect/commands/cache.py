@@ -14,15 +14,14 @@ if TYPE_CHECKING:
 
 
 @click.group(invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
 @common
 @click.pass_context
 def cache(context: click.Context, as_json: bool, quiet: bool, debug: bool) -> int:
-    """Show what is kept on disk so that it is computed once: its folder, entries and bytes by kind.
+    """Show the cache on disk: its folder, and its entries and bytes by kind.
 
-    The folder is VLM_INSPECT_CACHE, else the system's usual place for caches; VLM_INSPECT_CACHE=off keeps nothing.
-    Beyond 1 GiB the entries that were used longest ago are removed. Nothing in it decides an outcome: without it the
-    same results take longer.
+    The folder is VLM_INSPECT_CACHE, or the system's usual place for caches; VLM_INSPECT_CACHE=off turns the cache off.
+    Above 1 GiB the least recently used entries are removed. The cache never changes a result, it only saves time.
 
     \b
     Example:
@@ -57,10 +56,10 @@ def _show(kept: "ArrayCache") -> None:
 
 
 @cache.command()
-@click.option("--kind", metavar="NAME", help="One kind alone, as `vlm-inspect cache` names it.")
+@click.option("--kind", metavar="NAME", help="Only this kind, as `vlm-inspect cache` names it.")
 @common
 def clear(kind: str | None, quiet: bool, debug: bool) -> int:
-    """Remove what can be computed again; what a model was paid for goes only where --kind names it.
+    """Remove what can be computed again. Replies that were paid for are removed only with --kind.
 
     \b
     Example:

@@ -20,18 +20,18 @@ _SHOWN = 5
 
 @click.command(cls=GroupedCommand)
 @click.argument("normals", type=PATH, metavar="NORMALS_DIR")
-@click.option("--out", type=PATH, required=True, metavar="FILE", help="Where the calibration goes (JSON).")
+@click.option("--out", type=PATH, required=True, metavar="FILE", help="File of the calibration to write (JSON).")
 @click.option(
     "--overkill",
     type=click.FloatRange(0.0, 0.5, min_open=True),
     default=0.05,
     show_default=True,
-    help="Share of new normal parts that may be held up by their score (NG or REVIEW).",
+    help="Share of new normal parts that may be stopped by their score (NG or REVIEW).",
 )
 @click.option(
     "--missed",
     type=click.FloatRange(0.0, 0.5, min_open=True, max_open=True),
-    help="Share of planted defects of the size that matters that may be called OK.  [default: 0.1]",
+    help="Share of planted defects, of the size that matters, that may be called OK.  [default: 0.1]",
 )
 @click.option(
     "--anomalous",
@@ -44,19 +44,19 @@ _SHOWN = 5
 def calibrate(normals: Path, out: Path, *, config: "InspectorConfig", **options: Any) -> int:
     """Set the thresholds of OK and REVIEW from the normal parts in NORMALS_DIR, which must not be references.
 
-    The file holds for this rule book and localizer; `ask` and `bench` take it as --calibration.
+    The file is valid for this rule book and localizer. Give it to `ask` or `bench` as --calibration.
 
     \b
     Example:
       vlm-inspect calibrate normal/ --rules rules/screw.yaml --out screw.calibration.json
       vlm-inspect ask part.ply --rules rules/screw.yaml --calibration screw.calibration.json
     """
-    from vlm_inspect.calibration.file import save_calibration
     from vlm_inspect.calibration.run import calibrate as run_calibration
+    from vlm_inspect.calibration_file import save_calibration
     from vlm_inspect.file_writing import check_writable
 
     if config.calibration is not None:
-        raise click.UsageError("calibrate makes a calibration and takes none; leave --calibration away")
+        raise click.UsageError("calibrate makes a calibration and takes none; leave out --calibration")
     check_writable(out)
     paths, others = _files(normals), _files(options["anomalous"]) if options["anomalous"] else []
     with progress(quiet=options["quiet"]) as say:

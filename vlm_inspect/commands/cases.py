@@ -1,4 +1,4 @@
-"""`vlm-inspect cases`: list, show, export and delete the inspections that were kept."""
+"""`vlm-inspect cases`: list, show, judge, export and delete the inspections that were kept."""
 
 import json
 from collections.abc import Callable
@@ -8,25 +8,30 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from vlm_inspect.command_options.general import PATH, GivenPath, common
+from vlm_inspect.commands.case_screen import open_console, print_dialogue, print_head, print_judgements, print_lines
+from vlm_inspect.commands.judging import judge
 from vlm_inspect.commands.storing import open_store, store_option
 from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from vlm_inspect.store import Case, CaseLine, CaseStore, Correction, Filters, Turn
+    from vlm_inspect.store import CaseStore, Filters
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_PIPED_WIDTH = 200
-_STYLES = {"OK": "green", "NG": "bold red", "REVIEW": "yellow"}
 _FILTERS = (
     click.option("--outcome", type=click.Choice(["OK", "NG", "REVIEW"], case_sensitive=False)),
     click.option("--class", "class_name", metavar="NAME", help="Class of the parts, as the rule book names it."),
-    click.option("--since", metavar="DATE", help="From this date or time on (UTC): 2026-03-14, 2026-03-14T09:26."),
-    click.option("--until", metavar="DATE", help="Up to this date, its end included, or time (UTC)."),
-    click.option("--text", help="Words in the path, the class, the question, the answer or the reasoning."),
-    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The newest N of them."),
+    click.option(
+        "--since", metavar="DATE", help="From this date or time (UTC), such as 2026-03-14 or 2026-03-14T09:26."
+    ),
+    click.option("--until", metavar="DATE", help="Up to the end of this date, or up to this time (UTC)."),
+    click.option("--text", help="Text in the path, class, question, answer or reasoning."),
+    click.option(
+        "--judged",
+        type=click.Choice(["ok", "ng", "none", "any"], case_sensitive=False),
+        help="What a person judged last: ok or ng; none: not judged; any: judged.",
+    ),
+    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N."),
 )
 
 
@@ -49,12 +54,13 @@ class _ListUnlessNamed(click.Group):
 
 @click.group(cls=_ListUnlessNamed)
 def cases() -> None:
-    """List, show, export and delete the inspections that `ask --save` kept.
+    """List, show, judge, export and delete the inspections that `ask --save` kept.
 
     \b
     Example:
       vlm-inspect cases --outcome NG --since 2026-03-14
       vlm-inspect cases show 20260314-0926
+      vlm-inspect cases judge 20260314-0926 ng --by anna
       vlm-inspect cases export --format csv --out march.csv
     """
 
@@ -65,11 +71,12 @@ def cases() -> None:
 @store_option
 @common
 def list_cases(as_json: bool, store: str | None, quiet: bool, debug: bool, **filters: Any) -> int:
-    """List cases, the newest first.
+    """List cases, newest first.
 
     \b
     Example:
       vlm-inspect cases list --class screw --outcome REVIEW
+      vlm-inspect cases list --judged ng --outcome OK
     """
     with open_store(store) as opened:
         found = opened.list(_filters(filters))
@@ -78,7 +85,7 @@ def list_cases(as_json: bool, store: str | None, quiet: bool, debug: bool, **fil
 
         _echo_json([asdict(line) for line in found])
     elif found:
-        _print_lines(found)
+        print_lines(found)
     elif not quiet:
         write_line("no case passes; keep one with vlm-inspect ask PART --save", err=True)
     return 0
@@ -87,9 +94,9 @@ def list_cases(as_json: bool, store: str | None, quiet: bool, debug: bool, **fil
 @cases.command("show")
 @click.argument("case_id", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="Write the whole case as JSON to stdout.")
-@click.option("--html", "html_path", type=PATH, help="Write its report as a self-contained page.")
-@click.option("--overlay", "overlay_path", type=PATH, help="Write views, heatmaps, marks as PNG.")
-@click.option("--input", "input_folder", type=PATH, metavar="DIR", help="Write the kept input into this folder.")
+@click.option("--html", "html_path", type=PATH, help="Write the report as one self-contained HTML page.")
+@click.option("--overlay", "overlay_path", type=PATH, help="Write the views with heatmaps and marks as a PNG.")
+@click.option("--input", "input_folder", type=PATH, metavar="DIR", help="Write the kept input to this folder.")
 @store_option
 @common
 def show_case(
@@ -101,7 +108,7 @@ def show_case(
     store: str | None,
     **_: bool,
 ) -> int:
-    """Show a case: its inspection, the dialogue over it and what came of it. The beginning of an ID will do.
+    """Show a case: its inspection, its dialogue and its corrections. The beginning of an ID is enough.
 
     \b
     Example:
@@ -118,18 +125,20 @@ def show_case(
     with open_store(store) as opened:
         case = opened.load(case_id)
         turns, corrections = opened.turns(case.id), opened.corrections(case.id)
+        judgements = opened.judgements(case.id)
     if input_folder is not None:
         case.write_input(input_folder)
     if as_json:
-        _echo_json(case_values(case, turns, corrections))
+        _echo_json(case_values(case, turns, corrections, judgements))
         return 0
     examination = case.examination if html_path or overlay_path else None  # its files may be gone: known first
-    _print_head(case)
+    print_head(case)
     if examination is not None:
         outputs.write(examination)
     else:
-        print_inspection(case.inspection, _console())
-    _print_dialogue(turns, corrections)
+        print_inspection(case.inspection, open_console())
+    print_dialogue(turns, corrections)
+    print_judgements(judgements)
     return 0
 
 
@@ -138,14 +147,14 @@ def show_case(
 @filter_options
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
 @click.option(
-    "--out", type=GivenPath(allow_dash=True), default="-", metavar="FILE|-", help="Where it goes; - is stdout."
+    "--out", type=GivenPath(allow_dash=True), default="-", metavar="FILE|-", help="File to write; - is stdout."
 )
 @store_option
 @common
 def export_cases(
     case_ids: tuple[str, ...], form: str, out: str, store: str | None, quiet: bool, debug: bool, **filters: Any
 ) -> int:
-    """Write cases as JSON lines or CSV: those named, else those that pass the filters, the newest first.
+    """Write cases as JSON lines or CSV, newest first: those named, otherwise those that pass the filters.
 
     \b
     Example:
@@ -169,11 +178,11 @@ def export_cases(
 
 @cases.command("delete")
 @click.argument("case_ids", metavar="ID...", nargs=-1, required=True)
-@click.option("--yes", is_flag=True, help="Do not ask; without a terminal nothing is asked.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation. Without a terminal, nothing is asked.")
 @store_option
 @common
 def delete_cases(case_ids: tuple[str, ...], yes: bool, store: str | None, quiet: bool, debug: bool) -> int:
-    """Delete cases for good, with their pictures and dialogues. Every ID is looked up before any case goes.
+    """Delete cases permanently, with their pictures and dialogues. Nothing is deleted if any ID is unknown.
 
     \b
     Example:
@@ -194,15 +203,19 @@ def delete_cases(case_ids: tuple[str, ...], yes: bool, store: str | None, quiet:
 def _filters(values: dict[str, Any]) -> "Filters":
     from vlm_inspect.store import Filters
 
-    return Filters(**values)
+    judged = {"ok": "OK", "ng": "NG"}
+    return Filters(**{**values, "judged": judged.get(values["judged"], values["judged"])})
 
 
 def _exported(store: "CaseStore", case_ids: list[str], form: str) -> str:
     from vlm_inspect.store.export import case_values, csv_text
 
     if form == "csv":
-        return csv_text(map(store.load, case_ids))
-    lines = (case_values(store.load(one), store.turns(one), store.corrections(one)) for one in case_ids)
+        return csv_text((store.load(one), store.judgements(one)) for one in case_ids)
+    lines = (
+        case_values(store.load(one), store.turns(one), store.corrections(one), store.judgements(one))
+        for one in case_ids
+    )
     return "".join(json.dumps(line) + "\n" for line in lines)  # in ASCII: some readers end a line at U+2028
 
 
@@ -213,66 +226,4 @@ def _echo_json(value: object) -> None:
     click.echo((text + "\n").encode(errors="replace"), nl=False)
 
 
-def _console() -> "Console":
-    from rich.console import Console
-
-    return Console(highlight=False)
-
-
-def _print_lines(lines: "list[CaseLine]") -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    from vlm_inspect.safe_text import plain_line
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim", collapse_padding=True)
-    table.add_column("id", no_wrap=True)
-    table.add_column("outcome", no_wrap=True)
-    table.add_column("score", justify="right", no_wrap=True)
-    table.add_column("class", max_width=20, overflow="fold")
-    table.add_column("part", overflow="fold")
-    talked = any(line.turns for line in lines)
-    if talked:
-        table.add_column("turns", justify="right", no_wrap=True)
-    for line in lines:
-        table.add_row(
-            line.id,
-            Text(line.outcome, style=_STYLES[line.outcome]),
-            f"{line.score:.2f}",
-            Text(plain_line(line.class_name)),
-            Text(plain_line(Path(line.source).name)),
-            *([str(line.turns or "")] if talked else []),
-        )
-    console = _console()
-    if not console.is_terminal:
-        console.width = _PIPED_WIDTH  # a line a case, for grep and its like
-    console.print(table)
-
-
-def _print_head(case: "Case") -> None:
-    from rich.text import Text
-
-    from vlm_inspect.safe_text import plain_line
-
-    console = _console()
-    kept = "; input kept" if case.input_names else ""
-    console.print(Text(f"case {case.id}  {plain_line(str(case.source))}", style="bold"), soft_wrap=True)
-    console.print(Text(f"{case.created_at}; class {plain_line(case.rules.class_name)}{kept}", style="dim"))
-    if case.question:
-        console.print(Text(f"question: {plain_line(case.question)}"))
-
-
-def _print_dialogue(turns: "tuple[Turn, ...]", corrections: "tuple[Correction, ...]") -> None:
-    from rich.text import Text
-
-    from vlm_inspect.safe_text import plain, plain_line
-
-    console = _console()
-    for turn in turns:
-        console.print(Text(f"\n{turn.number} {plain_line(turn.role)}", style="bold"))
-        console.print(Text(plain(turn.text), overflow="fold"))
-    for correction in corrections:
-        decided = {None: "open", True: "accepted", False: "turned down"}[correction.accepted]
-        told = plain_line(json.dumps(correction.payload, ensure_ascii=False))
-        console.print(Text(f"\ncorrection {correction.number}, {decided}: {plain_line(correction.kind)} {told}"))
+cases.add_command(judge)

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vlm_inspect.command_options.general import PATH, common, progress
+from vlm_inspect.command_options.agent import agent_options, check_agent
+from vlm_inspect.command_options.general import PATH, common, progress, step_watch
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
+from vlm_inspect.commands.judging import by_option
 from vlm_inspect.commands.storing import open_store, settings_of, store_option
 
 if TYPE_CHECKING:
@@ -25,25 +27,28 @@ NO_ANSWER = 2
 @click.command(cls=GroupedCommand)
 @click.argument("target", metavar="[SOURCE | CASE_ID]", required=False)
 @inspector_options
+@agent_options
 @click.option("--question", help="A question about the part, answered with the inspection.")
 @click.option(
     "--as",
     "as_kind",
     type=click.Choice(["image", "point_cloud", "video", "series"]),
-    help="What SOURCE is, where its content does not tell.",
+    help="Type of SOURCE, where its content does not show it.",
 )
-@click.option("--keep-input", is_flag=True, help="Keep the bytes of SOURCE with the case.")
-@click.option("--pictures", type=PATH, metavar="FOLDER", help="Where pictures go; default: the user's cache folder.")
+@click.option("--keep-input", is_flag=True, help="Keep a copy of SOURCE with the case.")
+@by_option
+@click.option("--pictures", type=PATH, metavar="FOLDER", help="Folder for pictures. Default: the user's cache folder.")
 @store_option
 @common
 def chat(target: str | None, *, config: "InspectorConfig", **options: Any) -> int:
-    """Inspect SOURCE and talk about it, or take up the case CASE_ID; without either, the newest case.
+    """Inspect SOURCE and talk about it, or continue with CASE_ID. Without either, continue with the newest case.
 
     Questions may be piped in, one a line; /help lists the commands that correct an inspection.
 
     \b
     Example:
       vlm-inspect chat part.ply --rules rules/screw.yaml
+      vlm-inspect chat part.png --rules rules/plate.yaml --model openai:gpt-4o --agent
       echo "where, and how big?" | vlm-inspect chat 20260314-092600-1a2b
     """
     from vlm_inspect.chat.commands import run_command
@@ -55,7 +60,13 @@ def chat(target: str | None, *, config: "InspectorConfig", **options: Any) -> in
         screen = open_screen(_history_file(), quiet=options["quiet"])
         case, backend = _open_case(store, target, config, options)
         dialogue = Dialogue(
-            case, store, backend=backend, rules_path=_rules_path(case, config), timeout_s=config.model.timeout_s
+            case,
+            store,
+            backend=backend,
+            rules_path=_rules_path(case, config),
+            by=options["by"],
+            timeout_s=config.model.timeout_s,
+            language=config.prompt.language,
         )
         session = Session(dialogue, screen, options["pictures"] or _pictures_folder(case.id), run_command)
         _greet(session.dialogue, screen)
@@ -84,14 +95,21 @@ def _open_case(
 def _inspect(
     store: "CaseStore", source: Path, config: "InspectorConfig", options: dict[str, Any]
 ) -> "tuple[Case, Backend]":
+    check_agent(config)
+    from vlm_inspect.backends.two_models import TwoModels
+
     with progress(quiet=options["quiet"]) as say:
         say("starting")
         inspector = config.build()
-        examination = inspector.examine(source, options["question"], as_kind=options["as_kind"], progress=say)
+        watch = step_watch(quiet=options["quiet"])
+        examination = inspector.examine(
+            source, options["question"], as_kind=options["as_kind"], progress=say, watch=watch
+        )
         say("keeping the case")
         settings = settings_of(config, as_kind=options["as_kind"])
         case_id = store.save(examination, source, keep_input=options["keep_input"], settings=settings)
-    return store.load(case_id), inspector.backend
+    backend = inspector.backend
+    return store.load(case_id), backend.judge if isinstance(backend, TwoModels) else backend
 
 
 def _rules_path(case: "Case", config: "InspectorConfig") -> Path | None:

@@ -22,18 +22,18 @@ UNFIT = 1
 
 @click.command()
 @click.option(
-    "--model", metavar="PROVIDER:NAME", help="The model to probe, as for `ask`; without it: the installation."
+    "--model", metavar="PROVIDER:NAME", help="Model to probe, as for `ask`. Without it, the installation is checked."
 )
 @click.option("--base-url", metavar="URL", help="Server of an openai: model.")
 @timeout_option
 @server_options
 @click.option("--clip", envvar="VLM_INSPECT_CLIP", metavar="FOLDER|ID", help="CLIP weights to look for.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
 @common
 def doctor(
     model: str | None, base_url: str | None, timeout_s: float, clip: str | None, as_json: bool, **options: Any
 ) -> int:
-    """Say what is installed here; with --model, what that model can do.
+    """Show what is installed; with --model, what that model can do.
 
     A model is asked some ten tiny questions about pictures that are drawn at random, and about a plate with and without
     a defect. Nothing of yours is sent.
@@ -49,7 +49,7 @@ def doctor(
     """
     if model is None:
         if base_url:
-            raise click.UsageError("--base-url belongs to --model; name the model")
+            raise click.UsageError("--base-url requires --model; name the model")
         return _tell_installation(clip, as_json=as_json, quiet=options["quiet"])
     from vlm_inspect.backends import Connection, is_offline, load_backend
 
@@ -132,7 +132,7 @@ def _box_words(report: "ModelReport") -> str:
     if report.boxes is None:
         return "not found out: asked for in per mille, or as its family writes them"
     unit = {"per_mille": "per mille", "pixels": "pixels", "fraction": "fractions"}[report.boxes.unit]
-    return f"{unit}, {'y before x' if report.boxes.rows_first else 'x before y'}; kept for this server and model"
+    return f"{unit}, {'y before x' if report.boxes.rows_first else 'x before y'}; kept for this model"
 
 
 def _pair_words(answer: "PairAnswer | None") -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def references() -> None:
-    """Look after the references of a class.
+    """Check the references of a class.
 
     \b
     Example:
@@ -25,13 +25,13 @@ def references() -> None:
 
 
 @references.command(cls=GroupedCommand)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
 @inspector_options
 @common
 def check(*, config: "InspectorConfig", as_json: bool, **options: Any) -> int:
-    """Say which references are odd beside the others, whether they disagree, and how many would be enough.
+    """Show which references stand out, whether they disagree, and how many would be enough.
 
-    Each is judged by the others. One that stands out may be a defective part; its picture is worth a look.
+    Each reference is judged by the others. One that stands out may be a defective part: look at its picture.
 
     \b
     Example:

@@ -17,13 +17,13 @@ SAME, DIFFERS = 0, 1
 
 @click.command()
 @click.argument("case_id", metavar="CASE_ID")
-@click.option("--json", "as_json", is_flag=True, help="Write what came of it as JSON to stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Write the result as JSON to stdout.")
 @store_option
 @common
 def replay(case_id: str, as_json: bool, store: str | None, quiet: bool, debug: bool) -> int:
-    """Build the prompt of a case again, byte for byte, and its outcome from the kept replies; no model is asked.
+    """Rebuild the prompt of a case, byte for byte, and its outcome from the kept replies. No model is asked.
 
-    Says what differs, as it will where this version's code or templates are not those of then.
+    Shows what differs, which can happen when the code or the templates have changed since.
     Exit code: 0 the same, 1 something differs, 2 error.
 
     \b

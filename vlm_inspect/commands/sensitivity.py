@@ -17,15 +17,23 @@ if TYPE_CHECKING:
 
 @click.command(cls=GroupedCommand)
 @click.option("--json", "json_path", type=PATH, metavar="FILE|-", help="Write the figures as JSON; - is stdout.")
-@click.option("--html", "html_path", type=PATH, metavar="FILE", help="Write a page: curve, kinds, planted defects.")
-@click.option("--planted", type=click.IntRange(20, 2000), help="How many defects are planted; default: 96 on photos.")
+@click.option(
+    "--html",
+    "html_path",
+    type=PATH,
+    metavar="FILE",
+    help="Write a page with the curve, the kinds and the planted defects.",
+)
+@click.option("--planted", type=click.IntRange(20, 2000), help="Number of planted defects. Default: 96 for photos.")
 @inspector_options
 @common
 def sensitivity(*, config: "InspectorConfig", **options: Any) -> int:
-    """Say which defects the references would hold up: planted on each of them, left out of what judges it.
+    """Show which defects these references would catch, measured with planted defects.
+
+    Defects are planted on each reference, and the other references judge it.
 
     The planted kinds (scratches, stains, holes, dents, missing and displaced components and others) stand in for real
-    ones; --html shows them. a90/95 is the size from which on nine in ten are found, with 95 % confidence.
+    defects; --html shows them. a90/95 is the size from which nine in ten are caught, with 95 % confidence.
 
     \b
     Example:

@@ -4,7 +4,7 @@ How the outcome comes about; the first line that applies decides:
 
     1. NG      a check of a critical or major rule fails, whatever the model says
     2. REVIEW  the opinion is in doubt: unreadable, its answers disagree, it contradicts itself, or it and the
-               calibrated heatmap contradict each other
+               calibrated heatmap contradict each other, or an uncalibrated one points elsewhere (`agreement.py`)
     3. REVIEW  something stays open: a critical or major rule that could not be told, or that the model did not check,
                a minor rule that fails; unless the calibrated heatmap exceeds its tolerance and the score is that of NG
     4.         the score: NG, REVIEW between the thresholds, or OK; without a model the thresholds are the bounds of
@@ -23,12 +23,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from converters.view import View
+from vlm_inspect.decision.agreement import agreeing, points_elsewhere
 from vlm_inspect.decision.bounds import between, bounded, unsettled
 from vlm_inspect.decision.defects import FAILED_CHECK_SCORE, DefectList, collect_defects
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import Evidence, Measurement
 from vlm_inspect.inspection import (
+    HypothesisRecord,
     Inspection,
     Measured,
     Outcome,
@@ -62,10 +64,14 @@ class Record:
     usage: Usage
     provenance: Provenance
     question: str | None = None
+    source: str = ""
+    """Path of the part as it was given."""
     notes: tuple[str, ...] = ()
     """What else there is to say of how the opinion came about."""
     steps: tuple[StepRecord, ...] = ()
     """Every step, of an examination of more than one."""
+    hypotheses: tuple[HypothesisRecord, ...] = ()
+    """Of an agent."""
 
 
 def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Thresholds, record: Record) -> Inspection:
@@ -89,7 +95,9 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
     doubts = [*_doubts_of_opinion(opinion, found, p_model, used)]
     if verdict is not None and verdict.by_model:
         doubts += _contradictions(verdict, rules, evidence, score, used)
-    gaps = [] if measured_only else _gaps(rules, evidence, opinion, by_score=score >= used.ng_above)
+        doubts += points_elsewhere(found.agreement, verdict)
+    gaps = [] if measured_only else [*_gaps(rules, evidence, opinion, by_score=score >= used.ng_above)]
+    gaps += [evidence.mismatch] if evidence.mismatch else []  # no OK for what may be another part
     outcome, reasons = _decide(
         score,
         used,
@@ -101,7 +109,8 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
     )
     if outcome == "OK" and by_model and (reason := unsettled(evidence.standing, p_model, used)) is not None:
         outcome, reasons = "REVIEW", [reason]
-    besides = [] if outcome == "REVIEW" else [*doubts, *gaps]
+    besides = [*agreeing(found.agreement), *([] if outcome == "REVIEW" else [*doubts, *gaps])]
+    besides = [one for one in besides if by_model or one != evidence.mismatch]  # the measurements' own answer says it
     if outcome == "OK" and not is_by_model(opinion):
         besides.append(_basis_of_ok(rules, evidence))
     return Inspection(
@@ -113,15 +122,18 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
         review_reasons=tuple(dict.fromkeys(reasons)),
         rules=rules,
         defects=found.defects,
+        unconfirmed=found.unconfirmed,
         views=tuple(
             ViewRecord(index=index, kind=view.kind, size_hw=view.size_hw, label=view.label)
             for index, view in enumerate(record.views)
         ),
         notes=tuple(dict.fromkeys((*record.notes, *_notes(verdict, evidence, thresholds, found, besides)))),
+        source=record.source,
         model=record.model,
         localizer=record.localizer,
         usage=record.usage,
         steps=record.steps,
+        hypotheses=record.hypotheses,
         provenance=record.provenance,
         sensitivity=None if evidence.standing is None else evidence.standing.sensitivity,
     )
@@ -354,12 +366,19 @@ def _answer(opinion: Verdict | ParseError, question: str | None) -> str:
 def _notes(
     verdict: Verdict | None, evidence: Evidence, thresholds: Thresholds, found: DefectList, besides: Sequence[str]
 ) -> tuple[str, ...]:
-    notes = [*evidence.notes, *(verdict.warnings if verdict is not None else ()), *besides]
+    notes = [*evidence.notes, *_told_words(evidence), *(verdict.warnings if verdict is not None else ()), *besides]
     if found.ignored:
         notes.append(f"{found.ignored} of the model's defects lie in an ignored area and do not count")
     if not thresholds.calibrated:
         notes.append(_uncalibrated(evidence))
     return tuple(dict.fromkeys(notes))
+
+
+def _told_words(evidence: Evidence) -> tuple[str, ...]:
+    if evidence.worded is None:
+        return ()
+    said = f"the heatmap was made again with what was said of the part: {', '.join(evidence.worded.words)}"
+    return (said, *evidence.worded.notes)
 
 
 def _uncalibrated(evidence: Evidence) -> str:

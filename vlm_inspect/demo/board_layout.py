@@ -10,7 +10,7 @@ HOLES: tuple[Point, ...] = ((46, 44), (722, 44), (46, 468), (722, 468))
 
 
 @dataclass(frozen=True)
-class Part:
+class Component:
     """One component: its kind, its name on the silk screen, and its box in pixels of the photograph."""
 
     kind: str
@@ -19,20 +19,20 @@ class Part:
 
 
 PARTS = (
-    Part("chip", "U1", (286, 176, 426, 316)),
-    Part("chip", "U2", (560, 300, 650, 360)),
-    Part("chip", "U3", (100, 300, 180, 350)),
-    Part("can", "C1", (96, 96, 156, 156)),
-    Part("can", "C2", (176, 96, 236, 156)),
-    Part("can", "C3", (620, 92, 690, 162)),
-    Part("crystal", "Y1", (306, 372, 398, 404)),
-    Part("socket", "J1", (210, 424, 480, 466)),
-    Part("led", "D1", (560, 420, 584, 440)),
-    Part("led", "D2", (610, 420, 634, 440)),
-    *(Part("resistor", f"R{i + 1}", (470, 96 + 34 * i, 512, 114 + 34 * i)) for i in range(6)),
-    *(Part("capacitor", f"C{10 + i}", (200 + 40 * (i % 2), y, 230 + 40 * (i % 2), y + 18))
+    Component("chip", "U1", (286, 176, 426, 316)),
+    Component("chip", "U2", (560, 300, 650, 360)),
+    Component("chip", "U3", (100, 300, 180, 350)),
+    Component("can", "C1", (96, 96, 156, 156)),
+    Component("can", "C2", (176, 96, 236, 156)),
+    Component("can", "C3", (620, 92, 690, 162)),
+    Component("crystal", "Y1", (306, 372, 398, 404)),
+    Component("socket", "J1", (210, 424, 480, 466)),
+    Component("led", "D1", (560, 420, 584, 440)),
+    Component("led", "D2", (610, 420, 634, 440)),
+    *(Component("resistor", f"R{i + 1}", (470, 96 + 34 * i, 512, 114 + 34 * i)) for i in range(6)),
+    *(Component("capacitor", f"C{10 + i}", (200 + 40 * (i % 2), y, 230 + 40 * (i % 2), y + 18))
       for i, y in enumerate((190, 190, 226, 226, 262, 262))),
-    *(Part("resistor", f"R{10 + i}", (548 + 62 * (i % 2), y, 590 + 62 * (i % 2), y + 18))
+    *(Component("resistor", f"R{10 + i}", (548 + 62 * (i % 2), y, 590 + 62 * (i % 2), y + 18))
       for i, y in enumerate((200, 200, 234, 234))),
 )  # fmt: skip
 

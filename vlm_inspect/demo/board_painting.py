@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_inspect.demo.board_layout import EDGE, HOLES, PARTS, SIZE_HW, TRACES, Part, Point
+from vlm_inspect.demo.board_layout import EDGE, HOLES, PARTS, SIZE_HW, TRACES, Component, Point
 
 SCALE = 2
 """The painting is this much larger than the photograph."""
@@ -78,7 +78,7 @@ class _Brush:
         self._cv2.putText(self.canvas, text, where, face, size * SCALE, colour, SCALE, self._cv2.LINE_AA)
 
 
-def _paint_part(brush: _Brush, part: Part, rng: np.random.Generator, *, absent: bool) -> None:
+def _paint_part(brush: _Brush, part: Component, rng: np.random.Generator, *, absent: bool) -> None:
     x0, y0, x1, y1 = part.box_xyxy
     brush.text(part.name, (x0, y0 - 5), 0.34, _SILK)
     dx, dy = rng.normal(scale=0.5, size=2)
@@ -93,21 +93,21 @@ def _shaded(colour: Colour, shade: float) -> Colour:
     return r, g, b
 
 
-def _end_pads(brush: _Brush, part: Part) -> None:
+def _end_pads(brush: _Brush, part: Component) -> None:
     x0, y0, x1, y1 = part.box_xyxy
     inset = (x1 - x0) * 0.3
     brush.box((x0 - 4, y0 - 1, x0 + inset, y1 + 1), _TIN)
     brush.box((x1 - inset, y0 - 1, x1 + 4, y1 + 1), _TIN)
 
 
-def _round_pads(brush: _Brush, part: Part) -> None:
+def _round_pads(brush: _Brush, part: Component) -> None:
     x0, y0, x1, y1 = part.box_xyxy
     middle = (y0 + y1) / 2
     brush.box((x0 + 2, middle - 7, x0 + 20, middle + 7), _TIN)
     brush.box((x1 - 20, middle - 7, x1 - 2, middle + 7), _TIN)
 
 
-def _leg_pads(brush: _Brush, part: Part) -> None:
+def _leg_pads(brush: _Brush, part: Component) -> None:
     x0, y0, x1, y1 = part.box_xyxy
     for x in range(x0 + 14, x1 - 6, 16):
         brush.box((x - 3, y0, x + 3, y0 + 12), _TIN)
@@ -181,7 +181,7 @@ _BODIES: dict[str, _Painter] = {
     "socket": _socket,
     "led": _led,
 }
-_PADS: dict[str, Callable[[_Brush, Part], None]] = {
+_PADS: dict[str, Callable[[_Brush, Component], None]] = {
     "chip": _leg_pads,
     "can": _round_pads,
     "resistor": _end_pads,

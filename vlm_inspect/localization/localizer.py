@@ -6,7 +6,7 @@ and is done once for a class; localizing a part costs that part alone.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeGuard
+from typing import Final, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,8 @@ class Localization:
     """Pictures of the finding, to be shown after the part's own views."""
     notes: tuple[str, ...] = ()
     """What an engineer should know of the comparison as a whole; what concerns one view stands in its map."""
+    mismatch: str = ""
+    """What a scan shows instead of the part of its references, as one sentence; "" where it shows that part."""
     log_scores: NDArray[np.float64] | None = None
     """(C,): of a `ScoredLocalizer`, natural logarithm of the score of the whole part by each of its channels; None
     where not every view could be compared."""
@@ -113,6 +115,20 @@ class ScoredLocalizer(FittedLocalizer, Protocol):
 def is_scored(fitted: FittedLocalizer) -> TypeGuard[ScoredLocalizer]:
     """Tell whether a fitted localizer is a `ScoredLocalizer`, without computing any of what that has to tell."""
     return hasattr(fitted, "weigh")
+
+
+@runtime_checkable
+class OpenVocabulary(Protocol):
+    """A localizer whose words for defects may be chosen anew for every part."""
+
+    def vocabulary(self, subject: Subject) -> tuple[str, ...]:
+        """Return the words that it compares a part of that subject with; empty: they cannot be chosen."""
+        ...
+
+
+def vocabulary_of(localizer: "Localizer", subject: Subject) -> tuple[str, ...]:
+    """Return the words that a localizer compares parts of a subject with; empty where they cannot be chosen."""
+    return localizer.vocabulary(subject) if isinstance(localizer, OpenVocabulary) else ()
 
 
 class Localizer(Protocol):

@@ -13,7 +13,7 @@ import numpy as np
 
 from converters.sample import SampleKind
 from vlm_inspect.evidence import AnomalyMap
-from vlm_inspect.localization.localizer import FittedLocalizer, Localization, Localizer
+from vlm_inspect.localization.localizer import FittedLocalizer, Localization, Localizer, vocabulary_of
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.tolerance import OVERKILL, Tolerance, tolerance_from_normals
@@ -37,6 +37,10 @@ class LocalizerSum:
     def kinds(self) -> frozenset[SampleKind]:
         """The kinds that every member works for."""
         return frozenset.intersection(*(member.kinds for member in self._members))
+
+    def vocabulary(self, subject: Subject) -> tuple[str, ...]:
+        """Return the words of its first member that has an open vocabulary; see `OpenVocabulary`."""
+        return next((words for member in self._members if (words := vocabulary_of(member, subject))), ())
 
     def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> "FittedSum":
         """Fit every member.

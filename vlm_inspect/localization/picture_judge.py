@@ -72,6 +72,13 @@ class PictureJudge(Protocol):
         """Standard deviation of the log surprisal among normal pictures of one class, before any is seen."""
         ...
 
+    def vocabulary(self, subject: Subject) -> tuple[str, ...]:
+        """Return the defect words that it would compare a part of that subject with.
+
+        Empty where there is nothing to choose: no others could be put in their place after training.
+        """
+        ...
+
     def fit(self, subject: Subject, normals: Sequence[Rgb] = ()) -> FittedJudge:
         """Make ready what does not depend on the picture that is judged.
 

@@ -26,7 +26,7 @@ class LocalizerSettings(BaseModel):
     clip: str | None = None
     """CLIP weights: a folder, or an id in the hub's local cache."""
     checkpoint: Path | None = None
-    """What `vlm-inspect train` wrote, for dapo and promptad."""
+    """Weights for dapo or promptad, as written by `vlm-inspect train`."""
     memory: MemorySettings = MemorySettings()
     winclip: WinClipSettings = WinClipSettings()
     alfa: AlfaSettings = AlfaSettings()

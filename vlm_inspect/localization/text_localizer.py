@@ -66,6 +66,10 @@ class TextLocalizer:
         """The method, or the weights that it runs on."""
         return self._judge.name
 
+    def vocabulary(self, subject: Subject) -> tuple[str, ...]:
+        """See `OpenVocabulary`."""
+        return self._judge.vocabulary(subject)
+
     def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> "FittedText":
         """Learn how high the references score, and remember them where the judge does.
 

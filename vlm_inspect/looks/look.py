@@ -21,6 +21,8 @@ from vlm_inspect.verdict import Verdict
 
 Phase = Literal["judge", "look_again", "observe", "propose", "refute"]
 """What a look is for; `judge` and `look_again` end in an opinion."""
+Refutation = Literal["off", "own", "second"]
+"""Whether hypotheses are asked for, and who tries them: nobody, the model itself, or a second one."""
 _OPINIONS = ("judge", "look_again")
 
 
@@ -30,6 +32,17 @@ class Seen:
 
     view: int
     box_xyxyn: BoxXyxyn | None = None
+
+
+@dataclass(frozen=True)
+class HotPlace:
+    """A place that the measurements point at, and so a hypothesis from the start."""
+
+    mark: int
+    """Number of its mark, from 1."""
+    view: int
+    box_xyxyn: BoxXyxyn
+    claim: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +63,10 @@ class Step:
     """What that showed."""
     read: Callable[[Verdict | ParseError], Verdict | ParseError] | None = None
     """What is made of the opinion in the answer; None: it stands as it is."""
+    refutation: Refutation = "off"
+    """Of an agent's first step: whether hypotheses are asked for."""
+    places: tuple[HotPlace, ...] = ()
+    """Of the same: what has to be looked at."""
 
     @property
     def asks_opinion(self) -> bool:
@@ -78,6 +95,12 @@ class Look:
     """What an engineer should know of how it came about: a failure."""
     elapsed_s: float = 0.0
     """From the step before to its answer, in seconds."""
+    refutation: Refutation = "off"
+    """Of an agent's first look: whether hypotheses are asked for."""
+    places: tuple[HotPlace, ...] = ()
+    """Of the same: what has to be looked at."""
+    by_refuter: bool = False
+    """Whether a second model answered, whose task is to refute."""
 
     @property
     def usage(self) -> Usage:
@@ -113,6 +136,9 @@ def read_look(step: Step, replies: Sequence[Reply], asked_s: float, *, note: str
         said="" if opinion is not None or not replies else replies[0].text,
         note=" ".join(one for one in (step.note, note) if one),
         elapsed_s=step.elapsed_s + asked_s,
+        refutation=step.refutation,
+        places=step.places,
+        by_refuter=step.request.of_refuter,
     )
 
 

@@ -42,7 +42,7 @@ Reason = tuple[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Place:
+class HotPlace:
     """Somewhere to look closer."""
 
     view: int
@@ -100,7 +100,7 @@ def second_request(
 
 def choose_places(
     evidence: Evidence, verdict: Verdict | None, views: Sequence[View], rules: RuleBook, *, marks: int = 0
-) -> list[Place]:
+) -> list[HotPlace]:
     """Return at most `MOST_PLACES` places: regions and named boxes in turns, each kind in its own order.
 
     Where neither points anywhere, the highest points of the maps: a defect may hide inside the tolerance.
@@ -113,16 +113,16 @@ def choose_places(
         marks: how many of the regions were marked by number in the first request.
     """
     regions = [
-        Place(r.view, r.box_xyxyn, (("mark", {"mark": i}) if i <= marks else ("region", {}),), r.match)
+        HotPlace(r.view, r.box_xyxyn, (("mark", {"mark": i}) if i <= marks else ("region", {}),), r.match)
         for i, r in enumerate(evidence.regions, start=1)
     ]
     named = [
-        Place(defect.view, defect.box_xyxyn, (("named", {"name": defect.type}),))
+        HotPlace(defect.view, defect.box_xyxyn, (("named", {"name": defect.type}),))
         for defect in (verdict.defects if verdict is not None else ())
         if defect.view is not None and defect.box_xyxyn is not None and 0 <= defect.view < len(views)
     ]
     wanted = [place for place in chain.from_iterable(zip_longest(regions, named)) if place is not None]
-    chosen: list[Place] = []
+    chosen: list[HotPlace] = []
     for place in wanted or list(_peaks(evidence.maps, views)):
         if _is_ignored(place, views, rules):
             continue
@@ -135,7 +135,7 @@ def choose_places(
     return chosen[:MOST_PLACES]
 
 
-def _peaks(maps: Sequence[AnomalyMap], views: Sequence[View]) -> Iterator[Place]:
+def _peaks(maps: Sequence[AnomalyMap], views: Sequence[View]) -> Iterator[HotPlace]:
     """Yield the highest point of each map, those nearest to their tolerance first."""
     high = [one for one in maps if float(one.values.max(initial=0.0)) > 0.0]
     for one in sorted(high, key=lambda m: -(m.probability or 0.0)):
@@ -145,16 +145,16 @@ def _peaks(maps: Sequence[AnomalyMap], views: Sequence[View]) -> Iterator[Place]
         half_px = _PEAK_SIDE * max(height, width) / 2
         half_x, half_y = min(0.5, half_px / width), min(0.5, half_px / height)
         x, y = min(1 - half_x, max(half_x, x)), min(1 - half_y, max(half_y, y))
-        yield Place(one.view, (x - half_x, y - half_y, x + half_x, y + half_y), (("peak", {}),))
+        yield HotPlace(one.view, (x - half_x, y - half_y, x + half_x, y + half_y), (("peak", {}),))
 
 
-def _is_ignored(place: Place, views: Sequence[View], rules: RuleBook) -> bool:
+def _is_ignored(place: HotPlace, views: Sequence[View], rules: RuleBook) -> bool:
     x, y = (place.box_xyxyn[0] + place.box_xyxyn[2]) / 2, (place.box_xyxyn[1] + place.box_xyxyn[3]) / 2
     boxes = ignored_boxes(place.view, views, rules.ignore) if rules.ignore else ()
     return any(x0 <= x <= x1 and y0 <= y <= y1 for x0, y0, x1, y1 in boxes)
 
 
-def _are_one(one: Place, other: Place, views: Sequence[View]) -> bool:
+def _are_one(one: HotPlace, other: HotPlace, views: Sequence[View]) -> bool:
     """Whether two boxes are one place of the part; tiles of an image show the same place twice."""
     a, b = (_on_source(place, views[place.view]) for place in (one, other))
     if a[0] != b[0]:
@@ -167,7 +167,7 @@ def _are_one(one: Place, other: Place, views: Sequence[View]) -> bool:
     return common >= _SAME * (small + large - common) or (common >= _INSIDE * small and large <= _MUCH_LARGER * small)
 
 
-def _on_source(place: Place, view: View) -> tuple[Hashable, BoxXyxy]:
+def _on_source(place: HotPlace, view: View) -> tuple[Hashable, BoxXyxy]:
     """Return what a box lies on (a page, a frame, else the view), and the box there."""
     found = view.origin.locate(place.box_xyxyn)
     if found.source_xyxy is None:
@@ -176,7 +176,7 @@ def _on_source(place: Place, view: View) -> tuple[Hashable, BoxXyxy]:
 
 
 def _enlarge(
-    place: Place, views: Sequence[View], evidence: Evidence, sample: Sample | None, references: ReferenceSet
+    place: HotPlace, views: Sequence[View], evidence: Evidence, sample: Sample | None, references: ReferenceSet
 ) -> Enlargement:
     view = views[place.view]
     cut = cut_out(view, place.box_xyxyn, sample)
@@ -192,7 +192,7 @@ def _enlarge(
     return replace(plain, reference=match.reference, twin=twin.image) if twin.from_source == cut.from_source else plain
 
 
-def _find_match(place: Place, maps: Sequence[AnomalyMap]) -> ReferenceMatch | None:
+def _find_match(place: HotPlace, maps: Sequence[AnomalyMap]) -> ReferenceMatch | None:
     from vlm_inspect.localization.regions import find_match
 
     x, y = (place.box_xyxyn[0] + place.box_xyxyn[2]) / 2, (place.box_xyxyn[1] + place.box_xyxyn[3]) / 2
@@ -204,7 +204,9 @@ def _find_match(place: Place, maps: Sequence[AnomalyMap]) -> ReferenceMatch | No
     return None
 
 
-def _same_box(place: Place, view: View, maps: Sequence[AnomalyMap], references: ReferenceSet) -> ReferenceMatch | None:
+def _same_box(
+    place: HotPlace, view: View, maps: Sequence[AnomalyMap], references: ReferenceSet
+) -> ReferenceMatch | None:
     """Return the same box on the comparable view of the nearest reference; None where it has no such view."""
     nearest = next((m.nearest_reference for m in maps if m.view == place.view and m.nearest_reference is not None), 0)
     if not nearest < len(references.parts):

@@ -29,7 +29,7 @@ _CLOSERS = {'"': '"', "'": "'", "“": "”"}
 
 
 @dataclass(frozen=True)
-class Answer:
+class AnswerObject:
     """An object with a verdict key; its keys are lower case with underscores."""
 
     fields: Mapping[str, Any]
@@ -47,7 +47,7 @@ class _Found:
     repaired: bool
 
 
-def find_answer(text: str) -> Answer | None:
+def find_answer(text: str) -> AnswerObject | None:
     """Return the answer object of a text, or None where the text holds none.
 
     Several objects with a verdict must agree; the first one counts.
@@ -59,12 +59,12 @@ def find_answer(text: str) -> Answer | None:
     inner = _unquoted(text)
     if inner is not None:
         answer = find_answer(inner)
-        return None if answer is None else Answer(answer.fields, "repaired")
+        return None if answer is None else AnswerObject(answer.fields, "repaired")
     answers = []
     for found in _objects(text):
         fields = _with_verdict(found.value)
         if fields is not None:
-            answers.append(Answer(fields, _path(text, found), f"{text[: found.start]} {text[found.end :]}"))
+            answers.append(AnswerObject(fields, _path(text, found), f"{text[: found.start]} {text[found.end :]}"))
     if len({_plain_verdict(answer.fields) for answer in answers}) > 1:
         raise ParseError(
             "The model's reply holds verdicts that contradict each other.", reply_text=text, cause="unreadable"

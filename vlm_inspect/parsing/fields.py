@@ -8,7 +8,7 @@ from typing import Any
 from converters.view import BoxXyxyn, View
 from vlm_inspect.backends.box_conventions import BoxFrame
 from vlm_inspect.errors import ParseError
-from vlm_inspect.parsing.answer_json import NEGATIVE_KEYS, POSITIVE_KEYS, Answer, normalise_keys
+from vlm_inspect.parsing.answer_json import NEGATIVE_KEYS, POSITIVE_KEYS, AnswerObject, normalise_keys
 from vlm_inspect.parsing.boxes import BOX_KEYS, read_box
 from vlm_inspect.parsing.prose import says_anomalous
 from vlm_inspect.parsing.reply_text import clean_text
@@ -50,7 +50,7 @@ _SEVERITIES: Mapping[str, Severity] = {
 }
 
 
-def read_answer(answer: Answer, rules: RuleBook, views: Sequence[View], frame: BoxFrame) -> Verdict:
+def read_answer(answer: AnswerObject, rules: RuleBook, views: Sequence[View], frame: BoxFrame) -> Verdict:
     """Return the verdict that an answer object states.
 
     Raises:

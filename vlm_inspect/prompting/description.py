@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ def describe_messages(messages: "Sequence[BaseMessage]") -> str:
     """Return the messages as text, each picture as `[image: image/png 512x512 "depth, front"]` (width x height)."""
     lines: list[str] = []
     for message in messages:
-        lines += [f"=== {message.type} ===", "", *_described(message)]
+        lines += [f"=== {message.type} ===", "", *_described(message), *_calls(message)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -31,6 +32,11 @@ def _described(message: "BaseMessage") -> Iterator[str]:
             yield from (str(block["text"]), "")
         else:
             yield from (_picture(block, next(labels, "")), "")
+
+
+def _calls(message: "BaseMessage") -> Iterator[str]:
+    for call in getattr(message, "tool_calls", None) or ():
+        yield from (f"[call: {call['name']} {json.dumps(call['args'], ensure_ascii=False)}]", "")
 
 
 def _picture(block: dict[Any, Any], label: str) -> str:

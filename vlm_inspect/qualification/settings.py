@@ -13,7 +13,7 @@ class QualificationSettings(BaseModel):
     overkill: float = Field(default=OVERKILL, gt=0.0, lt=0.5)
     """Share of normal parts that may be called NG."""
     missed: float = Field(default=MISSED, gt=0.0, lt=0.5)
-    """Share of planted defects of the size that matters that may be called OK."""
+    """Share of planted defects, of the size that matters, that may be called OK."""
     planted: int | None = Field(default=None, ge=0, le=2000)
     """How many defects are planted; None: what suits the kind of sample; 0: none, and the bound
     of normal parts decides alone."""

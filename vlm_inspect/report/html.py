@@ -13,17 +13,24 @@ from importlib import resources
 from converters.view import View
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.inspection import Inspection
+from vlm_inspect.looks.look import Look
 from vlm_inspect.report.heat import colour_bar, colour_levels, heat_of_view
 from vlm_inspect.report.marks import Mark, marks_of_view, rank_views
+from vlm_inspect.report.nearest import normal_beside
 from vlm_inspect.report.pictures import data_url
 from vlm_inspect.report.pod_curve import draw_pod_curve
+from vlm_inspect.report.said_once import SaidOnce
+from vlm_inspect.report.timeline import render_timeline
 from vlm_inspect.report.wording import (
     OUTCOME_MEANING,
     SOURCE_WORDS,
     STATUS_WORDS,
     measured_words,
+    part_name,
     place_words,
+    rule_reason,
     score_words,
+    time_words,
 )
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.safe_text import plain
@@ -55,6 +62,11 @@ class _Panel:
     width: int
     height: int
     image: str
+    beside: str | None
+    """The nearest normal part."""
+    beside_caption: str
+    beside_width: int
+    beside_height: int
     heat: str | None
     heat_caption: str
     calibrated: bool
@@ -73,6 +85,8 @@ def render_html(
     *,
     rules: RuleBook | None = None,
     question: str | None = None,
+    looks: Sequence[Look] = (),
+    references: Sequence[Sequence[View]] = (),
 ) -> str:
     """Return the page.
 
@@ -82,6 +96,8 @@ def render_html(
         evidence: the heatmaps and regions over them.
         rules: the rule book, for the wording of its rules.
         question: what the user asked.
+        looks: the steps, for the pictures that each of them showed.
+        references: the views of the normal parts; the nearest one is shown beside the part.
     """
     import jinja2
     from markupsafe import Markup
@@ -93,10 +109,18 @@ def render_html(
     environment.filters["plain"] = plain
     template = environment.from_string((folder / "inspection.html.j2").read_text(encoding="utf-8"))
     style = (folder / "inspection.css").read_text(encoding="utf-8")
-    panels = [_panel(inspection, views[i], evidence, i) for i in rank_views(inspection, views, evidence)]
+    panels = [
+        _panel(inspection, views[index], evidence, index, references if place < FIRST_VIEWS else ())
+        for place, index in enumerate(rank_views(inspection, views, evidence))
+    ]
+    said = SaidOnce()
     return template.render(
         inspection=inspection,
-        title=plain(rules.class_name) if rules else "inspection",
+        name=part_name(inspection),
+        class_name=plain(rules.class_name) if rules else "",
+        time=time_words(inspection),
+        new=said.rest,
+        reason=lambda rule: rule_reason(rule, inspection.rules, said),
         question=question,
         score=score_words(inspection),
         meaning=OUTCOME_MEANING[inspection.outcome],
@@ -108,8 +132,9 @@ def render_html(
         measured=measured_words,
         place=lambda defect: place_words(defect, inspection.views),
         panels=panels,
+        timeline=Markup(render_timeline(inspection, looks)),  # escaped there
         shown_views={panel.index for panel in panels},
-        first=FIRST_VIEWS,
+        first_views=FIRST_VIEWS,
         bars=_bars(panels),
         sensitivity_words=tell_sensitivity(inspection.sensitivity) if inspection.sensitivity else "",
         pod_curve=Markup(draw_pod_curve(inspection.sensitivity) if inspection.sensitivity else ""),  # numbers alone
@@ -117,15 +142,22 @@ def render_html(
     )
 
 
-def _panel(inspection: Inspection, view: View, evidence: Evidence, index: int) -> _Panel:
+def _panel(
+    inspection: Inspection, view: View, evidence: Evidence, index: int, references: Sequence[Sequence[View]]
+) -> _Panel:
     heat = heat_of_view(evidence, index)
     height, width = view.size_hw
+    beside = normal_beside(view, index, evidence, references)
     return _Panel(
         index=index,
         label=view.label,
         width=width,
         height=height,
         image=data_url(view.image),
+        beside=data_url(beside.view.image) if beside else None,
+        beside_caption=beside.caption if beside else "",
+        beside_width=beside.view.size_hw[1] if beside else 0,
+        beside_height=beside.view.size_hw[0] if beside else 0,
         heat=data_url(colour_levels(heat.level, calibrated=heat.calibrated)) if heat else None,
         heat_caption=heat.caption if heat else "",
         calibrated=heat is not None and heat.calibrated,

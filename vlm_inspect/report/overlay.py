@@ -14,7 +14,15 @@ from vlm_inspect.evidence import Evidence
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.report.heat import TOP, Heat, blend, colour_bar, heat_of_view
 from vlm_inspect.report.marks import Mark, marks_of_view, rank_views
-from vlm_inspect.report.wording import OUTCOME_MEANING, SOURCE_WORDS, origin_words, place_words, score_words
+from vlm_inspect.report.wording import (
+    OUTCOME_MEANING,
+    SOURCE_WORDS,
+    origin_words,
+    part_name,
+    place_words,
+    score_words,
+    where_and_when,
+)
 from vlm_inspect.safe_text import plain_line
 
 if TYPE_CHECKING:
@@ -54,14 +62,20 @@ def _aspect(view: View) -> float:
 
 
 def _header(inspection: Inspection) -> "Image":
-    sheet, draw = _sheet(WIDTH, 92)
+    sheet, draw = _sheet(WIDTH, 116)
     colour = _OUTCOME_COLOUR[inspection.outcome]
-    big, small = _font(44, bold=True), _font(24)
+    big, small = _font(44, bold=True), _font(22)
     badge = round(draw.textlength(inspection.outcome, font=big)) + 44
     draw.rounded_rectangle((_MARGIN, 18, _MARGIN + badge, 84), radius=10, fill=colour)
     draw.text((_MARGIN + 22, 51), inspection.outcome, font=big, fill="white", anchor="lm")
     words = f"{score_words(inspection)}: {OUTCOME_MEANING[inspection.outcome]}"
-    draw.text((_MARGIN + badge + 24, 51), words, font=small, fill=_INK, anchor="lm")
+    left = _MARGIN + badge + 24
+    room = WIDTH - _MARGIN - left
+    name = _shorten(part_name(inspection), draw, _font(26, bold=True), room)
+    draw.text((left, 36), name, font=_font(26, bold=True), fill=_INK, anchor="lm")
+    draw.text((left, 68), _shorten(words, draw, small, room), font=small, fill=_INK, anchor="lm")
+    told = _shorten(where_and_when(inspection), draw, _font(16), WIDTH - 2 * _MARGIN)
+    draw.text((_MARGIN, 102), told, font=_font(16), fill=_FAINT, anchor="lm")
     return sheet
 
 

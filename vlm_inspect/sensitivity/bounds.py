@@ -29,7 +29,7 @@ from vlm_inspect.sensitivity.normal_scores import NormalScores
 OVERKILL = 0.01
 """Share of normal parts that may be called NG."""
 MISSED = 0.1
-"""Share of planted defects of the size that matters that may be called OK."""
+"""Share of planted defects, of the size that matters, that may be called OK."""
 CONFIDENCE = 0.95
 USUAL = 0.9
 """Share of normal parts below the score up to which a part is usual."""

@@ -7,15 +7,28 @@
     records.py     what a case rests on, as JSON; origins.py, messages.py likewise
     saving.py      an examination -> rows and files; reading.py the way back
     case.py        `Case`, read back; its pictures and maps on demand
-    listing.py     finding cases; dialogue.py: turns, corrections, the journal of replies
+    listing.py     finding cases; dialogue.py: turns and corrections
+    judgements.py  what people judge of the parts
     case_store.py  `CaseStore`, all of it together
     export.py      JSON lines and CSV
 
 Only what uses a store imports this package: it loads SQLAlchemy.
 """
 
-from vlm_inspect.store.case import Case, CaseLine, Correction, Turn
+from vlm_inspect.store.case import Case, CaseLine, Correction, Judged, JudgedCase, Judgement, Turn
 from vlm_inspect.store.case_store import CaseStore
 from vlm_inspect.store.listing import Filters
+from vlm_inspect.store.saving import new_case_id
 
-__all__ = ["Case", "CaseLine", "CaseStore", "Correction", "Filters", "Turn"]
+__all__ = [
+    "Case",
+    "CaseLine",
+    "CaseStore",
+    "Correction",
+    "Filters",
+    "Judged",
+    "JudgedCase",
+    "Judgement",
+    "Turn",
+    "new_case_id",
+]

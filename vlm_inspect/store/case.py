@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from converters.view import View
 from vlm_inspect.backends.backend import Reply, Request
@@ -53,6 +53,38 @@ class CaseLine:
     question: str | None
     turns: int
     """Number of turns of the dialogue."""
+    serial: str | None = None
+    """Serial number or lot of the part."""
+    input_sha256: str = ""
+    judged: "Judged | None" = None
+    """What a person judged last; None: nobody did. Likewise below."""
+    judged_by: str | None = None
+    judged_at: str | None = None
+
+
+Judged = Literal["OK", "NG"]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a person judged of the part of a case. A later one of anybody counts more."""
+
+    number: int
+    """From 1."""
+    outcome: Judged
+    by: str
+    """Who judged; empty: a version kept it that did not ask."""
+    reason: str
+    created_at: str
+
+
+@dataclass(frozen=True)
+class JudgedCase:
+    """A case and all that people judged of it."""
+
+    line: CaseLine
+    judgements: tuple[Judgement, ...]
+    """In order; at least one."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +166,8 @@ class Case:
     inspection: Inspection
     rules: RuleBook
     question: str | None
+    serial: str | None
+    """Serial number or lot of the part."""
     looks: tuple[KeptLook, ...]
     """Every step in order; the last one counts."""
     thresholds: Thresholds
@@ -216,8 +250,10 @@ class Case:
             usage=told.usage,
             provenance=told.provenance,
             question=self.question,
+            source=told.source,
             notes=self._record.notes,
             steps=told.steps,
+            hypotheses=told.hypotheses,
         )
 
     @cached_property

@@ -14,16 +14,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from vlm_inspect.backends.backend import Reply
 from vlm_inspect.errors import StoreError
-from vlm_inspect.store.case import Case, CaseLine, Correction, Turn
+from vlm_inspect.store.case import Case, CaseLine, Correction, Judged, JudgedCase, Judgement, Turn
 from vlm_inspect.store.database import Database
 from vlm_inspect.store.dialogue import Dialogue
 from vlm_inspect.store.files import STALE_S, FileFolder
-from vlm_inspect.store.listing import Filters, find_id, list_lines
+from vlm_inspect.store.judgements import add_judgement, judgements_of
+from vlm_inspect.store.listing import Filters, count_cases, find_id, list_lines
 from vlm_inspect.store.location import Location, find_store
 from vlm_inspect.store.reading import read_case
 from vlm_inspect.store.saving import add_case, prepare
@@ -77,6 +77,8 @@ class CaseStore:
         *,
         keep_input: bool = False,
         settings: Mapping[str, Any] | None = None,
+        case_id: str | None = None,
+        serial: str | None = None,
     ) -> str:
         """Keep an inspection, and return the id of its case.
 
@@ -85,17 +87,25 @@ class CaseStore:
             source: the inspected file or folder.
             keep_input: whether its bytes are kept, too.
             settings: what it was asked with, as JSON values; no keys and passwords.
+            case_id: the id, from `new_case_id`, that somebody was promised; one that is kept already stays as it is, so
+                that a part judged twice, after a kill, is one case. None: a new one.
+            serial: serial number or lot of the part.
 
         Raises:
             StoreError: the store cannot be written, or the source changed since it was inspected.
         """
-        parcel = prepare(examination, Path(source), keep_input=keep_input, settings=settings or {})
+        parcel = prepare(examination, Path(source), keep_input=keep_input, settings=settings or {}, serial=serial)
         self.files.write(parcel.bundle)
         with self._naming_files() as session:
             self.files.write(parcel.bundle)  # what another process swept in between
-            case_id = add_case(session, parcel)
+            kept_as = add_case(session, parcel, case_id)
         self._sweep_sometimes()
-        return case_id
+        return kept_as
+
+    def holds(self, case_id: str) -> bool:
+        """Return whether there is a case of this whole id."""
+        with self._database.reading() as session:
+            return session.get(CaseRow, case_id) is not None
 
     def load(self, case_id: str) -> Case:
         """Return the case of an id, or of the beginning of one.
@@ -190,18 +200,36 @@ class CaseStore:
         """Return the changes that came out of a case, in order."""
         return self._dialogue.corrections(case_id)
 
-    def note_replies(self, prompt_sha256: str, model: str, replies: Sequence[Reply]) -> None:
-        """Put replies into the journal; those to the same request by the same model are replaced."""
-        self._dialogue.note_replies(prompt_sha256, model, replies)
+    def judge(self, case_id: str, outcome: Judged, *, by: str, reason: str = "") -> Judgement:
+        """Keep what a person judged of the part of a case; what was judged before stays, and the last one counts.
 
-    def noted_replies(self, prompt_sha256: str, model: str) -> tuple[Reply, ...]:
-        """Return the replies that the journal holds for a request; none: empty."""
-        return self._dialogue.noted_replies(prompt_sha256, model)
+        Args:
+            case_id: as in `load`.
+            outcome: OK or NG.
+            by: who judged; not empty.
+            reason: why, in a few words.
 
-    def count(self) -> int:
-        """Return the number of cases."""
+        Raises:
+            StoreError: there is no such case, nobody is named, or the store cannot be written.
+        """
+        with self._database.writing() as session:
+            return add_judgement(session, case_id, outcome, by=by, reason=reason)
+
+    def judgements(self, case_id: str) -> tuple[Judgement, ...]:
+        """Return what people judged of a case, in order."""
         with self._database.reading() as session:
-            return session.scalar(select(func.count()).select_from(CaseRow)) or 0
+            return judgements_of(session, find_id(session, case_id))
+
+    def judged_cases(self, filters: Filters | None = None) -> tuple[JudgedCase, ...]:
+        """Return the cases that pass the filters and were judged by somebody, newest first, with every judgement."""
+        with self._database.reading() as session:
+            lines = [line for line in list_lines(session, filters or Filters()) if line.judged is not None]
+            return tuple(JudgedCase(line, judgements_of(session, line.id)) for line in lines)
+
+    def count(self, filters: Filters | None = None) -> int:
+        """Return the number of cases that pass the filters; their limit and offset do not count."""
+        with self._database.reading() as session:
+            return count_cases(session, filters or Filters())
 
     @contextmanager
     def _naming_files(self) -> Iterator[Session]:

@@ -1,4 +1,4 @@
-"""What is said over a case, what comes of it, and the journal of replies."""
+"""What is said over a case, and what comes of it."""
 
 import datetime
 import json
@@ -6,18 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from pydantic import ValidationError
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from vlm_inspect.backends.backend import Reply
 from vlm_inspect.errors import StoreError
 from vlm_inspect.store.case import Correction, Turn
 from vlm_inspect.store.database import Database
 from vlm_inspect.store.files import Bundle, FileFolder
 from vlm_inspect.store.listing import find_id
-from vlm_inspect.store.records import REPLY, to_json
-from vlm_inspect.store.tables import CaseFileRow, CaseRow, CorrectionRow, JournalRow, TurnRow
+from vlm_inspect.store.records import to_json
+from vlm_inspect.store.tables import CaseFileRow, CaseRow, CorrectionRow, TurnRow
 
 
 class Dialogue:
@@ -104,31 +102,6 @@ class Dialogue:
             found = find_id(session, case_id)
             query = select(CorrectionRow).where(CorrectionRow.case_id == found).order_by(CorrectionRow.number)
             return tuple(_correction(row) for row in session.scalars(query))
-
-    def note_replies(self, prompt_sha256: str, model: str, replies: Sequence[Reply]) -> None:
-        """Replace the replies of a request."""
-        moment = _now()
-        with self._database.writing() as session:
-            session.execute(delete(JournalRow).where(*_of(prompt_sha256, model)))
-            session.add_all(
-                JournalRow(
-                    prompt_sha256=prompt_sha256, model=model, number=number, reply=to_json(reply), created_at=moment
-                )
-                for number, reply in enumerate(replies)
-            )
-
-    def noted_replies(self, prompt_sha256: str, model: str) -> tuple[Reply, ...]:
-        """Return the replies of a request."""
-        query = select(JournalRow.reply).where(*_of(prompt_sha256, model)).order_by(JournalRow.number)
-        with self._database.reading() as session:
-            try:
-                return tuple(REPLY.validate_json(text) for text in session.scalars(query))
-            except ValidationError as error:
-                raise StoreError(f"the journal of {self._database.location} is damaged") from error
-
-
-def _of(prompt_sha256: str, model: str) -> tuple[Any, Any]:
-    return JournalRow.prompt_sha256 == prompt_sha256, JournalRow.model == model
 
 
 def _locked_case(session: Session, case_id: str) -> str:

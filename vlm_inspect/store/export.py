@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from vlm_inspect.safe_text import table_cell
-from vlm_inspect.store.case import Case, Correction, Turn
+from vlm_inspect.store.case import Case, Correction, Judgement, Turn
 from vlm_inspect.store.records import to_json
 
 COLUMNS = (
@@ -30,17 +30,25 @@ COLUMNS = (
     "rules_sha256",
     "prompt_sha256",
     "version",
+    "serial",
+    "judged",
+    "judged_by",
+    "judged_at",
+    "judged_reason",
 )
 
 
-def case_values(case: Case, turns: Sequence[Turn], corrections: Sequence[Correction]) -> dict[str, Any]:
-    """Return a case as JSON values: its inspection in the contract's shape, and what was said over it."""
+def case_values(
+    case: Case, turns: Sequence[Turn], corrections: Sequence[Correction], judgements: Sequence[Judgement]
+) -> dict[str, Any]:
+    """Return a case as JSON values: its inspection in the contract's shape, and what people said and judged of it."""
     return {
         "id": case.id,
         "created_at": case.created_at,
         "source": str(case.source),
         "class_name": case.rules.class_name,
         "question": case.question,
+        "serial": case.serial,
         "inspection": case.inspection.model_dump(mode="json"),
         "rules": case.rules.text,
         "template": case.template,
@@ -50,16 +58,21 @@ def case_values(case: Case, turns: Sequence[Turn], corrections: Sequence[Correct
         "settings": dict(case.settings),
         "turns": [asdict(turn) for turn in turns],
         "corrections": [asdict(correction) for correction in corrections],
+        "judgements": [asdict(judgement) for judgement in judgements],
     }
 
 
-def csv_text(cases: Iterable[Case]) -> str:
-    """Return the cases as CSV (RFC 4180) with a header; its text drives no terminal, and no cell is a formula."""
+def csv_text(cases: Iterable[tuple[Case, Sequence[Judgement]]]) -> str:
+    """Return the cases as CSV (RFC 4180) with a header; its text drives no terminal, and no cell is a formula.
+
+    Args:
+        cases: each with what people judged of it; the last judgement has columns.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(COLUMNS)
-    for case in cases:
-        writer.writerow(_safe(value) for value in _row(case))
+    for case, judgements in cases:
+        writer.writerow(_safe(value) for value in _row(case) + _judged(judgements))
     return buffer.getvalue()
 
 
@@ -84,7 +97,15 @@ def _row(case: Case) -> tuple[object, ...]:
         told.provenance.rules_sha256,
         told.provenance.prompt_sha256,
         told.provenance.version,
+        case.serial or "",
     )
+
+
+def _judged(judgements: Sequence[Judgement]) -> tuple[object, ...]:
+    if not judgements:
+        return ("", "", "", "")
+    last = judgements[-1]
+    return last.outcome, last.by, last.created_at, last.reason
 
 
 def _safe(value: object) -> object:

@@ -2,20 +2,22 @@
 
 import datetime
 import re
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from vlm_inspect.errors import StoreError
+from vlm_inspect.errors import DateError, UnknownCaseError
 from vlm_inspect.inspection import Outcome
 from vlm_inspect.store.case import CaseLine
-from vlm_inspect.store.tables import CaseRow, TurnRow
+from vlm_inspect.store.tables import CaseRow, JudgementRow, TurnRow
 
 _ID = re.compile(r"[0-9a-f-]{1,24}")
 _NAMED = 3
+_MOST = 2**31 - 1
 _DAY = 10
+JudgedAs = Literal["OK", "NG", "none", "any"]
 
 
 @dataclass(frozen=True)
@@ -30,28 +32,34 @@ class Filters:
     """Likewise; a date means its end."""
     text: str | None = None
     """Must occur in the source's path, the class, the question, the answer or the reasoning; case does not count."""
+    judged: JudgedAs | None = None
+    """What a person judged last: OK or NG; none: nobody judged it; any: somebody did."""
+    serial: str | None = None
+    """Serial number or lot of the part."""
     limit: int | None = None
     """Most cases, the newest first."""
+    offset: int = 0
+    """How many of the newest are passed over."""
 
 
 def find_id(session: Session, beginning: str) -> str:
     """Return the whole id that begins like this.
 
     Raises:
-        StoreError: no case or several.
+        UnknownCaseError: no case or several.
     """
     given = beginning.strip().lower()
     if not _ID.fullmatch(given):
-        raise StoreError(f"{beginning!r} is no id of a case; vlm-inspect cases lists them")
+        raise UnknownCaseError(f"{beginning!r} is not the id of a case; vlm-inspect cases lists them")
     query = select(CaseRow.id).where(CaseRow.id.startswith(given, autoescape=True)).order_by(CaseRow.id.desc())
     found = session.scalars(query.limit(_NAMED + 1)).all()
     if given in found:
         return given
     if not found:
-        raise StoreError(f"no case {beginning}; vlm-inspect cases lists them")
+        raise UnknownCaseError(f"no case {beginning}; vlm-inspect cases lists them")
     if len(found) > 1:
         more = ", ..." if len(found) > _NAMED else ""
-        raise StoreError(
+        raise UnknownCaseError(
             f"several cases begin with {beginning}: {', '.join(found[:_NAMED])}{more}; give more of the id"
         )
     return found[0]
@@ -61,7 +69,7 @@ def list_lines(session: Session, filters: Filters) -> list[CaseLine]:
     """Return the cases that pass, newest first.
 
     Raises:
-        StoreError: a date that is none.
+        DateError: a date that is none.
     """
     turns = (
         select(func.count()).select_from(TurnRow).where(TurnRow.case_id == CaseRow.id).correlate(CaseRow)
@@ -77,12 +85,28 @@ def list_lines(session: Session, filters: Filters) -> list[CaseLine]:
         CaseRow.localizer,
         CaseRow.question,
         turns,
+        CaseRow.serial,
+        CaseRow.input_sha256,
+        JudgementRow.outcome,
+        JudgementRow.by,
+        JudgementRow.created_at,
     )
     query = _narrowed(query, filters).order_by(CaseRow.created_at.desc(), CaseRow.id.desc())
     return [CaseLine(*row) for row in session.execute(query)]
 
 
+def count_cases(session: Session, filters: Filters) -> int:
+    """Return the number of cases that pass, whatever the limit.
+
+    Raises:
+        DateError: a date that is none.
+    """
+    query = _narrowed(select(func.count(CaseRow.id)), replace(filters, limit=None, offset=0))
+    return session.scalar(query) or 0
+
+
 def _narrowed(query: Select[Any], filters: Filters) -> Select[Any]:
+    query = query.outerjoin(JudgementRow, and_(JudgementRow.case_id == CaseRow.id, JudgementRow.number == _newest()))
     if filters.outcome is not None:
         query = query.where(CaseRow.outcome == filters.outcome)
     if filters.class_name is not None:
@@ -91,10 +115,23 @@ def _narrowed(query: Select[Any], filters: Filters) -> Select[Any]:
         query = query.where(CaseRow.created_at >= _moment(filters.since, at_end=False))
     if filters.until is not None:
         query = query.where(CaseRow.created_at <= _moment(filters.until, at_end=True))
+    if filters.judged in ("none", "any"):
+        query = query.where(JudgementRow.id.is_(None) if filters.judged == "none" else JudgementRow.id.is_not(None))
+    elif filters.judged is not None:
+        query = query.where(JudgementRow.outcome == filters.judged)
+    if filters.serial is not None:
+        query = query.where(CaseRow.serial == filters.serial)
     if filters.text:
         searched = (CaseRow.source, CaseRow.class_name, CaseRow.question, CaseRow.answer, CaseRow.reasoning)
         query = query.where(or_(*(column.icontains(filters.text, autoescape=True) for column in searched)))
+    if filters.offset:  # SQLite takes no offset without a limit
+        query = query.limit(filters.limit or _MOST).offset(filters.offset)
     return query if filters.limit is None else query.limit(filters.limit)
+
+
+def _newest() -> Any:
+    numbers = select(func.max(JudgementRow.number)).where(JudgementRow.case_id == CaseRow.id)
+    return numbers.correlate(CaseRow).scalar_subquery()
 
 
 def _moment(text: str, *, at_end: bool) -> str:
@@ -106,4 +143,4 @@ def _moment(text: str, *, at_end: bool) -> str:
             moment += datetime.timedelta(days=1, seconds=-1)
         return moment.astimezone(datetime.UTC).isoformat(timespec="seconds")
     except (ValueError, OverflowError) as error:
-        raise StoreError(f"{text!r} is no date; write 2026-03-14 or 2026-03-14T09:26") from error
+        raise DateError(f"{text!r} is not a date; write 2026-03-14 or 2026-03-14T09:26") from error

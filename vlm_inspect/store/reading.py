@@ -30,11 +30,12 @@ def read_case(row: CaseRow, files: FileFolder) -> Case:
             id=row.id,
             created_at=row.created_at,
             source=Path(row.source),
-            inspection=Inspection.model_validate_json(row.inspection),
+            inspection=_inspection(row),
             rules=restore_rules(
                 row.rules_json, text=row.rules_text, sha256=row.rules_sha256, folder=Path(record.rules_folder)
             ),
             question=row.question,
+            serial=row.serial,
             looks=tuple(_looks(row, record, files)),
             thresholds=record.thresholds,
             template=record.template,
@@ -50,6 +51,12 @@ def read_case(row: CaseRow, files: FileFolder) -> Case:
         raise StoreError(f"case {row.id} cannot be read: {place}: {first['msg']}; the store is damaged") from error
     except (ValueError, RecursionError) as error:
         raise StoreError(f"case {row.id} cannot be read: {error}; the store is damaged") from error
+
+
+def _inspection(row: CaseRow) -> Inspection:
+    """Return the inspection; records of before 0.4 have the path of the part in a column alone."""
+    inspection = Inspection.model_validate_json(row.inspection)
+    return inspection if inspection.source else inspection.model_copy(update={"source": row.source})
 
 
 def _looks(row: CaseRow, record: CaseRecord, files: FileFolder) -> Iterator[KeptLook]:

@@ -6,6 +6,7 @@ never a wrong number. Floats keep every digit; arrays are files.
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -17,15 +18,18 @@ from vlm_inspect.backends.backend import Reply
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.errors import ParseError
-from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region, TypeMap
-from vlm_inspect.looks.look import Look, Phase, Seen
+from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region, TypeMap, WordedMaps
+from vlm_inspect.looks.look import HotPlace, Look, Phase, Refutation, Seen
 from vlm_inspect.prompting.assembly import PromptLimits
+from vlm_inspect.safe_text import path_text
 from vlm_inspect.sensitivity.standing import Standing
 from vlm_inspect.store.files import Arrays, Bundle, FileFolder
 from vlm_inspect.store.origins import pack_origins, unpack_origin
 from vlm_inspect.tolerance import Tolerance
 from vlm_inspect.verdict import Verdict
 
+_SURROGATES = re.compile(r"\\\\|\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\ud[89a-f][0-9a-f]{2}")
+"""What JSON in ASCII may hold: an escaped backslash, both halves of a character, or one alone."""
 REPLY = TypeAdapter(Reply)
 REPLIES = TypeAdapter(tuple[Reply, ...])
 MESSAGES = TypeAdapter(tuple[dict[str, Any], ...])
@@ -65,6 +69,15 @@ class MapEntry(_Entry):
     normal_peaks: tuple[float, ...]
 
 
+class WordedEntry(_Entry):
+    """The maps that were made again with words that were said of the part."""
+
+    words: tuple[str, ...]
+    maps: tuple[MapEntry, ...]
+    regions: tuple[Region, ...]
+    notes: tuple[str, ...]
+
+
 class EvidenceEntry(_Entry):
     """The evidence, its maps as entries."""
 
@@ -74,7 +87,10 @@ class EvidenceEntry(_Entry):
     reference_count: int
     localizer: str
     notes: tuple[str, ...]
+    mismatch: str = ""
     standing: Standing | None = None
+    worded: WordedEntry | None = None
+    """None too in records of versions that made no such maps."""
 
 
 class OpinionEntry(_Entry):
@@ -108,6 +124,9 @@ class LookFacts(_Entry):
     said: str = ""
     note: str = ""
     elapsed_s: float = 0.0
+    refutation: Refutation = "off"
+    places: tuple[HotPlace, ...] = ()
+    by_refuter: bool = False
 
 
 class LookEntry(_Entry):
@@ -156,8 +175,17 @@ class CaseRecord(_Entry):
 
 
 def to_json(value: object) -> str:
-    """Return JSON of plain values, dataclasses, pydantic objects and numpy scalars."""
-    return json.dumps(value, default=_plain)
+    """Return JSON of plain values, dataclasses, pydantic objects and numpy scalars.
+
+    Bytes of file names that are no UTF-8 are kept as in `path_text`: a half of a character is no JSON that others read.
+    """
+    return _SURROGATES.sub(_without_halves, json.dumps(value, default=_plain))
+
+
+def _without_halves(found: re.Match[str]) -> str:
+    if len(found[0]) != len(r"\udce9"):
+        return found[0]  # an escaped backslash, or both halves of a character
+    return json.dumps(path_text(json.loads(f'"{found[0]}"')))[1:-1]
 
 
 def pack_views(views: Sequence[View], bundle: Bundle) -> list[dict[str, Any]]:
@@ -209,6 +237,8 @@ def pack_evidence(evidence: Evidence, bundle: Bundle) -> dict[str, Any]:
         "standing": evidence.standing,
         "localizer": evidence.localizer,
         "notes": evidence.notes,
+        "mismatch": evidence.mismatch,
+        "worded": None if evidence.worded is None else _pack_worded(evidence.worded, bundle),
     }
 
 
@@ -226,6 +256,8 @@ def unpack_evidence(entry: EvidenceEntry, files: FileFolder) -> Evidence:
         standing=entry.standing,
         localizer=entry.localizer,
         notes=entry.notes,
+        mismatch=entry.mismatch,
+        worded=None if entry.worded is None else _unpack_worded(entry.worded, files),
     )
 
 
@@ -332,6 +364,16 @@ def _unpack_map(entry: MapEntry, files: FileFolder) -> AnomalyMap:
         normal_scores=entry.normal_scores,
         normal_peaks=entry.normal_peaks,
     )
+
+
+def _pack_worded(worded: WordedMaps, bundle: Bundle) -> dict[str, Any]:
+    maps = [_pack_map(one, bundle) for one in worded.maps]
+    return {"words": worded.words, "maps": maps, "regions": worded.regions, "notes": worded.notes}
+
+
+def _unpack_worded(entry: WordedEntry, files: FileFolder) -> WordedMaps:
+    maps = tuple(_unpack_map(one, files) for one in entry.maps)
+    return WordedMaps(entry.words, maps, entry.regions, entry.notes)
 
 
 def _plain(value: object) -> Any:

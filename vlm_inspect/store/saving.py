@@ -1,6 +1,7 @@
 """From an examination to the files and rows of a case."""
 
 import datetime
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,7 +41,14 @@ class Parcel:
     bundle: Bundle
 
 
-def prepare(examination: "Examination", source: Path, *, keep_input: bool, settings: Mapping[str, Any]) -> Parcel:
+def prepare(
+    examination: "Examination",
+    source: Path,
+    *,
+    keep_input: bool,
+    settings: Mapping[str, Any],
+    serial: str | None = None,
+) -> Parcel:
     """Return what will be written; nothing is written yet.
 
     Raises:
@@ -72,6 +80,7 @@ def prepare(examination: "Examination", source: Path, *, keep_input: bool, setti
         "created_at": inspection.provenance.created_at,
         "source": str(source.absolute()),
         "class_name": rules.class_name,
+        "serial": serial,
         "outcome": inspection.outcome,
         "score": float(inspection.score),
         "model": inspection.model,
@@ -94,22 +103,43 @@ def prepare(examination: "Examination", source: Path, *, keep_input: bool, setti
     return Parcel(columns, bundle)
 
 
-def add_case(session: Session, parcel: Parcel) -> str:
-    """Add the rows of a case, and return its new id: day and time in UTC, with the second's fraction as four digits.
+def add_case(session: Session, parcel: Parcel, case_id: str | None = None) -> str:
+    """Add the rows of a case, and return its id.
 
-    Ids sort as the cases came: the newest of two in one second is the newer one.
+    Args:
+        session: that commits the rows.
+        parcel: what is added.
+        case_id: the id that was promised; where it is kept already, nothing is added. None: a new one.
     """
-    for _ in range(_TRIES):
-        moment = datetime.datetime.now(datetime.UTC)
-        case_id = f"{moment:%Y%m%d-%H%M%S}-{moment.microsecond * 2**16 // 10**6:04x}"
-        if session.get(CaseRow, case_id) is None:
-            break
-    else:
-        raise StoreError("no free id for the case; try again")
+    if case_id is not None and session.get(CaseRow, case_id) is not None:
+        return case_id
+    case_id = case_id or _free_id(session)
     session.add(CaseRow(id=case_id, **parcel.columns))
     session.flush()
     session.add_all(CaseFileRow(case_id=case_id, name=name) for name in parcel.bundle.writers)
     return case_id
+
+
+def new_case_id() -> str:
+    """Return an id to be promised: day and time in UTC, the second's fraction as four digits, four random ones.
+
+    Ids sort as the cases came. The random digits keep apart what several machines promise at the same moment.
+    """
+    return f"{_id_of_now()}{secrets.token_hex(2)}"
+
+
+def _free_id(session: Session) -> str:
+    """Return an id that no case has: the newest of two in one second is the newer one."""
+    for _ in range(_TRIES):
+        case_id = _id_of_now()
+        if session.get(CaseRow, case_id) is None:
+            return case_id
+    raise StoreError("no free id for the case; try again")
+
+
+def _id_of_now() -> str:
+    moment = datetime.datetime.now(datetime.UTC)
+    return f"{moment:%Y%m%d-%H%M%S}-{moment.microsecond * 2**16 // 10**6:04x}"
 
 
 def _pack_look(look: Look, bundle: Bundle) -> dict[str, Any]:

@@ -11,9 +11,11 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
+from vlm_inspect.safe_text import path_text
+
 
 class PlainText(TypeDecorator[str]):
-    """Text without what a database refuses: NUL, and halves of characters from undecodable file names."""
+    """Text without what a database refuses: NUL, and the bytes of file names that are no UTF-8 (kept as in \\xe9)."""
 
     impl = Text
     cache_ok = True
@@ -22,7 +24,7 @@ class PlainText(TypeDecorator[str]):
         """Return the text as it is kept."""
         if value is None:
             return None
-        return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
+        return path_text(value.replace("\0", "\N{REPLACEMENT CHARACTER}"))
 
 
 class Table(DeclarativeBase):
@@ -47,6 +49,7 @@ class CaseRow(Table):
     __table_args__ = (
         Index("ix_cases_class_outcome", "class_name", "outcome"),
         Index("ix_cases_created_at", "created_at"),
+        Index("ix_cases_serial", "serial"),
     )
 
     id: Mapped[str] = mapped_column(String(24), primary_key=True)
@@ -54,6 +57,8 @@ class CaseRow(Table):
     source: Mapped[str]
     """Path of the inspected file."""
     class_name: Mapped[str]
+    serial: Mapped[str | None]
+    """Serial number or lot of the part, where one was given."""
     outcome: Mapped[str] = mapped_column(String(8))
     score: Mapped[float] = mapped_column(Float(53))
     model: Mapped[str]
@@ -122,14 +127,18 @@ class CorrectionRow(Table):
     created_at: Mapped[str] = mapped_column(String(32))
 
 
-class JournalRow(Table):
-    """One reply, by the request that it answers: the same request need not be paid for twice."""
+class JudgementRow(Table):
+    """What a person judged of the part of a case."""
 
-    __tablename__ = "journal"
+    __tablename__ = "judgements"
+    __table_args__ = (UniqueConstraint("case_id", "number", name="uq_judgements_case_number"),)
 
-    prompt_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
-    model: Mapped[str] = mapped_column(String(200), primary_key=True)
-    number: Mapped[int] = mapped_column(Integer, primary_key=True)
-    """Of the sample, from 0."""
-    reply: Mapped[str]
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    case_id: Mapped[str] = mapped_column(ForeignKey("cases.id", ondelete="CASCADE"))
+    number: Mapped[int] = mapped_column(Integer)
+    """From 1, without a gap; the last one counts."""
+    outcome: Mapped[str] = mapped_column(String(8))
+    """OK or NG."""
+    by: Mapped[str] = mapped_column("judged_by", PlainText())
+    reason: Mapped[str]
     created_at: Mapped[str] = mapped_column(String(32))

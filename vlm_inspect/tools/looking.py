@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from converters.sample import ImageSample, PointCloud, Series, VideoClip
 from converters.view import BoxXyxy, BoxXyxyn, View
+from vlm_inspect.citation import cite
 from vlm_inspect.errors import StoreError
 from vlm_inspect.evidence import AnomalyMap, Evidence
 from vlm_inspect.localization.subject import subject_of
@@ -16,7 +17,7 @@ from vlm_inspect.prompting.encoding import fit_size, shrink
 from vlm_inspect.prompting.marks import crop_around, enlarge, place_side_by_side
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.tools.arguments import Compare, Heatmap, Zoom
-from vlm_inspect.tools.material import Material, cite
+from vlm_inspect.tools.material import Material
 from vlm_inspect.tools.result import Picture, ToolError, ToolResult
 
 SHOWN_SIDE = 768

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vlm_inspect.errors import TrainingError
 from vlm_inspect.localization.dual_encoder.pixels import prepare_pixels, resize_square
-from vlm_inspect.training.data import Entry
+from vlm_inspect.training.data import TrainingPicture
 from vlm_inspect.training.method import Batch, TrainableMethod, TrainingSample
 
 _MOST_KEPT_BYTES = 2**30
@@ -26,7 +26,7 @@ _ORDER, _SAMPLE, _STEP = range(3)
 class Samples:
     """The samples of a run at the method's side, each read when it is first needed."""
 
-    def __init__(self, entries: Sequence[Entry], side: int, most_bytes: int = _MOST_KEPT_BYTES) -> None:
+    def __init__(self, entries: Sequence[TrainingPicture], side: int, most_bytes: int = _MOST_KEPT_BYTES) -> None:
         self._entries = entries
         self._side = side
         self._kept: OrderedDict[int, TrainingSample] = OrderedDict()

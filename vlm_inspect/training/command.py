@@ -22,10 +22,10 @@ MOST_NOTES = 5
 
 @click.group(no_args_is_help=False)  # its help would come as the text of an error
 def train() -> None:
-    """Train what dapo or promptad learn, over frozen CLIP weights; the rest of the program needs no training.
+    """Train dapo or promptad on frozen CLIP weights. Nothing else in the program needs training.
 
-    The result is a .safetensors file for --checkpoint, with a record (FILE.record.json) beside it. A run that was
-    stopped goes on with --resume.
+    The result is a .safetensors file for --checkpoint, with a record (FILE.record.json) beside it. Use
+    --resume to continue a run that was stopped.
 
     \b
     Example:
@@ -47,7 +47,9 @@ def _shared(command: Command) -> Command:
             help="Training pictures: a class folder or a folder of them, laid out as MVTec AD or VisA, or with normal, "
             "anomalous and masks; or DeepPCB. Repeatable.",
         ),
-        click.option("--out", type=PATH, required=True, metavar="FILE", help="Where the weights go: FILE.safetensors."),
+        click.option(
+            "--out", type=PATH, required=True, metavar="FILE", help="File of the weights to write (.safetensors)."
+        ),
         click.option(
             "--clip",
             envvar="VLM_INSPECT_CLIP",
@@ -62,14 +64,14 @@ def _shared(command: Command) -> Command:
             metavar="FILE",
             help="Settings in YAML, as for `ask`, such as localizer: {dapo: {prompts: 4, alpha: 0.1}}.",
         ),
-        click.option("--word", "words", multiple=True, metavar="WORD", help="A defect word; repeatable."),
-        click.option("--words", "words_path", type=PATH, metavar="FILE", help="Defect words, one a line."),
+        click.option("--word", "words", multiple=True, metavar="WORD", help="Defect word; repeatable."),
+        click.option("--words", "words_path", type=PATH, metavar="FILE", help="File of defect words, one per line."),
         click.option("--epochs", type=click.IntRange(1, 10_000), help="Default: the method's."),
         click.option("--batch-size", type=click.IntRange(1, 4096), help="Default: the method's."),
         click.option(
             "--micro-batch",
             type=click.IntRange(1, 4096),
-            help="Pictures at once, where the memory does not hold a batch; gradients are added up.",
+            help="Pictures processed at once, where a batch does not fit in memory; gradients are summed.",
         ),
         click.option("--lr", "learning_rate", callback=_rate, type=float, help="Learning rate. Default: the method's."),
         click.option(
@@ -93,10 +95,10 @@ def _shared(command: Command) -> Command:
             default=60.0,
             show_default=True,
             metavar="SECONDS",
-            help="How often the state is saved, beside the end of every epoch.",
+            help="How often the state is saved, in addition to the end of every epoch.",
         ),
-        click.option("--resume", is_flag=True, help="Go on with the run of --out; begins where there is none."),
-        click.option("--restart", is_flag=True, help="Begin anew, and replace what is there."),
+        click.option("--resume", is_flag=True, help="Continue the run of --out, or begin it if there is none."),
+        click.option("--restart", is_flag=True, help="Start over and replace what is there."),
     )
     for option in reversed(options):
         command = option(command)
@@ -115,12 +117,12 @@ def _readable(options: dict[str, Any]) -> None:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise click.UsageError(f"{text!r} is no UTF-8; write or name it otherwise.") from error
+            raise click.UsageError(f"{text!r} is not UTF-8; write or name it otherwise.") from error
 
 
 @train.command()
 @_shared
-@click.option("--save-memory", is_flag=True, help="Keep a tenth of the vision tower's memory, take a third more time.")
+@click.option("--save-memory", is_flag=True, help="Use a tenth of the vision tower's memory and a third more time.")
 @common
 def dapo(**options: Any) -> int:
     """Train DAPO on normal and anomalous pictures with masks: the test split of MVTec AD, VisA.
@@ -141,7 +143,7 @@ def dapo(**options: Any) -> int:
 
 @train.command()
 @_shared
-@click.option("--class-name", metavar="NAME", help="What the part is called. Default: the folder's name.")
+@click.option("--class-name", metavar="NAME", help="Name of the part. Default: the name of the folder.")
 @click.option(
     "--supervision",
     type=click.Choice(["synthetic", "test_split", "none"]),
@@ -165,7 +167,7 @@ def promptad(**options: Any) -> int:
 def _train(kind: "Kind", options: dict[str, Any]) -> int:
     from vlm_inspect.localization.dual_encoder.loading import load_dual_encoder
     from vlm_inspect.training.building import header_of, schedule_of
-    from vlm_inspect.training.loop import Plan
+    from vlm_inspect.training.loop import TrainingPlan
     from vlm_inspect.training.loop import train as run
     from vlm_inspect.training.record import record_path
     from vlm_inspect.training.reports import reporting
@@ -182,7 +184,7 @@ def _train(kind: "Kind", options: dict[str, Any]) -> int:
         method = kind.build(encoder, data, given)
         schedule = schedule_of(method, given)
         header = header_of(method, encoder, data, schedule, given.seed)
-        plan = Plan(out, data, schedule, given.seed, header)
+        plan = TrainingPlan(out, data, schedule, given.seed, header)
         report.say(f"{len(data.entries)} pictures, {plan.steps} steps on {encoder.device}, {running.precision}")
         done = run(method, plan, start, running, report)
     what = f"{plan.steps} steps over {len(data.entries)} pictures" if done else "it was finished already"

@@ -18,7 +18,7 @@ from vlm_inspect.training.pictures import LabelledPicture, Selection, Supervisio
 
 
 @dataclass(frozen=True)
-class Entry:
+class TrainingPicture:
     """One picture that is trained on."""
 
     item: LabelledPicture
@@ -46,7 +46,7 @@ class Entry:
 class TrainingData:
     """All pictures of a run, in a fixed order."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[TrainingPicture, ...]
     facts: tuple[DataFacts, ...]
     """One for each data folder."""
     left_out: tuple[str, ...] = ()
@@ -116,7 +116,7 @@ def read_data(
 
 def _read_folder(
     folder: Path, supervision: Supervision, word_of: WordOf, progress: Callable[[str], None]
-) -> tuple[list[Entry], DataFacts, Selection]:
+) -> tuple[list[TrainingPicture], DataFacts, Selection]:
     selection = select_pictures(folder.resolve() if folder.is_dir() else folder, supervision, word_of)
     pictures = selection.pictures
     _check_counts(folder, pictures, supervision)
@@ -124,7 +124,7 @@ def _read_folder(
     total = hashlib.sha256()
     for number, item in enumerate(pictures, start=1):
         progress(f"checking {folder.name}: {number} of {len(pictures)} pictures")
-        entry = Entry(item, _relative(item.path, folder.resolve()), sha256_of(item.path))
+        entry = TrainingPicture(item, _relative(item.path, folder.resolve()), sha256_of(item.path))
         if item.word is not None and not entry.load().mask.any():
             notes.append(f"{entry.source}: its mask is empty")
             continue
@@ -160,5 +160,5 @@ def _relative(path: Path, folder: Path) -> str:
     try:
         relative.encode()
     except UnicodeEncodeError as error:
-        raise TrainingError(f"{relative}: the name is no UTF-8, so that no record can name it; rename it") from error
+        raise TrainingError(f"{relative}: the name is not UTF-8, so that no record can name it; rename it") from error
     return relative

@@ -19,6 +19,8 @@ from evaluation.runs.plan import Task
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.errors import BackendError, InspectError
 from vlm_inspect.evidence import AnomalyMap
+from vlm_inspect.localization.localizer import vocabulary_of
+from vlm_inspect.localization.subject import Subject
 from vlm_inspect.references import Part, ReferenceSet
 
 if TYPE_CHECKING:
@@ -141,14 +143,25 @@ class LocalizerMember(Process):
             except InspectError as error:
                 return Trouble(str(error), alone=isinstance(error, ItemError))
 
+    def vocabulary(self, part: str, subject: Subject) -> tuple[str, ...] | Trouble:
+        """Return the words that a part of the localizer compares a class with; empty where they cannot be chosen."""
+        with self._lock:
+            try:
+                return vocabulary_of(self._localizer(part), subject)
+            except InspectError as error:
+                return Trouble(str(error))
+
+    def _localizer(self, part: str) -> "Localizer":
+        if part not in self._loaded:
+            model = _shared_model(self._models, self._recipe)
+            self._loaded[part] = self._recipe.make_localizer(part, model)
+        return self._loaded[part]
+
     def _fitted_to(self, order: LocalizerOrder) -> "FittedLocalizer":
         """Return what is learned of the references; of the classes before, only the latest are kept."""
-        if order.part not in self._loaded:
-            model = _shared_model(self._models, self._recipe)
-            self._loaded[order.part] = self._recipe.make_localizer(order.part, model)
         if order.fit not in self._fitted:
             known = ReferenceSet.of_views(_fetched(order.references))
-            self._fitted[order.fit] = self._loaded[order.part].fit(known, order.subject)
+            self._fitted[order.fit] = self._localizer(order.part).fit(known, order.subject)
         self._fitted.move_to_end(order.fit)
         while len(self._fitted) > _KEPT_FITS:
             self._fitted.popitem(last=False)

@@ -73,6 +73,10 @@ class SharedLocalizer:
         self._group, self._part = group, part
         self.name = name
 
+    def vocabulary(self, subject: Subject) -> tuple[str, ...]:
+        """Return the words of the localizer itself."""
+        return tuple(self._group.ask("vocabulary", self._part, subject))
+
     def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> "FittedShared":
         """Put the references into the store; the process that judges a part of the class first learns them."""
         stored = import_module("ray").put([[_shown(view) for view in views] for views in references.views])

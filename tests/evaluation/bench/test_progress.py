@@ -6,7 +6,7 @@ import pytest
 
 from evaluation.bench.progress import RunProgress
 from evaluation.engine.spending import Spending
-from evaluation.runs.plan import Plan, make_plan
+from evaluation.runs.plan import RunPlan, make_plan
 from evaluation.runs.record import Failure, ItemRecord, Spent
 from evaluation.runs.settings import Limits, Price
 from vlm_inspect.datasets.item import Dataset, Item
@@ -19,7 +19,7 @@ class Clock:
         return self.now
 
 
-def plan_of(count: int) -> Plan:
+def plan_of(count: int) -> RunPlan:
     items = [Item(f"a/{i}", "a", (Path(f"{i}.png"),), "test", bool(i % 2)) for i in range(count)]
     return make_plan(Dataset("d", "folder", Path("d"), tuple(items)), shots=0)
 

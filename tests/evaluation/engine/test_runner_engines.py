@@ -14,14 +14,15 @@ from evaluation.engine import token_rate
 from evaluation.engine.examiner import Examiner
 from evaluation.engine.item_files import ItemFiles
 from evaluation.engine.journal import Journal
-from evaluation.engine.reply_cache import ReplyCache, key_of_request
+from evaluation.engine.reply_cache import ReplyCache
 from evaluation.engine.runner import Runner
 from evaluation.errors import RunStoppedError
-from evaluation.runs.plan import Plan, make_plan
+from evaluation.runs.plan import RunPlan, make_plan
 from evaluation.runs.record import ItemRecord
 from evaluation.runs.settings import Limits, Price, Settings
 from tests.evaluation.coloured_parts import coloured_parts
 from vlm_inspect.backends.backend import Reply, Request, TokenProbability
+from vlm_inspect.backends.kept_replies import key_of_request
 from vlm_inspect.datasets.registry import read_dataset
 from vlm_inspect.errors import BackendError, PromptError
 from vlm_inspect.inspection import Usage
@@ -79,12 +80,12 @@ class Broken:
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> Plan:
+def plan(tmp_path: Path) -> RunPlan:
     return make_plan(read_dataset(coloured_parts(tmp_path / "parts", 10)), shots=0)
 
 
 def run(
-    plan: Plan, model: Batches | Slow | Broken, folder: Path, limits: Limits, *, look_again: bool = False
+    plan: RunPlan, model: Batches | Slow | Broken, folder: Path, limits: Limits, *, look_again: bool = False
 ) -> dict[str, ItemRecord]:
     settings = Settings(
         dataset="d", format="folder", items_sha256="", categories=("parts",), shots=0, seed=0, limit=None,
@@ -98,7 +99,7 @@ def run(
         return Runner(plan, examiner, journal, files, ReplyCache(None), limits).run()
 
 
-def test_a_local_model_is_asked_in_batches(plan: Plan, tmp_path: Path) -> None:
+def test_a_local_model_is_asked_in_batches(plan: RunPlan, tmp_path: Path) -> None:
     model = Batches()
     records = run(plan, model, tmp_path / "out", Limits(concurrency=4))
     assert sorted(model.sizes) == [2, 4, 4]
@@ -106,7 +107,7 @@ def test_a_local_model_is_asked_in_batches(plan: Plan, tmp_path: Path) -> None:
     assert all(one.failure is None and one.usage.prompt_tokens == 5 for one in records.values())
 
 
-def test_a_batch_that_fails_is_asked_one_by_one(plan: Plan, tmp_path: Path) -> None:
+def test_a_batch_that_fails_is_asked_one_by_one(plan: RunPlan, tmp_path: Path) -> None:
     model = Batches(most=1)
     records = run(plan, model, tmp_path / "out", Limits(concurrency=5))
     assert sorted(model.sizes) == [1] * 10 + [5, 5]
@@ -115,13 +116,13 @@ def test_a_batch_that_fails_is_asked_one_by_one(plan: Plan, tmp_path: Path) -> N
     assert {one.failure.kind for one in none.values() if one.failure} == {"backend"}
 
 
-def test_no_more_requests_are_in_flight_than_allowed(plan: Plan, tmp_path: Path) -> None:
+def test_no_more_requests_are_in_flight_than_allowed(plan: RunPlan, tmp_path: Path) -> None:
     model = Slow()
     run(plan, model, tmp_path / "out", Limits(concurrency=3))
     assert model.most == 3
 
 
-def test_a_task_may_be_done_as_a_whole_and_elsewhere(plan: Plan, tmp_path: Path) -> None:
+def test_a_task_may_be_done_as_a_whole_and_elsewhere(plan: RunPlan, tmp_path: Path) -> None:
     records = run(plan, Slow(), tmp_path / "out", Limits(concurrency=3))
     examiner = Examiner(Inspector(backend=Slow(), localizer=None), plan.rules)
     for task in plan.tasks[:3]:
@@ -136,28 +137,28 @@ def test_a_task_may_be_done_as_a_whole_and_elsewhere(plan: Plan, tmp_path: Path)
     assert refused.record.failure.kind == "backend"
 
 
-def test_tokens_a_minute_hold_requests_back(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_a_minute_hold_requests_back(plan: RunPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token_rate, "WINDOW_S", 0.2)  # a short minute
     began = time.monotonic()
     run(plan, Slow(), tmp_path / "out", Limits(concurrency=8, tokens_per_minute=1))
     assert time.monotonic() - began >= 9 * 0.2, "ten requests, one a minute"
 
 
-def test_a_budget_needs_a_model_that_counts(plan: Plan, tmp_path: Path) -> None:
+def test_a_budget_needs_a_model_that_counts(plan: RunPlan, tmp_path: Path) -> None:
     limits = Limits(concurrency=2, budget_usd=1.0, price=Price(1.0, 1.0))
     with pytest.raises(RunStoppedError, match="does not tell its tokens"):
         run(plan, Slow(), tmp_path / "out", limits)
     assert len(run(plan, Batches(), tmp_path / "batches", limits)) == 10
 
 
-def test_what_no_item_could_survive_ends_the_run(plan: Plan, tmp_path: Path) -> None:
+def test_what_no_item_could_survive_ends_the_run(plan: RunPlan, tmp_path: Path) -> None:
     with pytest.raises(PromptError, match="the template is wrong"):
         run(plan, Broken(), tmp_path / "out", Limits(concurrency=2))
     with Journal(tmp_path / "out" / "journal.sqlite") as journal:
         assert journal.records() == {}
 
 
-def test_replies_come_back_from_the_cache_as_they_were(plan: Plan, tmp_path: Path) -> None:
+def test_replies_come_back_from_the_cache_as_they_were(plan: RunPlan, tmp_path: Path) -> None:
     model = Batches()
     ready = Examiner(Inspector(backend=model, localizer=None), plan.rules).prepare(plan.tasks[0])
     other = Examiner(Inspector(backend=model, localizer=None), plan.rules).prepare(plan.tasks[1])

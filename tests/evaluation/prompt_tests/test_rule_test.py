@@ -9,7 +9,7 @@ import pytest
 
 from evaluation.errors import RunError
 from evaluation.prompt_tests.rule_changes import Change, changed_request, list_changes
-from evaluation.prompt_tests.rule_test import AS_IS, Answer, RuleTest, count_moves
+from evaluation.prompt_tests.rule_test import AS_IS, ProbeResult, RuleTest, count_moves
 from evaluation.report import write_report
 from evaluation.report.rule_test_page import render_rule_test, write_rule_test
 from evaluation.runs.record import Spent
@@ -253,7 +253,7 @@ def test_each_change_changes_one_thing(tmp_path: Path) -> None:
 
 def test_the_report_of_a_run_shows_the_rule_test_beside_it(tmp_path: Path) -> None:
     turned, out = Change("negated", "edge"), tmp_path / "out"
-    told = [{AS_IS: Answer(True, 0.9, {"edge": "pass"}), turned: Answer(True, 0.9, {"edge": "pass"})}]
+    told = [{AS_IS: ProbeResult(True, 0.9, {"edge": "pass"}), turned: ProbeResult(True, 0.9, {"edge": "pass"})}]
     test = RuleTest("openai:tiny", {"edge": "<b>Straight</b>."}, ("a",), (), (count_moves(turned, told),), 2, Spent())
     write_run(out, read_dataset(mvtec(tmp_path / "data")), lambda task: {"score": shade(task)})
     write_rule_test(out, test.as_document())
@@ -270,11 +270,11 @@ def test_the_report_of_a_run_shows_the_rule_test_beside_it(tmp_path: Path) -> No
 def test_moves_are_counted_over_parts_that_were_answered_both_times() -> None:
     turned = Change("negated", "a")
     told = [
-        {AS_IS: Answer(True, 0.9, {"a": "fail"}), turned: Answer(False, 0.2, {"a": "pass"})},
-        {AS_IS: Answer(True, None, {}), turned: Answer(True, 0.2, {"a": "pass"})},
-        {AS_IS: Answer(True, 0.50, {"a": "fail"}), turned: Answer(True, 0.54, {"a": "fail"})},
-        {AS_IS: Answer(True, 0.9), turned: Answer(None)},
-        {AS_IS: Answer(False, 0.1)},
+        {AS_IS: ProbeResult(True, 0.9, {"a": "fail"}), turned: ProbeResult(False, 0.2, {"a": "pass"})},
+        {AS_IS: ProbeResult(True, None, {}), turned: ProbeResult(True, 0.2, {"a": "pass"})},
+        {AS_IS: ProbeResult(True, 0.50, {"a": "fail"}), turned: ProbeResult(True, 0.54, {"a": "fail"})},
+        {AS_IS: ProbeResult(True, 0.9), turned: ProbeResult(None)},
+        {AS_IS: ProbeResult(False, 0.1)},
     ]
     moves = count_moves(turned, told)
     assert (moves.parts, moves.answer_moved, moves.unread) == (3, 1, 1)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.prompt_tests.moves import RuleTest, count_moves
-from evaluation.prompt_tests.probing import Answer
+from evaluation.prompt_tests.answer_changes import RuleTest, count_moves
+from evaluation.prompt_tests.probing import ProbeResult
 from evaluation.prompt_tests.rule_changes import AS_IS, Change
 from evaluation.report import write_report
 from evaluation.runs.plan import Task
@@ -44,7 +44,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rule_test_of(rule: str) -> RuleTest:
     """Return a rule test of one rule, that moved the answer on one part of two."""
     turned = Change("negated", rule)
-    told = [{AS_IS: Answer(True, 0.9), turned: Answer(moved, 0.2)} for moved in (True, False)]
+    told = [{AS_IS: ProbeResult(True, 0.9), turned: ProbeResult(moved, 0.2)} for moved in (True, False)]
     return RuleTest(LONG, {rule: LONG}, (LONG,), ((LONG, LONG),), (count_moves(turned, told),), 4, Spent())
 
 

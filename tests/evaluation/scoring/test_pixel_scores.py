@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evaluation.metrics import PixelMetrics
-from evaluation.runs.plan import Plan, make_plan
+from evaluation.runs.plan import RunPlan, make_plan
 from evaluation.runs.record import ItemRecord
 from evaluation.scoring.item_map import StoredMap
 from evaluation.scoring.scorers.pixels import map_name, score_pixels
@@ -16,7 +16,7 @@ from vlm_inspect.datasets.registry import read_dataset
 SIZE_HW = SIZE_WH[::-1]
 
 
-def records_of(plan: Plan) -> dict[str, ItemRecord]:
+def records_of(plan: RunPlan) -> dict[str, ItemRecord]:
     return {
         task.id: ItemRecord(
             id=task.id,
@@ -28,7 +28,9 @@ def records_of(plan: Plan) -> dict[str, ItemRecord]:
     }
 
 
-def write_maps(plan: Plan, records: dict[str, ItemRecord], folder: Path, without: tuple[str, ...] = ()) -> PixelMetrics:
+def write_maps(
+    plan: RunPlan, records: dict[str, ItemRecord], folder: Path, without: tuple[str, ...] = ()
+) -> PixelMetrics:
     """Write a map for each task but some; returns what they amount to."""
     generator, found = np.random.default_rng(0), PixelMetrics()
     for task in plan.tasks:

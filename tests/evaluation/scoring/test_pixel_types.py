@@ -14,7 +14,7 @@ from converters.view import ViewBudget
 from evaluation.engine.examiner import Result
 from evaluation.engine.item_files import ItemFiles
 from evaluation.errors import RunError
-from evaluation.runs.plan import Plan, make_plan
+from evaluation.runs.plan import RunPlan, make_plan
 from evaluation.runs.record import ItemRecord
 from evaluation.scoring.item_map import StoredMap
 from evaluation.scoring.item_places import find_places
@@ -32,11 +32,11 @@ Words = Mapping[str, str]
 
 
 @pytest.fixture
-def bottles(tmp_path: Path) -> Plan:
+def bottles(tmp_path: Path) -> RunPlan:
     return make_plan(read_dataset(mvtec(tmp_path / "data", classes=("bottle",))), shots=0)
 
 
-def write_types(plan: Plan, folder: Path, said: Words) -> dict[str, ItemRecord]:
+def write_types(plan: RunPlan, folder: Path, said: Words) -> dict[str, ItemRecord]:
     """Write for each item a grid that says `said[its type]` on its mask, and nothing elsewhere."""
     records = records_of(plan)
     for task in plan.tasks:
@@ -48,7 +48,7 @@ def write_types(plan: Plan, folder: Path, said: Words) -> dict[str, ItemRecord]:
     return records
 
 
-def test_right_words_on_the_masks_are_perfect(bottles: Plan, tmp_path: Path) -> None:
+def test_right_words_on_the_masks_are_perfect(bottles: RunPlan, tmp_path: Path) -> None:
     records = write_types(bottles, tmp_path, {"crack": "Crack", "hole": "hole"})
     found = score_pixel_types(bottles.tasks, records, tmp_path)
     assert [found[f"pixel_type_{name}"] for name in ("auroc", "ap", "f1")] == pytest.approx([1.0, 1.0, 1.0])
@@ -58,7 +58,7 @@ def test_right_words_on_the_masks_are_perfect(bottles: Plan, tmp_path: Path) -> 
     assert found["pixel_types_every"] == 1
 
 
-def test_swapped_words_find_the_places_and_miss_the_types(bottles: Plan, tmp_path: Path) -> None:
+def test_swapped_words_find_the_places_and_miss_the_types(bottles: RunPlan, tmp_path: Path) -> None:
     records = write_types(bottles, tmp_path, {"crack": "hole", "hole": "Crack"})
     by_name = {one["name"]: one for one in score_pixel_types(bottles.tasks, records, tmp_path)["pixel_types"]}
     assert by_name["normal"]["f1"] == pytest.approx(1.0)
@@ -66,14 +66,14 @@ def test_swapped_words_find_the_places_and_miss_the_types(bottles: Plan, tmp_pat
     assert by_name["crack"]["auroc"] < 0.5
 
 
-def test_a_word_of_no_type_is_not_normal_either(bottles: Plan, tmp_path: Path) -> None:
+def test_a_word_of_no_type_is_not_normal_either(bottles: RunPlan, tmp_path: Path) -> None:
     records = write_types(bottles, tmp_path, {"crack": "Crack", "hole": "other"})
     by_name = {one["name"]: one for one in score_pixel_types(bottles.tasks, records, tmp_path)["pixel_types"]}
     assert by_name["hole"]["auroc"] == pytest.approx(0.5), "0 everywhere"
     assert by_name["normal"]["auroc"] == pytest.approx(1.0), "the places are known"
 
 
-def test_an_image_without_types_is_wrong_everywhere(bottles: Plan, tmp_path: Path) -> None:
+def test_an_image_without_types_is_wrong_everywhere(bottles: RunPlan, tmp_path: Path) -> None:
     records = write_types(bottles, tmp_path, {"crack": "Crack", "hole": "hole"})
     lost = next(task for task in bottles.tasks if task.item.defect == "crack")
     (tmp_path / types_name(records[lost.id])).unlink()
@@ -83,7 +83,7 @@ def test_an_image_without_types_is_wrong_everywhere(bottles: Plan, tmp_path: Pat
     assert found["pixel_type_f1"] < 0.9
 
 
-def test_there_is_nothing_to_say_without_common_words_or_single_types(bottles: Plan, tmp_path: Path) -> None:
+def test_there_is_nothing_to_say_without_common_words_or_single_types(bottles: RunPlan, tmp_path: Path) -> None:
     assert score_pixel_types(bottles.tasks, records_of(bottles), tmp_path) == {}
     records = write_types(bottles, tmp_path, {})
     normal = [task for task in bottles.tasks if not task.item.anomalous]
@@ -95,7 +95,7 @@ def test_there_is_nothing_to_say_without_common_words_or_single_types(bottles: P
 
 
 def test_many_pixels_are_thinned_out_through_all_columns(
-    bottles: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bottles: RunPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records = write_types(bottles, tmp_path, {"crack": "Crack", "hole": "hole"})
     pixels = len(bottles.tasks) * WIDTH * HEIGHT
@@ -106,7 +106,7 @@ def test_many_pixels_are_thinned_out_through_all_columns(
     assert found["pixel_type_f1"] == pytest.approx(1.0)
 
 
-def test_types_of_the_whole_view_are_kept_coarse_and_come_back_at_its_size(bottles: Plan, tmp_path: Path) -> None:
+def test_types_of_the_whole_view_are_kept_coarse_and_come_back_at_its_size(bottles: RunPlan, tmp_path: Path) -> None:
     views = render_image(ImageSample(tmp_path / "a.png", (np.zeros((40, 60, 3), np.uint8),)), ViewBudget())
     grid: NDArray[np.float32] = np.zeros((2, 4, 6), np.float32)
     grid[1, :, 3:] = 0.8
@@ -130,7 +130,7 @@ def test_types_of_the_whole_view_are_kept_coarse_and_come_back_at_its_size(bottl
         read_types(tmp_path / "a.npz")
 
 
-def test_the_word_that_training_gives_a_folder_is_right_on_its_pixels(bottles: Plan, tmp_path: Path) -> None:
+def test_the_word_that_training_gives_a_folder_is_right_on_its_pixels(bottles: RunPlan, tmp_path: Path) -> None:
     renamed = [replace(task, item=replace(task.item, defects=_coloured(task.item.defects))) for task in bottles.tasks]
     records = write_types(replace(bottles, tasks=tuple(renamed)), tmp_path, {"color": "Crack", "hole": "hole"})
     found = score_pixel_types(renamed, records, tmp_path, {"bottle/color": "crack"})

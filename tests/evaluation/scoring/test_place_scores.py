@@ -15,7 +15,7 @@ from converters.video import read_video, render_video
 from converters.view import View, ViewBudget
 from evaluation.engine.examiner import Result, failed
 from evaluation.engine.item_files import ItemFiles
-from evaluation.runs.plan import Plan, Task, make_plan
+from evaluation.runs.plan import RunPlan, Task, make_plan
 from evaluation.runs.record import ItemRecord
 from evaluation.scoring.clip_scores import frame_scores
 from evaluation.scoring.item_map import StoredMap
@@ -31,7 +31,7 @@ SMALL = ViewBudget(max_side=128, scan_size=64, max_frames=6, grid=3)
 Look = Callable[[Task], tuple[Sequence[View], Sequence[AnomalyMap]]]
 
 
-def run(plan: Plan, folder: Path, look: Look, unreadable: str = "") -> tuple[ItemFiles, dict[str, ItemRecord]]:
+def run(plan: RunPlan, folder: Path, look: Look, unreadable: str = "") -> tuple[ItemFiles, dict[str, ItemRecord]]:
     """Keep the places of every item as a run does; the one that ends in `unreadable` fails."""
     files, records = ItemFiles(folder, plan.categories), {}
     for task in plan.tasks:
@@ -52,7 +52,7 @@ def solid(seed: int, *, bulge: bool) -> tuple[Floats, NDArray[np.bool_]]:
 
 
 @pytest.fixture
-def ducks(tmp_path: Path) -> Plan:
+def ducks(tmp_path: Path) -> RunPlan:
     """A class like Real3D-AD's: one whole scan, one with a bulge; the flags are of other points, in another order."""
     from pypcd4 import PointCloud
 
@@ -81,7 +81,7 @@ def off_the_egg(task: Task) -> tuple[list[View], list[AnomalyMap]]:
     return views, maps
 
 
-def test_flags_of_points_are_scored_at_those_points(ducks: Plan, tmp_path: Path) -> None:
+def test_flags_of_points_are_scored_at_those_points(ducks: RunPlan, tmp_path: Path) -> None:
     files, records = run(ducks, tmp_path, off_the_egg)
     found = files.score_pixels(ducks.tasks, records).metrics
     assert found["point_auroc"] > 0.99
@@ -94,20 +94,20 @@ def test_flags_of_points_are_scored_at_those_points(ducks: Plan, tmp_path: Path)
 
 
 @pytest.mark.parametrize("lost", ["1_good.pcd", "2_bulge.pcd"])
-def test_a_scan_that_cannot_be_read_is_as_wrong_as_can_be(ducks: Plan, tmp_path: Path, lost: str) -> None:
+def test_a_scan_that_cannot_be_read_is_as_wrong_as_can_be(ducks: RunPlan, tmp_path: Path, lost: str) -> None:
     files, records = run(ducks, tmp_path, off_the_egg, unreadable=lost)
     found = files.score_pixels(ducks.tasks, records).metrics
     assert found["scans_without_points"] == 1
     assert found["point_auroc"] < 0.6
 
 
-def test_a_damaged_list_of_points_is_said(ducks: Plan, tmp_path: Path) -> None:
+def test_a_damaged_list_of_points_is_said(ducks: RunPlan, tmp_path: Path) -> None:
     (tmp_path / "data" / "duck" / "gt" / "2_bulge.txt").write_text("1 2 3\n")
     files, records = run(ducks, tmp_path, off_the_egg)
     assert "needs x, y, z and 0 or 1" in files.score_pixels(ducks.tasks, records).metrics["pixel_note"]
 
 
-def clips(root: Path, events: dict[int, range]) -> Plan:
+def clips(root: Path, events: dict[int, range]) -> RunPlan:
     """Write clips of 30 dark frames, bright in one corner during their event, as CUHK Avenue has them."""
     import cv2
     from scipy.io import savemat
@@ -181,7 +181,7 @@ def test_a_mask_of_another_number_of_frames_is_refused(tmp_path: Path) -> None:
                 score_frames(plan.tasks, records, tmp_path / "maps")
 
 
-def test_without_any_map_there_is_nothing_to_say(ducks: Plan, tmp_path: Path) -> None:
+def test_without_any_map_there_is_nothing_to_say(ducks: RunPlan, tmp_path: Path) -> None:
     files, records = run(ducks, tmp_path, lambda task: (off_the_egg(task)[0], []))
     assert files.score_pixels(ducks.tasks, records).metrics == {}
     assert not (tmp_path / "maps").exists()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from evaluation.runs.plan import Plan, make_plan
+from evaluation.runs.plan import RunPlan, make_plan
 from evaluation.runs.record import Failure, ItemRecord, Spent
 from evaluation.runs.results import Results
 from evaluation.runs.settings import Limits, Settings
@@ -23,13 +23,13 @@ def item(category: str, number: int, *, anomalous: bool) -> Item:
     return Item(name, category, (Path(name),), "test", anomalous, ("dent",) if anomalous else ())
 
 
-def plan_of(*labels: tuple[str, str]) -> Plan:
+def plan_of(*labels: tuple[str, str]) -> RunPlan:
     """A class by name and its labels, such as ("a", "nnaa")."""
     items = [item(name, i, anomalous=told == "a") for name, text in labels for i, told in enumerate(text)]
     return make_plan(Dataset("d", "folder", Path("d"), tuple(items)), shots=0)
 
 
-def told(plan: Plan, scores: list[float | None], **others: Any) -> dict[str, ItemRecord]:
+def told(plan: RunPlan, scores: list[float | None], **others: Any) -> dict[str, ItemRecord]:
     records = {}
     for task, score in zip(plan.tasks, scores, strict=True):
         label = "anomalous" if task.item.anomalous else "normal"
@@ -41,11 +41,11 @@ def told(plan: Plan, scores: list[float | None], **others: Any) -> dict[str, Ite
     return records
 
 
-def results(plan: Plan, records: dict[str, ItemRecord], **others: Any) -> dict[str, Any]:
+def results(plan: RunPlan, records: dict[str, ItemRecord], **others: Any) -> dict[str, Any]:
     return built(plan, records, **others).dump()
 
 
-def built(plan: Plan, records: dict[str, ItemRecord], **others: Any) -> Results:
+def built(plan: RunPlan, records: dict[str, ItemRecord], **others: Any) -> Results:
     settings = Settings(
         dataset="d", format="folder", items_sha256="", categories=(), shots=0, seed=0, limit=None, model="m",
         localizer="none",

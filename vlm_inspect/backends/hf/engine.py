@@ -5,7 +5,7 @@ from typing import Any
 
 from vlm_inspect.backends.backend import Request
 from vlm_inspect.backends.hf.families import Manner
-from vlm_inspect.backends.hf.grammar import Allowance, Answer, AnswerForm, Vocabulary
+from vlm_inspect.backends.hf.grammar import Allowance, AnswerForm, GeneratedText, Vocabulary
 from vlm_inspect.backends.hf.loading import quiet
 from vlm_inspect.backends.hf.pictures import encode_pictures, joined, on_model, takes_features
 from vlm_inspect.backends.hf.prefix import Prefix, common_length, share, whole_pictures
@@ -49,7 +49,7 @@ class Engine:
         self.reused = 0
         """Tokens that the last batch did not compute again."""
 
-    def answer(self, prompts: Sequence[Prompt], requests: Sequence[Request], samples: int) -> list[Answer]:
+    def answer(self, prompts: Sequence[Prompt], requests: Sequence[Request], samples: int) -> list[GeneratedText]:
         """Answer every request `samples` times; the answers to one request stand together.
 
         Args:
@@ -114,7 +114,7 @@ class Engine:
 
     def _decode(
         self, rows: Sequence[Prompt], prefix: Prefix | None, allowances: Sequence[Allowance], sampled: bool
-    ) -> list[Answer]:
+    ) -> list[GeneratedText]:
         from transformers import LogitsProcessorList
 
         length = max(len(row.ids) for row in rows)

@@ -101,7 +101,7 @@ class Allowance:
 
 
 @dataclass(frozen=True)
-class Answer:
+class GeneratedText:
     """One row of a batch when it is done."""
 
     text: str
@@ -151,11 +151,12 @@ class AnswerForm:
             row.look(masked[number])
         return masked
 
-    def finish(self, sequences: Any) -> list[Answer]:
+    def finish(self, sequences: Any) -> list[GeneratedText]:
         """Return the answer of every row."""
         self._note(sequences, int(sequences.shape[1]) - self._prompt_length)
         return [
-            Answer(self._vocabulary.text(row.ids), tuple(row.tokens), len(row.ids), row.ended) for row in self._rows
+            GeneratedText(self._vocabulary.text(row.ids), tuple(row.tokens), len(row.ids), row.ended)
+            for row in self._rows
         ]
 
     def _note(self, sequences: Any, step: int) -> None:

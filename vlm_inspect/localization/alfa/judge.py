@@ -63,6 +63,10 @@ class Alfa:
         settings = self._settings.model_dump_json()
         return key_of("alfa", VERSION, self._encoder.identity, self._bank.identity, settings)
 
+    def vocabulary(self, subject: Subject) -> tuple[str, ...]:
+        """Return no words: its sentences are those of the bank, and defects only join them."""
+        return ()
+
     def fit(self, subject: Subject, normals: Sequence[Rgb] = ()) -> "FittedAlfa":
         """See `PictureJudge.fit`: the class's sentences, and the memory of normal pictures.
 

@@ -53,6 +53,10 @@ class DapoJudge:
         """Weights, settings and own words in one string."""
         return f"{self.predictor.identity}; {', '.join(self.words)}"
 
+    def vocabulary(self, subject: Subject) -> tuple[str, ...]:
+        """See `PictureJudge.vocabulary`: any words will do."""
+        return subject.defects or self.words
+
     def fit(self, subject: Subject, normals: Sequence[Rgb] = ()) -> "FittedDapo":
         """See `PictureJudge.fit`: the states of the words.
 

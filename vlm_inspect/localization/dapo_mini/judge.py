@@ -171,6 +171,10 @@ class MiniJudge:
         at = "+".join(map(str, settings.sides))
         self.identity = f"{identity} over {stages.identity} at {at} px, {settings.rarity_weight}, {', '.join(words)}"
 
+    def vocabulary(self, subject: Subject) -> tuple[str, ...]:
+        """See `PictureJudge.vocabulary`: any words will do."""
+        return subject.defects or self._words or self.model.words
+
     def fit(self, subject: Subject, normals: Sequence[Rgb] = ()) -> "FittedMini":
         """See `PictureJudge.fit`: the states of the words.
 

@@ -43,7 +43,7 @@ class Phrases(Strict):
     abnormal: tuple[str, ...]
 
 
-class Entry(Phrases):
+class ClassPhrases(Phrases):
     """The phrases of one class."""
 
     aliases: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ class Bank(Strict):
     """`bank.yaml`."""
 
     kinds: Mapping[Kind, Phrases]
-    classes: Mapping[str, Entry]
+    classes: Mapping[str, ClassPhrases]
 
 
 class WrittenBank:
@@ -92,7 +92,7 @@ class WrittenBank:
 _PLURALS: Mapping[Kind, str] = {"object": "objects", "texture": "surfaces", "scan": "scans", "frame": "scenes"}
 
 
-def _entry_of(bank: Bank, name: str) -> Entry | None:
+def _entry_of(bank: Bank, name: str) -> ClassPhrases | None:
     """Return the entry whose name, or other name, the class name ends with; of several, that of the longest."""
     found = {
         said: entry for key, entry in bank.classes.items() for said in (key, *entry.aliases) if ends_with(name, said)

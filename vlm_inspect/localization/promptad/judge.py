@@ -16,7 +16,7 @@ from vlm_inspect.localization.promptad.losses import pool_map
 from vlm_inspect.localization.promptad.net import PromptAdNet, extract_features, new_net
 from vlm_inspect.localization.promptad.settings import (
     METHOD,
-    Plan,
+    CheckpointHeader,
     PromptAdSettings,
     check_fit,
     normalisation_of,
@@ -40,7 +40,9 @@ class PromptAdJudge:
     normal_spread = 0.3
     """A guess; not measured."""
 
-    def __init__(self, encoder: DualEncoder, net: PromptAdNet, plan: Plan, digest: str, source: str) -> None:
+    def __init__(
+        self, encoder: DualEncoder, net: PromptAdNet, plan: CheckpointHeader, digest: str, source: str
+    ) -> None:
         """Join towers and trained tensors.
 
         Args:
@@ -56,6 +58,10 @@ class PromptAdJudge:
         self._settings = plan.promptad
         self._plan = plan
         self._source = source
+
+    def vocabulary(self, subject: Subject) -> tuple[str, ...]:
+        """Return no words: it was trained with its sentences."""
+        return ()
 
     def fit(self, subject: Subject, normals: Sequence[Rgb] = ()) -> "FittedPromptAd":
         """See `PictureJudge.fit`.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder, VisionTower
 from vlm_inspect.localization.dual_encoder.image_features import encode_image
-from vlm_inspect.localization.promptad.settings import Plan
+from vlm_inspect.localization.promptad.settings import CheckpointHeader
 
 NORMAL, ANOMALOUS = 0, 1
 """Places of the two prompts in (..., 2, J)."""
@@ -144,7 +144,7 @@ class PromptAdNet(nn.Module):
         return F.interpolate(logits, (side, side), mode="bilinear", align_corners=False)[:, 0]
 
 
-def new_net(encoder: DualEncoder, plan: Plan, anchors: Tensor) -> PromptAdNet:
+def new_net(encoder: DualEncoder, plan: CheckpointHeader, anchors: Tensor) -> PromptAdNet:
     """Return the tensors as training starts from them, on the towers' device; equal seeds give equal tensors."""
     settings = plan.promptad
     with torch.random.fork_rng(devices=[]):

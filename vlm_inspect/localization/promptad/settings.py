@@ -103,7 +103,7 @@ class ClassWords(_Strict):
     defects: tuple[str, ...] = ()
 
 
-class Plan(_Strict):
+class CheckpointHeader(_Strict):
     """What a checkpoint says beside its tensors: the settings and the classes, in the order of the tensors."""
 
     promptad: PromptAdSettings
@@ -120,14 +120,14 @@ class Plan(_Strict):
         return next((place for place, name in enumerate(self.class_names) if _plain(name) == wanted), None)
 
 
-def read_plan(data: object, where: str) -> Plan:
+def read_plan(data: object, where: str) -> CheckpointHeader:
     """Return what `PromptAdMethod.settings` returned; `where` names the file in messages.
 
     Raises:
         LocalizerError: an unknown key, or a value out of range.
     """
     try:
-        return Plan.model_validate(data)
+        return CheckpointHeader.model_validate(data)
     except ValidationError as error:
         raise LocalizerError(f"{where}: {_first_fault(error)}") from error
 
@@ -144,7 +144,7 @@ def read_settings(data: object, where: str = "promptad") -> PromptAdSettings:
         raise LocalizerError(f"{where}: {_first_fault(error)}") from error
 
 
-def plan_for(settings: PromptAdSettings, subjects: Sequence[Subject]) -> Plan:
+def plan_for(settings: PromptAdSettings, subjects: Sequence[Subject]) -> CheckpointHeader:
     """Return the plan for some classes.
 
     Raises:
@@ -163,7 +163,7 @@ def plan_for(settings: PromptAdSettings, subjects: Sequence[Subject]) -> Plan:
     classes = tuple(
         ClassWords(class_name=name, defects=one.defects) for name, one in zip(spoken, subjects, strict=True)
     )
-    return Plan(promptad=settings, classes=classes)
+    return CheckpointHeader(promptad=settings, classes=classes)
 
 
 def normalisation_of(settings: PromptAdSettings, tower: VisionTower) -> Normalisation:
@@ -181,7 +181,7 @@ def check_fit(settings: PromptAdSettings, tower: VisionTower) -> None:
     if settings.side % tower.patch:
         below = max(1, settings.side // tower.patch) * tower.patch
         raise LocalizerError(
-            f"promptad: side {settings.side} is no multiple of the tower's patch of {tower.patch} px; use {below}"
+            f"promptad: side {settings.side} is not a multiple of the tower's patch of {tower.patch} px; use {below}"
         )
     if settings.layer is not None and settings.layer > tower.blocks:
         raise LocalizerError(f"promptad: layer {settings.layer} is above the tower's {tower.blocks} blocks")

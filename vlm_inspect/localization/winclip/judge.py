@@ -53,6 +53,10 @@ class WinClip:
         """Weights and settings."""
         return key_of("winclip", VERSION, self._encoder.identity, self._settings.model_dump_json())
 
+    def vocabulary(self, subject: Subject) -> tuple[str, ...]:
+        """Return no words: defects play no part in it."""
+        return ()
+
     def fit(self, subject: Subject, normals: Sequence[Rgb] = ()) -> "FittedWinClip":
         """See `PictureJudge.fit`: the features of the class's sentences, and the memory of normal pictures."""
         prompts = winclip_prompts(subject.class_name)

@@ -15,7 +15,7 @@ from vlm_inspect.localization.promptad import losses
 from vlm_inspect.localization.promptad.net import PromptAdNet, extract_features, new_net
 from vlm_inspect.localization.promptad.settings import (
     METHOD,
-    Plan,
+    CheckpointHeader,
     PromptAdSettings,
     check_fit,
     normalisation_of,
@@ -46,7 +46,9 @@ class PromptAdMethod:
     words: tuple[str, ...] = ()
     schedule = SCHEDULE
 
-    def __init__(self, encoder: DualEncoder, net: PromptAdNet, plan: Plan, donors: Sequence[Rgb] = ()) -> None:
+    def __init__(
+        self, encoder: DualEncoder, net: PromptAdNet, plan: CheckpointHeader, donors: Sequence[Rgb] = ()
+    ) -> None:
         """Join towers and tensors; `donors` are normal pictures that pasted textures may come from."""
         settings = plan.promptad
         self.side = settings.side
@@ -159,7 +161,7 @@ def build_promptad(
     return PromptAdMethod(encoder, new_net(encoder, plan, anchors), plan, donors)
 
 
-def _anchors(encoder: DualEncoder, subject: Subject, plan: Plan) -> Tensor:
+def _anchors(encoder: DualEncoder, subject: Subject, plan: CheckpointHeader) -> Tensor:
     """Return (2, J): the mean text embeddings of the normal and of the anomalous sentences, of length 1."""
     sentences = sentences_for(subject, class_words=plan.promptad.class_words)
     kinds = (sentences.normal, sentences.anomalous)

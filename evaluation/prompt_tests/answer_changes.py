@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.prompt_tests.probing import Answer
+from evaluation.prompt_tests.probing import ProbeResult
 from evaluation.prompt_tests.rule_changes import AS_IS, Change
 from evaluation.runs.record import Spent
 from evaluation.runs.results import RuleTestDocument
@@ -121,7 +121,7 @@ _WORDS: dict[str, str] = {
 }
 
 
-def count_moves(change: Change, told: Sequence[Mapping[Change, Answer]]) -> Moves:
+def count_moves(change: Change, told: Sequence[Mapping[Change, ProbeResult]]) -> Moves:
     """Count what one change moved, over the answers of every part by change."""
     pairs = [(one[AS_IS], one[change]) for one in told if change in one]
     read = [pair for pair in pairs if pair[0].anomalous is not None and pair[1].anomalous is not None]
