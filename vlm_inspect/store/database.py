@@ -141,6 +141,8 @@ class Database:
             yield
         except SQLAlchemyError as error:
             raise StoreError(f"{self.location} {_words_for(error)}") from error
+        except UnicodeDecodeError as error:  # SQLite's own message quotes the damage
+            raise StoreError(f"{self.location} is damaged; put it back from a copy") from error
 
 
 def upgrade(connection: Connection, revision: str) -> None:
