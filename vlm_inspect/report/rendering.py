@@ -18,6 +18,7 @@ def html_page(examination: Examination) -> bytes:
         rules=request.rules,
         question=request.question,
         looks=examination.looks,
+        references=examination.references,
     )
     return page.encode(errors="replace")
 
