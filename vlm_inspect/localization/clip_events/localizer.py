@@ -18,7 +18,7 @@ from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.frame_curve import ClipEvent, FrameCurve
 from vlm_inspect.localization.clip_events.curve import ClipCurve, OwnStretch, score_clip
 from vlm_inspect.localization.clip_events.events import find_events
-from vlm_inspect.localization.clip_events.features import analysed_size
+from vlm_inspect.localization.clip_events.features import analysed_size, coarse_grey
 from vlm_inspect.localization.clip_events.frame_choice import choose_event_frames
 from vlm_inspect.localization.clip_events.normal_clips import NormalClips, learn_clips, without_clip
 from vlm_inspect.localization.localizer import Localization
@@ -109,15 +109,30 @@ class FittedClips:
         return rows
 
     def score(self, parts: Sequence[Part], *, without: int | None = None) -> NDArray[np.float64]:
-        """See `ScoredLocalizer.score`."""
+        """See `ScoredLocalizer.score`.
+
+        By the frames that are shown, and by how they look: what is planted on a clip lies still, and planting on every
+        frame would cost minutes.
+        """
         judge = self if without is None or self._normal is None or len(self._normal.clips) < 2 else self._less(without)
         rows = []
         for part in parts:
             if not isinstance(part.sample, VideoClip):
                 raise ValueError("a part without its clip cannot be held against others")
-            _, curve, _ = judge._watch(part.sample)
-            rows.append([_log_score(curve.scores)])
+            rows.append([judge._log_score_of_looks(part.views)])
         return np.array(rows).reshape(-1, 1)
+
+    def _log_score_of_looks(self, views: Sequence[View]) -> float:
+        assert self._normal is not None
+        size_wh = analysed_size(self._normal.clip.size_hw)
+        pictures = [
+            view.image[cell.box_xyxy[1] : cell.box_xyxy[3], cell.box_xyxy[0] : cell.box_xyxy[2]]
+            for view in views
+            if isinstance(view.origin, FramesOrigin)
+            for cell in view.origin.cells
+        ]
+        grey = np.stack([coarse_grey(one, size_wh) for one in pictures])
+        return float(np.log(2.0) * (self._normal.behaviour.judge_looks(grey).max() - 1.0))
 
     def weigh(self, centre: NDArray[np.float64], weights: NDArray[np.float64]) -> "FittedClips":
         """Return itself: there is one channel."""
