@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from converters.digest import sha256_of
 from evaluation.bench.options import BenchOptions
 from evaluation.engine.examiner import Examiner, for_threads
 from evaluation.engine.options import limits_of
@@ -192,10 +193,17 @@ def _thresholds(plan: RunPlan, path: Path | None, localizer: str) -> dict[str, T
     A class without a rule book takes one that was made without.
 
     Raises:
-        CalibrationError: a file was made for another rule book or localizer.
+        CalibrationError: a file was made for another rule book, other references or another localizer.
     """
     found = {}
     for name, file in _calibration_files(plan, path).items():
         book = plan.rules[name] if name in plan.with_rules else ANY_PART
-        found[name] = load_calibration(file, rules_sha256=book.scoring_sha256, localizer=localizer).thresholds
+        for references in dict.fromkeys(task.references for task in plan.of_category(name)):
+            loaded = load_calibration(
+                file,
+                rules_sha256=book.scoring_sha256,
+                localizer=localizer,
+                references_sha256=[sha256_of(reference) for reference in references],
+            )
+            found[name] = loaded.thresholds
     return found
