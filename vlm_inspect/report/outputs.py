@@ -115,11 +115,11 @@ class Outputs:
             from vlm_inspect.report.overlay import render_overlay
             from vlm_inspect.report.pictures import encode_png
 
-            contents[self.overlay_path] = encode_png(render_overlay(inspection, views, evidence))
+            contents[self.overlay_path] = encode_png(render_overlay(inspection, views, examination.drawn_evidence))
         if self.ply_path is not None and evidence.surface is not None:
             from vlm_inspect.report.ply import render_ply
 
-            contents[self.ply_path] = render_ply(evidence.surface)
+            contents[self.ply_path] = render_ply(evidence.surface, examination.fused_at_points)
         write_together(contents)
         if self.ply_path is not None and evidence.surface is None:
             raise OutputError("--ply needs a scan that is compared with reference scans; name them with --reference")
