@@ -297,7 +297,7 @@ def _numpy_page(path: Path) -> RawPage:
         or (array.ndim == 3 and array.shape[2] not in {1, 3, 4})
     ):
         raise ConversionError(
-            f"{path}: {array.dtype} {array.shape} is no image: give (H, W), (H, W, 3) or (H, W, 4) numbers"
+            f"{path}: {array.dtype} {array.shape} is not an image: give (H, W), (H, W, 3) or (H, W, 4) numbers"
         )
     check_size(path, array.shape[0] * array.shape[1])
     claim(path, array.size * (1 + array.itemsize) + 8 * array.shape[0] * array.shape[1])

@@ -86,7 +86,7 @@ def _kind_of_folder(path: Path) -> SampleKind:
         if reason is None:
             return "video"
         raise ConversionError(
-            f"{path}: {len(frames)} photos in a folder are no clip ({reason}); give one of them, or all to "
+            f"{path}: {len(frames)} photos in a folder are not a clip ({reason}); give one of them, or all to "
             "`vlm-inspect batch`; where they are the frames of one clip, say --as video"
         )
     if any(identify(file) for file in files):
@@ -182,7 +182,7 @@ def _kind_of_array(path: Path, array: NDArray[Any]) -> SampleKind:
         return kind_of_columns(np.asarray(array[:200], dtype=np.float64))
     if array.ndim > 2:
         raise ConversionError(
-            f"{path}: an array of shape {array.shape} is no known kind; save (N, 3), (H, W, 3) or (N,)"
+            f"{path}: an array of shape {array.shape} is not a known kind; save (N, 3), (H, W, 3) or (N,)"
         )
     return "series"
 
@@ -202,7 +202,9 @@ def _kind_of_archive(path: Path) -> SampleKind:
     except ConversionError:
         raise
     except FAULTS as fault:
-        raise ConversionError(f"{path}: a zip file that is no NumPy npz; unpack it, and give one file of it") from fault
+        raise ConversionError(
+            f"{path}: a zip file that is not a NumPy npz; unpack it, and give one file of it"
+        ) from fault
     return _kind_of_array(path, first)
 
 

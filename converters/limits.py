@@ -47,13 +47,15 @@ class ReadLimits:
         memory, seconds = os.environ.get(MEMORY_VARIABLE, "2G"), os.environ.get(SECONDS_VARIABLE, "20")
         size = _SIZE.fullmatch(memory.strip())
         if not size or not float(size[1]):
-            raise ConversionError(f"{MEMORY_VARIABLE}={memory!r} is no size; write 500M, 2G or 16G")
+            raise ConversionError(f"{MEMORY_VARIABLE}={memory!r} is not a size; write 500M, 2G or 16G")
         try:
             found = cls(int(float(size[1]) * _UNITS[size[2].upper()]), float(seconds))
         except (ValueError, OverflowError):
             found = cls(seconds=0.0)
         if not found.seconds > 0:
-            raise ConversionError(f"{SECONDS_VARIABLE}={seconds!r} is no time; write a number of seconds, such as 20")
+            raise ConversionError(
+                f"{SECONDS_VARIABLE}={seconds!r} is not a time; write a number of seconds, such as 20"
+            )
         return found
 
 

@@ -251,7 +251,7 @@ def _from_array(path: Path, array: NDArray[np.generic]) -> RawScan:
         return RawScan(array.reshape(-1, 3).astype(np.float64), size_hw=(array.shape[0], array.shape[1]))
     if array.ndim == 2 and array.shape[1] >= 3:
         return scan_from_columns(array.astype(np.float64))
-    raise ConversionError(f"{path}: an array of shape {array.shape} is no scan: save (N, 3), (N, 6) or (H, W, 3)")
+    raise ConversionError(f"{path}: an array of shape {array.shape} is not a scan: save (N, 3), (N, 6) or (H, W, 3)")
 
 
 def _read_npz(path: Path) -> RawScan:
@@ -293,7 +293,7 @@ def _read_tiff(path: Path) -> RawScan:
         raise broken(path, "TIFF", error) from error
     if array is None or array.shape[2] != 3 or array.dtype.kind != "f":
         has = "an unknown compression" if array is None else f"{array.dtype} {array.shape}"
-        raise ConversionError(f"{path}: a TIFF of {has} is no scan (three float channels x, y, z): use --as image")
+        raise ConversionError(f"{path}: a TIFF of {has} is not a scan (three float channels x, y, z): use --as image")
     return RawScan(array.reshape(-1, 3).astype(np.float64), size_hw=(array.shape[0], array.shape[1]))
 
 

@@ -67,7 +67,7 @@ def _array_columns(
         return values, names, ("",) * len(names)
     values = _numeric(path, array)
     if values.ndim not in {1, 2}:
-        raise ConversionError(f"{path}: an array of shape {values.shape} is no series; give (N,), (N, C) or (C, N)")
+        raise ConversionError(f"{path}: an array of shape {values.shape} is not a series; give (N,), (N, C) or (C, N)")
     values = values[:, None] if values.ndim == 1 else values
     values = values.T if values.shape[1] > values.shape[0] else values
     count = values.shape[1]
@@ -138,7 +138,7 @@ def _refuse_infinite(path: Path, channels: NDArray[np.float64], columns: Sequenc
         row, column = int(wrong[0, 0]), columns[int(wrong[0, 1])]
         value = channels[wrong[0, 0], wrong[0, 1]]
         raise ConversionError(
-            f"{path}: row {row + 1}, column {column + 1}: {value:g} is no measurement; leave it empty"
+            f"{path}: row {row + 1}, column {column + 1}: {value:g} is not a measurement; leave it empty"
         )
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vlm_inspect.calibration.file import Calibration, load_calibration, save_calibration
 from vlm_inspect.calibration.intervals import overkill_interval
+from vlm_inspect.calibration_file import Calibration, load_calibration, save_calibration
 from vlm_inspect.errors import CalibrationError, OutputError
 from vlm_inspect.tolerance import OVERKILL, PRIOR_DOF, PRIOR_SPREAD, Tolerance, tolerance_from_normals
 

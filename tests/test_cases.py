@@ -91,7 +91,7 @@ def test_ask_keeps_a_case_and_says_its_id_on_stderr(run: Run, part: Path, tmp_pa
 def test_ask_without_save_keeps_nothing(run: Run, part: Path, store_path: Path) -> None:
     assert run("ask", part, "--localizer", "none").code == 3
     assert not store_path.exists()
-    assert run("ask", part, "--keep-input").err.count("--keep-input belongs to --save") == 1
+    assert run("ask", part, "--keep-input").err.count("--keep-input requires --save") == 1
 
 
 def test_a_store_that_cannot_be_used_is_told_before_the_part_is_read(run: Run, tmp_path: Path) -> None:
@@ -266,8 +266,8 @@ def test_cases_are_deleted_all_or_none(run: Run, two: tuple[str, str], store_pat
     [
         (("show", "20"), "several cases begin with 20"),
         (("show", "1999"), "no case 1999; vlm-inspect cases lists them"),
-        (("show", "bogus!"), "is no id of a case"),
-        (("--since", "yesterday"), "'yesterday' is no date"),
+        (("show", "bogus!"), "is not the id of a case"),
+        (("--since", "yesterday"), "'yesterday' is not a date"),
         (("--store", "missing/cases.db"), "no such folder"),
         (("--store", "missing.db"), "no such store"),
         (("--store", ""), "--store is empty"),

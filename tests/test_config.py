@@ -105,7 +105,7 @@ def test_what_is_wrong_in_a_file_is_one_line_with_key_and_line(tmp_path: Path, t
 def test_a_file_that_is_none_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         load_config(tmp_path / "none.yaml")
-    with pytest.raises(ConfigError, match="is no file"):
+    with pytest.raises(ConfigError, match="is not a file"):
         load_config(tmp_path)
     (tmp_path / "inspect.yaml").write_bytes(b"model: \xff\n")
     with pytest.raises(ConfigError, match="not UTF-8"):

@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from converters.digest import sha256_of
 from converters.view import ViewBudget
 from vlm_inspect.agent.settings import AgentSettings
 from vlm_inspect.backends import (
@@ -37,7 +36,8 @@ from vlm_inspect.backends import (
     load_backend,
 )
 from vlm_inspect.backends.endpoint import BASE_URL_VARIABLE
-from vlm_inspect.calibration.file import load_calibration
+from vlm_inspect.backends.two_models import TwoModels
+from vlm_inspect.calibration_file import load_thresholds
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ConfigError
 from vlm_inspect.inspector import ANY_PART, Inspector
@@ -92,6 +92,11 @@ class ModelConfig(_Section):
         host = urlsplit(server).hostname or ""
         is_here = host in {"localhost", "::1"} or host.startswith("127.")
         return asks_a_server(self.name) and is_here
+
+    def without_secrets(self) -> Self:
+        """Return what a record may hold; see `InspectorConfig.without_secrets`."""
+        told = self.model_copy(update={"headers": {}})
+        return told.model_copy(update={"base_url": None}) if "@" in (self.base_url or "") else told
 
     def load(self, device: Device) -> "Backend":
         """Return the model; raises what `load_backend` raises."""
@@ -157,6 +162,8 @@ class InspectorConfig(_Section):
     """Whether the model is asked a second time, with the most suspicious places enlarged."""
     agent: AgentSettings = AgentSettings()
     """Whether the model works in steps, with tools, before it judges, and within which limits."""
+    refuter: ModelConfig | None = None
+    """A second model, which tries to refute what the first supposes; None: the first does so itself."""
     qualification: QualificationSettings = QualificationSettings()
     """Which errors are allowed, and how many defects are planted to learn the bounds of OK and NG."""
 
@@ -173,11 +180,12 @@ class InspectorConfig(_Section):
         rules = self.load_rules()
         paths = tuple(dict.fromkeys([*self._of_book(rules), *expand_references(self.references)]))
         model = backend or self.load_model()
+        refuter = self.load_refuter()
         localizer = self.load_localizer(model, has_references=bool(paths))
         return Inspector(
             rules=rules,
             references=paths,
-            backend=model,
+            backend=model if refuter is None else TwoModels(model, refuter),
             localizer=localizer,
             template=self.template,
             thresholds=self._load_thresholds(rules, localizer, paths),
@@ -197,6 +205,20 @@ class InspectorConfig(_Section):
         """Return the model alone; raises what `load_backend` raises."""
         return self.model.load(self.device)
 
+    def load_refuter(self) -> "Backend | None":
+        """Return the second model, None where there is none; raises what `load_backend` raises, and ConfigError."""
+        told = self.refuter
+        if told is None:
+            return None
+        if not (self.agent.enabled and self.agent.refutation):
+            raise ConfigError("refuter: it tries an agent's hypotheses; add --agent, with refutation")
+        if is_offline(told.name) or is_offline(self.model.name):
+            raise ConfigError("refuter: the evidence model reads no picture; name two language models")
+        if asks_a_server(told.name) and asks_a_server(self.model.name) and told.base_url is None:
+            shared = ("base_url", "timeout_s", "max_tokens", "headers", "ca_file")
+            told = told.model_copy(update={name: getattr(self.model, name) for name in shared})
+        return told.load(self.device)
+
     def load_localizer(self, model: "Backend", *, has_references: bool) -> "Localizer | None":
         """Return the localizer alone, None for `none`; raises what `load_localizer` raises.
 
@@ -210,7 +232,8 @@ class InspectorConfig(_Section):
     def _of_book(self, rules: RuleBook) -> list[Path]:
         """Return the references of the rule book; none from elsewhere may be sent away unasked."""
         named = resolve_references(rules)
-        if self.allow_outside or self.model.stays_here:
+        models = [self.model, *([self.refuter] if self.refuter is not None else [])]
+        if self.allow_outside or all(one.stays_here for one in models):
             return named
         if outside := outside_references(rules, named):
             raise ConfigError(
@@ -223,10 +246,7 @@ class InspectorConfig(_Section):
         if self.calibration is None:
             return Thresholds()
         name = "none" if localizer is None else localizer.name
-        digests = sorted({sha256_of(path) for path in paths})
-        return load_calibration(
-            self.calibration, rules_sha256=rules.scoring_sha256, localizer=name, references_sha256=digests
-        ).thresholds
+        return load_thresholds(self.calibration, rules, name, paths)
 
     @property
     def asks_a_model(self) -> bool:
@@ -240,20 +260,24 @@ class InspectorConfig(_Section):
     def relative_to(self, folder: Path) -> Self:
         """Return a configuration whose relative paths begin in a folder."""
         checkpoint, ca_file = self.localizer.checkpoint, self.model.ca_file
+        further: dict[str, Any] = {}
+        if self.refuter is not None and self.refuter.ca_file is not None:
+            further["refuter"] = {"ca_file": folder / self.refuter.ca_file}
         return self.with_changes(
             rules=None if self.rules is None else folder / self.rules,
             references=tuple(str(folder / one) for one in self.references),
             calibration=None if self.calibration is None else folder / self.calibration,
             localizer={"checkpoint": None if checkpoint is None else folder / checkpoint},
             model={"ca_file": None if ca_file is None else folder / ca_file},
+            **further,
         )
 
     def without_secrets(self) -> Self:
         """Return what a record may hold: headers, and an address that names a user and so a password, are left out."""
-        told = self.model.model_copy(update={"headers": {}})
-        if "@" in (self.model.base_url or ""):
-            told = told.model_copy(update={"base_url": None})
-        return self.model_copy(update={"model": told})
+        told: dict[str, Any] = {"model": self.model.without_secrets()}
+        if self.refuter is not None:
+            told["refuter"] = self.refuter.without_secrets()
+        return self.model_copy(update=told)
 
     def as_record(self) -> dict[str, Any]:
         """Return the settings as JSON values for a record; see `without_secrets`."""
@@ -277,7 +301,7 @@ def load_config(path: Path) -> InspectorConfig:
     """
     try:
         if not path.is_file():
-            raise ConfigError(f"{path}: {'is no file' if path.exists() else 'no such file'}; name a YAML file")
+            raise ConfigError(f"{path}: {'is not a file' if path.exists() else 'no such file'}; name a YAML file")
         if path.stat().st_size > MAX_BYTES:
             raise ConfigError(f"{path} is larger than {MAX_BYTES >> 20} MB; a configuration is a short text")
         document = read_yaml(path.read_text(encoding="utf-8-sig"))

@@ -16,6 +16,8 @@ InspectError
 ├── ParseError             a reply carries no verdict; `reply_text` holds it
 ├── CalibrationError       a calibration file does not fit, or too few samples
 ├── StoreError             the store of cases cannot be used, or a case is not in it
+│   ├── UnknownCaseError   no case has this id, or several begin with it
+│   └── DateError          a date of a list is none
 └── OutputError            a result cannot be written
 """
 
@@ -88,6 +90,14 @@ class CalibrationError(InspectError):
 
 class StoreError(InspectError):
     """The store of cases cannot be opened, read or written, or a case or its files are not in it."""
+
+
+class UnknownCaseError(StoreError):
+    """No case has this id, or several begin with it."""
+
+
+class DateError(StoreError):
+    """A date by which cases are listed is none."""
 
 
 class OutputError(InspectError):

@@ -1,10 +1,14 @@
 """`Inspection`: the result, verdict and evidence fused, in the shape of its JSON."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, field_validator
 
 from converters.view import ViewKind
+from vlm_inspect.errors import OutputError
+from vlm_inspect.file_writing import write_atomically
+from vlm_inspect.safe_text import path_text
 from vlm_inspect.sensitivity.record import Sensitivity
 from vlm_inspect.verdict import RuleStatus, Severity
 
@@ -12,10 +16,26 @@ Outcome = Literal["OK", "NG", "REVIEW"]
 DefectSource = Literal["model", "heatmap", "measurement", "both"]
 EXIT_CODES: dict[str, int] = {"OK": 0, "NG": 1, "REVIEW": 3}
 Box = tuple[float, float, float, float]
+Point = tuple[float, float, float]
+
+
+def is_none(value: object) -> bool:
+    """Return whether a key has no value, and so is left out."""
+    return value is None
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _write_undecodable_names_out(cls, value: Any) -> Any:
+        """A note or a label may name a file whose name is no text; JSON holds nothing but text."""
+        if isinstance(value, str):
+            return path_text(value)
+        if isinstance(value, tuple):
+            return tuple(path_text(one) if isinstance(one, str) else one for one in value)
+        return value
 
 
 class Measured(_Record):
@@ -36,6 +56,13 @@ class RuleOutcome(_Record):
     measured: Measured | None = None
 
 
+class SeenRecord(_Record):
+    """A view, or a box of one: what a step showed, where a defect is seen."""
+
+    view: int
+    box_xyxyn: Box | None = None
+
+
 class DefectOutcome(_Record):
     """One defect, with its place on a view and on the part."""
 
@@ -48,12 +75,21 @@ class DefectOutcome(_Record):
     description: str = ""
     source_xyxy: Box | None = None
     page: int | None = None
-    point_mm: tuple[float, float, float] | None = None
+    point_mm: Point | None = None
     size_mm: float | None = None
+    depth_mm: float | None = Field(default=None, exclude_if=is_none)
+    """Signed: positive is material too much. This and the three below are left out where no deviation was measured."""
+    box_mm: tuple[Point, Point] | None = Field(default=None, exclude_if=is_none)
+    """Lowest and highest coordinates, in the scan's own frame."""
+    area_mm2: float | None = Field(default=None, exclude_if=is_none)
+    volume_mm3: float | None = Field(default=None, exclude_if=is_none)
+    """Signed as `depth_mm`: negative is missing, positive extra material."""
     frame: int | None = None
     time_s: float | None = None
     sample: int | None = None
     """Sample number, of a curve that keeps no time."""
+    seen_on: tuple[SeenRecord, ...] = Field(default=(), exclude_if=lambda seen: not seen)
+    """Where else this defect is seen, each other view once; left out where there is none."""
 
 
 class ViewRecord(_Record):
@@ -76,13 +112,6 @@ class Usage(_Record):
     """What the calls cost in US dollars; None where the price of one of them is not known."""
 
 
-class SeenRecord(_Record):
-    """A view that a step showed, or a box of one."""
-
-    view: int
-    box_xyxyn: Box | None = None
-
-
 class StepRecord(_Record):
     """One step of an examination."""
 
@@ -94,7 +123,7 @@ class StepRecord(_Record):
     saw: tuple[SeenRecord, ...]
     said: str
     usage: Usage
-    model: str | None = Field(default=None, exclude_if=lambda model: model is None)
+    model: str | None = Field(default=None, exclude_if=is_none)
     """Who answered, where it was the second model; left out elsewhere."""
 
 
@@ -129,6 +158,18 @@ class Provenance(_Record):
     references_sha256: tuple[str, ...] = ()
 
 
+class Reports(Protocol):
+    """Draws the reports of one inspection; it has the pictures, which the JSON has not."""
+
+    def html_page(self) -> bytes:
+        """Return the report as one self-contained HTML page, in UTF-8."""
+        ...
+
+    def overlay_png(self) -> bytes:
+        """Return the views with heatmaps and marks as a PNG."""
+        ...
+
+
 class Inspection(_Record):
     """The result of one inspection; `model_dump_json()` is the contract's JSON."""
 
@@ -145,7 +186,8 @@ class Inspection(_Record):
     views: tuple[ViewRecord, ...]
     notes: tuple[str, ...] = ()
     source: str = ""
-    """Path of the part as it was given; bytes of a name that are no text are written as in \\xe9."""
+    """Path of the part as it was given, empty of a part that came from memory; bytes
+    of a name that are no text are written as in \\xe9."""
     model: str
     localizer: str
     usage: Usage
@@ -164,3 +206,35 @@ class Inspection(_Record):
     def exit_code(self) -> int:
         """Exit code of `vlm-inspect ask`: OK 0, NG 1, REVIEW 3."""
         return EXIT_CODES[self.outcome]
+
+    _reports: Reports | None = PrivateAttr(default=None)
+
+    def save_overlay(self, path: str | Path) -> None:
+        """Write the views with heatmaps and marks as a PNG, whole or not at all.
+
+        Raises:
+            OutputError: the file cannot be written, or the inspection was read from JSON, which has no pictures.
+        """
+        write_atomically(Path(path), self._drawn().overlay_png())
+
+    def save_html(self, path: str | Path) -> None:
+        """Write the report as one self-contained HTML page; raises what `save_overlay` raises."""
+        write_atomically(Path(path), self._drawn().html_page())
+
+    def drawn_by(self, reports: Reports) -> Self:
+        """Return the same inspection, which can save its reports."""
+        known = self.model_copy()
+        known._reports = reports
+        return known
+
+    def _drawn(self) -> Reports:
+        if self._reports is None:
+            raise OutputError("this inspection has no pictures; only what Inspector.inspect returns can be drawn")
+        return self._reports
+
+    def __eq__(self, other: object) -> bool:
+        """Compare what is said, not what it can be drawn from."""
+        return isinstance(other, Inspection) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash(self.provenance)

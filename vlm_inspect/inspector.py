@@ -22,6 +22,7 @@ from typing import Literal
 
 from converters.digest import sha256_of
 from converters.errors import ConversionError
+from converters.in_memory import Source, as_file, path_of
 from converters.registry import read
 from converters.sample import SampleKind
 from converters.view import ViewBudget
@@ -29,6 +30,8 @@ from vlm_inspect.agent import AgentSettings, look_as_step, looks_as_steps, next_
 from vlm_inspect.asking import ask_model, limits_for
 from vlm_inspect.backends import is_offline, load_backend
 from vlm_inspect.backends.backend import Backend, Request
+from vlm_inspect.backends.two_models import TwoModels
+from vlm_inspect.calibration_file import load_thresholds
 from vlm_inspect.decision.fusion import Record, fuse
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import BackendError, ParseError
@@ -43,10 +46,11 @@ from vlm_inspect.localization.localizer import Localizer
 from vlm_inspect.localization.subject import subject_of
 from vlm_inspect.looks.look import Look, Step, deciding_look, read_look, total_usage
 from vlm_inspect.looks.second_look import second_step
-from vlm_inspect.part_queue import Judged, judge_many
+from vlm_inspect.part_queue import Judged, OneSource, judge_many
 from vlm_inspect.prompting import PromptLimits, build_request, load_template
 from vlm_inspect.qualification.settings import QualificationSettings
-from vlm_inspect.references import ReferenceSet, present
+from vlm_inspect.references import ReferenceSet, expand_references, present
+from vlm_inspect.report.rendering import with_reports
 from vlm_inspect.rules import RuleBook, load_rules, resolve_references
 from vlm_inspect.safe_text import path_text
 from vlm_inspect.second_map import hear, said_words
@@ -81,6 +85,7 @@ class Inspector:
         limits: sizes and numbers of the pictures in a prompt.
         look_again: whether the model is asked a second time, with the most suspicious places enlarged.
         agent: whether the model works in steps, with tools, before it judges; it takes the place of a second look.
+        store: earlier cases that an agent may look up, a `CaseStore`; None: none.
         qualification: which errors are allowed, and how many defects are planted to learn the bounds of OK and NG.
     """
 
@@ -95,6 +100,7 @@ class Inspector:
     limits: PromptLimits = field(default_factory=PromptLimits)
     look_again: bool = False
     agent: AgentSettings = field(default_factory=AgentSettings)
+    store: object | None = None
     qualification: QualificationSettings = field(default_factory=QualificationSettings)
     _fits: Fits = field(init=False, repr=False)
 
@@ -104,14 +110,34 @@ class Inspector:
         object.__setattr__(self, "_fits", fits)
 
     @classmethod
-    def from_rules(cls, path: str | Path) -> "Inspector":
+    def from_rules(
+        cls,
+        path: str | Path,
+        *,
+        references: Iterable[str | Path] = (),
+        calibration: str | Path | None = None,
+    ) -> "Inspector":
         """Make an inspector, offline, from a rule book and the references that it names.
+
+        Args:
+            path: the rule book.
+            references: files, folders and patterns of further normal samples.
+            calibration: thresholds, as `vlm-inspect calibrate` writes them.
 
         Raises:
             RuleError: the rule book is wrong.
+            ReferenceSampleError: one of the references names nothing.
+            CalibrationError: the calibration was made for other rules, references or another localizer.
         """
         rules = load_rules(Path(path))
-        return cls(rules=rules, references=resolve_references(rules))
+        paths = (*resolve_references(rules), *expand_references([str(one) for one in references]))
+        inspector = cls(rules=rules, references=tuple(dict.fromkeys(paths)))
+        if calibration is None:
+            return inspector
+        localizer = inspector.used_localizer
+        name = "none" if localizer is None else localizer.name
+        thresholds = load_thresholds(Path(calibration), rules, name, inspector.references)
+        return replace(inspector, thresholds=thresholds)
 
     @cached_property
     def used_localizer(self) -> Localizer | None:
@@ -132,15 +158,21 @@ class Inspector:
         """
         return self._fits.of(kind, without=without)
 
-    def inspect(self, source: str | Path, question: str | None = None) -> Inspection:
-        """Judge one part; see `examine`."""
-        return self.examine(source, question).inspection
+    def inspect(self, source: Source, question: str | None = None) -> Inspection:
+        """Judge one part; see `examine`.
 
-    def inspect_many(self, sources: Iterable[str | Path], *, workers: int = 1, waiting: int = 4) -> Iterator[Judged]:
+        The result keeps the pictures of the part, for `save_overlay` and `save_html`, as long as it is kept itself.
+        """
+        return with_reports(self.examine(source, question))
+
+    def inspect_many(
+        self, sources: Iterable[OneSource | None], *, workers: int = 1, waiting: int = 4
+    ) -> Iterator[Judged[OneSource]]:
         """Judge many parts with one load of models and references, and yield what becomes of each, in their order.
 
         Args:
-            sources: the parts; may be endless: no more than `workers + waiting` are taken ahead.
+            sources: the parts; may be endless: no more than `workers + waiting` are taken ahead. None among them says
+                that there is nothing new at present.
             workers: threads that judge, >= 1.
             waiting: judgements and parts that may wait beside those at work, >= 0.
         """
@@ -148,7 +180,7 @@ class Inspector:
 
     def examine(
         self,
-        source: str | Path,
+        source: Source,
         question: str | None = None,
         *,
         as_kind: SampleKind | None = None,
@@ -158,7 +190,7 @@ class Inspector:
         """Judge one part, and keep what the judgement rests on.
 
         Args:
-            source: the part.
+            source: the part: a path, or the part itself (bytes of a file, a picture, an array, a cloud or mesh).
             question: asked about it, beside the verdict.
             as_kind: what it is; None: its content tells.
             progress: told what is at work.
@@ -168,7 +200,13 @@ class Inspector:
             ConversionError: the source cannot be read.
             InspectError: a reference, the localizer or the model cannot be used.
         """
-        prepared = self.prepare(source, question, as_kind=as_kind, progress=progress)
+        with as_file(source) as (path, kind):  # a clip is read as long as the model may look at it
+            prepared = self.prepare(path, question, as_kind=as_kind or kind, progress=progress)
+            if path_of(source) is None:  # who reads the record finds no such file
+                prepared = replace(prepared, source="")
+            return self._examine(prepared, progress, watch)
+
+    def _examine(self, prepared: Prepared, progress: Progress, watch: Callable[[StepRecord], None]) -> Examination:
         looks: tuple[Look, ...] = ()
         step = self.next_step(prepared, looks)
         while step.request is not None:
@@ -220,6 +258,7 @@ class Inspector:
             samples=samples,
             limits=limits,
             most_pictures=most_pictures,
+            store=self.store,
         )
 
     def next_step(self, prepared: Prepared, looks: Sequence[Look]) -> Step:
@@ -259,7 +298,7 @@ class Inspector:
         assert request is not None
         assert opinion is not None
         evidence = self._heard(prepared, opinion)
-        told = [*(look.note for look in looks), *_changes_of_mind(looks), note]
+        told = [*(look.note for look in looks), *_changes_of_mind(looks), *self._refuter_words(looks), note]
         elapsed_s = prepared.elapsed_s + sum(look.elapsed_s for look in looks)
         record = Record(
             rules=self.rules,
@@ -272,7 +311,7 @@ class Inspector:
             source=prepared.source,
             notes=tuple(one for one in told if one),
             steps=tuple(looks_as_steps(looks)) if len(looks) > 1 else (),
-            hypotheses=tuple(tried_as_records(looks, prepared.evidence, self.rules)),
+            hypotheses=tuple(tried_as_records(looks, self.rules)),
         )
         return Examination(
             inspection=fuse(opinion, evidence, self.thresholds, record),
@@ -285,6 +324,10 @@ class Inspector:
             thresholds=self.thresholds,
             limits=prepared.limits,
         )
+
+    def _refuter_words(self, looks: Sequence[Look]) -> Iterator[str]:
+        if isinstance(self.backend, TwoModels) and any(look.by_refuter for look in looks):
+            yield f"{self.backend.refuter.name} tried to refute the hypotheses."
 
     def _heard(self, prepared: Prepared, opinion: Verdict | ParseError) -> Evidence:
         """Return the evidence, with the maps made again where the model or the engineer used new words for defects."""
@@ -306,7 +349,9 @@ class Inspector:
 
     def _in_words(self, step: Step, number: int) -> str:
         if self.agent.enabled:
-            return f"step {number}, {step.phase}{f', {step.tool}' if step.tool else ''}: asking {self.backend.name}"
+            second = step.request is not None and step.request.of_refuter
+            backend = self.backend.refuter if second and isinstance(self.backend, TwoModels) else self.backend
+            return f"step {number}, {step.phase}{f', {step.tool}' if step.tool else ''}: asking {backend.name}"
         return f"asking {self.backend.name}{' again' if number > 1 else ''}"
 
     def _take(self, step: Step, number: int) -> Look:

@@ -63,6 +63,27 @@ def measure(
     return Measurement(rule.id, chosen.name, worst.number, worst.unit, passed, reason)
 
 
+def measure_plainly(name: str, sample: Sample, *, unit: str = "mm") -> Measurement:
+    """Return the value of a measure of a sample that no rule limits; of several pages or channels, the first one's.
+
+    Args:
+        name: of a measure.
+        sample: what is measured.
+        unit: of the coordinates of a scan.
+    """
+    chosen = MEASURES[name]
+    if sample.kind not in chosen.kinds:
+        reason = f"{chosen.name} is measured on {kind_names(chosen)}, not on this kind of input"
+        return Measurement("", name, None, "", None, reason)
+    try:
+        value = _values(chosen, Check.model_construct(measure=name), sample, (), unit, None)[0]
+    except MeasurementError as error:
+        return Measurement("", name, None, "", None, str(error))
+    if not math.isfinite(value.number):
+        return Measurement("", name, None, "", None, f"{value.whose}the value is not a finite number")
+    return Measurement("", name, value.number, value.unit, None, value.whose)
+
+
 def _values(
     chosen: Measure, check: Check, sample: Sample, references: Sequence[Sample], unit: str, posed: Posed | None
 ) -> list[_Value]:
@@ -114,7 +135,7 @@ def _margin(number: float, check: Check) -> float:
 def _in_words(value: _Value, check: Check) -> str:
     """Say it: "18.2 mm < 19.7 mm", "20.01 mm within 19.7 to 20.3 mm"."""
     bounds = [bound for bound in (check.min, check.max) if bound is not None]
-    shown, unit = _shown(value.number, bounds), f" {value.unit}" if value.unit else ""
+    shown, unit = shown_number(value.number, bounds), f" {value.unit}" if value.unit else ""
     if check.min is not None and value.number < check.min:
         return f"{shown}{unit} < {check.min:.12g}{unit}"
     if check.max is not None and value.number > check.max:
@@ -125,7 +146,7 @@ def _in_words(value: _Value, check: Check) -> str:
     return f"{shown}{unit} {sign} {bounds[0]:.12g}{unit}"
 
 
-def _shown(number: float, bounds: Sequence[float]) -> str:
+def shown_number(number: float, bounds: Sequence[float]) -> str:
     """Write a number with four digits, or as many as keep it on its side of its bounds."""
     for digits in range(4, 18):
         text = f"{number:.{digits}g}"

@@ -4,34 +4,41 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from converters.errors import ConversionError
+from converters.in_memory import Source, path_of
 from vlm_inspect.errors import InspectError
 
 if TYPE_CHECKING:
     from vlm_inspect.examination import Examination
 
+OneSource = TypeVar("OneSource", bound=Source)
+
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class Judged(Generic[OneSource]):
     """What became of one part: an examination, or why there is none."""
 
-    source: Path
+    source: OneSource
     examination: "Examination | None"
     error: str = ""
     """One line; empty where there is an examination."""
 
 
 def judge_many(
-    examine: "Callable[[Path], Examination]", sources: Iterable[str | Path], *, workers: int = 1, waiting: int = 4
-) -> Iterator[Judged]:
+    examine: "Callable[[OneSource], Examination]",
+    sources: Iterable[OneSource | None],
+    *,
+    workers: int = 1,
+    waiting: int = 4,
+) -> Iterator[Judged[OneSource]]:
     """Yield what becomes of each part; one that fails is told as such and holds up no other.
 
     Args:
         examine: judges one part; called from several threads.
-        sources: the parts; no more than `workers + waiting` are taken ahead of what the caller has been given.
+        sources: the parts; no more than `workers + waiting` are taken ahead of what the caller has been given. None
+            among them says that there is nothing new at present: then what is judged already is given out.
         workers: threads that judge, >= 1.
         waiting: judgements and parts that may wait beside those at work, >= 0.
 
@@ -44,14 +51,15 @@ def judge_many(
 
 
 def _judge(
-    examine: "Callable[[Path], Examination]", sources: Iterator[str | Path], workers: int, most: int
-) -> Iterator[Judged]:
-    ahead: deque[Future[Judged]] = deque()
+    examine: "Callable[[OneSource], Examination]", sources: Iterator[OneSource | None], workers: int, most: int
+) -> Iterator[Judged[OneSource]]:
+    ahead: deque[Future[Judged[OneSource]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="judge")
     try:
         for source in sources:
-            ahead.append(pool.submit(_judge_one, examine, Path(source)))
-            if len(ahead) >= most:
+            if source is not None:
+                ahead.append(pool.submit(judge_one, examine, source))
+            while ahead and (len(ahead) >= most or (source is None and ahead[0].done())):
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
@@ -59,7 +67,8 @@ def _judge(
         pool.shutdown(cancel_futures=True)
 
 
-def _judge_one(examine: "Callable[[Path], Examination]", source: Path) -> Judged:
+def judge_one(examine: "Callable[[OneSource], Examination]", source: OneSource) -> Judged[OneSource]:
+    """Return what becomes of one part; whatever goes wrong with it is told in one line."""
     try:
         return Judged(source, examine(source))
     except (InspectError, ConversionError) as error:
@@ -67,7 +76,7 @@ def _judge_one(examine: "Callable[[Path], Examination]", source: Path) -> Judged
     except MemoryError:
         reason = "out of memory: give a smaller file, or fewer references"
     except OSError as error:
-        reason = f"{error.filename or source}: {error.strerror or error}"
+        reason = f"{error.filename or path_of(source) or 'part'}: {error.strerror or error}"
     except Exception as error:  # noqa: BLE001 - a bug that one part brings out must not cost the others
         reason = f"internal error, please report it: {type(error).__name__}: {error}"
     return Judged(source, None, reason or "unknown error")

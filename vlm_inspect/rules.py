@@ -189,7 +189,7 @@ def load_rules(path: Path | str) -> RuleBook:
     if path.is_dir():
         raise RuleError(f"{path} is a folder; name the rule file in it")
     if path.exists() and not path.is_file():  # a pipe or a device: reading it could wait for ever
-        raise RuleError(f"{path} is no file; save the rules to a file first")
+        raise RuleError(f"{path} is not a file; save the rules to a file first")
     try:
         raw = path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
     except FileNotFoundError as e:

@@ -1,4 +1,4 @@
-"""Measure the offline default on real data, and write the section of docs/results.md.
+"""Measure the offline default on real data, and write the section of docs/results/bench.md.
 
     python -m benchmarks.real_results [--data DIR] [--out DIR] [--only NAME]... [--write-only]
 
@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=_ROOT / "runs", help="a folder a run; default: runs")
     parser.add_argument("--only", action="append", metavar="NAME", help="run this data set only; may be given again")
     parser.add_argument("--write-only", action="store_true", help="run nothing, write what the runs there say")
-    parser.add_argument("--page", type=Path, default=_ROOT / "docs" / "results.md")
+    parser.add_argument("--page", type=Path, default=_ROOT / "docs" / "results" / "bench.md")
     given = parser.parse_args()
     data_sets = read_data_sets()
     if unknown := set(given.only or ()) - {one.name for one in data_sets}:

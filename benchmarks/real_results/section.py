@@ -1,4 +1,4 @@
-"""All runs to the text between two marks of docs/results.md.
+"""All runs to the text between two marks of docs/results/bench.md.
 
 section_of(data_sets, runs)      means, then a chapter a data set: what it is, two tables, what others have published
 put_into(page, text)             the rest of the page stays as it is
@@ -89,7 +89,7 @@ def _all_of(settings: Sequence[Mapping[str, Any]], key: str) -> str:
 def _means(data_sets: Sequence[DataSet], runs: Runs) -> Iterator[str]:
     """Yield the mean of the classes of all data sets that count in it, by number of references, resampled by image."""
     counted = [one for one in data_sets if one.in_mean]
-    yield f"### Mean of the classes of {' and '.join(one.title for one in counted)}"
+    yield f"## Mean of the classes of {' and '.join(one.title for one in counted)}"
     yield ""
     rows = []
     for shots in sorted({shots for one in counted for shots in one.shots}):
@@ -142,7 +142,7 @@ def _mean_pixels(runs: Sequence[FinishedRun]) -> Iterator[str]:
 
 
 def _chapter(one: DataSet, runs: tables.Told) -> Iterator[str]:
-    yield from (f"### {one.title}", "", *_wrapped(one.text))
+    yield from (f"## {one.title}", "", *_wrapped(one.text))
     if runs:
         yield from ("", *tables.ranking(runs, one.shots), "", *tables.deciding(runs, one.shots), "")
         took = ", ".join(f"{shots}: {runs[shots].results.wall_s:.0f} s" for shots in one.shots if shots in runs)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evaluation.ablation.variants import Variant, has_words_without_rules, make_variants, write_variant
+from evaluation.ablation.variants import AGENTS, Variant, has_words_without_rules, make_variants, write_variant
 from evaluation.bench.options import BenchOptions
 from evaluation.bench.run import run_bench
 from evaluation.comparison.comparison import compare_runs
@@ -87,7 +87,7 @@ def run_ablation(
 
 def _check(out: Path, models: Sequence[str], options: BenchOptions) -> None:
     if any(is_offline(model) for model in models):
-        raise RunError("the model evidence reads no prompt, so that there is nothing to ablate; give a --model")
+        raise RunError("the model evidence reads no prompt, so there is nothing to ablate; give a --model")
     if options.asking.price is not None and len(set(models)) > 1:
         raise RunError("--price holds for one model, and several are given; run them one by one, each with its price")
     if out.exists() and not out.is_dir():
@@ -105,6 +105,8 @@ def _missing(template: Template, data: Dataset, options: BenchOptions) -> dict[s
         found["references"] = "there is no reference (--shots 0, or no normal training image)"
     if options.config.localizer.name == "none":
         found["evidence"] = "the localizer is none"
+    if not options.config.agent.enabled:
+        found |= dict.fromkeys(AGENTS, "it costs several times as much; add --agent")
     return found
 
 
@@ -130,7 +132,7 @@ def _budgeted(options: BenchOptions, spent: float) -> BenchOptions:
         return options
     if budget <= spent:
         raise RunStoppedError(
-            f"the budget of {budget:g} USD is used up ({spent:.4f}); --resume with a higher one goes on"
+            f"the budget of {budget:g} USD is used up ({spent:.4f}); continue with --resume and a higher one"
         )
     return replace(options, asking=replace(options.asking, budget_usd=budget - spent))
 

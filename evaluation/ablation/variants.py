@@ -6,6 +6,8 @@ rules        + what normal means, as words
 references   + pictures of normal parts
 evidence     + the heatmap with its marks, words and enlargements, and measured checks
 look again   + a second request, with the most suspicious places enlarged
+agent without refutation    steps with tools in place of the second request
+agent        + hypotheses, and looks that could show them wrong
 
 A variant is a template and rule books without what it lacks, and a number of references. Each holds all before it.
 All of it is written down, so that every variant can be run again by `bench` alone.
@@ -32,10 +34,14 @@ _ADDS: Mapping[str, frozenset[Ingredient]] = {
     "references": frozenset({Ingredient.REFERENCES}),
     "evidence": EVIDENCE_INGREDIENTS,
     "look again": frozenset(),
+    "agent without refutation": frozenset(),
+    "agent": frozenset(),
 }
 VARIANTS = tuple(_ADDS)
-_WITHOUT_BLOCKS = frozenset({"task", "look again"})
-"""Variants that need no block of the template: a second look is a request of its own."""
+AGENTS = ("agent without refutation", "agent")
+"""Variants that cost several times as much as the others."""
+_WITHOUT_BLOCKS = frozenset({"task", "look again", *AGENTS})
+"""Variants that need no block of the template: a second look, and a step, is a request of its own."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,12 @@ def write_variant(
     )
     localizer = {} if variant.has("evidence") else {"name": "none", "checkpoint": None}
     config = options.config.with_changes(
-        template=str(path), localizer=localizer, look_again=variant.has("look again"), calibration=None
+        template=str(path),
+        localizer=localizer,
+        look_again=variant.name == "look again",
+        agent={"enabled": variant.name in AGENTS, "refutation": variant.name == "agent"},
+        calibration=None,
+        **({} if variant.name == "agent" else {"refuter": None}),
     )
     return replace(options, config=config, rules_dir=rules_dir, shots=options.shots if variant.has("references") else 0)
 

@@ -11,7 +11,7 @@ from evaluation.engine.options import limits_of
 from evaluation.errors import RunError
 from evaluation.runs.plan import RunPlan, check_checkpoint, check_leaks, load_rule_books, make_plan
 from evaluation.runs.settings import Limits, Price, Settings
-from vlm_inspect.calibration.file import load_calibration
+from vlm_inspect.calibration_file import load_calibration
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.datasets.item import Dataset
 from vlm_inspect.datasets.references import content_sha256
@@ -52,7 +52,7 @@ def prepare_bench(dataset: Dataset, options: BenchOptions) -> Bench:
     names = [category.name for category in dataset.categories]
     books = load_rule_books(options.rules_dir, names) if options.rules_dir else {}
     if options.retry_failed and not options.resume:
-        raise RunError("--retry-failed belongs to --resume")
+        raise RunError("--retry-failed requires --resume")
     plan = make_plan(
         dataset,
         shots=options.shots,
@@ -61,12 +61,10 @@ def prepare_bench(dataset: Dataset, options: BenchOptions) -> Bench:
         rules=books,
         ask_questions=bool(dataset.questions) and options.config.asks_a_model,
     )
-    if options.config.agent.enabled:
-        raise RunError("agent: a benchmark asks once or twice a part; leave agent out of the configuration")
-    if options.config.look_again:
-        _check_second_look(plan, options.config)
+    if options.config.look_again or options.config.agent.enabled:
+        _check_further_looks(plan, options)
     if options.rule_test and not options.config.asks_a_model:
-        raise RunError("--rule-test: the model evidence reads no rules, so that there is nothing to test; leave it out")
+        raise RunError("--rule-test: the model evidence reads no rules, so there is nothing to test; leave it out")
     checks: dict[str, Any] = {"references_compared_with_scored_files": check_leaks(plan), "leaks": 0}
     if options.config.localizer.checkpoint is not None:
         checkpoint = options.config.localizer.checkpoint
@@ -112,12 +110,16 @@ def _check_config(config: InspectorConfig) -> None:
         )
 
 
-def _check_second_look(plan: RunPlan, config: InspectorConfig) -> None:
-    """Refuse a second look where nobody looks."""
+def _check_further_looks(plan: RunPlan, options: BenchOptions) -> None:
+    """Refuse a second look, or steps, where nobody looks."""
+    config = options.config
+    name = "--agent" if config.agent.enabled else "--look-again"
     if plan.asks_questions:
-        raise RunError("--look-again is for judging parts, and this data set asks questions; leave it out")
+        raise RunError(f"{name} is for judging parts, and this data set asks questions; leave it out")
     if not config.asks_a_model:
-        raise RunError("--look-again changes nothing for the model evidence, which reads no picture; leave it out")
+        raise RunError(f"{name} changes nothing for the model evidence, which reads no picture; leave it out")
+    if config.refuter is not None and options.asking.price is not None:
+        raise RunError("--price holds for one model, and --refuter is another; leave one of them out")
 
 
 def _check_engine(options: BenchOptions) -> None:
@@ -127,7 +129,7 @@ def _check_engine(options: BenchOptions) -> None:
     if options.engine == "ray":
         check_installed()
     elif options.ray_address:
-        raise RunError("--ray-address belongs to --engine ray")
+        raise RunError("--ray-address requires --engine ray")
 
 
 def _settings(plan: RunPlan, options: BenchOptions, config: InspectorConfig, inspector: Inspector) -> Settings:

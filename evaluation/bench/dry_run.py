@@ -66,13 +66,18 @@ def _counts(one: CategorySummary, plan: RunPlan | None) -> Iterator[str]:
 
 def _asked(plan: RunPlan, settings: Settings, limits: Limits) -> Iterator[str]:
     at_most = f", at most {settings.limit} items a class" if settings.limit is not None else ""
-    twice = ", twice each" if settings.look_again else ""
+    twice = ", twice each" if settings.look_again else _steps(settings)
     yield f"would ask {settings.model} about {len(plan.tasks)} {_what(plan)}{at_most}{twice}"
     yield (
         f"localizer {settings.localizer}, {settings.shots} references, seed {settings.seed}, "
         f"template {settings.template}, {settings.samples} answers each, {limits.concurrency} at once"
     )
     yield "leak check: no reference is scored"
+
+
+def _steps(settings: Settings) -> str:
+    agent = None if settings.inspector is None else settings.inspector.agent
+    return f", in at most {agent.max_steps} steps each" if agent is not None and agent.enabled else ""
 
 
 def _what(plan: RunPlan) -> str:

@@ -79,7 +79,7 @@ def run_bench(folder: Path, options: BenchOptions) -> int:
         write_line(f"warning: {plain_line(warning)}")
     if not results.coverage:
         first = results.failures[0]
-        raise RunError(f"no item was judged; {first.id}: {first.message}; mend it, then --resume --retry-failed")
+        raise RunError(f"no item was judged; {first.id}: {first.message}; fix it, then --resume --retry-failed")
     return 0
 
 

@@ -8,13 +8,14 @@ import click
 
 from evaluation.commands.bench import bench
 from evaluation.engine.options import with_asking
+from vlm_inspect.command_options.agent import check_agent
 from vlm_inspect.command_options.general import PATH
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import with_config
 from vlm_inspect.safe_text import write_line
 
 _OWN = frozenset(
-    {"dataset", "out", "model", "dry_run", "calibration_path", "look_again", "rule_test", "rule_test_parts"}
+    {"dataset", "out", "model", "dry_run", "calibration_path", "look_again", "agent", "rule_test", "rule_test_parts"}
 )
 """Parameters of `bench` that are other ones here: a calibration holds for one rule book, and each variant has its own;
 to look again is a variant."""
@@ -30,6 +31,11 @@ to look again is a variant."""
     required=True,
     metavar="PROVIDER:NAME",
     help="Language model, as for bench; repeatable.",
+)
+@click.option(
+    "--agent",
+    is_flag=True,
+    help="Also run the variants 'agent without refutation' and 'agent', which cost several times as much.",
 )
 @with_config
 @with_asking
@@ -48,6 +54,7 @@ def ablate(dataset: Path, out: Path, models: tuple[str, ...], **options: Any) ->
     from evaluation.ablation.run import PAGE, run_ablation
     from evaluation.bench.options import BenchOptions
 
+    check_agent(options["config"].with_changes(look_again=False))
     told = BenchOptions(**options)
 
     def watch(model: str, variant: Any) -> None:

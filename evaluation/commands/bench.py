@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from evaluation.engine.options import limit_options
+from vlm_inspect.command_options.agent import agent_options, check_agent
 from vlm_inspect.command_options.general import PATH, common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import model_options
@@ -52,6 +53,7 @@ def _known_format(context: click.Context, parameter: click.Parameter, value: str
     help="Ask about each part a second time, with the hottest places enlarged; the second answer counts. Costs "
     "about twice as much.",
 )
+@agent_options
 @click.option("--resume", is_flag=True, help="Continue the run in --out. Finished items are not asked again.")
 @click.option("--retry-failed", is_flag=True, help="With --resume: also retry items that could not be read or asked.")
 @click.option("--dry-run", is_flag=True, help="Show what was found and what would be asked, without asking.")
@@ -123,4 +125,5 @@ def bench(dataset: Path, **options: Any) -> int:
     from evaluation.bench.options import BenchOptions
     from evaluation.bench.run import run_bench
 
+    check_agent(options["config"])
     return run_bench(dataset, BenchOptions(**options))

@@ -72,7 +72,7 @@ def _check(inspector: "Inspector") -> None:
     from vlm_inspect.backends import is_offline
 
     if is_offline(inspector.backend.name):
-        raise RunError("the model evidence reads no rules, so that there is nothing to test; give a --model")
+        raise RunError("the model evidence reads no rules, so there is nothing to test; give a --model")
     if not free_rules(inspector.rules):
         raise RunError("the rule book has no rule that the model judges (all carry a check, or there is none)")
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, runtime_checkable
 
-from evaluation.engine.reply_cache import ReplyCache, key_of_request
+from evaluation.engine.reply_cache import ReplyCache
 from evaluation.engine.spending import Spending, cost_of, estimate_tokens
 from evaluation.engine.token_rate import Reservation, TokenRate
 from evaluation.runs.record import Spent
@@ -22,6 +22,7 @@ from evaluation.runs.settings import Limits, Price
 from vlm_inspect.asking import ask_for_form, ask_model
 from vlm_inspect.backends import is_local, is_offline
 from vlm_inspect.backends.backend import Backend, Reply, Request
+from vlm_inspect.backends.kept_replies import key_of_request
 from vlm_inspect.errors import BackendError
 
 _T = TypeVar("_T")
@@ -231,14 +232,17 @@ class Asker:
         """Ask the model; where a batch fails, one by one, so that one request fails alone."""
         backend = self.backend
         began = time.perf_counter()
-        if len(requests) > 1 and isinstance(backend, BatchBackend):
+        times = {self._times(request) for request in requests}
+        if len(requests) > 1 and isinstance(backend, BatchBackend) and len(times) == 1:
             try:
-                batch = backend.generate_batch(requests, samples=self.samples)
+                batch = backend.generate_batch(requests, samples=times.pop())
                 share_s = (time.perf_counter() - began) / len(requests)
                 pairs = zip(requests, batch, strict=True)
                 return [Answered(ask_for_form(backend, one, replies), share_s) for one, replies in pairs]
             except BackendError:
                 return [self._generate([one])[0] for one in requests]
+        if len(requests) > 1:
+            return [self._generate([one])[0] for one in requests]
         try:
             replies = ask_model(backend, requests[0], samples=self.samples)
         except BackendError as error:
@@ -264,7 +268,11 @@ class Asker:
         """Return where the replies are kept; None for what costs nothing to ask again."""
         if not self.cache.usable or is_offline(self.backend.name):
             return None
-        return key_of_request(self.backend, request, self.samples, salt)
+        return key_of_request(self.backend, request, self._times(request), salt)
+
+    def _times(self, request: Request) -> int:
+        """Return how often a request is asked: a step on the way to a verdict once."""
+        return self.samples if request.asks_opinion else 1
 
     def _cached(self, key: str | None) -> Answered | None:
         found = None if key is None else self.cache.get(key)

@@ -1,10 +1,8 @@
 """Replies under a hash of what was asked, shared between runs: a question that was paid for is not paid for twice.
 
-The key covers the model, its server, every byte of the prompt (pictures included), the form of the answer and the
-number of samples. A cache that cannot be used costs money only: it is a miss.
+The key is that of `backends/kept_replies.py`. A cache that cannot be used costs money only: it is a miss.
 """
 
-import hashlib
 import json
 import sqlite3
 import threading
@@ -12,10 +10,9 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from vlm_inspect.backends.backend import Backend, Reply, Request, TokenProbability
-from vlm_inspect.inspection import Usage
+from vlm_inspect.backends.backend import Reply
+from vlm_inspect.backends.kept_replies import reply_from_json, reply_to_json
 
 NAME = "replies.sqlite"
 _TABLE = "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, run TEXT NOT NULL, replies BLOB NOT NULL)"
@@ -62,15 +59,15 @@ class ReplyCache:
                 row = self._database.execute("SELECT run, replies FROM replies WHERE key = ?", (key,)).fetchone()
             if row is None:
                 return None
-            return Cached(tuple(_from_json(one) for one in json.loads(zlib.decompress(row[1]))), str(row[0]))
+            return Cached(tuple(reply_from_json(one) for one in json.loads(zlib.decompress(row[1]))), str(row[0]))
         except (sqlite3.Error, zlib.error, ValueError, KeyError, TypeError):
             return None
 
     def put(self, key: str, replies: Sequence[Reply], run: str) -> None:
         """Keep replies; empty ones are not worth keeping."""
-        if self._database is None or not any(reply.text.strip() for reply in replies):
+        if self._database is None or not any(reply.text.strip() or reply.calls for reply in replies):
             return
-        packed = zlib.compress(json.dumps([_to_json(reply) for reply in replies]).encode())
+        packed = zlib.compress(json.dumps([reply_to_json(reply) for reply in replies]).encode())
         try:
             with self._lock:
                 self._database.execute("INSERT OR REPLACE INTO replies VALUES (?, ?, ?)", (key, run, packed))
@@ -82,39 +79,3 @@ class ReplyCache:
         if self._database is not None:
             self._database.close()
             self._database = None
-
-
-def key_of_request(backend: Backend, request: Request, samples: int, salt: str = "") -> str:
-    """Return the hash of all that a reply depends on; another salt makes another question of it."""
-    endpoint = getattr(backend, "endpoint", None)
-    server = None if endpoint is None else endpoint.shown_url
-    schema = json.dumps(request.answer_schema, sort_keys=True)
-    told = json.dumps([backend.name, server, request.prompt_sha256, schema, samples, *([salt] if salt else [])])
-    return hashlib.sha256(told.encode()).hexdigest()
-
-
-def _to_json(reply: Reply) -> dict[str, Any]:
-    tokens = [[one.token, one.logprob, dict(one.alternatives)] for one in reply.tokens]
-    return {
-        "text": reply.text,
-        "finish_reason": reply.finish_reason,
-        "tokens": tokens,
-        "usage": reply.usage.model_dump(),
-        "model": reply.model,
-        "reasoning": reply.reasoning,
-        "first_text": reply.first_text,
-        "notes": list(reply.notes),
-    }
-
-
-def _from_json(told: dict[str, Any]) -> Reply:
-    return Reply(
-        text=told["text"],
-        finish_reason=told["finish_reason"],
-        tokens=tuple(TokenProbability(token, logprob, others) for token, logprob, others in told["tokens"]),
-        usage=Usage.model_validate(told["usage"]),
-        model=told["model"],
-        reasoning=told.get("reasoning", ""),
-        first_text=told.get("first_text", ""),
-        notes=tuple(told.get("notes", ())),
-    )

@@ -88,8 +88,12 @@ def _differing_sections(was: InspectorConfig | None, now: InspectorConfig | None
     """Yield what moves results and has no setting of its own; files are compared by their digests."""
     if was is None or now is None:
         return
-    for name in ("localizer", "prompt", "views"):
-        one, other = (config.model_dump(exclude={"localizer": {"checkpoint"}})[name] for config in (was, now))
+    if (was.refuter is None) != (now.refuter is None):
+        first, second = (None if one.refuter is None else one.refuter.name for one in (was, now))
+        yield "refuter", first, second
+        return
+    for name in ("localizer", "prompt", "views", "agent", "refuter"):
+        one, other = (config.model_dump(exclude={"localizer": {"checkpoint"}})[name] or {} for config in (was, now))
         for key in one:
             if one[key] != other[key]:
                 yield f"{name}.{key}", one[key], other[key]

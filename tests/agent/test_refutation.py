@@ -9,6 +9,7 @@ from converters.view import Place
 from tests.agent.scripted import BOX, FAR_BOX, ask, hypothesis, turn, verdict, write_plate
 from tests.backends.openai_server import Behaviour
 from vlm_inspect.agent import try_hypotheses
+from vlm_inspect.agent.hypotheses import places_of
 from vlm_inspect.evidence import Evidence, Region
 from vlm_inspect.looks.look import Look
 from vlm_inspect.rules import RuleBook
@@ -112,8 +113,8 @@ def test_without_refutation_there_are_no_hypotheses(tmp_path: Path) -> None:
 def test_hot_places_of_the_evidence_are_hypotheses(score: float, calibrated: bool, listed: bool) -> None:
     region = Region(0, (0.1, 0.1, 0.3, 0.3), (0.2, 0.2), score, 0.04, "dapo", calibrated, Place(), defect_type="crack")
     evidence = Evidence(regions=(region,), localizer="dapo")
-    looks = [Look(None, phase="observe", refutation="own")]
-    found = try_hypotheses(looks, evidence, RuleBook(class_name="part"))
+    looks = [Look(None, phase="observe", refutation="own", places=places_of(evidence))]
+    found = try_hypotheses(looks, RuleBook(class_name="part"))
     assert [one.id for one in found] == (["m1"] if listed else [])
     assert not listed or ("dapo" in found[0].claim and "crack" in found[0].claim and not found[0].is_settled)
 

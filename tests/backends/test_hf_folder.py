@@ -72,7 +72,7 @@ def _index_without_shard(folder: Path) -> None:
     [
         (lambda f: (f / "config.json").unlink(), "holds no config.json"),
         (lambda f: (f / "config.json").write_text("{"), "config.json cannot be read"),
-        (lambda f: (f / "config.json").write_text("[]"), "no JSON object"),
+        (lambda f: (f / "config.json").write_text("[]"), "not a JSON object"),
         (lambda f: change(f, model_type="llama"), "is a llama, which answers no questions about pictures"),
         (lambda f: change(f, model_type="own", auto_map={"AutoModel": "own.Own"}), "--trust-remote-code"),
         (lambda f: change(f, model_type="of-2031"), "does not know; upgrade"),
@@ -80,7 +80,7 @@ def _index_without_shard(folder: Path) -> None:
         (_pickled, "pickles"),
         (_index_without_shard, "model-00001-of-00002.safetensors is missing"),
         (_cut_weights, "cut short"),
-        (lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 64), "no whole safetensors file"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 64), "not a whole safetensors file"),
     ],
 )
 def test_unusable_folder_is_refused_before_loading(copy: Path, damage: Callable[[Path], Any], said: str) -> None:

@@ -337,7 +337,7 @@ def test_password_in_url_is_not_shown() -> None:
     "url", ["ftp://host/v1", "localhost:8000", "http://", "http://host:port/v1", "http://[::1/v1", "http://a b/v1"]
 )
 def test_wrong_url_is_one_line(url: str) -> None:
-    with pytest.raises(BackendError, match="is no http") as caught:
+    with pytest.raises(BackendError, match="is not an http") as caught:
         OpenAICompatible("tiny", Connection(url))
     assert "\n" not in str(caught.value)
 

@@ -178,7 +178,7 @@ def test_a_run_there_is_gone_on_with() -> None:
 
 
 def test_the_page_of_the_project_has_its_marks() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "results" / "bench.md").read_text(encoding="utf-8")
     assert page.count(BEGIN) == page.count(END) == 1
 
 

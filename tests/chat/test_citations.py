@@ -5,7 +5,7 @@ import pytest
 
 from converters.view import Place, View
 from vlm_inspect.chat.citations import check_citations, find_citations
-from vlm_inspect.tools.material import cite, permille
+from vlm_inspect.citation import cite, permille
 
 
 class Nowhere:

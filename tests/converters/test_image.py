@@ -511,7 +511,7 @@ def test_empty_missing_folder_and_object_array(tmp_path: Path) -> None:
         ("missing.png", "no such file"),
         ("", "is a folder"),
         ("objects.npy", "damaged"),
-        ("cube.npy", "is no image"),
+        ("cube.npy", "is not an image"),
     ):
         with pytest.raises(ConversionError, match=reason):
             read_image(tmp_path / name)

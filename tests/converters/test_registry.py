@@ -319,7 +319,7 @@ def test_pickles_and_archives_are_not_opened(tmp_path: Path) -> None:
     np.save(tmp_path / "none.npy", np.empty((0, 3)))
     _one_line(tmp_path / "none.npy", "none.npy")
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04" + bytes(50))
-    _one_line(tmp_path / "broken.npz", "no NumPy npz")
+    _one_line(tmp_path / "broken.npz", "not a NumPy npz")
     np.savez_compressed(tmp_path / "objects.npz", np.array([{}, {}], dtype=object))
     _one_line(tmp_path / "objects.npz", "objects.npz")
 

@@ -91,8 +91,8 @@ def test_channels_keep_names_units_and_gaps(tmp_path):
             "time,v\n0,1\n1,1\n1,1\n", "row 3: the time is that of the row before it", id="twice the same time"
         ),
         pytest.param("time,v\n0,1\n,1\n2,1\n", "row 2: the time is missing", id="a gap in time"),
-        pytest.param("t,v\n0,1\n1,inf\n", "row 2, column 2: inf is no measurement", id="infinite"),
-        pytest.param("t,v\n0,1\n1,-1e200\n", "row 2, column 2: -1e[+]200 is no measurement", id="absurd"),
+        pytest.param("t,v\n0,1\n1,inf\n", "row 2, column 2: inf is not a measurement", id="infinite"),
+        pytest.param("t,v\n0,1\n1,-1e200\n", "row 2, column 2: -1e[+]200 is not a measurement", id="absurd"),
         pytest.param("time\n0\n1\n", "a time column and no other", id="no channel"),
         pytest.param("t,v\n0,\n1,\n", "not one number in the channels", id="only gaps"),
         pytest.param("", "the file is empty", id="empty"),

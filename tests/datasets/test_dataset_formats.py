@@ -186,7 +186,7 @@ def test_frames_without_masks_need_labels(tmp_path: Path) -> None:
     assert [item.anomalous for item in told.test] == [True, False, True]
     assert not told.has_masks
     labels.write_text("TestVideoFile{end+1}.gt_frame = [soon];\n")
-    with pytest.raises(DatasetError, match="no list of frames"):
+    with pytest.raises(DatasetError, match="not a list of frames"):
         read_dataset(root)
 
 
@@ -267,7 +267,7 @@ def _bad_label_file(root: Path) -> None:
     ("build", "damage", "message"),
     [
         (folders.visa, _break_csv, "no column 'label'"),
-        (folders.visa, _climb_in_csv, "no path below"),
+        (folders.visa, _climb_in_csv, "not a path below"),
         (folders.mvtec_loco, _break_config, "0.pixel_value"),
         (folders.real_iad, _break_json, "cannot be read as JSON"),
         (folders.real_iad, _lose_key, "test: Field required"),

@@ -91,5 +91,5 @@ def test_files_that_are_no_masks(tmp_path: Path) -> None:
         PointMask(three).read()
     four = tmp_path / "four.txt"
     four.write_text("1 2 3 1\n4 5 6 0\n")
-    with pytest.raises(DatasetError, match="no mask of a picture"):
+    with pytest.raises(DatasetError, match="not a mask of a picture"):
         read_at_size(PointMask(four), (2, 2))

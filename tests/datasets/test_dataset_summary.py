@@ -86,7 +86,7 @@ def test_unreadable_images_are_counted_and_listed(root: Path) -> None:
     empty.write_bytes(b"")
     summary = describe(root)
     assert {problem.kind for problem in summary.problems} == {ProblemKind.UNREADABLE}
-    assert summary.unreadable == {cut, empty}
+    assert {path for problem in summary.problems for path in problem.paths} == {cut, empty}
     assert all("\n" not in problem.message for problem in summary.problems)
     assert describe(root, decode=False).problems == ()
 
@@ -108,7 +108,7 @@ def test_files_that_a_list_names_in_vain(tmp_path: Path) -> None:
     gone.unlink()
     problem = only(describe(root), ProblemKind.MISSING_FILE)
     assert problem.message == "1 of 7 files of pcb1 are missing or locked, such as 000.JPG"
-    assert describe(root).unreadable == {gone}
+    assert problem.paths == (gone,)
 
 
 def test_a_question_against_its_folder(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_a_file_that_is_no_store(tmp_path: Path) -> None:
         CaseStore(tmp_path)
     with pytest.raises(StoreError, match="no such folder"):
         CaseStore(tmp_path / "missing" / "cases.db")
-    with pytest.raises(StoreError, match="/dev/null is no file"):
+    with pytest.raises(StoreError, match="/dev/null is not a file"):
         CaseStore("/dev/null")
     with pytest.raises(StoreError, match="no such store"):
         CaseStore(tmp_path / "missing.db", create=False)

@@ -266,7 +266,7 @@ def test_a_gradient_that_is_no_number_stops_before_the_step(tmp_path: Path, data
             return {"total": loss + (weight * 0).abs().sqrt().sum()}  # zero, with an infinite slope
 
     out = tmp_path / "a.safetensors"
-    with pytest.raises(TrainingError, match="step 1: the gradients are no numbers; nothing was saved yet"):
+    with pytest.raises(TrainingError, match="step 1: the gradients are not numbers; nothing was saved yet"):
         train(Broken(), small_plan(out, data))
     assert not out.exists()
 
@@ -337,7 +337,7 @@ def test_a_damaged_state_is_refused(tmp_path: Path, data: TrainingData) -> None:
         train(SmallMethod(), small_plan(out, data), "resume")
     train(SmallMethod(), small_plan(tmp_path / "b.safetensors", data))
     state.write_bytes((tmp_path / "b.safetensors").read_bytes())
-    with pytest.raises(LocalizerError, match="is no state of a training run"):
+    with pytest.raises(LocalizerError, match="is not the state of a training run"):
         train(SmallMethod(), small_plan(out, data), "resume")
 
 

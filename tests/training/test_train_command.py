@@ -188,7 +188,7 @@ def test_what_cannot_work_is_refused_before_training(run: Run, clip: Path, data:
 def test_names_that_are_no_text_are_refused_before_training(run: Run, clip: Path, tmp_path: Path) -> None:
     folder = mvtec_folder(Path(os.fsdecode(bytes(tmp_path) + b"/\xff")))
     out = tmp_path / "a.safetensors"
-    refused(run("dapo", "--data", folder, "--clip", clip, "--out", out, *SMALL), "the name is no UTF-8")
+    refused(run("dapo", "--data", folder, "--clip", clip, "--out", out, *SMALL), "the name is not UTF-8")
     folder.rename(tmp_path / "plate")
     given = ("--data", tmp_path / "plate", "--clip", clip, "--out", out, "--epochs", 1, *SMALL)
     refused(run("promptad", *given, "--class-name", "\udcff"), "UTF-8")

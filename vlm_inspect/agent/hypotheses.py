@@ -4,7 +4,7 @@ A hypothesis is settled by a step that comes after a look made for it: the model
 places of the evidence are hypotheses from the beginning (m1 is the place of mark 1).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,8 +12,8 @@ from converters.view import BoxXyxyn
 from vlm_inspect.agent.texts import load_texts
 from vlm_inspect.agent.turns import Hypothesis, Turn, read_turn
 from vlm_inspect.errors import ParseError
-from vlm_inspect.evidence import Evidence, Region
-from vlm_inspect.looks.look import Look, Seen
+from vlm_inspect.evidence import Evidence
+from vlm_inspect.looks.look import HotPlace, Look, Seen
 from vlm_inspect.rules import RuleBook
 
 OPEN_P = 0.3
@@ -50,21 +50,17 @@ class Tried:
         return bool(self.steps and self.reason)
 
 
-def try_hypotheses(looks: Sequence[Look], evidence: Evidence, rules: RuleBook) -> tuple[Tried, ...]:
+def try_hypotheses(looks: Sequence[Look], rules: RuleBook) -> tuple[Tried, ...]:
     """Return the hypotheses in the order that they came, and what became of each.
 
     Args:
-        looks: the steps so far, without the verdict; the first says whether hypotheses are asked for, and who settles
-            them.
-        evidence: its hot places are hypotheses.
+        looks: the steps so far, without the verdict; the first says whether hypotheses are asked for, who settles
+            them, and which hot places of the evidence are among them.
         rules: those that a hypothesis may be of.
-
-    Raises:
-        PromptError: the texts are missing or wrong.
     """
     if not looks or looks[0].refutation == "off":
         return ()
-    found = {one.id: one for one in _of_evidence(evidence)}
+    found = {f"m{one.mark}": _of_place(one) for one in looks[0].places}
     before: Turn | None = None
     for number, look in enumerate(looks, start=1):
         if before is not None and shows_something(look):
@@ -80,10 +76,23 @@ def try_hypotheses(looks: Sequence[Look], evidence: Evidence, rules: RuleBook) -
     return tuple(found.values())
 
 
-def places_of(evidence: Evidence) -> list[tuple[int, Region]]:
-    """Return the places of the evidence that have to be looked at, each with the number of its mark."""
-    numbered = enumerate(evidence.regions, start=1)
-    return [(mark, one) for mark, one in numbered if not one.calibrated or one.score >= OPEN_P][:MOST_PLACES]
+def places_of(evidence: Evidence) -> tuple[HotPlace, ...]:
+    """Return the places of the evidence that have to be looked at.
+
+    Raises:
+        PromptError: the texts are missing or wrong.
+    """
+    texts = load_texts()
+    hot = [(n, one) for n, one in enumerate(evidence.regions, start=1) if not one.calibrated or one.score >= OPEN_P]
+    return tuple(
+        HotPlace(
+            mark,
+            one.view,
+            one.box_xyxyn,
+            texts.say("place", mark=mark, source=one.source, kind=one.defect_type or ""),
+        )
+        for mark, one in hot[:MOST_PLACES]
+    )
 
 
 def shows_something(look: Look) -> bool:
@@ -91,10 +100,8 @@ def shows_something(look: Look) -> bool:
     return look.tool is not None and not look.note and look.tool not in SHOWS_NOTHING
 
 
-def _of_evidence(evidence: Evidence) -> Iterator[Tried]:
-    for mark, region in places_of(evidence):
-        claim = load_texts().say("place", mark=mark, source=region.source, kind=region.defect_type or "")
-        yield Tried(f"m{mark}", claim, view=region.view, box_xyxyn=region.box_xyxyn)
+def _of_place(place: HotPlace) -> Tried:
+    return Tried(f"m{place.mark}", place.claim, view=place.view, box_xyxyn=place.box_xyxyn)
 
 
 def _turn_of(look: Look) -> Turn | None:

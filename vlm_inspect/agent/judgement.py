@@ -42,7 +42,7 @@ def read_judgement(
     )
     unseen = [rule.id for rule in rules.rules if rule.id not in rested and rule.id not in {one.id for one in told}]
     told += tuple(RuleResult(rule_id, "not_checked", texts.not_checked) for rule_id in unseen)
-    tried = try_hypotheses(looks, evidence, rules)
+    tried = try_hypotheses(looks, rules)
     doubts = [*opinion.doubts, *([limit] if limit else [])]
     warnings = list(opinion.warnings)
     if opinion.anomalous:

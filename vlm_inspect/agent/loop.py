@@ -22,6 +22,7 @@ from vlm_inspect.agent.requests import (
     ask_verdict,
     count_sent,
     hand_over,
+    hot_places,
     open_agent,
     pending_of,
     say_more,
@@ -65,7 +66,8 @@ def next_agent_step(
     if not looks:
         request = open_agent(prepared, settings, with_functions=with_functions)
         who: Refutation = "off" if not settings.refutation else "second" if has_refuter else "own"
-        return Step(request, "observe", elapsed_s=time.perf_counter() - began, refutation=who)
+        places = hot_places(prepared, settings)
+        return Step(request, "observe", elapsed_s=time.perf_counter() - began, refutation=who, places=places)
     last = looks[-1]
     if last.phase == "judge" or last.request is None:
         return Step()
@@ -75,7 +77,7 @@ def next_agent_step(
 
 def _follow(prepared: Prepared, looks: Sequence[Look], settings: AgentSettings) -> Step:
     turn, failure = _read(looks[-1])
-    pending = pending_of(looks, prepared)
+    pending = pending_of(looks, prepared.request.rules)
     reached = _reached(looks, settings)
     if turn is not None and not turn.calls:
         words = _sent_back(looks, pending)

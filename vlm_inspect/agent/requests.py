@@ -15,13 +15,14 @@ from vlm_inspect.agent.turns import as_functions, turn_schema
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.backends.messages import PICTURE_LABELS, PICTURE_ROLES, digest_messages
 from vlm_inspect.examination import Prepared
-from vlm_inspect.looks.look import Look
+from vlm_inspect.looks.look import HotPlace, Look
 from vlm_inspect.prompting.encoding import encode, form_of
+from vlm_inspect.rules import RuleBook
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
-    from vlm_inspect.tools.result import Picture, ToolResult
+    from vlm_inspect.tools.result import ToolResult
 
 _LONGEST_TURN = 8000
 """Longest step in characters that is handed back to a model."""
@@ -53,11 +54,15 @@ def open_agent(prepared: Prepared, settings: AgentSettings, *, with_functions: b
     texts, told = load_texts(), describe_tools()
     refutes = settings.refutation
     schema = turn_schema(names, texts.fields, refutation=refutes)
-    places = []
-    for mark, region in places_of(prepared.evidence) if refutes else ():
-        box = [round(side * _PERMILLE) for side in region.box_xyxyn]
-        claim = texts.say("place", mark=mark, source=region.source, kind=region.defect_type or "")
-        places.append({"id": f"m{mark}", "claim": claim, "view": region.view, "box": box})
+    places = [
+        {
+            "id": f"m{one.mark}",
+            "claim": one.claim,
+            "view": one.view,
+            "box": [round(side * _PERMILLE) for side in one.box_xyxyn],
+        }
+        for one in hot_places(prepared, settings)
+    ]
     values = {
         "steps": settings.max_steps,
         "tools": [
@@ -76,6 +81,11 @@ def open_agent(prepared: Prepared, settings: AgentSettings, *, with_functions: b
     return _with(first, [_said(texts.say("opening", **values))])
 
 
+def hot_places(prepared: Prepared, settings: AgentSettings) -> tuple[HotPlace, ...]:
+    """Return the places of the evidence that have to be looked at; none where nothing is refuted."""
+    return places_of(prepared.evidence) if settings.refutation else ()
+
+
 def show_result(look: Look, called: Called, prepared: Prepared) -> Request:
     """Return the request after a call: the model's own step, then what the tool gave."""
     from langchain_core.messages import ToolMessage
@@ -85,12 +95,12 @@ def show_result(look: Look, called: Called, prepared: Prepared) -> Request:
     reply = look.replies[0]
     if not reply.calls:
         text = load_texts().say("result", step=called.step, tool=called.tool, text=called.result.text)
-        return _with(look.request, [_words_of(reply), _said(text, pictures, prepared, look.request)])
+        return _with(look.request, [_words_of(reply), _said(text, called, prepared, look.request)])
     name = reply.calls[0].id or f"step-{called.step}"
     turns: list[BaseMessage] = [_call_of(reply, name), ToolMessage(content=called.result.text, tool_call_id=name)]
     if pictures:
         text = load_texts().say("pictures", step=called.step, tool=called.tool)
-        turns.append(_said(text, pictures, prepared, look.request))
+        turns.append(_said(text, called, prepared, look.request))
     return _with(look.request, turns)
 
 
@@ -115,10 +125,9 @@ def hand_over(request: Request, pending: Sequence[Tried], *, first: bool) -> Req
     return replace(_with(request, [_said(load_texts().say("opening_second", pending=told))]), of_refuter=True)
 
 
-def pending_of(looks: Sequence[Look], prepared: Prepared) -> list[Tried]:
+def pending_of(looks: Sequence[Look], rules: RuleBook) -> list[Tried]:
     """Return the hypotheses that no look was made for, or of which it was not said what came of that."""
-    tried = try_hypotheses(looks, prepared.evidence, prepared.request.rules)
-    return [one for one in tried if not one.is_settled]
+    return [one for one in try_hypotheses(looks, rules) if not one.is_settled]
 
 
 def count_sent(request: Request) -> int:
@@ -133,17 +142,18 @@ def _with(before: Request, turns: "Sequence[BaseMessage]") -> Request:
 
 
 def _said(
-    text: str, pictures: "Sequence[Picture]" = (), prepared: Prepared | None = None, before: Request | None = None
+    text: str, called: Called | None = None, prepared: Prepared | None = None, before: Request | None = None
 ) -> "BaseMessage":
     from langchain_core.messages import HumanMessage
 
     content: list[Any] = [{"type": "text", "text": text}]
+    pictures = () if called is None else called.result.pictures
     for picture in pictures:
         assert prepared is not None
         assert before is not None
         url = encode(picture, form_of(before.views[0])).data_url
         content.append({"type": "image_url", "image_url": {"url": url, "detail": prepared.limits.detail}})
-    labels = [f"look {number}" for number in range(1, len(pictures) + 1)]
+    labels = [f"step {called.step}, {called.tool}"] * len(pictures) if called is not None else []
     kinds = {PICTURE_LABELS: labels, PICTURE_ROLES: ["closer"] * len(pictures)}
     return HumanMessage(content=content, additional_kwargs=kinds)
 

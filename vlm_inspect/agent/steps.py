@@ -6,7 +6,6 @@ from vlm_inspect.agent.hypotheses import try_hypotheses
 from vlm_inspect.agent.judgement import open_reason
 from vlm_inspect.agent.turns import read_turn
 from vlm_inspect.errors import ParseError
-from vlm_inspect.evidence import Evidence
 from vlm_inspect.inspection import HypothesisRecord, SeenRecord, StepRecord
 from vlm_inspect.looks.look import Look
 from vlm_inspect.rules import RuleBook
@@ -33,9 +32,9 @@ def look_as_step(number: int, look: Look) -> StepRecord:
     )
 
 
-def tried_as_records(looks: Sequence[Look], evidence: Evidence, rules: RuleBook) -> Iterator[HypothesisRecord]:
+def tried_as_records(looks: Sequence[Look], rules: RuleBook) -> Iterator[HypothesisRecord]:
     """Yield one record a hypothesis, in the order that they came."""
-    for one in try_hypotheses([look for look in looks if look.opinion is None], evidence, rules):
+    for one in try_hypotheses([look for look in looks if look.opinion is None], rules):
         yield HypothesisRecord(
             id=one.id,
             claim=one.claim,

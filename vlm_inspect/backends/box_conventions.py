@@ -1,6 +1,5 @@
 """How families of models write boxes: data of `prompts/words/boxes.yaml`, and boxes written and read by it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -65,6 +64,12 @@ class BoxFrame:
         """Return the size in which a view was sent, of `size_hw` by itself."""
         return self.sizes_hw[view] if view < len(self.sizes_hw) else size_hw
 
+    def within(self, side: int | None) -> "BoxFrame":
+        """Return the boxes of the same request where no picture was sent longer than `side` pixels; None: as it is."""
+        if side is None:
+            return self
+        return BoxFrame(self.convention, tuple(_fit(size_hw, side) for size_hw in self.sizes_hw))
+
 
 class _Family(BoxConvention):
     families: tuple[str, ...] = Field(min_length=1)
@@ -76,6 +81,11 @@ class _File(BaseModel):
 
     conventions: tuple[_Family, ...] = Field(min_length=1)
     found: dict[BoxUnit, str]
+
+
+def _fit(size_hw: tuple[int, int], side: int) -> tuple[int, int]:
+    scale = min(1.0, side / max(size_hw))
+    return max(1, round(size_hw[0] * scale)), max(1, round(size_hw[1] * scale))
 
 
 def find_convention(model: str) -> BoxConvention:
@@ -104,11 +114,6 @@ def convention_of_habit(model: str, unit: BoxUnit, *, rows_first: bool) -> BoxCo
     words = fill_text(_load().found[unit], {"rows_first": rows_first}, "boxes.yaml")
     form = "[y0, x0, y1, x1]" if rows_first else "[x0, y0, x1, y1]"
     return BoxConvention(unit=unit, rows_first=rows_first, form=form, words=words)
-
-
-def known_keys() -> Sequence[str]:
-    """Return the names that boxes have in the answers of all families."""
-    return tuple(dict.fromkeys(family.key for family in _load().conventions))
 
 
 @cache

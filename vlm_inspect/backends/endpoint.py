@@ -95,7 +95,7 @@ def find_endpoint(
     except ValueError:
         usable = False
     if not usable or any(c.isspace() or not c.isprintable() for c in url):
-        raise BackendError(f"base URL {endpoint.clear(endpoint.shown_url)!r} is no http(s) address; {_EXAMPLE}")
+        raise BackendError(f"base URL {endpoint.clear(endpoint.shown_url)!r} is not an http(s) address; {_EXAMPLE}")
     if key is None and endpoint.host == urlsplit(DEFAULT_BASE_URL).hostname:
         raise BackendError(f"OpenAI needs a key; set {KEY_VARIABLE}, or name your own server with --base-url")
     return endpoint

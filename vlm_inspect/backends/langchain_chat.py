@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vlm_inspect.backends.backend import Reply, Request
+from vlm_inspect.backends.box_conventions import BoxConvention
 from vlm_inspect.backends.langchain_answer import calls_of, read_answer, read_structured
+from vlm_inspect.backends.learned import BoxHabit, boxes_of, remember_boxes
 from vlm_inspect.backends.model_turn import ModelTurn
 from vlm_inspect.backends.strict_schema import strict_schema
 from vlm_inspect.errors import BackendError, ToolsRefusedError
@@ -67,6 +69,21 @@ class LangChainModel:
         """
         messages = [with_picture_blocks(message) for message in request.messages]
         return [self._answer(messages, request.answer_schema) for _ in range(samples)]
+
+    @property
+    def boxes(self) -> BoxConvention:
+        """How this model is asked for boxes: as `doctor` found it to write them, else as its family does."""
+        return boxes_of("", self._habits_key, known_as=self._habits_key)
+
+    def keep_boxes(self, habit: BoxHabit) -> None:
+        """Keep how this model was found to write boxes."""
+        remember_boxes("", self._habits_key, habit)
+
+    @property
+    def _habits_key(self) -> str:
+        """The factory, and the model that it makes: a factory may make another one tomorrow."""
+        names = (getattr(self._model, one, None) for one in ("model_name", "model", "model_id"))
+        return " ".join([self.name, next((name for name in names if isinstance(name, str)), "")]).strip()
 
     @property
     def takes_tools(self) -> bool:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_inspect.batch.row import Row
 from vlm_inspect.errors import OutputError
 from vlm_inspect.file_writing import check_folder, write_atomically, write_together
 from vlm_inspect.safe_text import plain, plain_line
+from vlm_inspect.sinks.row import Row
 
 if TYPE_CHECKING:
     from vlm_inspect.examination import Examination
@@ -46,22 +46,13 @@ class Gallery:
 
     def add(self, source: Path, examination: "Examination") -> str:
         """Write the page of a part and return its name; raises OutputError where it cannot be written."""
-        from vlm_inspect.report.html import render_html
         from vlm_inspect.report.pictures import encode_jpeg
+        from vlm_inspect.report.rendering import html_page
 
         stem = re.sub(r"[^A-Za-z0-9._-]+", "_", source.stem)[:60].lstrip(".") or "part"
         whole = str(source.absolute()).encode(errors="surrogateescape")
         name = f"{stem}-{hashlib.sha256(whole).hexdigest()[:10]}.html"
-        found, request = examination.inspection, examination.request
-        page = render_html(
-            found,
-            examination.views,
-            examination.evidence,
-            rules=request.rules,
-            question=request.question,
-            looks=examination.looks,
-        )
-        contents = {self._parts / name: page.encode(errors="replace")}
+        contents = {self._parts / name: html_page(examination)}
         if examination.views:
             contents[self._picture(name)] = encode_jpeg(_thumbnail(examination))
         write_together(contents)

@@ -12,7 +12,7 @@ def overkill_interval(exceeded: int, n: int, confidence: float = 0.95) -> tuple[
     from scipy.stats import beta
 
     if not 0 <= exceeded <= n or n == 0:
-        raise ValueError(f"{exceeded} of {n} is no rate")
+        raise ValueError(f"{exceeded} of {n} is not a rate")
     tail = (1 - confidence) / 2
     low = 0.0 if exceeded == 0 else float(beta.ppf(tail, exceeded, n - exceeded + 1))
     high = 1.0 if exceeded == n else float(beta.ppf(1 - tail, exceeded + 1, n - exceeded))

@@ -20,9 +20,9 @@ import numpy as np
 
 from converters.digest import sha256_of
 from vlm_inspect.calibration.conformal import Bound, conformal_bound, parts_needed
-from vlm_inspect.calibration.file import Calibration
 from vlm_inspect.calibration.intervals import overkill_interval
 from vlm_inspect.calibration.weights import learn_weights
+from vlm_inspect.calibration_file import Calibration
 from vlm_inspect.class_reports.class_report import qualify_inspector
 from vlm_inspect.decision.fusion import is_by_model, pooled_log_odds, probabilities
 from vlm_inspect.decision.thresholds import Thresholds

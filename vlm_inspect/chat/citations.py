@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from converters.view import View
-from vlm_inspect.tools.material import PERMILLE
+from vlm_inspect.citation import PERMILLE
 
 _CITATION = re.compile(r"\[\s*view\s+(\d{1,4})\s*(?:[:,]\s*([^\[\]]*))?\]", re.IGNORECASE)
 _NUMBERS = re.compile(r"-?\d+(?:\.\d+)?")

@@ -6,8 +6,8 @@ from typing import Any
 
 from vlm_inspect.chat.places import hot_box, number_places
 from vlm_inspect.chat.session import Session
+from vlm_inspect.citation import PERMILLE
 from vlm_inspect.errors import InspectError
-from vlm_inspect.tools.material import PERMILLE
 
 HELP = """\
 Ask in plain words, or:
@@ -141,7 +141,7 @@ def _read_head(words: list[str]) -> tuple[str | None, dict[str, Any]]:
             try:
                 check[name] = float(value)
             except ValueError as error:
-                raise CommandError(f"{word}: {value!r} is no number") from error
+                raise CommandError(f"{word}: {value!r} is not a number") from error
         elif equals and name in {"measure", "channel"}:
             check[name] = value
         else:

@@ -61,8 +61,13 @@ def load_chat_prompt() -> ChatPrompt:
         raise PromptError(f"{path.name} cannot be read: {' '.join(str(error).split())}") from error
 
 
-def open_messages(case: Case, *, tools: bool) -> list[Message]:
+def open_messages(case: Case, *, tools: bool, language: str | None = None) -> list[Message]:
     """Return the beginning of every conversation about a case: who the model is, what was inspected, what came of it.
+
+    Args:
+        case: what is talked about.
+        tools: whether the model may call tools.
+        language: of its answers; None: that of each question.
 
     Raises:
         StoreError: the case's pictures are gone or damaged.
@@ -82,7 +87,7 @@ def open_messages(case: Case, *, tools: bool) -> list[Message]:
         answer=inspection.answer,
         reasoning=inspection.reasoning,
     )
-    system = prompt.say("system", tools=tools, most_calls=MOST_CALLS)
+    system = prompt.say("system", tools=tools, most_calls=MOST_CALLS, language=language)
     return [{"role": "system", "content": system}, *asked, {"role": "assistant", "content": opening}]
 
 

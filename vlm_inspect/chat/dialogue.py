@@ -11,6 +11,7 @@ middle of a turn loses that turn's answer and nothing else.
 from collections.abc import Callable
 from pathlib import Path
 
+from vlm_inspect.answers.language import named_language
 from vlm_inspect.backends.backend import Backend
 from vlm_inspect.backends.offline import EvidenceBackend
 from vlm_inspect.chat.answer import Answer, Listener
@@ -38,6 +39,7 @@ class Dialogue:
         rules_path: Path | None = None,
         by: str = "",
         timeout_s: float = 120.0,
+        language: str | None = None,
     ) -> None:
         """Talk over a case.
 
@@ -48,6 +50,8 @@ class Dialogue:
             rules_path: the rule book that corrections change; None: corrections cannot be kept.
             by: who talks: the name that judgements of the part bear; without one none is kept.
             timeout_s: longest silence of a server in seconds.
+            language: of every answer; None: that of each question. Without a model one of `load_languages` counts, and
+                any other is left aside.
         """
         self.case = case
         self._store = store
@@ -56,12 +60,14 @@ class Dialogue:
         self._material = Material(case, store, self.corrector.current())
         propose = Tool("propose_change", ProposeChange, self.corrector.take_call)
         self.toolbox = Toolbox(self._material, [propose])
-        self._record_speaker = EvidenceSpeaker(case, self.toolbox)
+        self._record_speaker = EvidenceSpeaker(
+            case, self._material, self.toolbox, None if language is None else named_language(language)
+        )
         self._speaker: Speaker = self._record_speaker
         self.model = EvidenceBackend().name
         if backend is not None and not isinstance(backend, EvidenceBackend):
             conversation = open_conversation(backend, case, timeout_s=timeout_s)
-            self._speaker = ModelSpeaker(case, conversation, self.toolbox)
+            self._speaker = ModelSpeaker(case, conversation, self.toolbox, language)
             self.model = backend.name
 
     def ask(self, question: str, listener: Listener) -> Answer:

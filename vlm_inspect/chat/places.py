@@ -1,54 +1,21 @@
 """The numbered places of a case: the regions of the evidence, hottest first, then what only the model found."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from converters.view import BoxXyxyn, View
-from vlm_inspect.decision.defects import is_hot
-from vlm_inspect.evidence import Region
-from vlm_inspect.inspection import DefectOutcome
+from vlm_inspect.answers.places import NumberedPlace
+from vlm_inspect.answers.places import number_places as number
 from vlm_inspect.store.case import Case
-from vlm_inspect.tools.material import cite
-from vlm_inspect.vocabulary import circumstances, name_region
 
 LARGEST_IGNORED = 0.25
 """Largest share of a view that a place may hide when it is ignored: what lies there is not inspected any more."""
 
 
-@dataclass(frozen=True)
-class NumberedPlace:
-    """One place that people and models speak of by its number, from 1."""
-
-    number: int
-    view: int
-    box_xyxyn: BoxXyxyn
-    word: str
-    region: Region | None
-    defect: DefectOutcome | None = None
-    counts: bool = True
-    """Whether it exceeds its tolerance, or the model named it."""
-
-    @property
-    def citation(self) -> str:
-        """The place as answers cite it."""
-        return cite(self.view, self.box_xyxyn)
-
-
 def number_places(case: Case) -> list[NumberedPlace]:
     """Return the places of a case in the order of their numbers."""
-    evidence, book = case.evidence, case.rules
-    told = circumstances([one for one in evidence.regions if is_hot(one, evidence)], case.views, evidence.measurements)
-    found = [
-        NumberedPlace(i, one.view, one.box_xyxyn, name_region(one, book, told), one, counts=is_hot(one, evidence))
-        for i, one in enumerate(evidence.regions, start=1)
-    ]
-    for defect in case.inspection.defects:
-        if defect.source == "model" and defect.view is not None and defect.box_xyxyn is not None:
-            number = len(found) + 1
-            found.append(NumberedPlace(number, defect.view, defect.box_xyxyn, defect.type, None, defect))
-    return found
+    return number(case.evidence, case.rules, case.views, case.inspection.defects)
 
 
 def hot_box(case: Case, place: NumberedPlace) -> BoxXyxyn:

@@ -75,7 +75,7 @@ def _list_of(text: str, key: str) -> yaml.SequenceNode | None:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise RuleError(f"the rule book is no YAML any more: {' '.join(str(error).split())}") from error
+        raise RuleError(f"the rule book is not YAML any more: {' '.join(str(error).split())}") from error
     if not isinstance(root, yaml.MappingNode) or root.flow_style:
         raise RuleError("the rule book is not written as keys and values, line by line; edit it by hand")
     for name, value in root.value:

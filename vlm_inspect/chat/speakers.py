@@ -19,9 +19,9 @@ from vlm_inspect.chat.conversation import Conversation
 from vlm_inspect.chat.own_pictures import PlainWords
 from vlm_inspect.chat.places import number_places
 from vlm_inspect.chat.written_calls import ShownWords
+from vlm_inspect.citation import permille
 from vlm_inspect.errors import ToolsRefusedError
 from vlm_inspect.store.case import Case, Turn
-from vlm_inspect.tools.material import permille
 from vlm_inspect.tools.result import ToolResult
 from vlm_inspect.tools.toolbox import Toolbox
 
@@ -47,8 +47,9 @@ class Speaker(Protocol):
 class ModelSpeaker:
     """A language model: with tools where it takes them, else on the fixed plan (look, zoom, answer)."""
 
-    def __init__(self, case: Case, conversation: Conversation, toolbox: Toolbox) -> None:
-        """Talk about a case through a conversation."""
+    def __init__(self, case: Case, conversation: Conversation, toolbox: Toolbox, language: str | None = None) -> None:
+        """Talk about a case through a conversation, in one language; None: in that of each question."""
+        self._language = language
         self._case = case
         self._conversation = conversation
         self._toolbox = toolbox
@@ -69,7 +70,7 @@ class ModelSpeaker:
         return answer
 
     def _with_tools(self, question: str, turns: Sequence[Turn], listener: Listener, answer: Answer) -> None:
-        messages = [*open_messages(self._case, tools=True), *recall_turns(turns, tools=True)]
+        messages = [*open_messages(self._case, tools=True, language=self._language), *recall_turns(turns, tools=True)]
         messages.append({"role": "user", "content": question})
         made: set[tuple[str, str]] = set()
         schemas = self._toolbox.schemas()
@@ -106,7 +107,7 @@ class ModelSpeaker:
     def _on_plan(self, question: str, turns: Sequence[Turn], listener: Listener, answer: Answer) -> None:
         """Look at the whole, then at the hottest places, then answer."""
         prompt = load_chat_prompt()
-        messages = [*open_messages(self._case, tools=False), *recall_turns(turns, tools=False)]
+        messages = [*open_messages(self._case, tools=False, language=self._language), *recall_turns(turns, tools=False)]
         hottest = number_places(self._case)[:LOOKED_AT]
         if not hottest:
             messages.append({"role": "user", "content": question})

@@ -39,6 +39,12 @@ _OPTIONS = (
         metavar="USD",
         help="Limit of cost for --agent. A part that costs more ends in REVIEW.",
     ),
+    click.option(
+        "--refuter",
+        metavar="PROVIDER:NAME",
+        help="A second model for --agent, which tries to refute the hypotheses of --model. At a server, it is asked "
+        "at that of --model.",
+    ),
 )
 
 
@@ -57,6 +63,8 @@ def check_agent(config: "InspectorConfig") -> None:
     """
     agent = config.agent
     if not agent.enabled and agent != type(agent)():
-        raise click.UsageError("--max-steps, --agent-tokens and --agent-usd belong to --agent; add it")
+        raise click.UsageError("--max-steps, --agent-tokens and --agent-usd require --agent; add it")
+    if config.refuter is not None and not (agent.enabled and agent.refutation):
+        raise click.UsageError("--refuter requires --agent, whose hypotheses it tries; add it")
     if agent.enabled and config.look_again:
         raise click.UsageError("--agent looks as often as it needs to; leave --look-again out")

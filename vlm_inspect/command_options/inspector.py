@@ -88,7 +88,8 @@ PROMPT_OPTIONS = (
     click.option(
         "--language",
         metavar="NAME",
-        help="Language of the model's reasoning and answer, such as German. Default: that of the question.",
+        help="Language of the model's reasoning and of every answer, such as German. Default: that of the question. "
+        "Without a model: English, German, French, Spanish, Italian, Chinese or Japanese.",
     ),
 )
 _PART_OPTIONS = (
@@ -242,6 +243,7 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "max_steps": ("agent", "max_steps"),
     "step_tokens": ("agent", "max_tokens"),
     "step_usd": ("agent", "max_usd"),
+    "refuter": ("refuter", "name"),
     "localizer": ("localizer", "name"),
     "eye": ("localizer", "memory", "eye"),
     "backbone": ("localizer", "memory", "backbone"),
@@ -251,6 +253,8 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "calibration_path": ("calibration",),
 }
 """Parameter of a command -> its place in the configuration. A command has any of them."""
+_ABSENT = frozenset({"refuter"})
+"""Sections that are there only where something of them is named."""
 
 
 def server_options(command: Command) -> Command:
@@ -297,6 +301,8 @@ def _read(given: Mapping[str, Any], path: Path | None) -> "InspectorConfig":
     changes: dict[str, Any] = {}
     for name, value in given.items():
         if path is not None and source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        if value is None and _PLACES[name][0] in _ABSENT:
             continue
         *sections, key = _PLACES[name]
         inner = changes

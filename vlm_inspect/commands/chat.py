@@ -66,6 +66,7 @@ def chat(target: str | None, *, config: "InspectorConfig", **options: Any) -> in
             rules_path=_rules_path(case, config),
             by=options["by"],
             timeout_s=config.model.timeout_s,
+            language=config.prompt.language,
         )
         session = Session(dialogue, screen, options["pictures"] or _pictures_folder(case.id), run_command)
         _greet(session.dialogue, screen)
@@ -95,6 +96,8 @@ def _inspect(
     store: "CaseStore", source: Path, config: "InspectorConfig", options: dict[str, Any]
 ) -> "tuple[Case, Backend]":
     check_agent(config)
+    from vlm_inspect.backends.two_models import TwoModels
+
     with progress(quiet=options["quiet"]) as say:
         say("starting")
         inspector = config.build()
@@ -105,7 +108,8 @@ def _inspect(
         say("keeping the case")
         settings = settings_of(config, as_kind=options["as_kind"])
         case_id = store.save(examination, source, keep_input=options["keep_input"], settings=settings)
-    return store.load(case_id), inspector.backend
+    backend = inspector.backend
+    return store.load(case_id), backend.judge if isinstance(backend, TwoModels) else backend
 
 
 def _rules_path(case: "Case", config: "InspectorConfig") -> Path | None:

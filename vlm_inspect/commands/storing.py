@@ -40,5 +40,5 @@ def open_store(named: str | None, *, create: bool = False) -> "CaseStore":
     from vlm_inspect.store import CaseStore
 
     if named == "":
-        raise click.UsageError("--store is empty; name a file or a URL, or leave it away")
+        raise click.UsageError("--store is empty; name a file or a URL, or leave it out")
     return CaseStore(named, create=create or named is None)

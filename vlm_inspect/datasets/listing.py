@@ -47,7 +47,7 @@ def resolve_below(root: Path, relative: str, told_by: Path) -> Path:
     """
     parts = PurePosixPath(relative.replace("\\", "/"))
     if not relative or parts.is_absolute() or ".." in parts.parts:
-        raise DatasetError(f"{told_by} names {relative!r}, which is no path below {root}")
+        raise DatasetError(f"{told_by} names {relative!r}, which is not a path below {root}")
     return root.joinpath(*parts.parts)
 
 

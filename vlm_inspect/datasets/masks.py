@@ -153,7 +153,7 @@ class PointMask:
         try:
             table = np.loadtxt(self.path, ndmin=2)
         except (OSError, ValueError) as error:
-            raise DatasetError(f"{self.path} is no list of points: {error}") from error
+            raise DatasetError(f"{self.path} is not a list of points: {error}") from error
         if table.shape[1] != 4:
             raise DatasetError(f"{self.path} has {table.shape[1]} columns; it needs x, y, z and 0 or 1")
         return table
@@ -192,7 +192,7 @@ def read_at_size(mask: Mask | None, size_hw: tuple[int, int]) -> Flags:
         return np.zeros(size_hw, bool)
     found = mask.read()
     if found.ndim != 2:
-        raise DatasetError(f"{mask.paths[0]} is no mask of a picture")
+        raise DatasetError(f"{mask.paths[0]} is not a mask of a picture")
     return scale_mask(found, size_hw)
 
 

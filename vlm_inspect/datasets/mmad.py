@@ -69,7 +69,7 @@ class Mmad:
 def _read_entry(path: Path, key: str, entry: _Entry) -> tuple[Item, list[Question], list[Problem]]:
     parts = key.split("/")
     if len(parts) < 3:
-        raise DatasetError(f"{path}: {key!r} is no path of data set, class and image")
+        raise DatasetError(f"{path}: {key!r} is not a path of data set, class and image")
     image = resolve_below(path.parent, key, path)
     anomalous = "good" not in parts[:-1]
     similar = tuple(resolve_below(path.parent, one, path) for one in entry.similar_templates)

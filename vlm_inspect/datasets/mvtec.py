@@ -45,7 +45,7 @@ class MvtecFolders:
             items += own
             problems += odd
         if not items:
-            raise DatasetError(f"{root} is no MVTec-style folder: it needs images in train/good and test/*")
+            raise DatasetError(f"{root} is not an MVTec-style folder: it needs images in train/good and test/*")
         return Dataset(root.name, self.name, root, tuple(items), tuple(problems))
 
     def _classes(self, root: Path) -> list[Path]:
@@ -70,7 +70,7 @@ class MvtecFolders:
             test += own
             problems += odd
         if not test:
-            raise DatasetError(f"{folder} is no MVTec-style category: it needs images in train/good and test/*")
+            raise DatasetError(f"{folder} is not an MVTec-style category: it needs images in train/good and test/*")
         return train + test, problems
 
     def _normal_items(self, root: Path, folder: Path, category: str, split: Split) -> list[Item]:

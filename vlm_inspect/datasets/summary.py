@@ -50,12 +50,6 @@ class DatasetSummary:
     problems: tuple[Problem, ...]
     """By class and kind; duplicates, which are the least of them and may be many, last."""
 
-    @property
-    def unreadable(self) -> frozenset[Path]:
-        """Files that a run will not be able to read."""
-        kinds = {ProblemKind.UNREADABLE, ProblemKind.MISSING_FILE}
-        return frozenset(path for problem in self.problems if problem.kind in kinds for path in problem.paths)
-
 
 def describe(
     root: Path,

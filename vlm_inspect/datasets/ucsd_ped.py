@@ -114,6 +114,6 @@ def _frames(path: Path, span: str) -> set[int]:
     for part in re.split(r"[,\s]+", span.strip()):
         ends = part.split(":")
         if len(ends) > 2 or not all(end.isdigit() for end in ends):
-            raise DatasetError(f"{path}: {span!r} is no list of frames such as 60:152, 170:180")
+            raise DatasetError(f"{path}: {span!r} is not a list of frames such as 60:152, 170:180")
         found |= set(range(int(ends[0]), int(ends[-1]) + 1))
     return found

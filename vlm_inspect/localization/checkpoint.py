@@ -242,7 +242,7 @@ def _existing(path: Path) -> Path:
 
 def _no_safetensors(path: Path, error: Exception) -> str:
     reason = " ".join(str(error).split())
-    return f"{path} is no whole safetensors file ({reason}); give one that `vlm-inspect train` wrote"
+    return f"{path} is not a whole safetensors file ({reason}); give one that `vlm-inspect train` wrote"
 
 
 def _parse(text: str | None, path: Path) -> Header:

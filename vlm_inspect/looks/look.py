@@ -34,6 +34,17 @@ class Seen:
     box_xyxyn: BoxXyxyn | None = None
 
 
+@dataclass(frozen=True)
+class HotPlace:
+    """A place that the measurements point at, and so a hypothesis from the start."""
+
+    mark: int
+    """Number of its mark, from 1."""
+    view: int
+    box_xyxyn: BoxXyxyn
+    claim: str
+
+
 @dataclass(frozen=True, eq=False)
 class Step:
     """What is asked next."""
@@ -54,6 +65,8 @@ class Step:
     """What is made of the opinion in the answer; None: it stands as it is."""
     refutation: Refutation = "off"
     """Of an agent's first step: whether hypotheses are asked for."""
+    places: tuple[HotPlace, ...] = ()
+    """Of the same: what has to be looked at."""
 
     @property
     def asks_opinion(self) -> bool:
@@ -84,6 +97,8 @@ class Look:
     """From the step before to its answer, in seconds."""
     refutation: Refutation = "off"
     """Of an agent's first look: whether hypotheses are asked for."""
+    places: tuple[HotPlace, ...] = ()
+    """Of the same: what has to be looked at."""
     by_refuter: bool = False
     """Whether a second model answered, whose task is to refute."""
 
@@ -122,6 +137,7 @@ def read_look(step: Step, replies: Sequence[Reply], asked_s: float, *, note: str
         note=" ".join(one for one in (step.note, note) if one),
         elapsed_s=step.elapsed_s + asked_s,
         refutation=step.refutation,
+        places=step.places,
         by_refuter=step.request.of_refuter,
     )
 

@@ -27,8 +27,6 @@ class Wording(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     identity: str
-    dialogue_identity: str
-    """What ends an answer in the dialogue over a case."""
     verdicts: Mapping[str, str]
     references: Mapping[str, str]
     checks: Mapping[str, str]
@@ -36,8 +34,6 @@ class Wording(BaseModel):
     regions: Mapping[str, str]
     places: Mapping[str, str]
     answers: Mapping[str, str]
-    dialogue: Mapping[str, str]
-    """What is said over a case that is kept."""
     questions: tuple[_Question, ...]
 
     def say(self, group: str, name: str, **values: Any) -> str:
@@ -105,6 +101,11 @@ class Wording(BaseModel):
             said += self.say("places", "frame", frame=place.frame)
         return said + (self.say("places", "page", page=place.page + 1) if place.page else "")
 
+    def views(self, numbers: Sequence[int]) -> str:
+        """Name several views, or one."""
+        told = ", ".join(map(str, numbers))
+        return self.say("places", "one_view" if len(numbers) == 1 else "many_views", views=told)
+
     def size(self, region: Region, unit: str) -> str:
         """Say how large a region is on the part, or nothing where that is not known."""
         size = region.place.size_mm
@@ -136,8 +137,8 @@ class Wording(BaseModel):
     def compared(self, evidence: Evidence) -> str:
         """Say what the part was compared with."""
         if not evidence.reference_count:
-            return self.say("dialogue", "compared_none")
-        return self.say("dialogue", "compared", count=evidence.reference_count, localizer=evidence.localizer)
+            return self.say("answers", "compared_none")
+        return self.say("answers", "compared", count=evidence.reference_count, localizer=evidence.localizer)
 
     def intents(self, question: str) -> list[str]:
         """Return what a question asks for, by its words, in the order of the file."""

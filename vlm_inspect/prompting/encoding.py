@@ -61,11 +61,6 @@ def fit_size(size_hw: tuple[int, int], max_side: int = 1024) -> tuple[int, int]:
     return max(1, round(size_hw[0] * scale)), max(1, round(size_hw[1] * scale))
 
 
-def tile_count(size_hw: tuple[int, int]) -> int:
-    """Return the number of 512 x 512 tiles that a picture of this size pays for."""
-    return -(-size_hw[0] // TILE) * -(-size_hw[1] // TILE)
-
-
 def shrink(image: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
     """Return the picture (uint8, HWC, RGB) at that size; the same array where it already fits."""
     from PIL import Image

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vlm_inspect.errors import OutputError
 from vlm_inspect.file_writing import check_writable, write_together
+from vlm_inspect.report.rendering import html_page, overlay_png
 
 if TYPE_CHECKING:
     from vlm_inspect.examination import Examination
@@ -94,34 +95,20 @@ class Outputs:
 
     def _write_files(self, examination: "Examination", json_text: str) -> list[Path]:
         """Render every file first, then write: a picture that cannot be drawn leaves no page behind."""
-        inspection, views, evidence = examination.inspection, examination.views, examination.evidence
+        surface = examination.evidence.surface
         contents: dict[Path, bytes] = {}
         if (path := self._json_file) is not None:
             contents[path] = json_text.encode()
         if self.html_path is not None:
-            from vlm_inspect.report.html import render_html
-
-            request = examination.request
-            page = render_html(
-                inspection,
-                views,
-                evidence,
-                rules=request.rules,
-                question=request.question,
-                looks=examination.looks,
-            )
-            contents[self.html_path] = page.encode(errors="replace")
+            contents[self.html_path] = html_page(examination)
         if self.overlay_path is not None:
-            from vlm_inspect.report.overlay import render_overlay
-            from vlm_inspect.report.pictures import encode_png
-
-            contents[self.overlay_path] = encode_png(render_overlay(inspection, views, examination.drawn_evidence))
-        if self.ply_path is not None and evidence.surface is not None:
+            contents[self.overlay_path] = overlay_png(examination)
+        if self.ply_path is not None and surface is not None:
             from vlm_inspect.report.ply import render_ply
 
-            contents[self.ply_path] = render_ply(evidence.surface, examination.fused_at_points)
+            contents[self.ply_path] = render_ply(surface, examination.fused_at_points)
         write_together(contents)
-        if self.ply_path is not None and evidence.surface is None:
+        if self.ply_path is not None and surface is None:
             raise OutputError("--ply needs a scan that is compared with reference scans; name them with --reference")
         return list(contents)
 

@@ -61,6 +61,12 @@ def step_line(step: StepRecord) -> str:
     return f"{head}: {cut} ({tokens} tokens{cost})"
 
 
+def hypothesis_line(one: HypothesisRecord) -> str:
+    """Return a hypothesis, and what became of it, as one line of a terminal."""
+    steps = f", step{'s' if len(one.steps) > 1 else ''} {', '.join(map(str, one.steps))}" if one.steps else ""
+    return plain_line(f"{one.id} {one.status}: {one.claim} ({one.reason}{steps})")
+
+
 def _pictures_by_step(looks: Sequence[Look]) -> list[tuple[str, ...]]:
     """Return the pictures that each look showed beyond the look before, as data URLs; the first shows the views."""
     found: list[tuple[str, ...]] = []

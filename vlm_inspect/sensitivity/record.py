@@ -65,11 +65,6 @@ class Sensitivity(_Record):
     curve: tuple[CurvePoint, ...] = ()
     reason: str = ""
 
-    @property
-    def unit_known(self) -> bool:
-        """Whether sizes are known in mm (or seconds)."""
-        return self.size_mm is not None
-
 
 def record_sensitivity(
     kinds: Sequence[str],

@@ -178,7 +178,7 @@ class FileFolder:
     def _path(self, name: str) -> Path:
         found = _NAME.fullmatch(name)
         if found is None:  # a name comes from the database, and must not lead out of the folder
-            raise StoreError(f"{name!r} is no name of a file of the store; the store is damaged")
+            raise StoreError(f"{name!r} is not the name of a file in the store; the store is damaged")
         return self.folder / found[2][:2] / name
 
     def _read(self, name: str) -> bytes:

@@ -2,13 +2,14 @@
 
 import datetime
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from vlm_inspect.errors import StoreError
+from vlm_inspect.errors import DateError, StoreError, UnknownCaseError
 from vlm_inspect.inspection import Outcome
 from vlm_inspect.store.case import CaseLine
 from vlm_inspect.store.tables import CaseRow, JudgementRow, TurnRow
@@ -17,6 +18,8 @@ _ID = re.compile(r"[0-9a-f-]{1,24}")
 _NAMED = 3
 _MOST = 2**31 - 1
 _DAY = 10
+_LINE = TypeAdapter(CaseLine)
+_FIELDS = tuple(field.name for field in fields(CaseLine))
 JudgedAs = Literal["OK", "NG", "none", "any"]
 
 
@@ -46,20 +49,20 @@ def find_id(session: Session, beginning: str) -> str:
     """Return the whole id that begins like this.
 
     Raises:
-        StoreError: no case or several.
+        UnknownCaseError: no case or several.
     """
     given = beginning.strip().lower()
     if not _ID.fullmatch(given):
-        raise StoreError(f"{beginning!r} is no id of a case; vlm-inspect cases lists them")
+        raise UnknownCaseError(f"{beginning!r} is not the id of a case; vlm-inspect cases lists them")
     query = select(CaseRow.id).where(CaseRow.id.startswith(given, autoescape=True)).order_by(CaseRow.id.desc())
     found = session.scalars(query.limit(_NAMED + 1)).all()
     if given in found:
         return given
     if not found:
-        raise StoreError(f"no case {beginning}; vlm-inspect cases lists them")
+        raise UnknownCaseError(f"no case {beginning}; vlm-inspect cases lists them")
     if len(found) > 1:
         more = ", ..." if len(found) > _NAMED else ""
-        raise StoreError(
+        raise UnknownCaseError(
             f"several cases begin with {beginning}: {', '.join(found[:_NAMED])}{more}; give more of the id"
         )
     return found[0]
@@ -69,7 +72,7 @@ def list_lines(session: Session, filters: Filters) -> list[CaseLine]:
     """Return the cases that pass, newest first.
 
     Raises:
-        StoreError: a date that is none.
+        DateError: a date that is none.
     """
     turns = (
         select(func.count()).select_from(TurnRow).where(TurnRow.case_id == CaseRow.id).correlate(CaseRow)
@@ -92,14 +95,24 @@ def list_lines(session: Session, filters: Filters) -> list[CaseLine]:
         JudgementRow.created_at,
     )
     query = _narrowed(query, filters).order_by(CaseRow.created_at.desc(), CaseRow.id.desc())
-    return [CaseLine(*row) for row in session.execute(query)]
+    return [_line(row) for row in session.execute(query)]
+
+
+def _line(row: Any) -> CaseLine:
+    try:
+        return _LINE.validate_python(dict(zip(_FIELDS, row, strict=True)))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise StoreError(
+            f"case {row[0]!r} cannot be listed: {first['loc'][0]}: {first['msg']}; the store is damaged"
+        ) from error
 
 
 def count_cases(session: Session, filters: Filters) -> int:
     """Return the number of cases that pass, whatever the limit.
 
     Raises:
-        StoreError: a date that is none.
+        DateError: a date that is none.
     """
     query = _narrowed(select(func.count(CaseRow.id)), replace(filters, limit=None, offset=0))
     return session.scalar(query) or 0
@@ -143,4 +156,4 @@ def _moment(text: str, *, at_end: bool) -> str:
             moment += datetime.timedelta(days=1, seconds=-1)
         return moment.astimezone(datetime.UTC).isoformat(timespec="seconds")
     except (ValueError, OverflowError) as error:
-        raise StoreError(f"{text!r} is no date; write 2026-03-14 or 2026-03-14T09:26") from error
+        raise DateError(f"{text!r} is not a date; write 2026-03-14 or 2026-03-14T09:26") from error

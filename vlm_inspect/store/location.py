@@ -82,7 +82,7 @@ def _in_file(path: Path) -> Location:
     if not path.parent.is_dir():
         raise StoreError(f"{path.parent}: no such folder; make it first, or name another store")
     if path.exists() and not path.is_file():  # a pipe or a device: opening it could wait for ever
-        raise StoreError(f"{path} is no file; name the store's file")
+        raise StoreError(f"{path} is not a file; name the store's file")
     path = Path(os.path.realpath(path))  # a link and what it names are one store, with one folder of files
     return Location(URL.create("sqlite", database=str(path)), path.with_name(f"{path.name}.files"), path)
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from converters.sample import ImageSample, PointCloud, Series, VideoClip
 from converters.view import BoxXyxy, BoxXyxyn, View
+from vlm_inspect.citation import cite
 from vlm_inspect.errors import StoreError
 from vlm_inspect.evidence import AnomalyMap, Evidence
 from vlm_inspect.localization.subject import subject_of
@@ -16,12 +18,14 @@ from vlm_inspect.prompting.encoding import fit_size, shrink
 from vlm_inspect.prompting.marks import crop_around, enlarge, place_side_by_side
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.tools.arguments import Compare, Heatmap, Zoom
-from vlm_inspect.tools.material import Material, cite
+from vlm_inspect.tools.material import Material
 from vlm_inspect.tools.result import Picture, ToolError, ToolResult
 
 SHOWN_SIDE = 768
 """Longest side of a zoomed picture in pixels."""
 PANEL_SIDE = 384
+BY_WORDS = "dapo"
+"""Who makes a map for words, where no other is named."""
 _CONTEXT = 0.15
 """Surroundings of a zoomed box on each side, as a share of its longest side."""
 
@@ -67,7 +71,9 @@ def show_heatmap(material: Material, wanted: Heatmap) -> ToolResult:
     view = material.view(wanted.view)
     evidence = material.case.evidence
     maps = [one for one in evidence.maps if one.view == wanted.view and wanted.localizer in (None, one.source)]
-    if not maps:
+    if wanted.words:
+        maps = _made_now(material, wanted.view, wanted.localizer or BY_WORDS, wanted.words)
+    elif not maps:
         if wanted.localizer is None:
             raise ToolError(f"view {wanted.view} has no heatmap in the record; name a localizer to make one")
         maps = _made_now(material, wanted.view, wanted.localizer)
@@ -193,7 +199,7 @@ def _map_words(one: AnomalyMap) -> str:
     return f"{one.source}: peak {peak:.3g}{unit}, limit {limit.limit:.3g}{unit}."
 
 
-def _made_now(material: Material, view: int, name: str) -> list[AnomalyMap]:
+def _made_now(material: Material, view: int, name: str, words: Sequence[str] = ()) -> list[AnomalyMap]:
     from vlm_inspect.localization import load_localizer
 
     localizer = load_localizer(name)
@@ -202,5 +208,8 @@ def _made_now(material: Material, view: int, name: str) -> list[AnomalyMap]:
     if material.kind not in localizer.kinds:
         raise ToolError(f"{name} makes no heatmap of a {material.kind.replace('_', ' ')}")
     known = ReferenceSet.of_views([views for views in material.references if views])
-    found = localizer.fit(known, subject_of(material.rules)).localize(Part(None, tuple(material.views)))
+    subject = subject_of(material.rules)
+    if words:
+        subject = replace(subject, defects=tuple(words))
+    found = localizer.fit(known, subject).localize(Part(None, tuple(material.views)))
     return [one for one in found.maps if one.view == view]

@@ -1,6 +1,5 @@
 """`Material`: what the tools draw on."""
 
-import math
 import shutil
 import tempfile
 import weakref
@@ -15,12 +14,11 @@ from converters.image import ImageOrigin
 from converters.registry import read
 from converters.sample import Sample, SampleKind
 from converters.view import BoxXyxyn, View
+from vlm_inspect.citation import PERMILLE
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.store.case import Case
 from vlm_inspect.store.case_store import CaseStore
 from vlm_inspect.tools.result import ToolError
-
-PERMILLE = 1000
 
 
 @dataclass(eq=False)
@@ -103,19 +101,6 @@ class Material:
     def references(self) -> tuple[tuple[View, ...], ...]:
         """Views of every reference; empty for one that the case does not keep."""
         return self.case.references
-
-
-def permille(box_xyxyn: BoxXyxyn) -> tuple[int, int, int, int]:
-    """Return a box in per mille, rounded outwards so that the smallest keeps an area."""
-    x0, y0, x1, y1 = box_xyxyn
-    left, top = min(int(x0 * PERMILLE), PERMILLE - 1), min(int(y0 * PERMILLE), PERMILLE - 1)
-    right, bottom = (min(math.ceil(value * PERMILLE), PERMILLE) for value in (x1, y1))
-    return left, top, max(right, left + 1), max(bottom, top + 1)
-
-
-def cite(view: int, box_xyxyn: BoxXyxyn) -> str:
-    """Return the citation of a box: what answers rest on."""
-    return f"[view {view}: {', '.join(map(str, permille(box_xyxyn)))}]"
 
 
 def around(point_permille: Sequence[int]) -> BoxXyxyn:

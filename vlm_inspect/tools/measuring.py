@@ -2,10 +2,11 @@
 
 import math
 
+from vlm_inspect.citation import cite
 from vlm_inspect.evidence import Measurement
 from vlm_inspect.rules import Rule
 from vlm_inspect.tools.arguments import Distance, OfRule
-from vlm_inspect.tools.material import Material, around, cite
+from vlm_inspect.tools.material import Material, around
 from vlm_inspect.tools.result import ToolError, ToolResult
 
 

@@ -29,7 +29,7 @@ def look_from(material: Material, wanted: Direction) -> ToolResult:
     """Draw the scan from a direction: yaw to the right around it, pitch up."""
     origin = next((found for view in material.views if (found := _origin_of(view)) is not None), None)
     if origin is None:
-        raise ToolError("the part is no scan; it can only be looked at from where it was seen")
+        raise ToolError("the part is not a scan; it can only be looked at from where it was seen")
     cloud, note = _cloud_of(material, origin)
     turn = _turned(math.radians(wanted.yaw_deg), math.radians(wanted.pitch_deg))
     half = origin.camera.half_extent_mm
@@ -98,7 +98,7 @@ def _cloud_of(material: Material, origin: "ScanOrigin") -> tuple[PointCloud, str
         kept = PointCloud(material.case.source, origin.points)
         return kept, " The file is gone: drawn from the points that the views show."
     if not isinstance(sample, PointCloud):
-        raise ToolError("the part is no scan; it can only be looked at from where it was seen")
+        raise ToolError("the part is not a scan; it can only be looked at from where it was seen")
     return sample, ""
 
 

@@ -117,7 +117,7 @@ def _readable(options: dict[str, Any]) -> None:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise click.UsageError(f"{text!r} is no UTF-8; write or name it otherwise.") from error
+            raise click.UsageError(f"{text!r} is not UTF-8; write or name it otherwise.") from error
 
 
 @train.command()

@@ -160,5 +160,5 @@ def _relative(path: Path, folder: Path) -> str:
     try:
         relative.encode()
     except UnicodeEncodeError as error:
-        raise TrainingError(f"{relative}: the name is no UTF-8, so that no record can name it; rename it") from error
+        raise TrainingError(f"{relative}: the name is not UTF-8, so that no record can name it; rename it") from error
     return relative

@@ -94,7 +94,7 @@ def train(
     with _reproducible(trainer.running.device):
         trainer.run()
     if bad := [name for name, tensor in trainer.weights().items() if not bool(tensor.isfinite().all())]:
-        raise TrainingError(f"{bad[0]} is no number after the last step; {trainer.advice()}")
+        raise TrainingError(f"{bad[0]} is not a number after the last step; {trainer.advice()}")
     method.learnable.eval()
     header = plan.header.model_copy(update={"steps": plan.steps})
     with torch.no_grad():
@@ -209,7 +209,7 @@ class Trainer:
         else:
             self._skipped += 1
             if not self.scaler.is_enabled() or self._skipped > _MOST_SKIPPED:
-                raise TrainingError(f"step {step + 1}: the gradients are no numbers; {self.advice()}")
+                raise TrainingError(f"step {step + 1}: the gradients are not numbers; {self.advice()}")
         self.scaler.step(self.optimiser)
         self.scaler.update()
 
@@ -251,7 +251,7 @@ class Trainer:
         own = self.module.state_dict()
         names = {name: tuple(tensor.shape) for name, tensor in own.items()}
         if names != {name: tuple(tensor.shape) for name, tensor in saved.weights.items()}:
-            raise TrainingError(f"{resume_path(self.plan.out)} holds other tensors; begin anew with --restart")
+            raise TrainingError(f"{resume_path(self.plan.out)} holds other tensors; start over with --restart")
         self.module.load_state_dict(saved.weights)
         state = self.optimiser.state_dict()
         self.optimiser.load_state_dict({**state, "state": saved.optimiser})

@@ -129,7 +129,7 @@ def load_state(path: Path) -> Saved:
     try:
         progress = Progress.model_validate_json(text or "")
     except ValidationError as error:
-        raise LocalizerError(f"{path} is no state of a training run; --restart begins anew") from error
+        raise LocalizerError(f"{path} is not the state of a training run; start over with --restart") from error
     saved = Saved(progress, {}, {})
     for name, tensor in tensors.items():
         if name.startswith(_WEIGHTS):

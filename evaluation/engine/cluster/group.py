@@ -104,7 +104,7 @@ class Group:
             ) from error
         except self._ray.exceptions.ActorDiedError as error:  # Ray does not start it again
             reason = str(error).strip().splitlines()[-1]
-            raise RunError(f"a Ray process ({self._kind}) ended: {reason}; mend it, then --resume") from error
+            raise RunError(f"a Ray process ({self._kind}) ended: {reason}; fix it, then --resume") from error
 
     @contextmanager
     def _least_busy(self) -> "Iterator[Any]":

@@ -36,11 +36,6 @@ class Shares:
     at_once: int
     """Items in flight."""
 
-    @property
-    def slots(self) -> int:
-        """Items in flight at one worker."""
-        return -(-self.at_once // self.workers.members)
-
 
 def localizers_for_gpu(config: InspectorConfig) -> tuple[str, ...]:
     """Return which parts of `--localizer` run on a GPU where there is one."""

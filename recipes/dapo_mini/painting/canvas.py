@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recipes.dapo_mini.painting.noise import Field, Random, coordinates, fractal
+from recipes.dapo_mini.painting.noise import Field, Random, coordinates
 
 Colour = NDArray[np.float32]
 """(3,) RGB in [0, 1]."""
@@ -122,9 +122,3 @@ def mix(canvas: NDArray[np.float32], colour: NDArray[np.float32], share: Field) 
     """Return the picture with `share` (S, S) in [0, 1] of it replaced by a colour or another picture."""
     weight = np.clip(share, 0, 1)[..., None]
     return np.asarray(canvas * (1 - weight) + colour * weight, np.float32)
-
-
-def vary_colour(random: Random, canvas: Canvas, strength: float) -> None:
-    """Give the material's colour slow changes, as real material has."""
-    field = fractal(random, canvas.side, random.uniform(2, 6), 3)
-    canvas.colour = np.asarray(np.clip(canvas.colour * (1 + strength * field[..., None]), 0, 1), np.float32)

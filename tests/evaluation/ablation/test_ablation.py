@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from evaluation.ablation.variants import VARIANTS, make_variants, write_variant
+from evaluation.ablation.variants import AGENTS, VARIANTS, make_variants, write_variant
 from evaluation.bench.options import BenchOptions
 from evaluation.errors import RunError
 from tests.backends.openai_server import Body, OpenAIServer, Response, answer
 from tests.evaluation.coloured_parts import coloured_parts, number_of
+from tests.evaluation.engine.agent_model import finds_it_by_refuting
 from tests.evaluation.engine.test_second_looks import sees_it_when_enlarged
 from vlm_inspect import cli
 from vlm_inspect.config import InspectorConfig
@@ -20,8 +21,8 @@ from vlm_inspect.prompting import load_template
 from vlm_inspect.rules import load_rules
 
 PARTS = 8
-PLAIN = [name for name in VARIANTS if name != "evidence"]
-"""The variants where no localizer is."""
+PLAIN = [name for name in VARIANTS if name not in ("evidence", *AGENTS)]
+"""The variants where no localizer is, and no agent."""
 BOOK = """
 class_name: coloured plate
 description: A plate of one colour.
@@ -82,7 +83,7 @@ def test_the_variant_that_helps_is_told_from_those_that_do_not(ablate: Ablate, t
         assert code == 0, err
         assert len(server.requests) == 2 * 5 * PARTS
     document = json.loads((out / "ablation.json").read_text())
-    assert list(document["left_out"]) == ["evidence"]
+    assert list(document["left_out"]) == ["evidence", *AGENTS]
     rows = {(row["model"], row["variant"]): row for row in document["rows"]}
     assert list(rows) == [(m, r) for m in ("openai:one", "openai:two") for r in PLAIN]
     for model in ("openai:one", "openai:two"):
@@ -115,6 +116,18 @@ def test_a_second_look_is_the_last_variant_and_is_paid_for(ablate: Ablate, tmp_p
     assert rows["look again"]["tokens_an_item"] == 2 * rows["rules"]["tokens_an_item"]
     assert rows["look again"]["folder"].endswith("4-look-again")
     assert "look again" in (tmp_path / "ablation" / "ablation.html").read_text()
+
+
+def test_the_agent_is_two_variants_with_their_cost(ablate: Ablate, tmp_path: Path) -> None:
+    with OpenAIServer([finds_it_by_refuting], refuses=("tools",)) as server:
+        code, told, err = ablate(*options(server, tmp_path, "--model", "openai:tiny", "--shots", 0, "--agent"))
+    assert code == 0, err
+    document = json.loads((tmp_path / "ablation" / "ablation.json").read_text())
+    rows = {row["variant"]: row for row in document["rows"]}
+    assert {name: rows[name]["image_auroc"] for name in AGENTS} == {"agent without refutation": 0.5, "agent": 1.0}
+    assert rows["agent"]["gain"]["low"] > 0.0
+    assert [rows[name]["tokens_an_item"] for name in ("look again", *AGENTS)] == [1007, 3 * 1007, 3 * 1007]
+    assert told.count("tokens an item") == len(rows)
 
 
 def test_each_variant_asks_with_what_it_has_and_nothing_more(ablate: Ablate, tmp_path: Path) -> None:
@@ -163,12 +176,14 @@ def test_the_variants_of_a_template_is_written_down(tmp_path: Path) -> None:
     assert left_out == {}
     whole = BenchOptions(config=InspectorConfig(calibration=tmp_path / "c.json"))
     told = [write_variant(tmp_path / "out", variant, template, {"a/b": book}, whole) for variant in variants]
-    assert [one.shots for one in told] == [0, 0, 0, 4, 4, 4]
-    assert [one.config.localizer.name for one in told] == ["none"] * 4 + ["auto"] * 2
-    assert [one.config.look_again for one in told] == [False] * 5 + [True]
+    assert [one.shots for one in told] == [0, 0, 0, 4, 4, 4, 4, 4]
+    assert [one.config.localizer.name for one in told] == ["none"] * 4 + ["auto"] * 4
+    assert [one.config.look_again for one in told] == [False] * 5 + [True] + [False] * 2
+    assert [one.config.agent.enabled for one in told] == [False] * 6 + [True] * 2
+    assert [one.config.agent.refutation for one in told[-2:]] == [False, True]
     assert told[0].rules_dir is None
     folders = [one.rules_dir for one in told[1:] if one.rules_dir is not None]
-    assert len(folders) == 5
+    assert len(folders) == 7
     for folder in folders:
         load_rules(folder / "a_b.yaml")
     assert all(one.config.calibration is None for one in told), "each variant has its own rule book"
@@ -179,7 +194,7 @@ def test_the_variants_of_a_template_is_written_down(tmp_path: Path) -> None:
     assert books[3]["rules"][1]["check"] == {"measure": "brightness", "min": 1.0}
     assert books[3]["ignore"] == [[0.0, 0.0, 0.1, 0.1]]
     variants, left_out = make_variants(load_template("benchmark"), {"references": "none given"})
-    assert [variant.name for variant in variants] == ["task", "class", "rules", "look again"]
+    assert [variant.name for variant in variants] == ["task", "class", "rules", "look again", *AGENTS]
     assert set(left_out) == {"references", "evidence"}
     assert not variants[-1].has("references")
     with pytest.raises(RunError, match="two variants"):

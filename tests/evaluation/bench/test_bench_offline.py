@@ -180,7 +180,7 @@ def test_weights_that_saw_the_pictures_are_refused(bench: Bench, plates: Path, t
 
 
 def test_the_threshold_is_that_of_the_calibration(bench: Bench, plates: Path, tmp_path: Path) -> None:
-    from vlm_inspect.calibration.file import Calibration, save_calibration
+    from vlm_inspect.calibration_file import Calibration, save_calibration
     from vlm_inspect.inspector import ANY_PART
 
     torch.set_num_threads(1)

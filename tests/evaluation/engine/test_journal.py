@@ -81,7 +81,7 @@ def test_two_runs_cannot_share_it(tmp_path: Path) -> None:
 
 def test_a_file_of_another_kind_is_no_journal(tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(b"what is this? " * 100)
-    with pytest.raises(RunError, match="no journal"):
+    with pytest.raises(RunError, match="not a journal"):
         Journal(tmp_path / NAME)
 
 

@@ -14,7 +14,7 @@ from evaluation.engine import token_rate
 from evaluation.engine.examiner import Examiner
 from evaluation.engine.item_files import ItemFiles
 from evaluation.engine.journal import Journal
-from evaluation.engine.reply_cache import ReplyCache, key_of_request
+from evaluation.engine.reply_cache import ReplyCache
 from evaluation.engine.runner import Runner
 from evaluation.errors import RunStoppedError
 from evaluation.runs.plan import RunPlan, make_plan
@@ -22,6 +22,7 @@ from evaluation.runs.record import ItemRecord
 from evaluation.runs.settings import Limits, Price, Settings
 from tests.evaluation.coloured_parts import coloured_parts
 from vlm_inspect.backends.backend import Reply, Request, TokenProbability
+from vlm_inspect.backends.kept_replies import key_of_request
 from vlm_inspect.datasets.registry import read_dataset
 from vlm_inspect.errors import BackendError, PromptError
 from vlm_inspect.inspection import Usage

@@ -124,7 +124,7 @@ def test_damaged_settings_are_refused(
 def test_damaged_files_are_refused(trained: DapoMethod, sharp_encoder: DualEncoder, tmp_path: Path) -> None:
     path = save(trained, tmp_path / "dapo.safetensors", sharp_encoder)
     path.write_bytes(path.read_bytes()[:-100])
-    one_line(path, sharp_encoder, "is no whole safetensors file")
+    one_line(path, sharp_encoder, "is not a whole safetensors file")
     path.write_bytes(b"PK\x03\x04 some pickle")
-    one_line(path, sharp_encoder, "is no whole safetensors file")
+    one_line(path, sharp_encoder, "is not a whole safetensors file")
     one_line(tmp_path / "absent.safetensors", sharp_encoder, "no such file")

@@ -121,9 +121,9 @@ def test_a_checkpoint_of_a_training_run_loads(folder: Path) -> None:
     [
         ({"model_cfg": {**SETTINGS["model_cfg"], "custom_text": True}}, "describes no plain CLIP: custom_text"),
         ({"model_cfg": {**SETTINGS["model_cfg"], "vision_cfg": {"timm_model_name": "vit"}}}, "timm_model_name"),
-        ({"model_cfg": {"embed_dim": 32}}, "no usable open_clip configuration"),
+        ({"model_cfg": {"embed_dim": 32}}, "not a usable open_clip configuration"),
         ({"model_cfg": {**SETTINGS["model_cfg"], "embed_dim": 16}}, "of another size than its configuration"),
-        ([], "no usable open_clip configuration"),
+        ([], "not a usable open_clip configuration"),
     ],
 )
 def test_other_models_are_refused(folder: Path, settings: object, message: str) -> None:

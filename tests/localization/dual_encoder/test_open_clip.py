@@ -130,8 +130,8 @@ def test_openai_weights_without_quickgelu_are_suspect(file: Path, library: Any) 
     [
         ("open_clip:ViT-B-16:{file}", "of another size than open_clip's ViT-B-16"),
         ("open_clip:ViT-X:{file}", "open_clip knows no model 'ViT-X'"),
-        ("open_clip:RN50:{file}", "is no plain CLIP"),
-        ("open_clip:roberta-ViT-B-32:{file}", "is no plain CLIP"),
+        ("open_clip:RN50:{file}", "is not a plain CLIP"),
+        ("open_clip:roberta-ViT-B-32:{file}", "is not a plain CLIP"),
         ("open_clip:ViT-B-16:{file}.gone", "there is no file"),
     ],
 )

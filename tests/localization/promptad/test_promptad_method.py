@@ -275,7 +275,7 @@ def test_pixels_are_normalised_as_asked(encoder):
         ([Subject(" ")], {}, "a class has no name"),
         ([Subject("plate", ("rust", "Rust"))], {}, "the defect 'rust' twice"),
         ([Subject("plate", ("",))], {}, "a defect of plate has no name"),
-        ([PLATE], {"side": 60}, "side 60 is no multiple of the tower's patch of 8 px; use 56"),
+        ([PLATE], {"side": 60}, "side 60 is not a multiple of the tower's patch of 8 px; use 56"),
         ([PLATE], {"layer": 5}, "layer 5 is above the tower's 4 blocks"),
     ],
 )

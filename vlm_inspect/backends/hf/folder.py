@@ -89,7 +89,7 @@ def _read_json(path: Path, shown: str) -> Mapping[str, Any]:
     except (OSError, ValueError) as error:
         raise BackendError(f"{shown}: {path.name} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
-        raise BackendError(f"{shown}: {path.name} is no JSON object")
+        raise BackendError(f"{shown}: {path.name} is not a JSON object")
     return data
 
 

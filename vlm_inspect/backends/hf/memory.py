@@ -112,7 +112,9 @@ def _tensors_of(path: Path, shown: str) -> tuple[int, int]:
         if path.stat().st_size < end:
             raise ValueError("it is cut short")
     except (OSError, ValueError, TypeError, KeyError, AttributeError, struct.error) as error:
-        raise BackendError(f"{shown}: {path.name} is no whole safetensors file ({error}); download it again") from error
+        raise BackendError(
+            f"{shown}: {path.name} is not a whole safetensors file ({error}); download it again"
+        ) from error
     return sum(n for _, n in shapes), sum(n * _DTYPE_BYTES.get(dtype, 1) for dtype, n in shapes)
 
 

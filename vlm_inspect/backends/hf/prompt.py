@@ -115,7 +115,7 @@ def _decode(block: dict[Any, Any]) -> "Image.Image":
     url = str(block.get("image_url", {}).get("url", ""))
     try:
         if not url.startswith("data:image/"):
-            raise ValueError("it is no data: URL")
+            raise ValueError("it is not a data: URL")
         data = base64.b64decode(url.partition(",")[2], validate=True)
         with Image.open(io.BytesIO(data)) as picture:
             return picture.convert("RGB")

@@ -90,7 +90,7 @@ def build_tokenizer(vocabulary: Mapping[str, int], merges: Sequence[tuple[str, s
     if odd is not None:
         raise ValueError(f"the merge {' '.join(odd)!r} is of tokens that the vocabulary does not hold")
     if not {START, END} <= known or not all(isinstance(index, int) for index in vocabulary.values()):
-        raise ValueError(f"the vocabulary lacks {START} or {END}, or its values are no numbers")
+        raise ValueError(f"the vocabulary lacks {START} or {END}, or its values are not numbers")
     return CLIPTokenizer(vocab=dict(vocabulary), merges=list(merges))
 
 

@@ -65,7 +65,7 @@ def read_open_clip_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]
             raise LocalizerError(f"{path} describes no plain CLIP: {', '.join(odd)}; load it as open_clip:MODEL:FILE")
         return transformers_settings(model), {"image_mean": mean, "image_std": std}
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise LocalizerError(f"{path} is no usable open_clip configuration: {one_line(error)}") from error
+        raise LocalizerError(f"{path} is not a usable open_clip configuration: {one_line(error)}") from error
 
 
 def transformers_settings(model: Mapping[str, Any]) -> dict[str, Any]:

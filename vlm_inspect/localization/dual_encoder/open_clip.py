@@ -229,7 +229,9 @@ def plain_settings(library: Any, model_name: str) -> dict[str, Any]:
         or any(key.startswith(("hf_", "tokenizer_")) for key in text)
     )
     if other:
-        raise LocalizerError(f"open_clip's {model_name} is no plain CLIP: a ViT-* model with CLIP's own text is needed")
+        raise LocalizerError(
+            f"open_clip's {model_name} is not a plain CLIP: a ViT-* model with CLIP's own text is needed"
+        )
     return settings
 
 

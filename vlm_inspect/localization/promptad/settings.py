@@ -181,7 +181,7 @@ def check_fit(settings: PromptAdSettings, tower: VisionTower) -> None:
     if settings.side % tower.patch:
         below = max(1, settings.side // tower.patch) * tower.patch
         raise LocalizerError(
-            f"promptad: side {settings.side} is no multiple of the tower's patch of {tower.patch} px; use {below}"
+            f"promptad: side {settings.side} is not a multiple of the tower's patch of {tower.patch} px; use {below}"
         )
     if settings.layer is not None and settings.layer > tower.blocks:
         raise LocalizerError(f"promptad: layer {settings.layer} is above the tower's {tower.blocks} blocks")

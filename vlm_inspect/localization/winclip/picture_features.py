@@ -88,7 +88,7 @@ def see_in_batches(
             pixels = prepare_pixels(some, side, vision.normalisation, encoder.device)
             features = see_pictures(vision, pixels, settings.scales, with_values=with_values)
         if not bool(torch.isfinite(features.whole).all()):
-            raise LocalizerError(f"{encoder.name} gives features that are no numbers; load it in float32")
+            raise LocalizerError(f"{encoder.name} gives features that are not numbers; load it in float32")
         yield features
 
 
@@ -100,7 +100,7 @@ def grid_of(vision: "VisionTower", settings: WindowSettings) -> tuple[int, int]:
     """
     side = settings.side or vision.side
     if side % vision.patch:
-        raise LocalizerError(f"a side of {side} px is no multiple of the patch of {vision.patch} px")
+        raise LocalizerError(f"a side of {side} px is not a multiple of the patch of {vision.patch} px")
     return side // vision.patch, side // vision.patch
 
 

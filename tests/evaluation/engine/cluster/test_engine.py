@@ -207,7 +207,7 @@ def test_an_option_that_nothing_reads_is_refused(bench: Bench, tmp_path: Path, m
     parts = coloured_parts(tmp_path / "parts", 4)
     ran = bench(parts, "--dry-run", "--shots", 0, "--ray-address", "127.0.0.1:1")
     assert ran.code == 2
-    assert "belongs to --engine ray" in ran.err
+    assert "requires --engine ray" in ran.err
     monkeypatch.setattr(connection, "find_spec", lambda name: None)
     ran = bench(parts, "--out", tmp_path / "out", "--shots", 0, "--engine", "ray")
     assert ran.code == 2

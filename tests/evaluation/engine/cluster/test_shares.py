@@ -26,7 +26,7 @@ def test_without_gpus_every_core_is_a_worker() -> None:
     assert shares(8, items=3).workers.members == 3
     assert shares(8, concurrency=2).workers.members == 2
     wide = shares(4, concurrency=10)
-    assert (wide.workers.members, wide.at_once, wide.slots) == (4, 10, 3)
+    assert (wide.workers.members, wide.at_once) == (4, 10)
 
 
 def test_localizers_get_the_gpus_that_they_use() -> None:

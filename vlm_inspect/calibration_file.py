@@ -7,9 +7,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from converters.digest import sha256_of
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import CalibrationError
 from vlm_inspect.file_writing import write_atomically
+from vlm_inspect.rules import RuleBook
 
 Weight = Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)]
 """Bounded, so that no sum or product of weights overflows."""
@@ -74,6 +76,24 @@ def save_calibration(calibration: Calibration, path: Path) -> None:
     write_atomically(path, (calibration.model_dump_json(indent=2) + "\n").encode())
 
 
+def load_thresholds(path: Path, rules: RuleBook, localizer: str, references: Sequence[Path]) -> Thresholds:
+    """Return the thresholds of a calibration file, checked as in `load_calibration`.
+
+    Args:
+        path: the file.
+        rules: the rule book.
+        localizer: its name; `none`: there is none.
+        references: files of the references.
+
+    Raises:
+        CalibrationError: see `load_calibration`.
+        ConversionError: a reference cannot be read.
+    """
+    digests = sorted({sha256_of(reference) for reference in references})
+    found = load_calibration(path, rules_sha256=rules.scoring_sha256, localizer=localizer, references_sha256=digests)
+    return found.thresholds
+
+
 def load_calibration(
     path: Path, *, rules_sha256: str, localizer: str, references_sha256: Sequence[str] | None = None
 ) -> Calibration:
@@ -89,7 +109,7 @@ def load_calibration(
         CalibrationError: unreadable, of another version, or made for something else; the message names what differs.
     """
     if path.exists() and not path.is_file():  # a pipe or a device: reading it could wait for ever
-        raise CalibrationError(f"{path} is no file; name the one that vlm-inspect calibrate wrote")
+        raise CalibrationError(f"{path} is not a file; name the one that vlm-inspect calibrate wrote")
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(raw, dict) and raw.get("version") == 1:

@@ -1,0 +1,71 @@
+"""The files of words: every language says everything, with the same values; a wrong file is named."""
+
+import string
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vlm_inspect.answers.language import TOPICS, Language, load_languages, read_languages
+from vlm_inspect.errors import PromptError
+from vlm_inspect.measurement.registry import MEASURES
+from vlm_inspect.prompt_files import prompt_folder
+
+LANGUAGES = load_languages()
+ENGLISH = LANGUAGES["English"]
+
+
+def _values(sentence: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(sentence) if name}
+
+
+def test_the_seven_languages_are_there_english_first() -> None:
+    assert list(LANGUAGES) == ["English", "German", "French", "Spanish", "Italian", "Chinese", "Japanese"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES.values(), ids=list(LANGUAGES))
+def test_a_language_says_everything_with_the_same_values(language: Language) -> None:
+    assert set(language.answers) == set(ENGLISH.answers)
+    for name, sentence in language.answers.items():
+        assert _values(sentence) == _values(ENGLISH.answers[name]), name
+    assert set(language.questions) == set(TOPICS)
+    assert all(language.questions.values())
+    assert set(language.measures) <= set(MEASURES)
+    for words in language.numbered:
+        assert "{n}" in words
+
+
+@pytest.mark.parametrize("name", [name for name in LANGUAGES if name != "English"])
+def test_another_language_has_words_for_what_the_record_says(name: str) -> None:
+    language = LANGUAGES[name]
+    german = LANGUAGES["German"].record
+    assert set(language.record) == set(german)
+    for english, own in language.record.items():
+        assert _values(english) == _values(own), english
+
+
+def test_words_of_the_record_are_put_whole_by_pieces_or_with_their_values() -> None:
+    german = LANGUAGES["German"]
+    assert german.put("depth, left") == "Tiefe, links"
+    assert german.put("image, 320 x 320 px") == "Bild, 320 x 320 px"
+    assert german.put("the score 0.40 lies between 0.20 (OK) and 0.60 (NG)") == (
+        "der Wert 0.40 liegt zwischen 0.20 (OK) und 0.60 (NG)"
+    )
+    assert german.put("worn edge") == "worn edge"
+
+
+def test_a_wrong_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PromptError, match="no words for English"):
+        read_languages(tmp_path)
+    words = yaml.safe_load((prompt_folder() / "dialogue" / "en.yaml").read_text(encoding="utf-8"))
+    (tmp_path / "en.yaml").write_text(yaml.safe_dump({**words, "jokes": {}}), encoding="utf-8")
+    with pytest.raises(PromptError, match=r"en\.yaml: jokes"):
+        read_languages(tmp_path)
+    words["answers"]["verdict"] = "{outcom}"
+    (tmp_path / "en.yaml").write_text(yaml.safe_dump(words), encoding="utf-8")
+    with pytest.raises(PromptError, match=r"verdict.*outcom"):
+        read_languages(tmp_path)["English"].say("verdict", outcome="OK", score="0.1")
+    del words["questions"]["ship"]
+    (tmp_path / "en.yaml").write_text(yaml.safe_dump(words), encoding="utf-8")
+    with pytest.raises(PromptError, match="no wordings for ship"):
+        read_languages(tmp_path)

@@ -1,0 +1,228 @@
+"""The queue: bounded, durable, and free of those who left; kills at random moments cost no accepted part."""
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from tests.service.conftest import BOOK, Starter, part, photo, settings_in
+from vlm_inspect.errors import StoreError
+from vlm_inspect.service.app import make_app
+from vlm_inspect.service.settings import Limits
+from vlm_inspect.service.spool import MOST_TRIES, Job, QueueFullError, Spool
+from vlm_inspect.service.tokens import Tokens
+from vlm_inspect.store import CaseStore
+
+
+class Held:
+    """Keeps the judges of a service from getting on, by the lock under which they make an inspector."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+
+    def __call__(self, app: FastAPI) -> None:
+        self.station = app.state.station
+        self.station.books.inspector("plate")
+        self._stack.enter_context(self.station.books._making["plate"])
+
+    def let_go(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture
+def held() -> Iterator[Held]:
+    made = Held()
+    yield made
+    made.let_go()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def draft_in(spool: Spool, content: bytes = b"part") -> Path:
+    draft = spool.draft()
+    (draft / "part" / "a.png").write_bytes(content)
+    return draft
+
+
+def job_of(job_id: str) -> Job:
+    return Job(id=job_id, name="a.png", rules="plate")
+
+
+def test_a_full_queue_is_told_at_once_and_when_to_come_again(start: Starter, tmp_path: Path, held: Held) -> None:
+    client = start(settings=settings_in(tmp_path, limits=Limits(waiting=2)), prepare=held)
+    accepted = [client.post("/v1/inspections", files=part(), params={"wait": 0}).json()["id"]]
+    until(lambda: held.station.spool.state(accepted[0]) == "judging")
+    accepted += [client.post("/v1/inspections", files=part(), params={"wait": 0}).json()["id"] for _ in range(2)]
+    assert client.get(f"/v1/inspections/{accepted[2]}").json()["position"] == 1
+    refused = client.post("/v1/inspections", files=part())
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) >= 1
+    assert "queue is full" in refused.json()["error"]
+    assert 'refused_total{why="queue"} 1.0' in client.get("/metrics").text
+    held.let_go()
+    until(lambda: client.get("/v1/inspections").json()["total"] == 3)
+    assert client.post("/v1/inspections", files=part()).status_code == 200
+
+
+def test_a_client_that_leaves_frees_its_place(start: Starter, tmp_path: Path, held: Held) -> None:
+    client = start(settings=settings_in(tmp_path, limits=Limits(waiting=1)), prepare=held)
+    first = client.post("/v1/inspections", files=part(), params={"wait": 0}).json()["id"]
+    until(lambda: held.station.spool.state(first) == "judging")
+    with pytest.raises(httpx.ReadTimeout):
+        client.post("/v1/inspections", files=part(), timeout=httpx.Timeout(20, read=0.3))
+    until(lambda: not held.station.spool.is_full)
+    second = client.post("/v1/inspections", files=part(), params={"wait": 0})
+    assert second.status_code == 202
+    held.let_go()
+    until(lambda: client.get("/v1/inspections").json()["total"] == 2)
+    assert {one["id"] for one in client.get("/v1/inspections").json()["items"]} == {first, second.json()["id"]}
+
+
+def test_a_wait_that_ends_first_promises_the_part(start: Starter, held: Held) -> None:
+    client = start(prepare=held)
+    answer = client.post("/v1/inspections", files=part(), params={"wait": 0.2})
+    assert (answer.status_code, answer.json()["state"]) == (202, "judging")
+    held.let_go()
+    until(lambda: client.get(answer.headers["location"]).json()["state"] == "done")
+
+
+def test_a_slow_upload_takes_no_place_and_ends(start: Starter, tmp_path: Path) -> None:
+    client = start(settings=settings_in(tmp_path, limits=Limits(waiting=1, upload_s=0.5)))
+    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=20) as slow:
+        slow.sendall(
+            b"POST /v1/inspections HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n"
+            b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
+        )
+        assert client.post("/v1/inspections", files=part()).status_code == 200
+        assert slow.recv(100).startswith(b"HTTP/1.1 408")
+    assert list((tmp_path / "data" / "parts" / "drafts").iterdir()) == []
+
+
+def test_an_accepted_part_outlives_the_process_and_is_one_case(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, most_waiting=2)
+    ids = [spool.accept(draft_in(spool), job_of).id for _ in range(2)]
+    spool.draft()
+    with pytest.raises(QueueFullError, match="2 parts wait"):
+        spool.accept(draft_in(spool), job_of)
+    assert spool.take() == job_of(ids[0])  # begun, then the process ends
+
+    again = Spool(tmp_path, most_waiting=2)
+    assert list((tmp_path / "drafts").iterdir()) == []
+    job = again.take()
+    assert job is not None
+    assert job.id == ids[1]  # what was begun before goes last
+    assert again.part(job).read_bytes() == b"part"
+    again.finish(job.id)
+    assert (again.state(ids[1]), again.state(ids[0])) == (None, "waiting")
+
+
+def test_a_part_that_ends_the_process_every_time_is_given_up(tmp_path: Path) -> None:
+    job_id = Spool(tmp_path, most_waiting=2).accept(draft_in(Spool(tmp_path, most_waiting=2)), job_of).id
+    for _ in range(MOST_TRIES):
+        assert Spool(tmp_path, most_waiting=2).take() is not None
+    spool = Spool(tmp_path, most_waiting=2)
+    spool.accept(draft_in(spool), job_of)
+    taken = spool.take()
+    assert taken is not None
+    assert taken.id != job_id
+    spool.close()
+    assert spool.take() is None or spool.state(job_id) == "failed"
+
+
+def test_a_damaged_record_is_a_failure_not_the_end(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, most_waiting=4)
+    broken, whole = (spool.accept(draft_in(spool), job_of).id for _ in range(2))
+    (tmp_path / "waiting" / broken / "job.json").write_bytes(b"{")
+    taken = spool.take()
+    assert taken is not None
+    assert taken.id == whole
+    assert "cannot be read" in spool.failure(broken)
+    with pytest.raises(StoreError, match="is no id"):
+        spool.state("../secret")
+
+
+def test_one_data_folder_serves_one_service(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    app = make_app(settings, Tokens())
+    with pytest.raises(StoreError, match="in use by another service"):
+        make_app(settings, Tokens())
+    app.state.station.store.close()
+
+
+class Process:
+    """`vlm-inspect serve` as a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self._command = [sys.executable, "-m", "vlm_inspect", "serve", "--rules", str(folder / "rules")]
+        self._command += ["--data", str(folder / "data"), "--store", str(folder / "cases.db"), "--localizer", "none"]
+        self._command += ["--port", str(self.port), "--queue", "1000", "--rate", "100000"]
+        self._log = folder / "log.txt"
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+            self._process = subprocess.Popen(self._command, stderr=log, stdout=log, env=environment)
+        end = time.monotonic() + 120
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                self.client.get("/healthz")
+                return
+            assert self._process.poll() is None, self._log.read_text()
+            assert time.monotonic() < end, self._log.read_text()
+            time.sleep(0.05)
+
+    def end(self, sign: signal.Signals) -> int:
+        self.client.close()
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
+        self._process.send_signal(sign)
+        return self._process.wait(30)
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_cost_no_accepted_part_and_make_none_two(tmp_path: Path) -> None:
+    kills = int(os.environ.get("VLM_INSPECT_TEST_KILLS", "2"))
+    moments = random.Random(7)
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "plate.yaml").write_text(BOOK)
+    service = Process(tmp_path)
+    accepted: list[str] = []
+    for number in range(kills):
+        service.start()
+        for one in range(6):
+            seed = number * 100 + one
+            files = {"file": (f"{seed}.png", photo(100, seed=seed), "image/png")}
+            answer = service.client.post("/v1/inspections", files=files, params={"wait": 0})
+            assert answer.status_code == 202
+            accepted.append(answer.json()["id"])
+        time.sleep(moments.uniform(0.0, 0.6))
+        service.end(signal.SIGKILL)
+    service.start()
+    until(lambda: service.client.get("/v1/inspections", params={"per_page": 1}).json()["total"] >= len(accepted))
+    assert service.end(signal.SIGTERM) in (0, -signal.SIGTERM)
+    service.client.close()
+    with CaseStore(tmp_path / "cases.db") as store:
+        kept = [line.id for line in store.list()]
+        assert sorted(kept) == sorted(accepted)
+        assert len({line.source.rpartition("/")[2] for line in store.list()}) == len(accepted)
+    assert list((tmp_path / "data" / "parts" / "waiting").iterdir()) == []
+    assert list((tmp_path / "data" / "parts" / "failed").iterdir()) == []
+    assert "Traceback" not in (tmp_path / "log.txt").read_text()

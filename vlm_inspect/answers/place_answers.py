@@ -1,0 +1,172 @@
+"""Answers about places: what was found, where, how big, how deep, how far along the part, how many."""
+
+from collections.abc import Iterator, Sequence
+
+from converters.image import ImageOrigin
+from vlm_inspect.answers.language import Language
+from vlm_inspect.answers.numbers import chance, rounded
+from vlm_inspect.answers.places import NumberedPlace, SeenPlace
+from vlm_inspect.answers.record import PartRecord
+from vlm_inspect.registration.told_finding import ToldFinding, read_told
+
+MOST_PLACES = 3
+"""Most places that one answer lists."""
+
+
+def listed(places: Sequence[SeenPlace]) -> Sequence[SeenPlace]:
+    """Return the places that an answer lists: those that count, else the hottest."""
+    return ([place for place in places if place.counts] or list(places))[:MOST_PLACES]
+
+
+def tell_where(record: PartRecord, language: Language, places: Sequence[SeenPlace]) -> Iterator[str]:
+    """Say what each place is and where."""
+    if not places:
+        yield language.say("no_place")
+    for place in listed(places):
+        region = place.first.region
+        weak = region is not None and region.calibrated and not place.counts
+        said = place_words(record, language, place)
+        yield f"{language.say('place_weak')} {said}" if weak else said
+
+
+def place_words(record: PartRecord, language: Language, place: SeenPlace) -> str:
+    """Say what a place is, where, how large, how sure, and which numbers it has besides."""
+    first, region = place.first, place.first.region
+    others = ", ".join(str(number) for number in place.numbers[1:])
+    also = language.say("also", others=others) if others else ""
+    word, told = language.put(first.word), {"number": first.number, "citation": first.citation, "also": also}
+    if region is None:
+        return language.say("place_model", word=word, **told)
+    name = "place" if region.calibrated else "place_suspicious" if region.defect_type else "place_unusual"
+    return language.say(
+        name,
+        word=word[:1].upper() + word[1:] if name == "place" else word,
+        where=_where(record, language, first),
+        size=_across(record, language, first),
+        score=chance(region.score, language),
+        note=_note(record, language, region.note),
+        **told,
+    )
+
+
+def tell_size(record: PartRecord, language: Language, places: Sequence[SeenPlace]) -> Iterator[str]:
+    """Say how large each place is: on the part, else in pixels of the picture, else as a share of its view."""
+    if not places:
+        yield language.say("no_place")
+    for place in listed(places):
+        first = place.first
+        known = {"number": first.number, "word": language.put(first.word), "citation": first.citation}
+        size = _across(record, language, first)
+        origin = record.views[first.view].origin
+        if size:
+            yield language.say("size", size=size, **known)
+        elif isinstance(origin, ImageOrigin):
+            x0, y0, x1, y1 = origin.locate(first.box_xyxyn).source_xyxy or (0.0, 0.0, 0.0, 0.0)
+            yield language.say("size_pixels", width=round(x1 - x0), height=round(y1 - y0), **known)
+        else:
+            x0, y0, x1, y1 = first.box_xyxyn
+            yield language.say("size_share", percent=f"{100 * (x1 - x0) * (y1 - y0):.2g}", **known)
+
+
+def tell_depth(record: PartRecord, language: Language, places: Sequence[SeenPlace]) -> Iterator[str]:
+    """Say how deep or high each place is; where no place tells, the largest deviation of the part."""
+    told = [(place, found) for place in listed(places) if (found := _finding(place)) is not None]
+    for place, found in told:
+        first = place.first
+        note, word = _finding_words(found, record, language), language.put(first.word)
+        yield language.say("depth", number=first.number, word=word, note=note, citation=first.citation)
+    if told:
+        return
+    deviations = [one for one in record.evidence.maps if one.unit == record.book.unit and one.values.size]
+    if not deviations:
+        yield language.say("no_depth")
+        return
+    farthest = max(deviations, key=lambda one: float(one.values.max()))
+    value = rounded(float(farthest.values.max()), 3)
+    yield language.say("depth_part", value=value, unit=record.book.unit, view=farthest.view)
+
+
+def tell_axis(record: PartRecord, language: Language, places: Sequence[SeenPlace]) -> Iterator[str]:
+    """Say how far along the part each place lies."""
+    if not places:
+        yield language.say("no_axis")
+    for place in listed(places):
+        yield _along_part(record, language, place.first)
+
+
+def tell_count(record: PartRecord, language: Language, places: Sequence[SeenPlace]) -> Iterator[str]:
+    """Say how many places there are."""
+    counting = sum(place.counts for place in places)
+    yield language.say("count", count=counting, all=len(places), failed=len(record.failing))
+
+
+def _where(record: PartRecord, language: Language, place: NumberedPlace) -> str:
+    """Say where a place lies: on its view, and on the part as far as that is known."""
+    x0, y0, x1, y1 = place.box_xyxyn
+    label = language.put(record.views[place.view].label)
+    percents = {"percent_x": round(50 * (x0 + x1)), "percent_y": round(50 * (y0 + y1))}
+    said = language.say("view", view=place.view, label=label, **percents)
+    on_part = place.region.place if place.region is not None else None
+    if on_part is None:
+        return said
+    if on_part.point_mm is not None:
+        x, y, z = (f"{value:.1f}" for value in on_part.point_mm)
+        said += language.say("point", x=x, y=y, z=z, unit=record.book.unit)
+    if on_part.time_s is not None:
+        said += language.say("time", time=f"{on_part.time_s:.2f}")
+    if on_part.frame is not None:
+        said += language.say("frame", frame=on_part.frame)
+    if on_part.sample is not None:
+        said += language.say("sample", sample=on_part.sample)
+    return said + (language.say("page", page=on_part.page + 1) if on_part.page else "")
+
+
+def _across(record: PartRecord, language: Language, place: NumberedPlace) -> str:
+    size = None if place.region is None else place.region.place.size_mm
+    return "" if size is None else language.say("across", size=rounded(size, 2), unit=record.book.unit)
+
+
+def _note(record: PartRecord, language: Language, note: str) -> str:
+    if not note:
+        return ""
+    found = read_told(note)
+    words = note.rstrip(".") if found is None else _finding_words(found, record, language)
+    return language.say("note", note=words)
+
+
+def _finding(place: SeenPlace) -> ToldFinding | None:
+    """Return the first measured depth among the views of a place."""
+    regions = (one.region for one in (place.first, *place.others) if one.region is not None)
+    return next((found for region in regions if (found := read_told(region.note)) is not None), None)
+
+
+def _finding_words(found: ToldFinding, record: PartRecord, language: Language) -> str:
+    values = {"depth": f"{found.depth:.2f}", "extent": rounded(found.extent, 2), "unit": record.book.unit}
+    if found.area is None or found.volume is None:
+        return language.say("missing", **values)
+    return language.say(found.side, area=rounded(found.area, 2), volume=rounded(found.volume, 2), **values)
+
+
+def _along_part(record: PartRecord, language: Language, place: NumberedPlace) -> str:
+    known = {"number": place.number, "word": language.put(place.word), "citation": place.citation}
+    on_part = record.views[place.view].origin.locate(place.box_xyxyn) if place.region is None else place.region.place
+    if on_part.time_s is not None:
+        return language.say("axis_time", time=f"{on_part.time_s:.2f}", **known)
+    axis = record.axis
+    if on_part.point_mm is not None and axis is not None:
+        near = axis.along(on_part.point_mm)
+        start, unit = axis.start, record.book.unit
+        if not axis.starts_wider and near > axis.length / 2:
+            near, start = axis.length - near, axis.end
+        x, y, z = (f"{value:.1f}" for value in start)
+        end = language.say("end_wider") if axis.starts_wider else language.say("end_at", x=x, y=y, z=z, unit=unit)
+        lengths = {"near": f"{near:.1f}", "far": f"{axis.length - near:.1f}", "length": f"{axis.length:.1f}"}
+        return language.say("axis", end=end, unit=unit, **lengths, **known)
+    x0, y0, x1, y1 = place.box_xyxyn
+    height, width = record.views[place.view].size_hw
+    wide = width >= height
+    percent = round(50 * ((x0 + x1) if wide else (y0 + y1)))
+    side, start_word = ("side_width", "start_left") if wide else ("side_height", "start_top")
+    return language.say(
+        "axis_pixels", percent=percent, side=language.say(side), start=language.say(start_word), **known
+    )  # fmt: skip

@@ -1,0 +1,67 @@
+"""Errors as answers: one JSON object with one line, never a traceback and never a path."""
+
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from converters.errors import ConversionError
+from vlm_inspect.errors import BackendError, DateError, InspectError, StoreError, UnknownCaseError
+from vlm_inspect.service.path_free import PathFree
+from vlm_inspect.service.rule_books import UnknownBookError
+from vlm_inspect.service.spool import QueueFullError
+
+_LOG = logging.getLogger("vlm_inspect.service")
+_STATUS: tuple[tuple[type[Exception], int], ...] = (
+    (QueueFullError, 429),
+    (UnknownBookError, 404),
+    (UnknownCaseError, 404),
+    (DateError, 422),
+    (StoreError, 503),
+    (BackendError, 502),
+    (InspectError, 422),
+    (ConversionError, 422),
+)
+
+
+def add_error_answers(app: FastAPI, path_free: PathFree) -> None:
+    """Answer everything that can be raised."""
+
+    async def refused(request: Request, error: Exception) -> JSONResponse:
+        del request
+        assert isinstance(error, HTTPException)
+        return _answer(error.status_code, str(error.detail), error.headers)
+
+    async def wrong(request: Request, error: Exception) -> JSONResponse:
+        del request
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return _answer(422, f"{place}: {first['msg']}")
+
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        del request
+        status = status_of(error)
+        return _answer(status, path_free.message(str(error)), {"Retry-After": "5"} if status == 429 else None)
+
+    async def broken(request: Request, error: Exception) -> JSONResponse:
+        _LOG.error("%s %s", request.method, request.url.path, exc_info=error)
+        return _answer(500, "internal error, please report it; the service's log tells more")
+
+    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(RequestValidationError, wrong)
+    app.add_exception_handler(InspectError, failed)
+    app.add_exception_handler(ConversionError, failed)
+    app.add_exception_handler(Exception, broken)
+
+
+def status_of(error: Exception) -> int:
+    """Return the HTTP status of an error that was raised on purpose."""
+    return next(status for kind, status in _STATUS if isinstance(error, kind))
+
+
+def _answer(status: int, message: str, headers: "object" = None) -> JSONResponse:
+    given = {str(name): str(value) for name, value in dict(headers).items()} if isinstance(headers, dict) else None
+    return JSONResponse({"error": " ".join(message.split())}, status, headers=given)

@@ -1,0 +1,185 @@
+"""`Judges`: the threads that take parts from the spool, judge them and keep them as cases."""
+
+import logging
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from vlm_inspect.errors import BackendError, StoreError
+from vlm_inspect.file_writing import write_atomically
+from vlm_inspect.part_queue import judge_one
+from vlm_inspect.service.metrics import Metrics
+from vlm_inspect.service.path_free import PathFree
+from vlm_inspect.service.rule_books import RuleBooks
+from vlm_inspect.service.settings import ServiceSettings
+from vlm_inspect.service.spool import Job, Spool
+from vlm_inspect.store import CaseStore
+
+if TYPE_CHECKING:
+    from vlm_inspect.examination import Examination
+
+_LOG = logging.getLogger("vlm_inspect.service")
+_STORE_TRIES, _STORE_WAIT_S = 5, 2.0
+_MODEL_FAILED = "the model failed"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of a part."""
+
+    state: Literal["done", "failed"]
+    error: str = ""
+    by_model: bool = False
+    """Whether the model failed, not the part."""
+
+
+class Judges:
+    """Judges what the spool holds, until it is stopped."""
+
+    def __init__(
+        self, settings: ServiceSettings, spool: Spool, books: RuleBooks, store: CaseStore, metrics: Metrics
+    ) -> None:
+        """Judge with `settings.workers` threads; nothing begins before `start`."""
+        self._settings, self._spool, self._books, self._store, self._metrics = settings, spool, books, store, metrics
+        self._path_free = PathFree([settings.data, settings.rules])
+        self._lock = threading.Lock()
+        self._steps: dict[str, str] = {}
+        self._waiters: dict[str, Future[Ended]] = {}
+        self._stopped = threading.Event()
+        self._mean_s = 1.0
+        self._threads = [
+            threading.Thread(target=self._run, name=f"judge-{number}", daemon=True)
+            for number in range(settings.workers)
+        ]
+        self.cold: dict[str, str] = dict.fromkeys(books.names(), "not read yet")
+        """Books whose references are not learned, and why."""
+
+    def start(self) -> None:
+        """Warm the inspectors up, and judge."""
+        threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, *, wait_s: float = 10.0) -> None:
+        """Take no further part; one that is not judged within the wait is judged again after the next start."""
+        self._stopped.set()
+        self._spool.close()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(wait_s)
+
+    @property
+    def pause_s(self) -> float:
+        """Return after how many seconds a place in a full queue is likely to be free."""
+        return min(60.0, max(1.0, self._mean_s / self._settings.workers))
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether every thread is at work."""
+        return all(thread.is_alive() for thread in self._threads)
+
+    def step(self, job_id: str) -> str:
+        """Return what is being done with a part, in words; empty: nothing is known."""
+        return self._steps.get(job_id, "")
+
+    def watch(self, job_id: str) -> "Future[Ended]":
+        """Return a future of what becomes of a part; call it before the part can be judged."""
+        with self._lock:
+            return self._waiters.setdefault(job_id, Future())
+
+    def unwatch(self, job_id: str) -> None:
+        """Forget a future that nobody waits for any more."""
+        with self._lock:
+            self._waiters.pop(job_id, None)
+
+    def scan_path(self, job_id: str) -> Path:
+        """Return where the coloured scan of a case is, if it has one."""
+        return self._settings.data / "scans" / f"{job_id}.ply"
+
+    def _warm_up(self) -> None:
+        for name in list(self.cold):
+            if self._stopped.is_set():
+                return
+            reason = self._books.warm_up(name)
+            if reason:
+                _LOG.warning("rule book %s cannot be used: %s", name, reason)
+                self.cold[name] = self._path_free.message(reason)
+            else:
+                self.cold.pop(name, None)
+
+    def _run(self) -> None:
+        while (job := self._spool.take()) is not None:
+            try:
+                ended = self._judge(job)
+            except Exception:  # noqa: BLE001 - a bug that one part brings out must not end the thread
+                _LOG.exception("part %s", job.id)
+                ended = Ended("failed", "internal error, please report it; the service's log tells more")
+            if ended.state == "failed":
+                self._spool.fail(job.id, ended.error)
+                self._metrics.failures.labels(rules=job.rules).inc()
+            else:
+                self._spool.finish(job.id)
+            self._steps.pop(job.id, None)
+            with self._lock:
+                waiter = self._waiters.pop(job.id, None)
+            if waiter is not None and not waiter.cancelled():
+                waiter.set_result(ended)
+
+    def _judge(self, job: Job) -> Ended:
+        if self._store.holds(job.id):  # it was kept just before the process ended
+            return Ended("done")
+        part = self._spool.part(job)
+        began = time.monotonic()
+        with self._metrics.judging.labels(rules=job.rules).time():
+            judged = judge_one(lambda source: self._examine(job, source), part)
+        self._mean_s += (time.monotonic() - began - self._mean_s) / 8
+        if judged.examination is None:
+            by_model = self._steps.get(job.id) == _MODEL_FAILED
+            return Ended("failed", self._path_free.message(judged.error), by_model)
+        self._keep(job, judged.examination, part)
+        self._metrics.inspections.labels(rules=job.rules, outcome=judged.examination.inspection.outcome).inc()
+        return Ended("done")
+
+    def _examine(self, job: Job, source: Path) -> "Examination":
+        self._steps[job.id] = "getting ready"
+
+        def say(step: str) -> None:
+            self._steps[job.id] = self._path_free.message(step)
+
+        try:
+            return self._books.inspector(job.rules).examine(source, job.question, progress=say)
+        except BackendError:
+            self._steps[job.id] = _MODEL_FAILED
+            raise
+
+    def _keep(self, job: Job, examination: "Examination", part: Path) -> None:
+        """Keep the case; a store that another process holds is waited for, since the part was promised."""
+        if examination.evidence.surface is not None:
+            from vlm_inspect.report.ply import render_ply
+
+            self.scan_path(job.id).parent.mkdir(mode=0o700, exist_ok=True)
+            write_atomically(self.scan_path(job.id), render_ply(examination.evidence.surface))
+        settings = {
+            "config": self._books.config(job.rules).as_record(),
+            "as_kind": None,
+            "folder": str(self._books.folder.absolute()),
+            "rule_book": job.rules,
+            "by": job.by,
+        }
+        for number in range(1, _STORE_TRIES + 1):
+            try:
+                self._store.save(
+                    examination,
+                    part,
+                    keep_input=self._settings.keep_input,
+                    settings=settings,
+                    case_id=job.id,
+                    serial=job.serial,
+                )
+                return
+            except StoreError:
+                if number == _STORE_TRIES or self._stopped.wait(_STORE_WAIT_S):
+                    raise

@@ -1,0 +1,38 @@
+"""Answers without the paths of this machine: what a message names is told by its last part."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path, PurePath
+from typing import Any
+
+_ABSOLUTE = re.compile(r"""(?<![\w/:.])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:;,'"<>|()\[\]]+){2,}[/\\]?""")
+"""A path of two parts or more: /v1 and 3/4 are none."""
+
+
+class PathFree:
+    """Takes paths out of texts."""
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        """Know the folders of the service: whatever lies in them is told relative to them, spaces and all."""
+        known = {str(one) for folder in folders for one in (folder.absolute(), folder.resolve())}
+        self._known = sorted((one for one in known if len(PurePath(one).parts) > 1), key=len, reverse=True)
+
+    def message(self, text: str) -> str:
+        """Return an error's text without any path."""
+        return _ABSOLUTE.sub(lambda found: PurePath(found[0].replace("\\", "/")).name, self.text(text))
+
+    def text(self, text: str) -> str:
+        """Return a text without the service's own folders; other words with slashes stay as they are."""
+        for folder in self._known:
+            text = text.replace(folder + "/", "").replace(folder, PurePath(folder).name)
+        return text
+
+    def values(self, told: Any) -> Any:
+        """Return JSON values whose texts name none of the service's own folders."""
+        if isinstance(told, str):
+            return self.text(told)
+        if isinstance(told, dict):
+            return {key: self.values(value) for key, value in told.items()}
+        if isinstance(told, list | tuple):
+            return [self.values(value) for value in told]
+        return told

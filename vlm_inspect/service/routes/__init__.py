@@ -1,0 +1,1 @@
+"""The addresses of a service, by what they are about."""

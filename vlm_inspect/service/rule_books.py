@@ -1,0 +1,226 @@
+"""`RuleBooks`: the rule books and calibrations of a folder, by name, and a warm inspector for each."""
+
+import re
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from converters.errors import ConversionError
+from vlm_inspect.calibration_file import Calibration
+from vlm_inspect.config import InspectorConfig
+from vlm_inspect.errors import CalibrationError, InspectError, RuleError
+from vlm_inspect.file_writing import write_atomically
+from vlm_inspect.inspector import Inspector
+from vlm_inspect.rules import RuleBook, load_rules, outside_references, parse_rules, resolve_references
+
+if TYPE_CHECKING:
+    from vlm_inspect.backends.backend import Backend
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_CALIBRATION = ".calibration.json"
+MOST_TEXT = 1 << 20
+"""Most bytes of a rule book or a calibration."""
+
+
+class UnknownBookError(RuleError):
+    """There is no rule book, or no calibration, of this name."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Warm:
+    stamp: tuple[tuple[int, int] | None, ...]
+    """Of the files it was made from."""
+    inspector: Inspector
+
+
+class RuleBooks:
+    """The books of one folder. They are read again when they change; an inspector that is at work goes on."""
+
+    def __init__(self, folder: Path, config: InspectorConfig) -> None:
+        """Use a folder; `config` says how parts are inspected, rules and calibration apart.
+
+        Raises:
+            RuleError: it is no folder, holds no rule book, or a wrong one.
+        """
+        self.folder = folder
+        self._config = config
+        self._lock = threading.Lock()
+        self._making: dict[str, threading.Lock] = {}
+        self._warm: dict[str, _Warm] = {}
+        self._backend: Backend | None = None
+        if not folder.is_dir():
+            raise RuleError(f"{folder}: no such folder; --rules names the folder of the rule books")
+        if not self.names():
+            raise RuleError(f"{folder} holds no rule book; put NAME.yaml into it (vlm-inspect demo makes some)")
+        for name in self.names():
+            self.book(name)
+
+    def names(self) -> list[str]:
+        """Return the names of the books, sorted."""
+        found = (path.stem for path in self.folder.glob("*.yaml") if path.is_file())
+        return sorted(name for name in found if _NAME.fullmatch(name))
+
+    def chosen(self, name: str | None) -> str:
+        """Return the name that is meant; without one, that of the only book.
+
+        Raises:
+            UnknownBookError: there is none of that name, or none is named and there are several.
+        """
+        names = self.names()
+        if name is None and len(names) == 1:
+            return names[0]
+        if name is None:
+            raise UnknownBookError(f"rules is missing; name one of: {', '.join(names)}")
+        if name not in names:
+            raise UnknownBookError(f"no rule book {name[:64]!r}; there are: {', '.join(names)}")
+        return name
+
+    def path(self, name: str) -> Path:
+        """Return the file of a book; see `chosen`."""
+        return self.folder / f"{self.chosen(name)}.yaml"
+
+    def book(self, name: str) -> RuleBook:
+        """Return a book as it is now.
+
+        Raises:
+            UnknownBookError: there is none of that name.
+            RuleError: it is wrong.
+        """
+        return load_rules(self.path(name))
+
+    def config(self, name: str) -> InspectorConfig:
+        """Return how the parts of a book are inspected; what the records of their cases keep."""
+        calibration = self._calibration_path(name)
+        return self._config.with_changes(
+            rules=self.path(name).absolute(), calibration=calibration.absolute() if calibration.is_file() else None
+        )
+
+    def inspector(self, name: str) -> Inspector:
+        """Return the inspector of a book; made at the first call, and anew when its files change.
+
+        Raises:
+            InspectError, ConversionError: what it is made from cannot be used.
+        """
+        name = self.chosen(name)
+        with self._lock:
+            making = self._making.setdefault(name, threading.Lock())
+        with making:
+            stamp = tuple(_stamp(path) for path in self._files(name))
+            warm = self._warm.get(name)
+            if warm is None or warm.stamp != stamp:
+                warm = _Warm(stamp, self.config(name).build(backend=self.backend()))
+                self._warm[name] = warm
+            return warm.inspector
+
+    def backend(self) -> "Backend":
+        """Return the model, which all books share; raises what `InspectorConfig.load_model` raises."""
+        with self._lock:
+            if self._backend is None:
+                self._backend = self._config.load_model()
+            return self._backend
+
+    def warm_up(self, name: str) -> str:
+        """Read the references of a book and learn from them; returns why that failed, or nothing."""
+        from converters.registry import read
+
+        try:
+            inspector = self.inspector(name)
+            if inspector.references:
+                first = inspector.references[0]
+                if first.is_dir():
+                    first = sorted(path for path in first.iterdir() if path.is_file())[0]
+                inspector.fit(read(first).kind)
+        except (InspectError, ConversionError, OSError, IndexError) as error:
+            return str(error)
+        return ""
+
+    def checked(self, name: str, text: str) -> RuleBook:
+        """Return the book that a text would be under a name.
+
+        Raises:
+            RuleError: the name or the text is wrong, or it names files outside the folder that were not named before.
+        """
+        if not _NAME.fullmatch(name):
+            raise RuleError(
+                "a rule book's name is letters, digits, . _ and -, at most 64, and begins with one of the first"
+            )
+        if len(text.encode()) > MOST_TEXT:
+            raise RuleError(f"a rule book is a text of at most {MOST_TEXT >> 20} MB")
+        book = parse_rules(text, name=f"{name}.yaml", folder=self.folder)
+        known = set(self.book(name).references) if name in self.names() else set()
+        new = book.model_copy(update={"references": tuple(one for one in book.references if one not in known)})
+        new._folder = book.folder  # a copy forgets it
+        if outside_references(new, resolve_references(new)):
+            raise RuleError(f"{name}.yaml names references outside the folder of the rule books; put them into it")
+        resolve_references(book)
+        return book
+
+    def write(self, name: str, text: str) -> None:
+        """Write a book that was `checked`, whole or not at all; raises OutputError."""
+        write_atomically(self.folder / f"{name}.yaml", text.encode())
+
+    def text(self, name: str) -> str | None:
+        """Return the text of a book; None: there is none of this name."""
+        return self.book(name).text if name in self.names() else None
+
+    def calibrations(self) -> list[str]:
+        """Return the names of the books that have a calibration."""
+        return [name for name in self.names() if self._calibration_path(name).is_file()]
+
+    def calibration(self, name: str) -> Calibration | None:
+        """Return the calibration of a book; None: it has none.
+
+        Raises:
+            UnknownBookError: there is no book of this name.
+            CalibrationError: the file is damaged.
+        """
+        path = self._calibration_path(self.chosen(name))
+        if not path.is_file():
+            return None
+        try:
+            return checked_calibration(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise CalibrationError(f"the calibration of {name} cannot be read; make it again") from error
+
+    def write_calibration(self, name: str, calibration: Calibration) -> None:
+        """Write the calibration of a book, which must fit it.
+
+        Raises:
+            CalibrationError: it was made for other rules.
+        """
+        if calibration.rules_sha256 != self.book(name).scoring_sha256:
+            raise CalibrationError(f"this calibration was made for other rules than {name} has; run calibrate again")
+        text = calibration.model_dump_json(indent=2) + "\n"
+        write_atomically(self._calibration_path(self.chosen(name)), text.encode())
+
+    def _calibration_path(self, name: str) -> Path:
+        return self.folder / f"{name}{_CALIBRATION}"
+
+    def _files(self, name: str) -> list[Path]:
+        book = self.book(name)
+        return [self.path(name), self._calibration_path(name), *resolve_references(book)]
+
+
+def checked_calibration(text: str) -> Calibration:
+    """Return the calibration of a text.
+
+    Raises:
+        CalibrationError: it is none.
+    """
+    try:
+        return Calibration.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise CalibrationError(f"this is no calibration file: {place}: {first['msg']}; run calibrate again") from error
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        told = path.stat()
+    except OSError:
+        return None
+    return told.st_mtime_ns, told.st_size

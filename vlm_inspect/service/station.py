@@ -1,0 +1,93 @@
+"""`Station`: all that the routes of a service share."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vlm_inspect.service.audit import AuditTrail
+from vlm_inspect.service.judging import Judges
+from vlm_inspect.service.metrics import Metrics
+from vlm_inspect.service.path_free import PathFree
+from vlm_inspect.service.rates import Rates
+from vlm_inspect.service.rule_books import RuleBooks
+from vlm_inspect.service.sessions import Sessions
+from vlm_inspect.service.settings import ServiceSettings
+from vlm_inspect.service.spool import Spool
+from vlm_inspect.service.tokens import Tokens
+from vlm_inspect.store import CaseStore
+
+if TYPE_CHECKING:
+    from vlm_inspect.chat.corrections import Proposal
+
+_MOST_PROPOSALS = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Station:
+    """One service at work."""
+
+    settings: ServiceSettings
+    spool: Spool
+    books: RuleBooks
+    store: CaseStore
+    judges: Judges
+    tokens: Tokens
+    sessions: Sessions
+    audit: AuditTrail
+    metrics: Metrics
+    path_free: PathFree
+    rates: Rates
+    guesses: Rates
+    """How often one address may show a wrong token."""
+    talks: "Talks"
+    proposals: "Proposals"
+
+
+class Talks:
+    """Which cases are being talked over: one answer at a time each, and a bounded number in all."""
+
+    def __init__(self, most: int) -> None:
+        """Allow `most` answers in the making."""
+        self._most = most
+        self._lock = threading.Lock()
+        self._busy: set[str] = set()
+
+    @contextmanager
+    def over(self, case_id: str) -> Iterator[bool]:
+        """Give whether an answer over a case may begin; it ends with the block."""
+        with self._lock:
+            free = case_id not in self._busy and len(self._busy) < self._most
+            if free:
+                self._busy.add(case_id)
+        try:
+            yield free
+        finally:
+            if free:
+                with self._lock:
+                    self._busy.discard(case_id)
+
+
+class Proposals:
+    """Corrections that nobody has decided on; a restart forgets them, since nothing was changed."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, int], Proposal] = {}
+        self._number = 0
+
+    def add(self, case_id: str, proposal: "Proposal") -> int:
+        """Keep a proposal; returns its number."""
+        with self._lock:
+            self._number += 1
+            self._known[case_id, self._number] = proposal
+            while len(self._known) > _MOST_PROPOSALS:
+                self._known.pop(next(iter(self._known)))
+            return self._number
+
+    def take(self, case_id: str, number: int) -> "Proposal | None":
+        """Return a proposal and forget it; None: there is none, or somebody else decided."""
+        with self._lock:
+            return self._known.pop((case_id, number), None)
