@@ -166,12 +166,13 @@ class Inspector:
         return with_reports(self.examine(source, question))
 
     def inspect_many(
-        self, sources: Iterable[OneSource], *, workers: int = 1, waiting: int = 4
+        self, sources: Iterable[OneSource | None], *, workers: int = 1, waiting: int = 4
     ) -> Iterator[Judged[OneSource]]:
         """Judge many parts with one load of models and references, and yield what becomes of each, in their order.
 
         Args:
-            sources: the parts; may be endless: no more than `workers + waiting` are taken ahead.
+            sources: the parts; may be endless: no more than `workers + waiting` are taken ahead. None among them says
+                that there is nothing new at present.
             workers: threads that judge, >= 1.
             waiting: judgements and parts that may wait beside those at work, >= 0.
         """

@@ -160,3 +160,23 @@ class JudgementRow(Table):
     by: Mapped[str] = mapped_column("judged_by", PlainText())
     reason: Mapped[str]
     created_at: Mapped[str] = mapped_column(String(32))
+
+
+class OutboxRow(Table):
+    """One message that is sent until it has arrived."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index("ix_outbox_next_at", "delivered_at", "next_at"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    target: Mapped[str]
+    """URL without a password."""
+    body: Mapped[str]
+    """JSON."""
+    created_at: Mapped[str] = mapped_column(String(32))
+    attempts: Mapped[int] = mapped_column(Integer)
+    next_at: Mapped[float] = mapped_column(Float(53))
+    """When it is tried next, in seconds since 1970."""
+    delivered_at: Mapped[str | None] = mapped_column(String(32))
+    error: Mapped[str]
+    """Why the last attempt failed; empty: none did."""
