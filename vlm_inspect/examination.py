@@ -35,6 +35,8 @@ class Prepared:
     """Those of the prompt: what was asked for, as the model takes it."""
     most_pictures: int | None = None
     """Most pictures of one request, those that an agent's tools show among them; None: no limit."""
+    store: object | None = None
+    """Earlier cases that an agent may look up, a `CaseStore`; None: none."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,12 @@ Outcome = Literal["OK", "NG", "REVIEW"]
 DefectSource = Literal["model", "heatmap", "measurement", "both"]
 EXIT_CODES: dict[str, int] = {"OK": 0, "NG": 1, "REVIEW": 3}
 Box = tuple[float, float, float, float]
+Point = tuple[float, float, float]
+
+
+def is_none(value: object) -> bool:
+    """Return whether a key has no value, and so is left out."""
+    return value is None
 
 
 class _Record(BaseModel):
@@ -69,8 +75,15 @@ class DefectOutcome(_Record):
     description: str = ""
     source_xyxy: Box | None = None
     page: int | None = None
-    point_mm: tuple[float, float, float] | None = None
+    point_mm: Point | None = None
     size_mm: float | None = None
+    depth_mm: float | None = Field(default=None, exclude_if=is_none)
+    """Signed: positive is material too much. This and the three below are left out where no deviation was measured."""
+    box_mm: tuple[Point, Point] | None = Field(default=None, exclude_if=is_none)
+    """Lowest and highest coordinates, in the scan's own frame."""
+    area_mm2: float | None = Field(default=None, exclude_if=is_none)
+    volume_mm3: float | None = Field(default=None, exclude_if=is_none)
+    """Signed as `depth_mm`: negative is missing, positive extra material."""
     frame: int | None = None
     time_s: float | None = None
     sample: int | None = None
@@ -110,7 +123,7 @@ class StepRecord(_Record):
     saw: tuple[SeenRecord, ...]
     said: str
     usage: Usage
-    model: str | None = Field(default=None, exclude_if=lambda model: model is None)
+    model: str | None = Field(default=None, exclude_if=is_none)
     """Who answered, where it was the second model; left out elsewhere."""
 
 

@@ -121,6 +121,8 @@ def _check_further_looks(plan: RunPlan, options: BenchOptions) -> None:
         raise RunError(f"{name} is for judging parts, and this data set asks questions; leave it out")
     if not config.asks_a_model:
         raise RunError(f"{name} changes nothing for the model evidence, which reads no picture; leave it out")
+    if config.agent.enabled and options.rule_test:
+        raise RunError("--rule-test asks about a part in one look; leave --agent out, or run it by itself")
     if config.refuter is not None and options.asking.price is not None:
         raise RunError("--price holds for one model, and --refuter is another; leave one of them out")
 

@@ -84,16 +84,16 @@ class _Report:
 
     def _reasoning(self) -> str:
         wording = self._wording
-        said = [wording.identity, wording.verdict(self._evidence), *self._measured()]
+        said = [wording.identity, self._evidence.mismatch, wording.verdict(self._evidence), *self._measured()]
         said += [finding.sentence for finding in self._places]
         if not self._findings and self._evidence.status == "within":
             said.append(wording.say("regions", "none"))
-        return " ".join(said)
+        return " ".join(sentence for sentence in said if sentence)
 
     def _answer(self, question: str | None) -> str:
         """Return the reply to the user's question as far as there is one; without a question, the verdict."""
         wording = self._wording
-        summary = [wording.verdict(self._evidence)]
+        summary = [*filter(None, [self._evidence.mismatch]), wording.verdict(self._evidence)]
         pairs = zip(self._rules, self._book.rules, strict=True)
         summary += [row.reason for row, rule in pairs if row.status == "fail" and rule.check is not None]
         if not question:

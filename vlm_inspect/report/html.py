@@ -1,7 +1,8 @@
-"""One inspection as one self-contained page: no script, no remote asset, everything foreign escaped.
+"""One inspection as one self-contained page: no remote asset, everything foreign escaped.
 
-The template is data (`templates/`). The page's content-security policy allows its own style sheet, by digest, and
-pictures in data URLs, and nothing else; so even text that slipped through escaping could not run or load anything.
+The template is data (`templates/`). The page's content-security policy allows its own style sheet, by digest, pictures
+in data URLs, on the page of a scan the script that turns it, by digest too, and nothing else; so even text that slipped
+through escaping could not run or load anything.
 """
 
 import base64
@@ -21,6 +22,7 @@ from vlm_inspect.report.pictures import data_url
 from vlm_inspect.report.pod_curve import draw_pod_curve
 from vlm_inspect.report.said_once import SaidOnce
 from vlm_inspect.report.timeline import render_timeline
+from vlm_inspect.report.turntable import pack_scan, scale_bar
 from vlm_inspect.report.wording import (
     OUTCOME_MEANING,
     SOURCE_WORDS,
@@ -109,6 +111,8 @@ def render_html(
     environment.filters["plain"] = plain
     template = environment.from_string((folder / "inspection.html.j2").read_text(encoding="utf-8"))
     style = (folder / "inspection.css").read_text(encoding="utf-8")
+    script = (folder / "turntable.js").read_text(encoding="utf-8")
+    turntable = None if evidence.surface is None else pack_scan(evidence.surface)
     panels = [
         _panel(inspection, views[index], evidence, index, references if place < FIRST_VIEWS else ())
         for place, index in enumerate(rank_views(inspection, views, evidence))
@@ -125,7 +129,12 @@ def render_html(
         score=score_words(inspection),
         meaning=OUTCOME_MEANING[inspection.outcome],
         style=Markup(style),  # our own file, whose digest the policy names
-        style_sha256=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        style_sha256=_digest(style),
+        turntable=turntable,
+        turntable_marks="" if turntable is None else turntable.marks(_points(inspection)),
+        turntable_scale="" if turntable is None else data_url(scale_bar(240, 14)),
+        script=Markup(script),  # likewise
+        script_sha256=_digest(script),
         status_words=STATUS_WORDS,
         source_words=SOURCE_WORDS,
         rule_texts={rule.id: rule.text for rule in rules.rules} if rules else {},
@@ -140,6 +149,15 @@ def render_html(
         pod_curve=Markup(draw_pod_curve(inspection.sensitivity) if inspection.sensitivity else ""),  # numbers alone
         has_regions=any(mark.number is None for panel in panels for mark in panel.marks),
     )
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _points(inspection: Inspection) -> list[tuple[int, tuple[float, float, float]]]:
+    """Return the numbers of the defects that have a point of the scan, with that point."""
+    return [(number, one.point_mm) for number, one in enumerate(inspection.defects, 1) if one.point_mm is not None]
 
 
 def _panel(

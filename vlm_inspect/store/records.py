@@ -87,6 +87,7 @@ class EvidenceEntry(_Entry):
     reference_count: int
     localizer: str
     notes: tuple[str, ...]
+    mismatch: str = ""
     standing: Standing | None = None
     worded: WordedEntry | None = None
     """None too in records of versions that made no such maps."""
@@ -236,6 +237,7 @@ def pack_evidence(evidence: Evidence, bundle: Bundle) -> dict[str, Any]:
         "standing": evidence.standing,
         "localizer": evidence.localizer,
         "notes": evidence.notes,
+        "mismatch": evidence.mismatch,
         "worded": None if evidence.worded is None else _pack_worded(evidence.worded, bundle),
     }
 
@@ -254,6 +256,7 @@ def unpack_evidence(entry: EvidenceEntry, files: FileFolder) -> Evidence:
         standing=entry.standing,
         localizer=entry.localizer,
         notes=entry.notes,
+        mismatch=entry.mismatch,
         worded=None if entry.worded is None else _unpack_worded(entry.worded, files),
     )
 
