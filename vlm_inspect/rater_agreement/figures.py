@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -79,7 +79,7 @@ def fleiss(rows: Sequence[Sequence[Rating]]) -> Kappa:
     return Kappa(value=float(_library().fleiss_kappa(table)))
 
 
-def _library():  # type: ignore[no-untyped-def]  # statsmodels has no types
+def _library() -> Any:
     try:
         from statsmodels.stats import inter_rater
     except ImportError as error:
