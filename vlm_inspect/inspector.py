@@ -136,7 +136,7 @@ class Inspector:
             return inspector
         localizer = inspector.used_localizer
         name = "none" if localizer is None else localizer.name
-        thresholds = load_thresholds(Path(calibration), rules, name, inspector.references)
+        thresholds = load_thresholds(Path(calibration), rules, name, inspector.references, inspector.budget)
         return replace(inspector, thresholds=thresholds)
 
     @cached_property
