@@ -14,6 +14,7 @@ import click
 
 from converters.errors import ConversionError
 from vlm_inspect.command_options.groups import write_environment
+from vlm_inspect.commands.agreement import agreement
 from vlm_inspect.commands.ask import ask
 from vlm_inspect.commands.batch import batch
 from vlm_inspect.commands.cache import cache as cache_command
@@ -26,6 +27,7 @@ from vlm_inspect.commands.references import references
 from vlm_inspect.commands.replay import replay
 from vlm_inspect.commands.sensitivity import sensitivity
 from vlm_inspect.commands.serve import serve, token
+from vlm_inspect.commands.watch import watch
 from vlm_inspect.errors import InspectError, InspectWarning
 from vlm_inspect.training.command import train
 from vlm_inspect.version import VERSION
@@ -77,6 +79,7 @@ def cli() -> None:
 
 
 for _command in (
+    agreement,
     ask,
     batch,
     cache_command,
@@ -89,6 +92,7 @@ for _command in (
     doctor,
     references,
     sensitivity,
+    watch,
     serve,
     token,
 ):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vlm_inspect.inspection import DefectOutcome, Inspection
 from vlm_inspect.report.said_once import SaidOnce
+from vlm_inspect.report.timeline import hypothesis_line, step_line
 from vlm_inspect.report.wording import (
     OUTCOME_MEANING,
     SOURCE_WORDS,
@@ -49,6 +50,9 @@ def print_inspection(inspection: Inspection, console: "Console") -> None:
     if reasoning := said.rest(plain(inspection.reasoning)):
         _print_heading("Reasoning", console)
         _print_text(reasoning, console)
+    if any(step.phase not in ("judge", "look_again") for step in inspection.steps):
+        _print_list("Steps", tuple(step_line(step) for step in inspection.steps), said, console)
+        _print_list("Hypotheses", tuple(hypothesis_line(one) for one in inspection.hypotheses), said, console)
     _print_list("Notes", inspection.notes, said, console)
     console.print()
     _print_text(origin_words(inspection), console, style="dim")
