@@ -1,7 +1,7 @@
 """What the outcomes are worth: OK, REVIEW and NG by label, by number of references, and found against planted by size.
 
-    python -m benchmarks.earned_ok [--data DIR] [--eye fast|fine] [--references 1 4 16] [--draws 3] [--category C]...
-                                   [--features DIR] [--json FILE]
+    python -m benchmarks.earned_ok [--data DIR] [--eye fast|fine] [--references 1 4 16] [--draws 0 1 2]
+                                   [--category C]... [--features DIR] [--json FILE]
     python -m benchmarks.earned_ok --planted
 
 References are drawn from the train split at random, once a draw, and every test image is judged in every draw by the
@@ -30,16 +30,18 @@ from numpy.typing import NDArray
 
 from benchmarks.eyes import Judged, _auroc, _plant_on, _read_test
 from benchmarks.kept_features import features_kept_in
-from benchmarks.reference_memory import CATEGORIES, load, read_mask
+from benchmarks.reference_memory import CATEGORIES, load, read_mask, shrink
 from converters.registry import read
 from converters.view import ViewBudget
+from evaluation import metrics
 from vlm_inspect.calibration.intervals import overkill_interval
 from vlm_inspect.datasets.item import Category
 from vlm_inspect.datasets.mvtec import read_category
 from vlm_inspect.localization.foreground import find_foreground
 from vlm_inspect.localization.localizer import ScoredLocalizer
-from vlm_inspect.localization.memory import ReferenceMemory
+from vlm_inspect.localization.memory import FittedMemory, ReferenceMemory
 from vlm_inspect.localization.memory_settings import MemorySettings
+from vlm_inspect.localization.patch_memory.channels import ChannelWeights
 from vlm_inspect.localization.subject import ANY_SUBJECT
 from vlm_inspect.planting.surface import see_surface
 from vlm_inspect.qualification.qualify import Qualification, qualify
@@ -63,6 +65,12 @@ class Outcomes:
     calibrating: int
     draw: int
     image_auroc: float
+    by_channel: dict[str, float]
+    """Image AUROC of every channel alone."""
+    weights: dict[str, float]
+    pixel_auroc: float | None
+    aupro: float | None
+    """Where there are masks, at 256 px on the long side; AUPRO exact, limit 0.3."""
     anomalous: dict[str, int]
     """How many anomalous parts came out OK, REVIEW and NG."""
     normal: dict[str, int]
@@ -89,19 +97,49 @@ def run_draw(category: Category, settings: MemorySettings, count: int, draw: int
     samples = [read(item.path) for item in order[:count]]
     parts = tuple(Part(sample, tuple(load(item.path))) for sample, item in zip(samples, order, strict=False))
     references = ReferenceSet(parts, tuple(f"{category.name}/{item.path.name}" for item in order[:count]))
-    member: ScoredLocalizer = ReferenceMemory(settings).fit(references)
+    member = ReferenceMemory(settings).fit(references)
     qualified = qualify(references, [member], ANY_SUBJECT, ViewBudget(), QualificationSettings())
     assert qualified is not None
     judged = _plant_on(order[count : count + HELD_OUT]) if planted else _read_test(category)
-    scores = _combined(member, qualified, judged)
-    found = [_outcomes(category, qualified, qualified.decision.bounds, judged, scores, count, 0, draw)]
+    seen = _see(category, member, qualified, judged)
+    found = [_outcomes(category, qualified, qualified.decision.bounds, judged, seen, count, 0, draw)]
     if count == 4 and len(order) >= count + HELD_OUT * planted + CALIBRATING // 2:
         more = order[count + HELD_OUT * planted :][:CALIBRATING]
         normals = _combined(member, qualified, Judged([load(item.path)[0] for item in more], np.zeros(len(more), bool)))
         matter = qualified.trial.planted.matter
         bounds = with_normals(qualified.decision, qualified.responses[matter], normals.tolist()).bounds
-        found.append(_outcomes(category, qualified, bounds, judged, scores, count, len(more), draw))
+        found.append(_outcomes(category, qualified, bounds, judged, seen, count, len(more), draw))
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a memory says of judged views."""
+
+    scores: NDArray[np.float64]
+    """(N,): combined log scores."""
+    by_channel: dict[str, float]
+    pixel: tuple[float | None, float | None]
+
+
+def _see(category: Category, member: FittedMemory, qualified: Qualification, judged: Judged) -> Seen:
+    one, decision = member.memories["image"], qualified.decision
+    weights = ChannelWeights(one.usual + decision.level, decision.weights)
+    masked = judged.items is not None and category.has_masks
+    found, maps = [], []
+    for view in judged.views:  # maps of all views at full size would fill the memory
+        (scored,) = one.memory.score([view])
+        found.append(scored.log_scores)
+        if masked:
+            maps.append(shrink(weights.map(scored.maps())))
+    scores = np.array(found)
+    pixel: tuple[float | None, float | None] = (None, None)
+    if masked and judged.items is not None:
+        masks = [read_mask(item, drawn.shape[:2]) for item, drawn in zip(judged.items, maps, strict=True)]
+        pixel = metrics.pixel_auroc(masks, maps), metrics.aupro(masks, maps)
+    names = [channel.name for channel in one.memory.channels]
+    alone = {name: _auroc(judged, scores[:, number]) for number, name in enumerate(names)}
+    return Seen(weights.score(scores), alone, pixel)
 
 
 def _combined(member: ScoredLocalizer, qualified: Qualification, judged: Judged) -> NDArray[np.float64]:
@@ -114,11 +152,12 @@ def _outcomes(
     qualified: Qualification,
     bounds: Bounds,
     judged: Judged,
-    scores: NDArray[np.float64],
+    seen: Seen,
     count: int,
     calibrating: int,
     draw: int,
 ) -> Outcomes:
+    scores = seen.scores
     names = np.where(scores > bounds.ng_above, "NG", np.where(scores <= bounds.ok_below, "OK", "REVIEW"))
     passing = bounds.ok_below if bounds.earns_ok else bounds.usual_below
     trial, normal = qualified.trial, scores[~judged.anomalous]
@@ -130,6 +169,10 @@ def _outcomes(
         calibrating=calibrating,
         draw=draw,
         image_auroc=_auroc(judged, scores),
+        by_channel=seen.by_channel,
+        weights=dict(zip(seen.by_channel, qualified.decision.weights.tolist(), strict=True)),
+        pixel_auroc=seen.pixel[0],
+        aupro=seen.pixel[1],
         anomalous=_count(names[judged.anomalous]),
         normal=_count(names[~judged.anomalous]),
         earns_ok=bounds.earns_ok,
@@ -194,7 +237,8 @@ def show(rows: Sequence[Outcomes]) -> None:
             f"{_share([row.anomalous for row in own], 'OK')} / {_share([row.anomalous for row in own], 'NG')}   "
             f"{_share([row.normal for row in own], 'OK')} / {_share([row.normal for row in own], 'NG')}   {a90}"
         )
-    for count, calibrating in dict.fromkeys((row.references, row.calibrating) for row in rows):
+    several = len({row.category for row in rows}) > 1
+    for count, calibrating in dict.fromkeys((row.references, row.calibrating) for row in rows if several):
         own = [row for row in rows if (row.references, row.calibrating) == (count, calibrating)]
         means = [
             100 * np.mean([_rate(kind(row), outcome) for row in own])
@@ -225,7 +269,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(default))
     parser.add_argument("--eye", default=MemorySettings().eye, choices=["auto", "fast", "fine"])
     parser.add_argument("--references", type=int, nargs="+", default=[1, 4, 16])
-    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument(
+        "--draws", type=int, nargs="+", default=[0, 1, 2], help="seeds of the references that are drawn"
+    )
     parser.add_argument("--category", action="append", help="a folder below --data; may be given again")
     parser.add_argument("--features", type=Path, help="where features are kept; default: a temporary folder")
     parser.add_argument("--planted", action="store_true", help="judge planted defects, without looking at a test image")
@@ -235,13 +281,16 @@ def main() -> None:
     with TemporaryDirectory() as temporary, features_kept_in(arguments.features or Path(temporary)):
         for name in arguments.category or CATEGORIES:
             category = read_category(arguments.data / name)
-            for count, draw in product(arguments.references, range(arguments.draws)):
+            for count, draw in product(arguments.references, arguments.draws):
                 settings = MemorySettings(eye=arguments.eye)
-                rows += run_draw(category, settings, count, draw, planted=arguments.planted)
-                show(rows[-2:])
+                own = run_draw(category, settings, count, draw, planted=arguments.planted)
+                rows += own
+                show(own)
+                if arguments.json is not None:
+                    arguments.json.write_text(
+                        json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8"
+                    )
     show(rows)
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -132,7 +132,8 @@ def _plant_on(items: Sequence[Item]) -> Judged:
     normal = [load(item.path)[0] for item in items]
     surfaces = [see_surface(view.image, find_foreground(view.image)) for view in normal]
     kinds = [kinds_for(surface) for surface in surfaces]
-    plan = design(kinds, PLANTED_EACH * len(normal), matters=STANDARD_SIZES)
+    compact = float(np.median([surface.compactness for surface in surfaces]))
+    plan = design(kinds, PLANTED_EACH * len(normal), matters=(STANDARD_SIZES[0] * compact, STANDARD_SIZES[1] * compact))
     odd = []
     for one in plan:
         generator = np.random.default_rng(one.seed)

@@ -43,7 +43,15 @@ class Place:
     point_mm: tuple[float, float, float] | None = None
     """Point of the scan, in the scan's own coordinates and unit (mm unless the rule book says otherwise)."""
     size_mm: float | None = None
-    """Longest side of the box on the part, in the same unit."""
+    """Longest side of the box on the part, in the same unit; where a deviation was measured, its longest extent."""
+    depth_mm: float | None = None
+    """Signed height of a measured deviation at its peak, in the same unit: positive is material too much."""
+    box_mm: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None
+    """Lowest and highest coordinates of a measured deviation, in the scan's own coordinates."""
+    area_mm2: float | None = None
+    """Area of its surface, in the square of the unit."""
+    volume_mm3: float | None = None
+    """Volume between it and the references, signed as `depth_mm`, in the cube of the unit."""
     frame: int | None = None
     """Frame number, from 0."""
     time_s: float | None = None

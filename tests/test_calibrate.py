@@ -1,6 +1,7 @@
 """`calibrate` on real pictures: its thresholds hold for `ask`, and it never guesses from too little."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from PIL import Image
 
 from vlm_inspect import cli
+from vlm_inspect.inspector import Inspector
+from vlm_inspect.store import CaseStore
 
 Run = Callable[..., tuple[int, str, str]]
 PARTS = 9
@@ -68,6 +71,38 @@ def test_thresholds_hold_for_ask_and_say_how_sure_they_are(run: Run, plates: Pat
     assert codes.count(0) >= 2
 
 
+def test_parts_that_people_judged_calibrate_once_each_by_the_last_word(run: Run, plates: Path, tmp_path: Path) -> None:
+    """The same thresholds as the same files give; a part that is gone is taken from the store, or told."""
+    store, own = tmp_path / "cases.db", tmp_path / "own"
+    shutil.copytree(plates / "normal", own)
+    inspector = Inspector.from_rules(plates / "rules.yaml")
+    with CaseStore(store) as opened:
+        for path in sorted(own.iterdir()):
+            examination = inspector.examine(path)
+            kept = [opened.save(examination, path, keep_input=path.name < "3.png") for _ in range(2)]
+            opened.judge(kept[1], "OK" if path.name != "8.png" else "NG", by="anna")
+        opened.save(inspector.examine(plates / "odd.png"), plates / "odd.png")  # nobody judged it
+        opened.judge(kept[1], "OK", by="bob")
+    for name in ("0.png", "8.png"):  # one is in the store, one is lost
+        (own / name).unlink()
+    given = ("--rules", "rules.yaml", "--overkill", 0.25)
+    code, _, err = run("calibrate", "--judged", "--store", store, *given, "--out", tmp_path / "judged.json")
+    assert code == 0, err
+    assert "judged by people: 8 normal and 0 anomalous parts" in err
+    assert f"left out: 1 judged parts that are gone or have changed ({kept[1]})" in err
+    same = tmp_path / "same"
+    shutil.copytree(plates / "normal", same)
+    (same / "8.png").unlink()
+    assert run("calibrate", same, *given, "--out", tmp_path / "files.json")[0] == 0
+    assert json.loads((tmp_path / "judged.json").read_text()) == json.loads((tmp_path / "files.json").read_text())
+    with CaseStore(store) as opened:
+        for case in opened.judged_cases():
+            opened.judge(case.line.id, "NG", by="bob")
+    code, out, err = run("calibrate", "--judged", "--store", store, *given, "--out", tmp_path / "none.json")
+    assert (code, out) == (2, "")
+    assert "there are 0" in err
+
+
 def test_references_and_copies_do_not_count(run: Run, plates: Path, tmp_path: Path) -> None:
     code, _, err = run("calibrate", "reference", "--rules", "rules.yaml", "--out", tmp_path / "c.json")
     assert code == 2
@@ -85,6 +120,8 @@ def test_references_and_copies_do_not_count(run: Run, plates: Path, tmp_path: Pa
         (("normal", "--overkill", "0"), "overkill"),
         (("normal", "--overkill", "0.2", "--anomalous", "empty"), "empty"),
         (("normal", "--calibration", "x.json"), "takes none"),
+        ((), "or take those that people judged: --judged"),
+        (("--judged", "--store", "nowhere.db"), "no such store"),
     ],
 )
 def test_what_cannot_work_is_one_line(run: Run, tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:

@@ -15,6 +15,7 @@ from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region
 from vlm_inspect.inspection import Inspection, Provenance, Usage
+from vlm_inspect.offline.report import judge_evidence
 from vlm_inspect.rules import Check, Rule, RuleBook
 from vlm_inspect.tolerance import Tolerance
 from vlm_inspect.verdict import Defect, RuleResult, Verdict, VerdictSource
@@ -177,6 +178,18 @@ def test_outcome(name: str, opinion: Verdict | ParseError, evidence: Evidence, o
     assert inspection.outcome == outcome, (name, inspection.review_reasons, inspection.score)
     assert bool(inspection.review_reasons) == (outcome == "REVIEW")
     assert reason in " ".join(inspection.review_reasons)
+
+
+def test_what_may_be_another_part_is_never_ok_and_said_once() -> None:
+    told = "The scan seems to be in inches where the reference is in millimetres."
+    for opinion in (FINE, measured(FINE)):
+        kept = judge(opinion, evidence_of(mismatch=told))
+        assert (kept.outcome, kept.review_reasons) == ("REVIEW", (told,))
+    broken = evidence_of(0.95, mismatch=told)
+    own = judge(judge_evidence(broken, BOOK, (view_of(Flat()),)), broken)
+    assert (own.outcome, told in own.notes) == ("NG", False)
+    assert own.answer.startswith(told)
+    assert told in judge(BAD, broken).notes
 
 
 def test_a_part_that_fails_a_check_scores_as_one() -> None:

@@ -55,7 +55,7 @@ def ask_model(backend: Backend, request: Request, *, samples: int = 1) -> tuple[
 
 
 def limits_for(backend: Backend, limits: PromptLimits, template: Template, *, calibrated: bool = False) -> PromptLimits:
-    """Return the limits of a prompt as a model takes it: boxes in its own habit, no more pictures than it was met with.
+    """Return the limits of a prompt as a model takes it: boxes in its own habit, pictures within the limits it has met.
 
     Args:
         backend: the model that will be asked.
@@ -68,7 +68,14 @@ def limits_for(backend: Backend, limits: PromptLimits, template: Template, *, ca
     if boxes is None and template.states_boxes:
         own = getattr(backend, "boxes", None)
         boxes = own if isinstance(own, BoxConvention) else find_convention(backend.name)
-    return replace(limits, pictures=min(known, default=None), boxes=boxes, calibrated=calibrated or limits.calibrated)
+    side = min(limits.max_side, getattr(backend, "longest_side", None) or limits.max_side)
+    return replace(
+        limits,
+        max_side=side,
+        pictures=min(known, default=None),
+        boxes=boxes,
+        calibrated=calibrated or limits.calibrated,
+    )
 
 
 def ask_for_form(backend: Backend, request: Request, replies: Sequence[Reply]) -> tuple[Reply, ...]:

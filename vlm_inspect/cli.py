@@ -26,6 +26,7 @@ from vlm_inspect.commands.references import references
 from vlm_inspect.commands.replay import replay
 from vlm_inspect.commands.sensitivity import sensitivity
 from vlm_inspect.commands.serve import serve, token
+from vlm_inspect.commands.watch import watch
 from vlm_inspect.errors import InspectError, InspectWarning
 from vlm_inspect.training.command import train
 from vlm_inspect.version import VERSION
@@ -89,6 +90,7 @@ for _command in (
     doctor,
     references,
     sensitivity,
+    watch,
     serve,
     token,
 ):

@@ -1,13 +1,14 @@
 """`Inspection`: the result, verdict and evidence fused, in the shape of its JSON."""
 
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, field_validator
 
 from converters.view import ViewKind
 from vlm_inspect.errors import OutputError
 from vlm_inspect.file_writing import write_atomically
+from vlm_inspect.safe_text import path_text
 from vlm_inspect.sensitivity.record import Sensitivity
 from vlm_inspect.verdict import RuleStatus, Severity
 
@@ -15,10 +16,26 @@ Outcome = Literal["OK", "NG", "REVIEW"]
 DefectSource = Literal["model", "heatmap", "measurement", "both"]
 EXIT_CODES: dict[str, int] = {"OK": 0, "NG": 1, "REVIEW": 3}
 Box = tuple[float, float, float, float]
+Point = tuple[float, float, float]
+
+
+def is_none(value: object) -> bool:
+    """Return whether a key has no value, and so is left out."""
+    return value is None
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _write_undecodable_names_out(cls, value: Any) -> Any:
+        """A note or a label may name a file whose name is no text; JSON holds nothing but text."""
+        if isinstance(value, str):
+            return path_text(value)
+        if isinstance(value, tuple):
+            return tuple(path_text(one) if isinstance(one, str) else one for one in value)
+        return value
 
 
 class Measured(_Record):
@@ -39,6 +56,13 @@ class RuleOutcome(_Record):
     measured: Measured | None = None
 
 
+class SeenRecord(_Record):
+    """A view, or a box of one: what a step showed, where a defect is seen."""
+
+    view: int
+    box_xyxyn: Box | None = None
+
+
 class DefectOutcome(_Record):
     """One defect, with its place on a view and on the part."""
 
@@ -51,12 +75,21 @@ class DefectOutcome(_Record):
     description: str = ""
     source_xyxy: Box | None = None
     page: int | None = None
-    point_mm: tuple[float, float, float] | None = None
+    point_mm: Point | None = None
     size_mm: float | None = None
+    depth_mm: float | None = Field(default=None, exclude_if=is_none)
+    """Signed: positive is material too much. This and the three below are left out where no deviation was measured."""
+    box_mm: tuple[Point, Point] | None = Field(default=None, exclude_if=is_none)
+    """Lowest and highest coordinates, in the scan's own frame."""
+    area_mm2: float | None = Field(default=None, exclude_if=is_none)
+    volume_mm3: float | None = Field(default=None, exclude_if=is_none)
+    """Signed as `depth_mm`: negative is missing, positive extra material."""
     frame: int | None = None
     time_s: float | None = None
     sample: int | None = None
     """Sample number, of a curve that keeps no time."""
+    seen_on: tuple[SeenRecord, ...] = Field(default=(), exclude_if=lambda seen: not seen)
+    """Where else this defect is seen, each other view once; left out where there is none."""
 
 
 class ViewRecord(_Record):
@@ -79,13 +112,6 @@ class Usage(_Record):
     """What the calls cost in US dollars; None where the price of one of them is not known."""
 
 
-class SeenRecord(_Record):
-    """A view that a step showed, or a box of one."""
-
-    view: int
-    box_xyxyn: Box | None = None
-
-
 class StepRecord(_Record):
     """One step of an examination."""
 
@@ -97,7 +123,7 @@ class StepRecord(_Record):
     saw: tuple[SeenRecord, ...]
     said: str
     usage: Usage
-    model: str | None = Field(default=None, exclude_if=lambda model: model is None)
+    model: str | None = Field(default=None, exclude_if=is_none)
     """Who answered, where it was the second model; left out elsewhere."""
 
 

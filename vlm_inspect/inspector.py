@@ -85,6 +85,7 @@ class Inspector:
         limits: sizes and numbers of the pictures in a prompt.
         look_again: whether the model is asked a second time, with the most suspicious places enlarged.
         agent: whether the model works in steps, with tools, before it judges; it takes the place of a second look.
+        store: earlier cases that an agent may look up, a `CaseStore`; None: none.
         qualification: which errors are allowed, and how many defects are planted to learn the bounds of OK and NG.
     """
 
@@ -99,6 +100,7 @@ class Inspector:
     limits: PromptLimits = field(default_factory=PromptLimits)
     look_again: bool = False
     agent: AgentSettings = field(default_factory=AgentSettings)
+    store: object | None = None
     qualification: QualificationSettings = field(default_factory=QualificationSettings)
     _fits: Fits = field(init=False, repr=False)
 
@@ -134,7 +136,7 @@ class Inspector:
             return inspector
         localizer = inspector.used_localizer
         name = "none" if localizer is None else localizer.name
-        thresholds = load_thresholds(Path(calibration), rules, name, inspector.references)
+        thresholds = load_thresholds(Path(calibration), rules, name, inspector.references, inspector.budget)
         return replace(inspector, thresholds=thresholds)
 
     @cached_property
@@ -164,12 +166,13 @@ class Inspector:
         return with_reports(self.examine(source, question))
 
     def inspect_many(
-        self, sources: Iterable[OneSource], *, workers: int = 1, waiting: int = 4
+        self, sources: Iterable[OneSource | None], *, workers: int = 1, waiting: int = 4
     ) -> Iterator[Judged[OneSource]]:
         """Judge many parts with one load of models and references, and yield what becomes of each, in their order.
 
         Args:
-            sources: the parts; may be endless: no more than `workers + waiting` are taken ahead.
+            sources: the parts; may be endless: no more than `workers + waiting` are taken ahead. None among them says
+                that there is nothing new at present.
             workers: threads that judge, >= 1.
             waiting: judgements and parts that may wait beside those at work, >= 0.
         """
@@ -255,6 +258,7 @@ class Inspector:
             samples=samples,
             limits=limits,
             most_pictures=most_pictures,
+            store=self.store,
         )
 
     def next_step(self, prepared: Prepared, looks: Sequence[Look]) -> Step:

@@ -28,7 +28,7 @@ class Judged(Generic[OneSource]):
 
 def judge_many(
     examine: "Callable[[OneSource], Examination]",
-    sources: Iterable[OneSource],
+    sources: Iterable[OneSource | None],
     *,
     workers: int = 1,
     waiting: int = 4,
@@ -37,7 +37,8 @@ def judge_many(
 
     Args:
         examine: judges one part; called from several threads.
-        sources: the parts; no more than `workers + waiting` are taken ahead of what the caller has been given.
+        sources: the parts; no more than `workers + waiting` are taken ahead of what the caller has been given. None
+            among them says that there is nothing new at present: then what is judged already is given out.
         workers: threads that judge, >= 1.
         waiting: judgements and parts that may wait beside those at work, >= 0.
 
@@ -50,14 +51,15 @@ def judge_many(
 
 
 def _judge(
-    examine: "Callable[[OneSource], Examination]", sources: Iterator[OneSource], workers: int, most: int
+    examine: "Callable[[OneSource], Examination]", sources: Iterator[OneSource | None], workers: int, most: int
 ) -> Iterator[Judged[OneSource]]:
     ahead: deque[Future[Judged[OneSource]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="judge")
     try:
         for source in sources:
-            ahead.append(pool.submit(judge_one, examine, source))
-            if len(ahead) >= most:
+            if source is not None:
+                ahead.append(pool.submit(judge_one, examine, source))
+            while ahead and (len(ahead) >= most or (source is None and ahead[0].done())):
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()

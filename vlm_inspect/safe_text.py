@@ -14,13 +14,20 @@ _ESCAPES = re.compile(
 _BIDI_AND_BREAKS = "\u061c\u200b\u200e\u200f\u202a-\u202e\u2066-\u206f\ufeff"
 """What turns the reading order or is not seen at all; joiners (U+200C, U+200D) are letters' own."""
 _INVISIBLE = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDI_AND_BREAKS}\ud800-\udfff]")
+_UNDECODED = re.compile("[\udc80-\udcff]")
+"""Bytes of a file name that are no UTF-8, as Python holds them (PEP 383)."""
+_LONE = re.compile("[\ud800-\udfff]")
 _DRIVING = re.compile(f"[\x7f-\x9f{_BIDI_AND_BREAKS}]")
 _FORMULA = tuple("=+-@＝＋－＠")
 """What spreadsheets take for the beginning of a formula."""
 
 
 def printable(text: str) -> str:
-    """Return text without escapes, controls and bidi marks; line breaks and white space stay, a tab becomes a space."""
+    r"""Return text without escapes, controls and bidi marks; line breaks and white space stay, a tab becomes a space.
+
+    A byte of a file name that is no UTF-8 is written as in `\xe9`.
+    """
+    text = _UNDECODED.sub(_as_escape, text)
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
     return _INVISIBLE.sub("", _ESCAPES.sub("", text))
 
@@ -37,7 +44,12 @@ def plain_line(text: str) -> str:
 
 def path_text(path: str | Path) -> str:
     r"""Return a path as text that every file takes: bytes of it that are no UTF-8 are written as in `\xe9`."""
-    return re.sub("[\ud800-\udfff]", lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", str(path))
+    return _LONE.sub(_as_escape, str(path))
+
+
+def _as_escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else "\N{REPLACEMENT CHARACTER}"  # PEP 383
 
 
 def table_cell(text: str) -> str:

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from evaluation.errors import RunError
 from evaluation.runs.documents import parse_document
@@ -37,6 +37,10 @@ CREATE TABLE IF NOT EXISTS pixel_draws (
 CREATE TABLE IF NOT EXISTS probes (key TEXT PRIMARY KEY, answer TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sessions (number INTEGER PRIMARY KEY, began REAL NOT NULL, last REAL NOT NULL);
 """
+
+_Value = TypeVar("_Value")
+_TEXTS = TypeAdapter(list[str])
+_METRICS = TypeAdapter(dict[str, Any])
 
 
 class Journal:
@@ -59,7 +63,7 @@ class Journal:
         except sqlite3.OperationalError as error:
             reason = "another run writes to it" if "locked" in str(error) else str(error)
             raise RunError(f"{path} cannot be used: {reason}; wait for it, or give another --out") from error
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise RunError(f"{path} is not a journal of a run ({error}); give another --out") from error
         if (found := self._fact("format")) != FORMAT:
             raise RunError(f"{path} has format {found}; this version reads {FORMAT}; give another --out")
@@ -120,14 +124,14 @@ class Journal:
         Raises:
             RunError: a record is damaged, or of another version.
         """
-        rows = self._database.execute("SELECT id, record FROM items ORDER BY id")
+        rows = self._rows("SELECT id, record FROM items ORDER BY id")
         remedy = "give another --out"
         return {key: parse_document(ItemRecord, text, f"{self.path}, item {key}", remedy) for key, text in rows}
 
     def replies(self, item: str) -> list[str]:
         """Return the raw replies of an item; none where it is not done."""
-        row = self._database.execute("SELECT replies FROM items WHERE id = ?", (item,)).fetchone()
-        return [] if row is None else list(json.loads(row[0]))
+        rows = self._rows("SELECT replies FROM items WHERE id = ?", item)
+        return [one for row in rows for one in self._parsed(_TEXTS, row[0])]
 
     def forget_failed(self) -> int:
         """Forget the items that could not be read or asked, so that they are tried again; returns how many."""
@@ -141,13 +145,16 @@ class Journal:
 
     def pixels(self) -> dict[str, dict[str, Any]]:
         """Return the pixel metrics of the classes that are complete."""
-        return {name: json.loads(text) for name, text in self._database.execute("SELECT * FROM pixels")}
+        return {name: self._parsed(_METRICS, text) for name, text in self._rows("SELECT * FROM pixels")}
 
     def pixel_draws(self) -> dict[str, dict[str, NDArray[np.float32]]]:
         """Return the pixel metrics over resamples, by class and metric."""
         found: dict[str, dict[str, NDArray[np.float32]]] = {}
-        for category, metric, packed in self._database.execute("SELECT * FROM pixel_draws ORDER BY category, rowid"):
-            found.setdefault(category, {})[metric] = np.frombuffer(packed, np.float32)
+        for category, metric, packed in self._rows("SELECT * FROM pixel_draws ORDER BY category, rowid"):
+            try:
+                found.setdefault(category, {})[metric] = np.frombuffer(packed, np.float32)
+            except (ValueError, TypeError) as error:
+                raise self._damaged(error) from error
         return found
 
     def add_pixels(
@@ -165,12 +172,12 @@ class Journal:
 
     def probe(self, key: str) -> str | None:
         """Return the answer to a probe of the model; None where it was not asked yet."""
-        row = self._database.execute("SELECT answer FROM probes WHERE key = ?", (key,)).fetchone()
-        return None if row is None else str(row[0])
+        rows = self._rows("SELECT answer FROM probes WHERE key = ?", key)
+        return str(rows[0][0]) if rows else None
 
     def probes(self) -> list[str]:
         """Return the answers to all probes."""
-        return [row[0] for row in self._database.execute("SELECT answer FROM probes ORDER BY key")]
+        return [str(row[0]) for row in self._rows("SELECT answer FROM probes ORDER BY key")]
 
     def add_probe(self, key: str, answer: str) -> None:
         """Write the answer to a probe, at once or not at all. Raises as `add`."""
@@ -179,7 +186,7 @@ class Journal:
 
     def wall_s(self) -> float:
         """Return how long all sessions took together in seconds, each up to its last finished item."""
-        return float(self._database.execute("SELECT COALESCE(SUM(last - began), 0) FROM sessions").fetchone()[0])
+        return float(self._rows("SELECT COALESCE(SUM(last - began), 0) FROM sessions")[0][0])
 
     def close(self) -> None:
         """Let the file go."""
@@ -203,9 +210,25 @@ class Journal:
         except sqlite3.Error as error:
             raise RunError(f"{self.path} cannot be written ({error}); make room for it, then --resume") from error
 
+    def _rows(self, query: str, *values: str) -> list[tuple[Any, ...]]:
+        """Return all rows of a query; what cannot be read is one line."""
+        try:
+            return self._database.execute(query, values).fetchall()
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite's own message may quote the damage
+            raise self._damaged(error) from error
+
+    def _parsed(self, kind: TypeAdapter[_Value], text: Any) -> _Value:
+        try:
+            return kind.validate_json(text)
+        except (ValidationError, TypeError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> RunError:
+        return RunError(f"{self.path} is damaged ({type(error).__name__}); give another --out")
+
     def _fact(self, name: str) -> str | None:
-        row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return None if row is None else str(row[0])
+        rows = self._rows("SELECT value FROM facts WHERE name = ?", name)
+        return str(rows[0][0]) if rows else None
 
     def _set(self, name: str, value: str) -> None:
         self._database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from evaluation.engine.asking import Answered, Asker, NotAskedError
-from evaluation.errors import RunStoppedError
+from evaluation.errors import RunError, RunStoppedError
 from evaluation.runs.record import Spent
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.errors import BackendError
@@ -108,7 +108,7 @@ class Prober:
             NotAskedError: a limit forbids it; what was asked by then is kept.
         """
         known = {probe.key: told for probe in probes if (told := self.kept.probe(probe.key)) is not None}
-        found = {key: _ANSWER.validate_json(told) for key, told in known.items()}
+        found = {key: _kept_answer(told) for key, told in known.items()}
         missing = [probe for probe in probes if probe.key not in found]
         size = self.asker.batch
         groups = [missing[at : at + size] for at in range(0, len(missing), size)]
@@ -186,7 +186,17 @@ async def put(
 
 def kept_answers(kept: KeptAnswers) -> list[ProbeResult]:
     """Return the answers of earlier sessions."""
-    return [_ANSWER.validate_json(told) for told in kept.probes()]
+    return [_kept_answer(told) for told in kept.probes()]
+
+
+def _kept_answer(text: str) -> ProbeResult:
+    try:
+        return _ANSWER.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise RunError(
+            f"the journal of the run is damaged: a probe's answer: {first['msg']}; give another --out"
+        ) from error
 
 
 def total_spent(answers: Sequence[ProbeResult]) -> Spent:

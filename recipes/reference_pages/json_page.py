@@ -53,6 +53,7 @@ _MEANINGS = {
         "page": "page of a file with several, from 0",
         "point_mm": "a point of the scan on the defect",
         "size_mm": "its longest side",
+        "area_mm2": "area of its surface; left out as `depth_mm`",
         "frame": "frame of a clip, from 0",
         "time_s": "time in a clip or a curve",
     },

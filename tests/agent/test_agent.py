@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.agent.scripted import BOX, ask, turn, verdict, write_plate
-from tests.backends.openai_server import Behaviour, answer, status
+from tests.backends.openai_server import Behaviour, OpenAIServer, answer, completion, status
 from vlm_inspect import cli
 from vlm_inspect.agent import read_judgement
 from vlm_inspect.evidence import AnomalyMap, Evidence
@@ -142,3 +142,47 @@ def test_arguments_of_any_kind_are_a_call_that_failed(photo: Path, tmp_path: Pat
     found, _ = ask(photo, *script, options=store)
     assert found["rules"][0]["reason"] == "seen [step 3]"
     assert any("Step 2: zoom failed" in note for note in found["notes"])
+
+
+def test_samples_count_for_the_verdict_alone(photo: Path) -> None:
+    odd = verdict(anomalous=True)
+
+    def mixed(body: Any) -> Any:
+        told = [json.loads((odd if i == 0 else NORMAL)(body).body)["choices"][0] for i in range(body["n"])]
+        return completion({"choices": [{**one, "index": i} for i, one in enumerate(told)]}, body)
+
+    script = (turn("observe", "zoom", BOX), turn("judge"), mixed)
+    found, requests = ask(photo, *script, options=("--samples", "4"))
+    assert [one.body.get("n", 1) for one in requests] == [1, 1, 4]
+    assert found["outcome"] == "REVIEW"
+    assert found["score"] == 0.25
+    assert any("1 of the model's 4 answers" in reason for reason in found["review_reasons"])
+
+
+def test_a_map_is_made_for_words_of_the_models_choice(photo: Path) -> None:
+    words = '{"view": 0, "words": ["oil stain", "hair"]}'
+    found, requests = ask(photo, turn("observe", "heatmap", words), turn("judge"), NORMAL)
+    told = json.dumps(requests[1].body["messages"][-1])
+    assert "Heatmap over view 0" in told
+    assert "dapo" in told
+    assert found["steps"][1]["arguments"]["words"] == ["oil stain", "hair"]
+    assert found["outcome"] == "OK"
+
+
+def test_earlier_cases_can_be_looked_up_where_a_store_is(photo: Path, tmp_path: Path) -> None:
+    store = ("--store", str(tmp_path / "cases"))
+    script = (turn("observe", "zoom", BOX), turn("judge"), NORMAL)
+    _, none = ask(photo, *script, options=(*store, "--save"))
+    _, one = ask(photo, turn("observe", "similar_cases"), *script, options=store)
+    assert "- similar_cases:" not in json.dumps(none[0].body["messages"])
+    assert "- similar_cases:" in json.dumps(one[0].body["messages"])
+    assert "Most alike of 1 cases" in json.dumps(one[1].body["messages"][-1])
+
+
+def test_the_terminal_shows_steps_and_what_they_cost(photo: Path, tmp_path: Path) -> None:
+    with OpenAIServer([turn("observe", "zoom", BOX), turn("judge"), NORMAL], refuses=("tools",)) as server:
+        given = ["--rules", str(photo.with_name("plate.yaml")), "--model", "openai:tiny", "--localizer", "none"]
+        done = CliRunner().invoke(cli.cli, ["ask", str(photo), *given, "--base-url", server.base_url, "--agent"])
+    told = " ".join(done.stdout.split())
+    assert "Steps - step 1 observe: I observe. (1007 tokens)" in told
+    assert "step 2 observe, zoom view 0, box [100, 100, 400, 400]" in told

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from click.testing import CliRunner
+from pydantic import JsonValue
 
 from tests.agent.scripted import BOX, ask, call, turn, verdict, write_plate
 from tests.backends.openai_server import Behaviour, Body, OpenAIServer, answer
@@ -84,7 +85,7 @@ def test_the_page_shows_each_picture_at_its_step(tmp_path: Path) -> None:
 
 def test_a_step_is_one_line_of_a_terminal() -> None:
     usage = Usage(prompt_tokens=90, completion_tokens=10, cost_usd=0.00125)
-    arguments = {"view": 0, "note": "\x1b[31m"}
+    arguments: dict[str, JsonValue] = {"view": 0, "note": "\x1b[31m"}
     step = StepRecord(n=2, phase="refute", tool="zoom", arguments=arguments, saw=(), said="a\nb\x1b[0m", usage=usage)
     line = step_line(step)
     assert line.startswith("step 2 refute, zoom view 0")

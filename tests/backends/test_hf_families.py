@@ -22,6 +22,7 @@ from vlm_inspect.backends.hf.families import load_words
 from vlm_inspect.backends.hf.model import HuggingFaceModel
 from vlm_inspect.backends.hf.prefix import Prefix
 from vlm_inspect.backends.hf.prompt import Prompt
+from vlm_inspect.backends.learned import BoxHabit
 from vlm_inspect.errors import BackendError
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.parsing import parse_verdict
@@ -345,3 +346,14 @@ def test_tied_weights_are_not_missing(folders: dict[str, Path], tmp_path: Path, 
     request = ask(template, [view(0)])
     (reply,) = HuggingFaceModel(str(folder), max_tokens=LIMIT).generate(request)
     check_answer(reply, request)
+
+
+def test_boxes_are_asked_for_as_the_family_of_the_weights_writes_them(folders: dict[str, Path], tmp_path: Path) -> None:
+    """A folder may have any name: its config tells the family. What `doctor` found out is kept under the folder."""
+    plain = tmp_path / "model"
+    plain.symlink_to(folders["qwen2_5_vl"])
+    model = HuggingFaceModel(str(plain))
+    assert model.boxes.unit == "pixels"
+    model.keep_boxes(BoxHabit(unit="fraction", rows_first=False))
+    assert HuggingFaceModel(str(plain)).boxes.unit == "fraction"
+    assert HuggingFaceModel(str(folders["qwen2_5_vl"])).boxes.unit == "pixels"

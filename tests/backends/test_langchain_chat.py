@@ -4,6 +4,7 @@ import json
 import sys
 import types
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,18 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
 from converters.view import BoxXyxyn, Place, View
+from vlm_inspect.asking import limits_for
 from vlm_inspect.backends import load_backend
 from vlm_inspect.backends.backend import Request
+from vlm_inspect.backends.box_conventions import usual_convention
 from vlm_inspect.backends.langchain_chat import LangChainModel
+from vlm_inspect.backends.learned import BoxHabit
 from vlm_inspect.backends.settings import Connection
 from vlm_inspect.errors import BackendError, ToolsRefusedError
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.inspector import Inspector
 from vlm_inspect.parsing import parse_verdict
-from vlm_inspect.prompting import build_request, load_template
+from vlm_inspect.prompting import PromptLimits, build_request, load_template
 from vlm_inspect.rules import RuleBook
 
 NUT = RuleBook(class_name="nut")
@@ -273,3 +277,22 @@ def test_it_talks_with_tools(module: types.ModuleType) -> None:
     heard: list[str] = []
     assert plain.converse([{"role": "user", "content": "Look."}], (), heard.append).text == "".join(heard)
     assert not plain.takes_tools
+
+
+def test_boxes_are_asked_for_as_the_model_that_the_factory_makes_writes_them(
+    module: types.ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VLM_INSPECT_CACHE", str(tmp_path))
+
+    class Named(Scripted):
+        model_name: str = "Qwen2.5-VL-7B-Instruct"
+
+    module.make = lambda: Named(answers=[], asked=[])  # type: ignore[attr-defined]
+    made = LangChainModel(f"{MODULE}:make")
+    assert made.boxes.unit == "pixels", "by its family"
+    made.keep_boxes(BoxHabit(unit="per_mille", rows_first=True))
+    assert (made.boxes.unit, made.boxes.rows_first) == ("per_mille", True), "as it was found to"
+    assert LangChainModel(f"{MODULE}:make").boxes == made.boxes, "it is kept"
+    assert limits_for(made, PromptLimits(), load_template("inspect")).boxes == made.boxes
+    module.make = lambda: Scripted(answers=[], asked=[])  # type: ignore[attr-defined]
+    assert LangChainModel(f"{MODULE}:make").boxes == usual_convention(), "another model, other habits"

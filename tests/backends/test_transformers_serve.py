@@ -21,6 +21,7 @@ from PIL import Image
 
 from converters.view import BoxXyxyn, Place, View
 from tests.backends.tiny_vlms import build
+from vlm_inspect.agent import AgentSettings
 from vlm_inspect.backends import load_backend
 from vlm_inspect.backends.backend import Request
 from vlm_inspect.backends.openai_compatible import OpenAICompatible
@@ -195,6 +196,19 @@ def test_an_inspection_is_left_to_a_person(served: Served, tmp_path: Path) -> No
         assert examined.inspection.usage.prompt_tokens > 500
         assert examined.inspection.usage.completion_tokens >= SOON[0]
         assert examined.inspection.usage.calls == 2  # it was asked once more for the form
+
+
+def test_an_agent_comes_to_its_end(served: Served, tmp_path: Path) -> None:
+    part = tmp_path / "part.png"
+    Image.fromarray(picture(0)).save(part)
+    backend = load_backend(served.name, base_url=served.base_url, max_retries=0)
+    agent = AgentSettings(enabled=True, max_steps=3)
+    examined = Inspector(rules=RULES, backend=backend, localizer=None, agent=agent).examine(part)
+    assert [look.phase for look in examined.looks] == ["observe", "observe", "judge"]
+    assert all(look.replies[0].text for look in examined.looks), "the server answered every step"
+    assert examined.inspection.outcome == "REVIEW"
+    assert examined.inspection.rules[0].status in ("cannot_tell", "not_checked")
+    assert len(examined.inspection.steps) == 3
 
 
 def test_several_answers_are_fetched_one_by_one_and_differ(served: Served) -> None:

@@ -15,9 +15,10 @@ import pytest
 from PIL import Image
 
 from vlm_inspect import cli
-from vlm_inspect.batch.row import COLUMNS, Row, write_csv
 from vlm_inspect.batch.run import Pace
 from vlm_inspect.inspector import Inspector
+from vlm_inspect.sinks.csv_table import write_csv
+from vlm_inspect.sinks.row import COLUMNS, Row
 
 NONE = ("--localizer", "none", "--quiet")
 

@@ -45,6 +45,11 @@ def console_of(page: Path, folder: Path) -> list[str]:
     return [line for line in log.splitlines() if ":CONSOLE" in line]
 
 
+def tree_of(page: Path, folder: Path) -> str:
+    """Return the tree of a page after its own scripts ran."""
+    return _run(page, folder)[0]
+
+
 def measure(page: Path, folder: Path, width: int) -> dict[str, Any]:
     """Return sizes of a page in a window of so many pixels, every fold open, and which pictures do not decode.
 

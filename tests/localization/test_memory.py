@@ -93,7 +93,7 @@ def test_a_blot_on_a_texture_is_found_and_normals_stay_inside() -> None:
     assert odd.values.shape == (128, 128)
     assert odd.values.dtype == np.float32
     assert odd.values.min() >= 0.0
-    assert odd.score >= odd.values.max() - 1e-4
+    assert 0.9 * odd.values.max() <= odd.score <= odd.values.max() + 1e-4  # the mean of the highest patches
     x, y = peak_xy(odd)
     assert 76 <= x <= 100
     assert 36 <= y <= 60

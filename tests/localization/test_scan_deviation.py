@@ -116,7 +116,15 @@ def test_a_dent_and_a_blob_are_told_apart_and_placed(
     y, x = np.unravel_index(best.values.argmax(), best.values.shape)
     box = ((x - 20) / SIZE, (y - 20) / SIZE, (x + 21) / SIZE, (y + 21) / SIZE)
     assert found.note(best.view, box) == first.told("mm")
-    assert found.place(best.view, box).point_mm == first.centre
+    place = found.place(best.view, box)
+    assert place is not None
+    assert (place.point_mm, place.size_mm, place.depth_mm) == (first.centre, first.size, first.depth)
+    assert (place.area_mm2, place.box_mm) == (first.area, first.box)
+    assert place.volume_mm3 is not None
+    assert (place.volume_mm3 < 0) == (word == "below")
+    low, high = np.array(place.box_mm)
+    assert (low <= first.centre).all()
+    assert (first.centre <= high).all()
     corner = (0.0, 0.0, 0.02, 0.02)
     assert found.place(best.view, corner) is None
 

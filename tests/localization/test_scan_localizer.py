@@ -109,3 +109,12 @@ def test_pictures_play_no_part_beside_a_drawing() -> None:
     own = fit_class("point_cloud", references([drawing()]), chosen, Subject(deviation_limit=0.2))
     assert (own.localizer, len(own.members)) == ("none", 1)
     assert len(fit_class("point_cloud", references([drawing()]), chosen, Subject()).members) == 2
+
+
+@pytest.mark.parametrize(("factor", "said"), [(1 / 25.4, "seems to be in inches"), (1e-3, "seems to be in metres")])
+def test_a_scan_in_another_unit_is_said_first(fitted: FittedScans, factor: float, said: str) -> None:
+    fresh = screw(23, n=6000)
+    assert fitted.localize(part(cloud(fresh))).mismatch == ""
+    found = fitted.localize(part(cloud(fresh * factor)))
+    assert said in found.mismatch
+    assert not any(said in note for note in found.notes)

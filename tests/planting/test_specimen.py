@@ -81,3 +81,14 @@ def test_a_scan_changes_by_as_much_as_stated(kind):
     assert planted.size_in_unit == pytest.approx(4.0, rel=0.02)
     off = np.abs(radius - 10).max()
     assert 0.4 < off < 1.6  # a quarter of the diameter
+
+
+def test_the_standard_sizes_fit_a_slender_part() -> None:
+    slender = np.full((120, 240, 3), 235, np.uint8)
+    slender[50:66, 20:220] = (60, 70, 80)
+    square = np.full((120, 120, 3), (60, 70, 80), np.uint8)
+    bolt, tile = (prepare_specimen(ImageSample(Path(f"{n}.png"), (page,))) for n, page in enumerate((slender, square)))
+    assert bolt is not None
+    assert tile is not None
+    assert tile.compactness == 1.0
+    assert bolt.compactness == pytest.approx(2 * np.sqrt(200 * 16 / np.pi) / 200, rel=0.1)

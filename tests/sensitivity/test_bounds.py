@@ -70,3 +70,12 @@ def test_the_bound_of_defects_falls_as_they_get_fainter():
 def test_the_share_bound_is_that_of_clopper_and_pearson():
     assert share_bound(0, 29, 0.95) == pytest.approx(1 - 0.05 ** (1 / 29))  # 29 of 29 found: a90/95
     assert share_bound(5, 5, 0.95) == 1.0
+
+
+def test_references_that_happen_to_be_alike_do_not_make_the_bound_of_ng_narrow() -> None:
+    alike = normal_scores([0.0, 0.001, -0.001, 0.0] * 4, prior_spread=0.1)
+    responses = np.full(60, 1.0)
+    free = set_bounds(alike, responses)
+    held = set_bounds(alike, responses, least_spread=0.1)
+    assert held.ng_above > alike.mean + 0.2 > free.ng_above
+    assert held.ok_below >= free.ok_below  # what an OK asks for does not depend on it

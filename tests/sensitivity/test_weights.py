@@ -45,3 +45,16 @@ def test_defects_that_some_channel_is_sure_of_do_not_choose() -> None:
     small = np.tile([0.2, 0.0], (20, 1))
     weights = learn_weights(level, np.concatenate([large, small]), [0.1, 0.1], ["a", "b"])
     assert weights[0] > 0.9
+
+
+def test_a_network_that_planted_defects_favour_does_not_have_all_the_say() -> None:
+    level = np.random.default_rng(1).normal(0.0, 0.1, (8, 2))
+    rises = np.tile([0.28, 0.14], (60, 1))  # both rise by more than their spread, one by twice as much
+    weights = learn_weights(level, rises, [0.1, 0.1], ["a", "b"])
+    assert weights[1] >= 0.25
+    assert weights[0] > weights[1]
+
+
+def test_the_channels_of_one_network_share_its_vote() -> None:
+    weights = learn_weights(np.zeros((4, 3)), np.full((60, 3), 0.2), [0.1, 0.1, 0.1], ["a", "b", "b"])
+    assert weights[0] >= 0.45

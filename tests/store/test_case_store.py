@@ -308,7 +308,11 @@ def test_a_dialogue_is_kept_in_order_and_goes_with_its_case(store_name: str) -> 
         store.add_turn(case_id, "user", "Why NG?\0 ü\ud800")
         store.add_turn(case_id[:15], "assistant", "Look.", tool_calls=[call], pictures=[cut, cut])
         first, second = store.turns(case_id)
-        assert (first.number, first.role, first.text) == (1, "user", "Why NG?\N{REPLACEMENT CHARACTER} ü?")
+        assert (first.number, first.role, first.text) == (
+            1,
+            "user",
+            "Why NG?\N{REPLACEMENT CHARACTER} ü\N{REPLACEMENT CHARACTER}",
+        )
         assert (second.number, second.tool_calls) == (2, (call,))
         store.sweep(stale_s=0)
         assert np.array_equal(store.picture(second.pictures[1]), cut)

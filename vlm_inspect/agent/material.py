@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from vlm_inspect.store.case import Case
     from vlm_inspect.store.case_store import CaseStore
 
-_OF_A_STORE = frozenset({"similar_cases"})
-
 
 @dataclass(frozen=True)
 class _NotJudged:
@@ -39,6 +37,7 @@ class _Unfinished:
     rules: RuleBook
     references: tuple[tuple[View, ...], ...]
     source: Path
+    id: str = ""
     inspection: _NotJudged = _NotJudged()
 
 
@@ -61,12 +60,17 @@ class PartMaterial(Material):
 
 
 def open_toolbox(prepared: Prepared) -> tuple[Toolbox, tuple[str, ...]]:
-    """Return the tools over a prepared part, and the names of those that need no store."""
+    """Return the tools over a prepared part, and the names of those that have something to show."""
     request = prepared.request
     part = None if prepared.samples is None else prepared.samples[0].sample
     unfinished = _Unfinished(
         request.views, request.evidence, request.rules, prepared.references, Path() if part is None else part.path
     )
-    material = PartMaterial(cast("Case", unfinished), cast("CaseStore", None), request.rules, part)
+    material = PartMaterial(cast("Case", unfinished), cast("CaseStore", prepared.store), request.rules, part)
     toolbox = Toolbox(material)
-    return toolbox, tuple(name for name in toolbox.names if name not in _OF_A_STORE)
+    useless = {
+        "similar_cases": prepared.store is None,
+        "measure_rule": all(rule.check is None for rule in request.rules.rules),
+        "compare_with_references": not any(prepared.references),
+    }
+    return toolbox, tuple(name for name in toolbox.names if not useless.get(name, False))

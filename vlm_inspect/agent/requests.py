@@ -22,7 +22,7 @@ from vlm_inspect.rules import RuleBook
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
-    from vlm_inspect.tools.result import Picture, ToolResult
+    from vlm_inspect.tools.result import ToolResult
 
 _LONGEST_TURN = 8000
 """Longest step in characters that is handed back to a model."""
@@ -95,12 +95,12 @@ def show_result(look: Look, called: Called, prepared: Prepared) -> Request:
     reply = look.replies[0]
     if not reply.calls:
         text = load_texts().say("result", step=called.step, tool=called.tool, text=called.result.text)
-        return _with(look.request, [_words_of(reply), _said(text, pictures, prepared, look.request)])
+        return _with(look.request, [_words_of(reply), _said(text, called, prepared, look.request)])
     name = reply.calls[0].id or f"step-{called.step}"
     turns: list[BaseMessage] = [_call_of(reply, name), ToolMessage(content=called.result.text, tool_call_id=name)]
     if pictures:
         text = load_texts().say("pictures", step=called.step, tool=called.tool)
-        turns.append(_said(text, pictures, prepared, look.request))
+        turns.append(_said(text, called, prepared, look.request))
     return _with(look.request, turns)
 
 
@@ -142,17 +142,18 @@ def _with(before: Request, turns: "Sequence[BaseMessage]") -> Request:
 
 
 def _said(
-    text: str, pictures: "Sequence[Picture]" = (), prepared: Prepared | None = None, before: Request | None = None
+    text: str, called: Called | None = None, prepared: Prepared | None = None, before: Request | None = None
 ) -> "BaseMessage":
     from langchain_core.messages import HumanMessage
 
     content: list[Any] = [{"type": "text", "text": text}]
+    pictures = () if called is None else called.result.pictures
     for picture in pictures:
         assert prepared is not None
         assert before is not None
         url = encode(picture, form_of(before.views[0])).data_url
         content.append({"type": "image_url", "image_url": {"url": url, "detail": prepared.limits.detail}})
-    labels = [f"look {number}" for number in range(1, len(pictures) + 1)]
+    labels = [f"step {called.step}, {called.tool}"] * len(pictures) if called is not None else []
     kinds = {PICTURE_LABELS: labels, PICTURE_ROLES: ["closer"] * len(pictures)}
     return HumanMessage(content=content, additional_kwargs=kinds)
 

@@ -82,7 +82,8 @@ class Turn(BaseModel):
     @property
     def words(self) -> str:
         """What was said, and what was said of each hypothesis."""
-        return "; ".join(one for one in (self.said, *(hypothesis.words for hypothesis in self.hypotheses)) if one)
+        told = "; ".join(hypothesis.words for hypothesis in self.hypotheses)
+        return " ".join(one for one in (self.said, told) if one)
 
 
 def turn_schema(tools: Sequence[str], fields: Mapping[str, str], *, refutation: bool) -> dict[str, Any]:

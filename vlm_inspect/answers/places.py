@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from converters.view import BoxXyxy, BoxXyxyn, Place, View
 from vlm_inspect.citation import cite
@@ -119,9 +119,7 @@ def _on_part(place: NumberedPlace) -> Place:
     told = place.defect
     if told is None:
         return Place()
-    return Place(
-        told.source_xyxy, told.page, told.point_mm, told.size_mm, told.frame, told.time_s, told.sample
-    )  # fmt: skip
+    return Place(**{field.name: getattr(told, field.name) for field in fields(Place)})
 
 
 def _overlap(a: BoxXyxy, b: BoxXyxy) -> float:

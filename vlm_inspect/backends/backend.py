@@ -79,6 +79,8 @@ class Reply:
     """What the model said before it was asked once more for the form; "": it was not."""
     notes: tuple[str, ...] = ()
     """What an engineer should know of how it came about: pictures left out, a failure in the middle."""
+    sent_side: int | None = None
+    """Longest side of the pictures in pixels, where the server made them smaller than the request has them."""
     calls: tuple[ToolCall, ...] = ()
     """Functions that it calls."""
     verdict: Verdict | None = None

@@ -64,6 +64,12 @@ class BoxFrame:
         """Return the size in which a view was sent, of `size_hw` by itself."""
         return self.sizes_hw[view] if view < len(self.sizes_hw) else size_hw
 
+    def within(self, side: int | None) -> "BoxFrame":
+        """Return the boxes of the same request where no picture was sent longer than `side` pixels; None: as it is."""
+        if side is None:
+            return self
+        return BoxFrame(self.convention, tuple(_fit(size_hw, side) for size_hw in self.sizes_hw))
+
 
 class _Family(BoxConvention):
     families: tuple[str, ...] = Field(min_length=1)
@@ -75,6 +81,11 @@ class _File(BaseModel):
 
     conventions: tuple[_Family, ...] = Field(min_length=1)
     found: dict[BoxUnit, str]
+
+
+def _fit(size_hw: tuple[int, int], side: int) -> tuple[int, int]:
+    scale = min(1.0, side / max(size_hw))
+    return max(1, round(size_hw[0] * scale)), max(1, round(size_hw[1] * scale))
 
 
 def find_convention(model: str) -> BoxConvention:

@@ -39,6 +39,8 @@ class Capabilities(BaseModel):
     """How much it shall think."""
     pictures: int | None = Field(default=None, ge=1)
     """Most pictures of one request; None: no limit was met."""
+    side: int | None = Field(default=None, ge=1)
+    """Longest side of a picture in pixels; None: no limit was met."""
     stream: bool = True
     stream_options: bool = True
     tools: bool = True

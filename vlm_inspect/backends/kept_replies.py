@@ -38,6 +38,7 @@ def reply_to_json(reply: Reply) -> dict[str, Any]:
         "reasoning": reply.reasoning,
         "first_text": reply.first_text,
         "notes": list(reply.notes),
+        "sent_side": reply.sent_side,
         "calls": [[call.id, call.name, call.arguments] for call in reply.calls],
     }
 
@@ -57,5 +58,6 @@ def reply_from_json(told: dict[str, Any]) -> Reply:
         reasoning=told.get("reasoning", ""),
         first_text=told.get("first_text", ""),
         notes=tuple(told.get("notes", ())),
+        sent_side=told.get("sent_side"),
         calls=tuple(ToolCall(*call) for call in told.get("calls", ())),
     )

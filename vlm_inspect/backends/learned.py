@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vlm_inspect.array_cache import cache_folder
-from vlm_inspect.backends.box_conventions import BoxUnit
+from vlm_inspect.backends.box_conventions import BoxConvention, BoxUnit, convention_of_habit, find_convention
 from vlm_inspect.backends.capabilities import Capabilities
 
 LONGEST_DAYS = 30
@@ -38,7 +38,7 @@ class Learned(BaseModel):
 
     model: str
     server: str = ""
-    """Its URL without secrets; "": the model runs here."""
+    """Its URL without secrets; "": the model runs here, or is reached by code of the user's own."""
     at: datetime.datetime = Field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
     capabilities: Capabilities = Capabilities()
     boxes: BoxHabit | None = None
@@ -62,6 +62,21 @@ def recall(base_url: str, model: str) -> Learned:
             known = _read(base_url, model) or Learned(model=model, server=_shown(base_url))
             _KNOWN[base_url, model] = known
         return known
+
+
+def boxes_of(base_url: str, model: str, *, known_as: str = "") -> BoxConvention:
+    """Return how a model is asked for boxes: as it was found to write them, else as its family does.
+
+    Args:
+        base_url: of its server; "": the model is reached otherwise.
+        model: under which its habits are kept.
+        known_as: names that tell its family; "": `model` does.
+    """
+    family = known_as or model
+    habit = recall(base_url, model).boxes
+    if habit is None:
+        return find_convention(family)
+    return convention_of_habit(family, habit.unit, rows_first=habit.rows_first)
 
 
 def remember(base_url: str, model: str, capabilities: Capabilities) -> None:

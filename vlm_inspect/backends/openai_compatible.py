@@ -14,16 +14,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vlm_inspect.backends.backend import Reply, Request
-from vlm_inspect.backends.box_conventions import BoxConvention, convention_of_habit, find_convention
+from vlm_inspect.backends.box_conventions import BoxConvention
 from vlm_inspect.backends.call_options import CallOptions, Message, shape_messages
 from vlm_inspect.backends.capabilities import Capabilities
 from vlm_inspect.backends.clients import open_async_client
 from vlm_inspect.backends.completion import read_completion, read_tool_call
 from vlm_inspect.backends.endpoint import Endpoint, find_endpoint
 from vlm_inspect.backends.failure import SEES_NOTHING, Failure, lost_connection, read_failure
-from vlm_inspect.backends.learned import BoxHabit, Learned, recall, remember, remember_boxes
+from vlm_inspect.backends.learned import BoxHabit, Learned, boxes_of, recall, remember, remember_boxes
 from vlm_inspect.backends.messages import in_words, roles_and_labels
 from vlm_inspect.backends.picture_limits import count_pictures, fit_pictures
+from vlm_inspect.backends.picture_sizes import longest_side, shrink_pictures, smaller_pictures
 from vlm_inspect.backends.prices import Prices, load_prices
 from vlm_inspect.backends.settings import Connection
 from vlm_inspect.backends.timed_calls import TimedCalls
@@ -99,10 +100,7 @@ class OpenAICompatible:
     @property
     def boxes(self) -> BoxConvention:
         """How this model is asked for boxes: as it was found to write them, else as its family does."""
-        habit = self.known.boxes
-        if habit is None:
-            return find_convention(self.model)
-        return convention_of_habit(self.model, habit.unit, rows_first=habit.rows_first)
+        return boxes_of(self.endpoint.base_url, self.model)
 
     def keep_boxes(self, habit: BoxHabit) -> None:
         """Keep how this model was found to write boxes."""
@@ -112,6 +110,11 @@ class OpenAICompatible:
     def most_pictures(self) -> int | None:
         """Most pictures of one request, where a limit was met."""
         return self.known.capabilities.pictures
+
+    @property
+    def longest_side(self) -> int | None:
+        """Longest side of a picture in pixels, where a limit was met."""
+        return self.known.capabilities.side
 
     def generate(self, request: Request, *, samples: int = 1) -> Sequence[Reply]:
         """Answer the request `samples` times: in one call where the server takes that, else in several.
@@ -163,13 +166,16 @@ class OpenAICompatible:
             whole = convert_to_openai_messages(told)
             fitted = fit_pictures(whole, able.pictures or _NO_LIMIT, roles, labels)
             messages = shape_messages(fitted.messages, able)
+            side = able.side if able.side is not None and longest_side(messages) > able.side else None
+            if side is not None:
+                messages = shrink_pictures(messages, side)
             result = self._attempt_repeatedly(messages, options.within(able), self._read)
             if not isinstance(result, Failure) or result.replies:
                 remember(self.endpoint.base_url, self.model, able)
-                notes = (*fitted.notes(able.pictures or 0), *_effort_notes(able, options))
+                notes = (*fitted.notes(able.pictures or 0), *_side_notes(side), *_effort_notes(able, options))
                 replies = result.replies if isinstance(result, Failure) else result
-                return [replace(one, notes=(*one.notes, *notes)) for one in replies]
-            weaker = _weaker(able, result, options, count_pictures(messages))
+                return [replace(one, notes=(*one.notes, *notes), sent_side=side) for one in replies]
+            weaker = _weaker(able, result, options, messages)
             if weaker is None:
                 raise BackendError(self._explanation(result))
             able = weaker
@@ -251,16 +257,20 @@ class OpenAICompatible:
         return f"OpenAICompatible({self.model!r}, base_url={self.endpoint.shown_url!r})"
 
 
-def _weaker(able: Capabilities, failure: Failure, options: CallOptions, pictures: int) -> Capabilities | None:
+def _weaker(
+    able: Capabilities, failure: Failure, options: CallOptions, messages: Sequence[Message]
+) -> Capabilities | None:
     """Return what to ask for after a failure, or None where asking for less will not help."""
     if failure.advice == SEES_NOTHING:
         return None
+    if (smaller := smaller_pictures(able, failure, messages)) is not None:
+        return smaller
     left = None
     if options.tools and able.tools and failure.status in _REFUSALS and _TOOLS.search(_words_of(failure)):
         return able.model_copy(update={"tools": False})
     if failure.status in _REFUSALS:
         guess = failure.status in _GUESSED
-        left = able.without(failure.message, failure.parameter, guess=guess, pictures=pictures)
+        left = able.without(failure.message, failure.parameter, guess=guess, pictures=count_pictures(messages))
     if left is None and options.wanted > 1 and able.choices and failure.status in _STUMBLES:
         return able.model_copy(update={"choices": False})  # some servers break on several answers without saying so
     return left
@@ -268,6 +278,10 @@ def _weaker(able: Capabilities, failure: Failure, options: CallOptions, pictures
 
 def _words_of(failure: Failure) -> str:
     return f"{failure.parameter} {failure.message}".lower()
+
+
+def _side_notes(side: int | None) -> tuple[str, ...]:
+    return () if side is None else (f"the server takes no larger pictures: they were sent with at most {side} px",)
 
 
 def _effort_notes(able: Capabilities, options: CallOptions) -> tuple[str, ...]:

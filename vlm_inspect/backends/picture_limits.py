@@ -51,9 +51,9 @@ class Fitted:
         return tuple(told)
 
 
-def count_pictures(messages: Sequence[Message]) -> int:
+def count_pictures(messages: Sequence[Mapping[str, Any]]) -> int:
     """Return how many pictures messages of the OpenAI protocol hold."""
-    return sum(_is_picture(block) for message in messages for block in _blocks(message))
+    return sum(is_picture(block) for message in messages for block in _blocks(message))
 
 
 def fit_pictures(
@@ -104,13 +104,13 @@ def _without(
         blocks: list[Block] = []
         here: list[str] = []
         for block in _blocks(message):
-            if not _is_picture(block):
+            if not is_picture(block):
                 blocks.append(block)
                 continue
             if number not in dropped:
                 blocks.append(block)
             else:
-                before = blocks.pop() if blocks and not _is_picture(blocks[-1]) else {"text": ""}
+                before = blocks.pop() if blocks and not is_picture(blocks[-1]) else {"text": ""}
                 here.append(labels[number] if number < len(labels) else str(before.get("text", "")).strip())
             number += 1
         if here:
@@ -132,9 +132,9 @@ def _on_sheet(messages: Sequence[Message]) -> list[Message]:
     for message in messages:
         blocks: list[Block] = []
         for block in _blocks(message):
-            if _is_picture(block):
+            if is_picture(block):
                 number += 1
-                pictures.append(_read(block))
+                pictures.append(read_picture(block))
                 blocks.append({"type": "text", "text": words.place.format(number=number)})
             else:
                 blocks.append(block)
@@ -154,7 +154,8 @@ def _on_sheet(messages: Sequence[Message]) -> list[Message]:
     return changed
 
 
-def _read(block: Block) -> "Image.Image":
+def read_picture(block: Block) -> "Image.Image":
+    """Return the picture of a block; raises BackendError where it cannot be read."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -165,12 +166,13 @@ def _read(block: Block) -> "Image.Image":
         raise BackendError(f"a picture of the request cannot be read: {error}") from error
 
 
-def _blocks(message: Message) -> Sequence[Block]:
+def _blocks(message: Mapping[str, Any]) -> Sequence[Block]:
     content = message.get("content")
     return [block for block in content if isinstance(block, Mapping)] if isinstance(content, list) else []
 
 
-def _is_picture(block: Block) -> bool:
+def is_picture(block: Block) -> bool:
+    """Return whether a block of a message is a picture."""
     return block.get("type") == "image_url"
 
 

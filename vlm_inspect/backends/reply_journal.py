@@ -129,6 +129,10 @@ class _Journalled:
         return getattr(self.backend, "most_pictures", None)
 
     @property
+    def longest_side(self) -> int | None:
+        return getattr(self.backend, "longest_side", None)
+
+    @property
     def endpoint(self) -> Any:
         return getattr(self.backend, "endpoint", None)
 

@@ -17,6 +17,7 @@ from vlm_inspect.backends.failure import SEES_NOTHING, Failure, lost_connection,
 from vlm_inspect.backends.learned import recall, remember
 from vlm_inspect.backends.model_turn import ModelTurn, TurnDraft, read_whole
 from vlm_inspect.backends.picture_limits import count_pictures, fit_pictures
+from vlm_inspect.backends.picture_sizes import shrink_pictures, smaller_pictures
 from vlm_inspect.backends.settings import Connection
 from vlm_inspect.errors import BackendError, ToolsRefusedError
 
@@ -73,11 +74,13 @@ class ServerConversation:
             offered = tools if able.tools else ()
             fitted = fit_pictures([dict(message) for message in messages], able.pictures or _NO_LIMIT)
             shaped = shape_messages(fitted.messages, able)
+            if able.side is not None:
+                shaped = shrink_pictures(shaped, able.side)
             result = self._attempt(shaped, self._options(able, offered, may_call=may_call), on_text)
             if isinstance(result, ModelTurn):
                 self._keep(able)
                 return result
-            weaker = _weaker(able, result, bool(offered), count_pictures(shaped))
+            weaker = _weaker(able, result, bool(offered), shaped)
             if weaker is not None:
                 able = weaker
                 if offered and not able.tools:
@@ -156,12 +159,16 @@ class ServerConversation:
         return f"{self.name}: {status} from {self._endpoint.shown_url}: {failure.message}; {failure.advice}"
 
 
-def _weaker(able: Capabilities, failure: Failure, tools: bool, pictures: int) -> Capabilities | None:
+def _weaker(able: Capabilities, failure: Failure, tools: bool, messages: Sequence[Message]) -> Capabilities | None:
     """Return what to ask for after a failure, or None where asking for less will not help."""
-    if failure.status not in _REFUSALS or failure.advice == SEES_NOTHING:
+    if failure.advice == SEES_NOTHING:
+        return None
+    if (smaller := smaller_pictures(able, failure, messages)) is not None:
+        return smaller
+    if failure.status not in _REFUSALS:
         return None
     text = f"{failure.parameter} {failure.message}".lower()
-    stated = able.without(failure.message, failure.parameter, guess=False, pictures=pictures)
+    stated = able.without(failure.message, failure.parameter, guess=False, pictures=count_pictures(messages))
     if stated is not None:
         return stated
     if able.stream and "stream" in text:

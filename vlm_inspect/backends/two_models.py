@@ -46,6 +46,12 @@ class TwoModels:
         return min((limit for limit in limits if limit is not None), default=None)
 
     @property
+    def longest_side(self) -> int | None:
+        """Longest side of a picture in pixels that both take; None: no limit was met."""
+        limits = [getattr(one, "longest_side", None) for one in (self.judge, self.refuter)]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    @property
     def endpoint(self) -> Any:
         """Where the model that judges is reached; None: it is not at a server."""
         return getattr(self.judge, "endpoint", None)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_inspect.batch.row import Row
 from vlm_inspect.errors import OutputError
 from vlm_inspect.file_writing import check_folder, write_atomically, write_together
 from vlm_inspect.safe_text import plain, plain_line
+from vlm_inspect.sinks.row import Row
 
 if TYPE_CHECKING:
     from vlm_inspect.examination import Examination

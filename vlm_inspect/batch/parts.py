@@ -5,12 +5,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from converters.system_files import is_system_file
-from vlm_inspect.batch.row import COLUMNS
 from vlm_inspect.errors import OutputError, ReferenceSampleError
 from vlm_inspect.file_patterns import match_files
+from vlm_inspect.sinks.row import COLUMNS
 
 
-def find_parts(named: Sequence[str], *, table: Path, apart: Iterable[Path] = ()) -> list[Path]:
+def find_parts(
+    named: Sequence[str], *, table: Path, apart: Iterable[Path] = (), may_be_none: bool = False
+) -> list[Path]:
     """Return the parts.
 
     Of a folder, every file in it and in its subfolders is a part; what a system left there (Thumbs.db) is none, and
@@ -20,6 +22,7 @@ def find_parts(named: Sequence[str], *, table: Path, apart: Iterable[Path] = ())
         named: files, folders and patterns.
         table: the CSV that is written.
         apart: files and folders that the batch writes.
+        may_be_none: whether all of them may have moved away in an earlier run.
 
     Raises:
         ReferenceSampleError: one of them names nothing, or too much.
@@ -31,15 +34,15 @@ def find_parts(named: Sequence[str], *, table: Path, apart: Iterable[Path] = ())
         if not name:
             raise ReferenceSampleError("a part is empty; name a file, a folder or a pattern such as 'parts/*.png'")
         matches = match_files(name)
-        if not matches:
+        if not matches and not may_be_none:
             raise ReferenceSampleError(f"{name}: no such file or folder, and no file matches it; check the path")
         for match in matches:
             for file in _files(match) if match.is_dir() else [match]:
                 found.setdefault(Path(os.path.abspath(file)), file)
     parts = [file for file in found.values() if not _is_under(file.resolve(), own) and not _is_table(file, table)]
-    if not parts:
+    if not parts and not may_be_none:
         raise ReferenceSampleError(
-            f"{', '.join(named)}: no part in it, what lies in --html apart; name files, folders or patterns"
+            f"{', '.join(named)}: no part in it, what this command writes apart; name files, folders or patterns"
         )
     return parts
 

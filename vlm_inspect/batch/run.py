@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,82 +10,77 @@ from pathlib import Path
 
 from converters.digest import sha256_of
 from converters.errors import ConversionError
-from vlm_inspect.batch.gallery import Gallery
+from vlm_inspect.batch.destinations import Destinations
 from vlm_inspect.batch.journal import Journal
-from vlm_inspect.batch.row import Row, make_row, name_of, write_csv
+from vlm_inspect.batch.line import Line
 from vlm_inspect.config import InspectorConfig
-from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.inspector import Inspector
+from vlm_inspect.safe_text import path_text
+from vlm_inspect.sinks.row import Row
 
 
 @dataclass(frozen=True)
-class BatchPlan:
-    """What a batch does.
+class BatchSettings:
+    """How a batch is done.
 
     Attributes:
-        parts: in the order of the table.
-        table: the CSV.
-        gallery: folder of the pages; None: none.
-        serial: finds the serial number in a file's name.
+        judged_by: digest of what the rows depend on but the parts; see `digest_of_settings`.
         workers: threads that judge.
         resume: keep what the journal says of parts that are the same still; failed ones are judged again.
     """
 
-    parts: Sequence[Path]
-    table: Path
-    gallery: Path | None = None
-    serial: re.Pattern[str] | None = None
+    judged_by: str
     workers: int = 1
     resume: bool = False
-
-    @property
-    def journal(self) -> Path:
-        """The journal's file, beside the table."""
-        return journal_of(self.table)
-
-
-def journal_of(table: Path) -> Path:
-    """Return where the journal of a table is."""
-    return table.with_name(table.name + ".journal")
 
 
 def run_batch(
     inspector: Inspector,
-    plan: BatchPlan,
+    parts: Sequence[Path],
+    destinations: Destinations,
+    settings: BatchSettings,
     *,
-    judged_by: str,
     progress: Callable[[str], None] = lambda step: None,
 ) -> list[Row]:
-    """Judge the parts and write the table; returns the rows in the order of the parts.
+    """Judge the parts and write the tables; returns the rows in the order of the parts, after those that have moved.
 
     Args:
         inspector: judges every part.
-        plan: what is done.
-        judged_by: digest of what the judgements depend on; see `digest_of_settings`.
+        parts: in the order of the table.
+        destinations: what becomes of them.
+        settings: how it is done.
         progress: told how far it is.
 
     Raises:
-        OutputError: journal, table or gallery cannot be written, or the journal cannot be gone on with.
+        InspectError: journal, table or another destination cannot be written, or the journal cannot be gone on with.
     """
-    gallery = None if plan.gallery is None else Gallery(plan.gallery)
-    with Journal(plan.journal, judged_by, resume=plan.resume) as journal:
-        names = {path: name_of(path) for path in plan.parts}
-        todo = [path for path in plan.parts if not _is_done(path, journal.rows.get(names[path]), gallery)]
-        pace = Pace(len(plan.parts), len(plan.parts) - len(todo))
+    with Journal(destinations.journal, settings.judged_by, resume=settings.resume) as journal:
+        line = destinations.line(journal, inspector.backend.name)
+        moved = settle_moved(journal)
+        names = {path: path_text(path) for path in parts}
+        todo = [path for path in parts if not _is_done(path, journal.rows.get(names[path]), line)]
+        pace = Pace(len(parts), len(parts) - len(todo))
         progress(pace.words())
-        for judged in inspector.inspect_many(todo, workers=plan.workers):
-            page = (
-                "" if gallery is None or judged.examination is None else gallery.add(judged.source, judged.examination)
-            )
-            journal.add(make_row(judged, model=inspector.backend.name, serial=plan.serial, page=page))
+        for judged in inspector.inspect_many(todo, workers=settings.workers):
+            line.take(judged)
             pace.count_one()
             progress(pace.words())
-        rows = [journal.rows[names[path]] for path in plan.parts]
-        write_atomically(plan.table, write_csv(rows))
-        if gallery is not None:
-            gallery.write_index(rows, title=inspector.rules.class_name)
+        rows = [row for row in moved if row.source not in names.values()]
+        rows += [journal.rows[names[path]] for path in parts]
+        destinations.write(rows, line, title=inspector.rules.class_name)
         journal.finish()
     return rows
+
+
+def settle_moved(journal: Journal) -> list[Row]:
+    """Return the rows of parts that have moved away.
+
+    The move is the last that becomes of a part: where only that was done before a kill, the row counts now.
+    """
+    for row in journal.promises:
+        if row.moved_to and not Path(row.source).exists() and Path(row.moved_to).exists():
+            journal.add(row)
+    return [row for row in journal.rows.values() if row.moved_to and not Path(row.source).exists()]
 
 
 def exit_code_of(rows: Sequence[Row]) -> int:
@@ -95,14 +89,19 @@ def exit_code_of(rows: Sequence[Row]) -> int:
     return next((code for outcome, code in (("ERROR", 2), ("NG", 1), ("REVIEW", 3)) if counts[outcome]), 0)
 
 
-def digest_of_settings(config: InspectorConfig, inspector: Inspector, *, serial: str | None) -> str:
-    """Return the SHA-256 of what the rows depend on but the parts: settings, rules, calibration, references.
+def digest_of_settings(config: InspectorConfig, inspector: Inspector, *, sinks: Sequence[str]) -> str:
+    """Return the SHA-256 of what the rows depend on but the parts: settings, rules, calibration, references, sinks.
+
+    Args:
+        config: the settings.
+        inspector: made from them.
+        sinks: what tells where parts go: what went nowhere would otherwise count as done.
 
     Raises:
         ConversionError: a reference or the calibration cannot be read.
     """
     files = [*inspector.references, *([config.calibration] if config.calibration else [])]
-    told = [config.as_record(), inspector.rules.sha256, [sha256_of(file) for file in files], serial]
+    told = [config.as_record(), inspector.rules.sha256, [sha256_of(file) for file in files], list(sinks)]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
@@ -137,8 +136,8 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _is_done(path: Path, row: Row | None, gallery: Gallery | None) -> bool:
-    if row is None or row.outcome == "ERROR" or (gallery is not None and not row.page):
+def _is_done(path: Path, row: Row | None, line: Line) -> bool:
+    if row is None or row.outcome == "ERROR" or (line.gallery is not None and not row.page):
         return False
     try:
         return sha256_of(path) == row.sha256

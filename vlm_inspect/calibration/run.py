@@ -144,6 +144,7 @@ def _run(
         rules_sha256=inspector.rules.scoring_sha256,
         references_sha256=tuple(sorted({sha256_of(path) for path in inspector.references})),
         localizer=normal[0][1].record.localizer,
+        views=inspector.budget,
         n=len(judged),
         overkill=rate,
         overkill_ci95=overkill_interval(len(held_up), len(judged)),

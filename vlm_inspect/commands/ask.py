@@ -1,5 +1,7 @@
 """`vlm-inspect ask`: one part in, one inspection out."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +11,12 @@ from vlm_inspect.command_options.agent import agent_options, check_agent
 from vlm_inspect.command_options.general import PATH, GivenPath, common, progress, step_watch
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
-from vlm_inspect.commands.paid_steps import journal_of_part, keep_steps
+from vlm_inspect.commands.paid_steps import earlier_cases, journal_of_part, keep_steps
 from vlm_inspect.commands.storing import open_store, settings_of, store_option
 from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
+    from vlm_inspect.backends.reply_journal import ReplyJournal
     from vlm_inspect.config import InspectorConfig
     from vlm_inspect.examination import Examination
     from vlm_inspect.inspector import Inspector
@@ -73,17 +76,7 @@ def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:
         say("starting")
         inspector = config.build()
         outputs.check_apart_from(_inputs(source, config, inspector))
-        journal = None
-        if (
-            config.agent.enabled
-            and config.asks_a_model
-            and (path := journal_of_part(source, config, options["question"], options["store"]))
-        ):
-            inspector, journal = keep_steps(inspector, path)
-        watch = step_watch(quiet=options["quiet"])
-        examination = inspector.examine(
-            source, options["question"], as_kind=options["as_kind"], progress=say, watch=watch
-        )
+        examination, journal = _examine(source, config, inspector, options, say)
     if options["debug"]:
         _show_request(examination)
     try:  # an answer that was waited for is shown first, and kept even where a file cannot be written
@@ -94,6 +87,26 @@ def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:
     if journal is not None and all(look.replies for look in examination.looks):
         journal.discard()
     return examination.inspection.exit_code
+
+
+def _examine(
+    source: Path, config: "InspectorConfig", inspector: "Inspector", options: dict[str, Any], say: Callable[[str], None]
+) -> "tuple[Examination, ReplyJournal | None]":
+    """Return the examination, and where its steps are kept until its result is written; None: it has no steps."""
+    if not (config.agent.enabled and config.asks_a_model):
+        return inspector.examine(source, options["question"], as_kind=options["as_kind"], progress=say), None
+    journal = None
+    if (path := journal_of_part(source, config, options["question"], options["store"])) is not None:
+        inspector, journal = keep_steps(inspector, path)
+    with earlier_cases(options["store"], inspector.rules.class_name) as store:
+        examination = replace(inspector, store=store).examine(
+            source,
+            options["question"],
+            as_kind=options["as_kind"],
+            progress=say,
+            watch=step_watch(quiet=options["quiet"]),
+        )
+    return examination, journal
 
 
 def _save(examination: "Examination", source: Path, config: "InspectorConfig", options: dict[str, Any]) -> None:

@@ -9,9 +9,11 @@ from converters.system_files import is_system_file
 from vlm_inspect.command_options.general import PATH, common, progress
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
+from vlm_inspect.commands.storing import open_store, store_option
 from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
+    from vlm_inspect.calibration.judged_parts import JudgedParts
     from vlm_inspect.calibration.run import CalibrationRun
     from vlm_inspect.config import InspectorConfig
 
@@ -19,7 +21,7 @@ _SHOWN = 5
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("normals", type=PATH, metavar="NORMALS_DIR")
+@click.argument("normals", type=PATH, metavar="[NORMALS_DIR]", required=False)
 @click.option("--out", type=PATH, required=True, metavar="FILE", help="File of the calibration to write (JSON).")
 @click.option(
     "--overkill",
@@ -39,28 +41,47 @@ _SHOWN = 5
     metavar="DIR",
     help="Parts known to be anomalous: they shift the bound of OK, and with a model the weights are learnt, too.",
 )
+@click.option(
+    "--judged",
+    is_flag=True,
+    help="Also take the parts of this class that people judged: normal those judged OK, anomalous those judged NG.",
+)
+@store_option
 @inspector_options
 @common
-def calibrate(normals: Path, out: Path, *, config: "InspectorConfig", **options: Any) -> int:
+def calibrate(normals: Path | None, out: Path, *, config: "InspectorConfig", **options: Any) -> int:
     """Set the thresholds of OK and REVIEW from the normal parts in NORMALS_DIR, which must not be references.
 
     The file is valid for this rule book and localizer. Give it to `ask` or `bench` as --calibration.
+
+    With --judged the parts that people judged (`cases judge`, or /ok and /ng in chat) are inspected again and count as
+    well. Judge parts as they come: if only those are judged that were held up, the thresholds become too loose.
 
     \b
     Example:
       vlm-inspect calibrate normal/ --rules rules/screw.yaml --out screw.calibration.json
       vlm-inspect ask part.ply --rules rules/screw.yaml --calibration screw.calibration.json
+      vlm-inspect calibrate --judged --rules rules/screw.yaml --out screw.calibration.json
     """
+    import tempfile
+
     from vlm_inspect.calibration.run import calibrate as run_calibration
     from vlm_inspect.calibration_file import save_calibration
     from vlm_inspect.file_writing import check_writable
 
     if config.calibration is not None:
         raise click.UsageError("calibrate makes a calibration and takes none; leave out --calibration")
+    if normals is None and not options["judged"]:
+        raise click.UsageError("name a folder of normal parts, or take those that people judged: --judged")
     check_writable(out)
-    paths, others = _files(normals), _files(options["anomalous"]) if options["anomalous"] else []
-    with progress(quiet=options["quiet"]) as say:
+    judged: JudgedParts | None = None
+    paths = [] if normals is None else _files(normals)
+    others = _files(options["anomalous"]) if options["anomalous"] else []
+    with tempfile.TemporaryDirectory() as folder, progress(quiet=options["quiet"]) as say:
         inspector = config.build()
+        if options["judged"]:
+            judged = _judged(inspector.rules.class_name, options["store"], Path(folder))
+            paths, others = [*paths, *judged.normal], [*others, *judged.anomalous]
         run = run_calibration(
             inspector,
             paths,
@@ -71,7 +92,36 @@ def calibrate(normals: Path, out: Path, *, config: "InspectorConfig", **options:
         )
     save_calibration(run.calibration, out)
     _report(run, out)
+    if judged is not None:
+        _tell_judged(judged)
     return 0
+
+
+def _judged(class_name: str, store: str | None, folder: Path) -> "JudgedParts":
+    """Return the normal and the anomalous parts that people judged."""
+    from vlm_inspect.calibration.judged_parts import judged_parts
+    from vlm_inspect.errors import CalibrationError
+    from vlm_inspect.safe_text import plain_line
+
+    with open_store(store) as opened:
+        parts = judged_parts(opened, class_name, folder)
+    if not parts.normal and not parts.anomalous:
+        gone = f" ({len(parts.gone)} are gone or have changed)" if parts.gone else ""
+        raise CalibrationError(
+            f"no judged part of class {plain_line(class_name)} can be inspected again{gone}; "
+            "judge parts by vlm-inspect cases judge ID ok"
+        )
+    return parts
+
+
+def _tell_judged(parts: "JudgedParts") -> None:
+    write_line(f"judged by people: {len(parts.normal)} normal and {len(parts.anomalous)} anomalous parts", err=True)
+    if parts.gone:
+        shown = ", ".join(parts.gone[:_SHOWN]) + (", ..." if len(parts.gone) > _SHOWN else "")
+        write_line(
+            f"left out: {len(parts.gone)} judged parts that are gone or have changed ({shown}); use ask --keep-input",
+            err=True,
+        )
 
 
 def _files(folder: Path) -> list[Path]:

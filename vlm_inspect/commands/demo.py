@@ -13,19 +13,27 @@ from vlm_inspect.safe_text import write_line
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Random seed. The same seed writes the same files."
 )
+@click.option(
+    "--logic",
+    is_flag=True,
+    help="Write a puzzle set instead, laid out for bench: trays whose counts, order, places and label are right or "
+    "wrong, clean or dirty.",
+)
 @common
-def demo(folder: Path, seed: int, quiet: bool, debug: bool) -> int:
+def demo(folder: Path, seed: int, logic: bool, quiet: bool, debug: bool) -> int:
     """Write generated demo parts (scans, photos, clips and curves), with rule books and the truth in truth.json.
 
     \b
     Example:
       vlm-inspect demo demo
       vlm-inspect ask demo/vibration/burst.csv --rules demo/rules/vibration.yaml
+      vlm-inspect demo puzzles --logic
+      vlm-inspect bench puzzles/logic --rules-dir puzzles/rules --model openai:gpt-4o --agent --out runs/puzzles
     """
     from vlm_inspect.demo import write_demo
 
     with progress(quiet=quiet) as say:
         say(f"writing demo parts to {folder}")
-        truth = write_demo(folder, seed=seed)
+        truth = write_demo(folder, seed=seed, logic=logic)
     write_line(f"{len(truth.root)} parts with rule books and truth.json in {folder}")
     return 0

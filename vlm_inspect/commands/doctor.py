@@ -132,7 +132,7 @@ def _box_words(report: "ModelReport") -> str:
     if report.boxes is None:
         return "not found out: asked for in per mille, or as its family writes them"
     unit = {"per_mille": "per mille", "pixels": "pixels", "fraction": "fractions"}[report.boxes.unit]
-    return f"{unit}, {'y before x' if report.boxes.rows_first else 'x before y'}; kept for this server and model"
+    return f"{unit}, {'y before x' if report.boxes.rows_first else 'x before y'}; kept for this model"
 
 
 def _pair_words(answer: "PairAnswer | None") -> str:

@@ -1,7 +1,9 @@
-"""Steps that were paid for and not finished: where `ask --agent` and `batch --agent` keep them, and go on with them."""
+"""What an agent has of the disk: steps that were paid for and not finished, and earlier cases to look up."""
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from vlm_inspect.backends.reply_journal import ReplyJournal
     from vlm_inspect.config import InspectorConfig
     from vlm_inspect.inspector import Inspector
+    from vlm_inspect.store import CaseStore
 
 
 def keep_steps(inspector: "Inspector", path: Path) -> "tuple[Inspector, ReplyJournal]":
@@ -57,3 +60,23 @@ def journal_of_part(source: Path, config: "InspectorConfig", question: str | Non
     folder = folder.with_name(folder.name + SUFFIX)
     remove_old(folder)
     return folder / (name + SUFFIX)
+
+
+@contextmanager
+def earlier_cases(named: str | None, class_name: str) -> "Iterator[CaseStore | None]":
+    """Open the store for an agent to look up earlier cases of a class; None where it holds none. No store is made.
+
+    Args:
+        named: the store that is named; None: that of the user.
+        class_name: of the part.
+    """
+    from vlm_inspect.errors import StoreError
+    from vlm_inspect.store import CaseStore, Filters
+
+    try:
+        store = CaseStore(named, create=False)
+    except StoreError:
+        yield None
+        return
+    with store:
+        yield store if store.list(Filters(class_name=class_name, limit=1)) else None

@@ -9,6 +9,7 @@ from typing import Literal
 from vlm_inspect.datasets.masks import Mask
 from vlm_inspect.datasets.question import Question
 from vlm_inspect.errors import DatasetError
+from vlm_inspect.safe_text import path_text
 
 Split = Literal["train", "validation", "test", "unlabelled"]
 """train: normal samples, where references come from. validation: more normal ones, for thresholds. test: what is
@@ -35,6 +36,11 @@ class Item:
     """Normal samples that belong to this very item (the template of a board); usually none, see `choose_references`."""
     group: str = ""
     """Items of one group are views of one thing (five photos of a part, frames of a clip); empty: the item alone."""
+
+    def __post_init__(self) -> None:
+        for name in ("id", "category", "group"):  # they go into JSON and pages, which take nothing but text
+            object.__setattr__(self, name, path_text(getattr(self, name)))
+        object.__setattr__(self, "defects", tuple(map(path_text, self.defects)))
 
     @property
     def path(self) -> Path:

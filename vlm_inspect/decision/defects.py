@@ -1,15 +1,15 @@
 """Defects of model, heatmap and measurements -> one list: matched by place, merged over views, worst first."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from converters.view import Place, View
 from vlm_inspect.decision.agreement import Agreement, compare_places
-from vlm_inspect.decision.spots import Reach, box_iou, is_one_place, lies_in, points_at, reach_of, spot_of
+from vlm_inspect.decision.spots import Reach, box_iou, in_groups, is_one_place, lies_in, points_at, reach_of, spot_of
 from vlm_inspect.evidence import Evidence, Measurement, Region
 from vlm_inspect.ignored import ignored_boxes
-from vlm_inspect.inspection import DefectOutcome, DefectSource
+from vlm_inspect.inspection import DefectOutcome, DefectSource, SeenRecord
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.verdict import Defect, Severity, Verdict
 from vlm_inspect.vocabulary import SIZES, Circumstances, circumstances, name_failure, name_region, severity_of
@@ -171,11 +171,7 @@ def _explains(measured: DefectOutcome, other: DefectOutcome) -> bool:
 def _merge(found: Sequence[DefectOutcome], views: Sequence[View]) -> list[DefectOutcome]:
     """Return one defect for each group that means the same place of the part, as seen on several views or frames."""
     reach = reach_of(views)
-    groups: list[list[DefectOutcome]] = []
-    for defect in sorted(found, key=lambda d: -d.score):
-        joined = [g for g in groups if any(_same_defect(defect, other, reach) for other in g)]
-        groups = [g for g in groups if all(g is not j for j in joined)]
-        groups.append([*(d for g in joined for d in g), defect])
+    groups = in_groups(sorted(found, key=lambda d: -d.score), lambda a, b: _same_defect(a, b, reach))
     return [_one_of(sorted(group, key=lambda d: -d.score)) for group in groups]
 
 
@@ -189,8 +185,18 @@ def _one_of(group: list[DefectOutcome]) -> DefectOutcome:
             "description": worded.description or best.description,
             "severity": min((d.severity for d in group), key=lambda s: _RANK[s]),
             "source": "both" if "both" in sources or len(sources) > 1 else best.source,
+            "seen_on": tuple(_sightings(group)),
         }
     )
+
+
+def _sightings(group: Sequence[DefectOutcome]) -> Iterator[SeenRecord]:
+    """Yield where else a defect is seen, each other view once, the clearest first."""
+    known = {group[0].view, None}
+    for defect in group[1:]:
+        if defect.view not in known and defect.view is not None:
+            known.add(defect.view)
+            yield SeenRecord(view=defect.view, box_xyxyn=defect.box_xyxyn)
 
 
 def _same_defect(a: DefectOutcome, b: DefectOutcome, reach: Reach) -> bool:

@@ -96,7 +96,8 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
     if verdict is not None and verdict.by_model:
         doubts += _contradictions(verdict, rules, evidence, score, used)
         doubts += points_elsewhere(found.agreement, verdict)
-    gaps = [] if measured_only else _gaps(rules, evidence, opinion, by_score=score >= used.ng_above)
+    gaps = [] if measured_only else [*_gaps(rules, evidence, opinion, by_score=score >= used.ng_above)]
+    gaps += [evidence.mismatch] if evidence.mismatch else []  # no OK for what may be another part
     outcome, reasons = _decide(
         score,
         used,
@@ -109,6 +110,7 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
     if outcome == "OK" and by_model and (reason := unsettled(evidence.standing, p_model, used)) is not None:
         outcome, reasons = "REVIEW", [reason]
     besides = [*agreeing(found.agreement), *([] if outcome == "REVIEW" else [*doubts, *gaps])]
+    besides = [one for one in besides if by_model or one != evidence.mismatch]  # the measurements' own answer says it
     if outcome == "OK" and not is_by_model(opinion):
         besides.append(_basis_of_ok(rules, evidence))
     return Inspection(

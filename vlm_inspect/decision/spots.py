@@ -1,9 +1,10 @@
 """Where something lies, and whether two such spots mean the same place of the part."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
+from typing import TypeVar
 
 from converters.view import BoxXyxyn, Place, View
 from vlm_inspect.inspection import DefectOutcome
@@ -15,6 +16,7 @@ _LARGEST = 0.5
 """A box around more of its view than this points at no place."""
 
 Box = BoxXyxyn
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,16 @@ def is_one_place(a: Spot, b: Spot, reach: Reach) -> bool:
     if p.source_xyxy and q.source_xyxy and p.page == q.page:
         return same_place(p.source_xyxy, q.source_xyxy)
     return False
+
+
+def in_groups(found: Iterable[Found], is_same: Callable[[Found, Found], bool]) -> list[list[Found]]:
+    """Return what means the same in groups, each in the order given: a chain of neighbours is one group."""
+    groups: list[list[Found]] = []
+    for one in found:
+        joined = [group for group in groups if any(is_same(one, other) for other in group)]
+        groups = [group for group in groups if all(group is not other for other in joined)]
+        groups.append([*(other for group in joined for other in group), one])
+    return groups
 
 
 def lies_in(box: Box, areas: Iterable[Box]) -> bool:

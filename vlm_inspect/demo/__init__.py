@@ -1,4 +1,5 @@
-"""Demo parts from code: screws as scans, circuit boards as photographs, a conveyor as clips, a motor as curves.
+"""Demo parts from code: screws as scans, circuit boards as photographs, a conveyor as clips, a motor as curves;
+and a puzzle set of trays.
 
 Everything is drawn, sampled and written here; nothing is downloaded. The same seed gives the same parts.
 """

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from vlm_inspect.demo.circuit_board import write_circuit_boards
 from vlm_inspect.demo.conveyor import write_conveyors
+from vlm_inspect.demo.kit_tray import write_kit_trays
 from vlm_inspect.demo.screw import write_screws
 from vlm_inspect.demo.truth import DemoTruth
 from vlm_inspect.demo.vibration import write_vibrations
@@ -24,9 +25,11 @@ _WRITERS = {
     "vibration": write_vibrations,
 }
 """Rule book and sub-folder -> what writes its parts."""
+_PUZZLES = {"logic": write_kit_trays}
+"""The same, of the puzzle set."""
 
 
-def write_demo(folder: Path, *, seed: int = 0) -> DemoTruth:
+def write_demo(folder: Path, *, seed: int = 0, logic: bool = False) -> DemoTruth:
     """Write demo parts of every kind, their rule books and `truth.json` into a folder.
 
     The folder may be absent, empty, or an earlier demo, whose parts are then replaced.
@@ -34,50 +37,52 @@ def write_demo(folder: Path, *, seed: int = 0) -> DemoTruth:
     Args:
         folder: where to write; its parent must exist.
         seed: another one gives other parts.
+        logic: write the puzzle set instead: parts that only reasoning about their rules tells apart.
 
     Raises:
         OutputError: the folder holds something else, or cannot be written; it is then as it was.
     """
     folder = folder.absolute()
-    _check_free(folder)
+    _check_free(folder, logic=logic)
     try:
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
             built = Path(temporary) / "demo"
             built.mkdir()
-            truth = _build(built, seed)
+            truth = _build(built, seed, logic=logic)
             _move_into_place(built, folder)
     except OSError as e:
         raise OutputError(f"{folder}: the demo cannot be written: {e.strerror or e}") from e
     return truth
 
 
-def _check_free(folder: Path) -> None:
+def _check_free(folder: Path, *, logic: bool) -> None:
     if not folder.parent.is_dir():
         raise OutputError(f"{folder.parent}: no such folder; make it first")
     if not folder.exists():
         return
     if not folder.is_dir():
         raise OutputError(f"{folder} is a file; name a folder for the demo")
-    if any(folder.iterdir()) and not _is_demo(folder):
-        raise OutputError(f"{folder} is not empty and holds no earlier demo; name another folder")
+    if any(folder.iterdir()) and not _is_demo(folder, logic=logic):
+        raise OutputError(f"{folder} is not empty and holds no earlier demo of this kind; name another folder")
 
 
-def _is_demo(folder: Path) -> bool:
+def _is_demo(folder: Path, *, logic: bool) -> bool:
+    """Return whether a folder holds a demo of the same kind, which may be written anew."""
     try:
-        DemoTruth.model_validate_json((folder / TRUTH).read_bytes())
+        truth = DemoTruth.model_validate_json((folder / TRUTH).read_bytes())
     except (OSError, ValidationError):
         return False
-    return True
+    return all((Path(case.rules).stem in _PUZZLES) == logic for case in truth.root)
 
 
-def _build(folder: Path, seed: int) -> DemoTruth:
+def _build(folder: Path, seed: int, *, logic: bool) -> DemoTruth:
     def generator(name: str) -> np.random.Generator:
         """One stream a file, so that a new file leaves the others as they are."""
         return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
     (folder / "rules").mkdir()
     cases = []
-    for name, write in _WRITERS.items():
+    for name, write in (_PUZZLES if logic else _WRITERS).items():
         part_cases = write(folder, generator)
         _write_rules(folder / "rules" / f"{name}.yaml", part_cases[0].references)
         cases += part_cases

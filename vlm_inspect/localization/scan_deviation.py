@@ -99,7 +99,16 @@ class ScanDeviation:
     def place(self, view: int, box_xyxyn: BoxXyxyn) -> Place | None:
         """Return where on the part the finding of a box lies; None where the box shows none."""
         found = self._in_box(view, box_xyxyn)
-        return None if found is None else Place(point_mm=found.centre, size_mm=found.size)
+        if found is None:
+            return None
+        return Place(
+            point_mm=found.centre,
+            size_mm=found.size,
+            depth_mm=found.depth,
+            box_mm=found.box,
+            area_mm2=found.area,
+            volume_mm3=None if found.unseen else found.volume,  # how deep a hole is, nobody saw
+        )
 
     def _in_box(self, view: int, box_xyxyn: BoxXyxyn) -> Finding | None:
         """Return the strongest finding of which most points that lie in the view's picture lie in the box."""

@@ -78,15 +78,15 @@ class NominalScans:
         )
         size = float(np.linalg.norm(np.ptp(self._normal.anchor.points, axis=0)))
         gross = found.coverage.share < 0.9 or bool((np.abs(found.signed) > _GROSS_SHARE * size).mean() > 0.01)
-        said = [mismatch(scan_surface(part.posed.points), self._normal.anchor)] if gross else []
+        said = mismatch(scan_surface(part.posed.points), self._normal.anchor) if gross else None
         stated = f"allowed by the rule book: {self.tolerance.limit:.3g} {self._unit}"
         guard = f"no rule limits it, the checks decide; beyond {self.tolerance.limit:.3g} {self._unit} it is NG"
         note = f"Deviation from the drawing: {stated if self._stated else guard}."
-        notes = (*(one for one in said if one is not None), note, *found.notes)
         return Localization(
             tuple(found.maps),
             tuple(found.views),
-            notes=notes,
+            notes=(note, *found.notes),
+            mismatch=said or "",
             describe=found.note,
             locate=found.place,
             surface=found.surface,
@@ -148,7 +148,8 @@ class FittedScans:
         return Localization(
             maps,
             tuple(found.views),
-            notes=found.notes if said is None else (said, *found.notes),
+            notes=found.notes,
+            mismatch=said or "",
             log_scores=log_scores,
             describe=found.note,
             locate=found.place,

@@ -6,11 +6,12 @@ fusion counts it once. `as_answer` puts that verdict into the schema that every 
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from converters.view import BoxXyxyn, View
 from vlm_inspect.decision.defects import is_hot
+from vlm_inspect.decision.spots import Spot, in_groups, is_one_place, reach_of
 from vlm_inspect.evidence import Evidence, Measurement, Region
 from vlm_inspect.offline.wording import Wording, load_wording
 from vlm_inspect.rules import Rule, RuleBook
@@ -31,6 +32,8 @@ class Finding:
     """What it may be, in words of the vocabulary."""
     sentence: str
     place: str
+    also_on: tuple[int, ...] = ()
+    """Other views on which this very place is found."""
 
 
 def judge_evidence(evidence: Evidence, book: RuleBook, views: Sequence[View], question: str | None = None) -> Verdict:
@@ -55,6 +58,7 @@ class _Report:
     def __init__(self, evidence: Evidence, book: RuleBook, views: Sequence[View], wording: Wording) -> None:
         self._evidence, self._book, self._wording = evidence, book, wording
         self._findings = _findings(evidence, book, views, wording)
+        self._places = _one_a_place(self._findings, views, wording)
         self._rules = tuple(_judge(rule, evidence, book, self._findings, wording) for rule in book.rules)
 
     def verdict(self, question: str | None) -> Verdict:
@@ -80,21 +84,21 @@ class _Report:
 
     def _reasoning(self) -> str:
         wording = self._wording
-        said = [wording.identity, wording.verdict(self._evidence), *self._measured()]
-        said += [finding.sentence for finding in self._findings]
+        said = [wording.identity, self._evidence.mismatch, wording.verdict(self._evidence), *self._measured()]
+        said += [finding.sentence for finding in self._places]
         if not self._findings and self._evidence.status == "within":
             said.append(wording.say("regions", "none"))
-        return " ".join(said)
+        return " ".join(sentence for sentence in said if sentence)
 
     def _answer(self, question: str | None) -> str:
         """Return the reply to the user's question as far as there is one; without a question, the verdict."""
         wording = self._wording
-        summary = [wording.verdict(self._evidence)]
+        summary = [*filter(None, [self._evidence.mismatch]), wording.verdict(self._evidence)]
         pairs = zip(self._rules, self._book.rules, strict=True)
         summary += [row.reason for row, rule in pairs if row.status == "fail" and rule.check is not None]
         if not question:
             return " ".join(summary)  # where and why stand in the reasoning, the rules and the defects
-        summary += [finding.sentence for finding in self._findings[:MAX_UNUSUAL]]
+        summary += [finding.sentence for finding in self._places[:MAX_UNUSUAL]]
         intents = wording.intents(question)
         if not intents:
             return " ".join([wording.say("answers", "unknown"), *summary])
@@ -116,19 +120,19 @@ class _Report:
         return replies[intent]() if intent in replies else " ".join(summary)
 
     def _where(self) -> str:
-        places = "; ".join(finding.sentence.rstrip(".") for finding in self._findings)
+        places = "; ".join(finding.sentence.rstrip(".") for finding in self._places)
         if not places:
             return self._wording.say("answers", "where_none")
         return self._wording.say("answers", "where", places=f"{places}.")
 
     def _size(self) -> str:
         wording, unit = self._wording, self._book.unit
-        known = [one for one in self._findings if one.region.place.size_mm is not None]
+        known = [one for one in self._places if one.region.place.size_mm is not None]
         sizes = "; ".join(f"{one.word}{wording.size(one.region, unit)}" for one in known)
         return wording.say("answers", "size", sizes=f"{sizes}.") if sizes else wording.say("answers", "size_none")
 
     def _count(self) -> str:
-        count = sum(finding.region.calibrated for finding in self._findings)
+        count = sum(finding.region.calibrated for finding in self._places)
         failed = sum(one.passed is False for one in self._evidence.measurements)
         return self._wording.say("answers", "count", count=count, failed=failed)
 
@@ -163,6 +167,30 @@ def _findings(evidence: Evidence, book: RuleBook, views: Sequence[View], wording
         place = wording.place(region, views[region.view].label, book.unit)
         findings.append(Finding(region, word, kinds, wording.region(region, word, place, book.unit), place))
     return findings
+
+
+def _one_a_place(findings: Sequence[Finding], views: Sequence[View], wording: Wording) -> list[Finding]:
+    """Return the clearest finding of each place of the part, with the other views that show it, in the order given."""
+    reach = reach_of(views)
+
+    def is_same(a: Finding, b: Finding) -> bool:
+        return is_one_place(_spot(a), _spot(b), reach)
+
+    groups = [sorted(group, key=findings.index) for group in in_groups(findings, is_same)]
+    return [_with_views(group, wording) for group in sorted(groups, key=lambda group: findings.index(group[0]))]
+
+
+def _spot(finding: Finding) -> Spot:
+    return Spot(finding.region.view, finding.region.box_xyxyn, finding.region.place)
+
+
+def _with_views(group: Sequence[Finding], wording: Wording) -> Finding:
+    first = group[0]
+    others = tuple(dict.fromkeys(one.region.view for one in group if one.region.view != first.region.view))
+    if not others:
+        return first
+    said = wording.say("regions", "also_on", sentence=first.sentence.rstrip("."), views=wording.views(sorted(others)))
+    return replace(first, sentence=said, also_on=others)
 
 
 def _judge(rule: Rule, evidence: Evidence, book: RuleBook, findings: Sequence[Finding], wording: Wording) -> RuleResult:

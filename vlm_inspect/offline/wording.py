@@ -101,6 +101,11 @@ class Wording(BaseModel):
             said += self.say("places", "frame", frame=place.frame)
         return said + (self.say("places", "page", page=place.page + 1) if place.page else "")
 
+    def views(self, numbers: Sequence[int]) -> str:
+        """Name several views, or one."""
+        told = ", ".join(map(str, numbers))
+        return self.say("places", "one_view" if len(numbers) == 1 else "many_views", views=told)
+
     def size(self, region: Region, unit: str) -> str:
         """Say how large a region is on the part, or nothing where that is not known."""
         size = region.place.size_mm

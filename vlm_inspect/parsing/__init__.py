@@ -57,7 +57,7 @@ def parse_verdict(
     failures: list[ParseError] = []
     for reply in several:
         try:
-            verdict, from_tokens = _parse_one(reply, rules, views, frame)
+            verdict, from_tokens = _parse_one(reply, rules, views, frame.within(reply.sent_side))
             verdicts.append(verdict)
             odds += [] if from_tokens is None else [from_tokens]
         except ParseError as failure:

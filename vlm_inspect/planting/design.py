@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 SIZES = (0.01, 0.3)
 """Least and greatest size planted, as a share of the part's longer side."""
 STANDARD_SIZES = (0.06, 0.25)
-"""Sizes that matter where the rule book does not say: log-uniform over this range."""
+"""Sizes that matter where the rule book does not say: log-uniform over this range, as shares of the diameter of the
+disc of the part's own area. Of a screw, a quarter of its length would be wider than the screw."""
 CONTRASTS = (0.35, 1.0)
 """Weakest and strongest, as a share of the picture's own range of values; log-uniform."""
 

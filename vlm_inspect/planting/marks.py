@@ -81,6 +81,34 @@ def dent(spot: Spot, generator: np.random.Generator) -> Changed:
     return np.asarray(bent + lit[:, :, None], np.float32), (hump > 0.02).astype(np.float32)
 
 
+def deformation(spot: Spot, generator: np.random.Generator) -> Changed:
+    """A place bent out of shape, its light unchanged: what is there is pushed to one side, most in the middle."""
+    import cv2
+
+    hump, _ = soft_disc(spot, generator)
+    angle = float(generator.uniform(0, 2 * np.pi))
+    push = hump * np.float32((0.4 + 0.6 * _share(spot)) * float(generator.uniform(0.3, 0.6)) * spot.diameter)
+    y, x = np.mgrid[: spot.size_hw[0], : spot.size_hw[1]].astype(np.float32)
+    along, across = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    bent = cv2.remap(spot.pixels, x - push * along, y - push * across, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(bent, np.float32), (hump > 0.02).astype(np.float32)
+
+
+def wear(spot: Spot, generator: np.random.Generator) -> Changed:
+    """A place rubbed smooth: its fine structure is gone, its colour stays."""
+    import cv2
+
+    opacity = blob(spot, generator, edge_px=0.15 * spot.diameter)
+    sigma = max(1.0, float(generator.uniform(0.1, 0.3)) * spot.diameter)
+    smooth = cv2.GaussianBlur(spot.pixels, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(smooth, np.float32), opacity * np.float32(0.5 + 0.5 * _share(spot))
+
+
+def _share(spot: Spot) -> float:
+    """Return the strength asked for as a share of the picture's range, in (0, 1]."""
+    return min(1.0, spot.amplitude / spot.surface.range)
+
+
 def _hue(spot: Spot, generator: np.random.Generator, strength: float) -> NDArray[np.float32]:
     """Return factors of the three channels, about 1; all 1 where the camera sees no colour."""
     if spot.surface.grey:

@@ -33,11 +33,13 @@ SURFACE_KINDS: dict[str, Kind] = {
     "contamination": marks.contamination,
     "discolouration": marks.discolouration,
     "dent": marks.dent,
+    "deformation": marks.deformation,
+    "wear": marks.wear,
     "hole": material.hole,
     "missing component": material.missing_component,
     "displaced component": material.displaced_component,
 }
-COMPONENT_KINDS = ("missing component", "displaced component")
+COMPONENT_KINDS = ("missing component", "displaced component", "deformation", "wear")
 """Kinds that need something there."""
 OUTLINE_KINDS: dict[str, Kind] = {"missing piece": material.missing_piece, "burr": material.burr}
 """Kinds that need an outline."""

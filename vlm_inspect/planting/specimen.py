@@ -47,6 +47,11 @@ class Specimen(Protocol):
         """The kinds of defects that it can have."""
         ...
 
+    @property
+    def compactness(self) -> float:
+        """Diameter of the disc of the part's area over its longer side, in (0, 1]; 1 where only one side is known."""
+        ...
+
     def plant(self, kind: str, size: float, contrast: float, generator: np.random.Generator) -> PlantedSample:
         """Return the sample with one defect.
 
@@ -71,6 +76,11 @@ class PictureSpecimen:
         """See `Specimen.kinds`: those that every page can have."""
         return tuple(kind for kind in kinds_for(self.surfaces[0]) if all(kind in kinds_for(s) for s in self.surfaces))
 
+    @property
+    def compactness(self) -> float:
+        """See `Specimen.compactness`: the mean of the pages."""
+        return float(np.mean([surface.compactness for surface in self.surfaces]))
+
     def plant(self, kind: str, size: float, contrast: float, generator: np.random.Generator) -> PlantedSample:
         """See `Specimen.plant`."""
         page = int(generator.integers(len(self.surfaces)))
@@ -86,6 +96,7 @@ class ClipSpecimen:
     sample: VideoClip
     counted: Mask | None
     kinds: tuple[str, ...] = _CLIP_KINDS
+    compactness: float = 1.0
 
     def plant(self, kind: str, size: float, contrast: float, generator: np.random.Generator) -> PlantedSample:
         """See `Specimen.plant`; the size is a share of the frame's longer side."""
@@ -112,6 +123,7 @@ class CurveSpecimen:
 
     sample: Series
     kinds: tuple[str, ...] = tuple(CURVE_KINDS)
+    compactness: float = 1.0
 
     def plant(self, kind: str, size: float, contrast: float, generator: np.random.Generator) -> PlantedSample:
         """See `Specimen.plant`."""
@@ -128,6 +140,7 @@ class ScanSpecimen:
     longer_side: float
     """Of the scan's box, in its own unit."""
     kinds: tuple[str, ...] = SCAN_DEFECTS
+    compactness: float = 1.0
 
     def plant(self, kind: str, size: float, contrast: float, generator: np.random.Generator) -> PlantedSample:
         """See `Specimen.plant`."""

@@ -1,5 +1,6 @@
 """The normal picture that defects are planted on, and the window of it that one defect changes."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -46,6 +47,11 @@ class Surface:
     """(3,): colour of the ground; of the picture's border where it has none."""
     grey: bool
     """Whether the picture has no colour."""
+
+    @property
+    def compactness(self) -> float:
+        """Diameter of the disc of the part's area over its longer side, at most 1: 1 of a disc, about 0.4 of a bolt."""
+        return min(1.0, 2 * math.sqrt(float(self.part.sum()) / math.pi) / self.longer_side_px)
 
     @cached_property
     def structured(self) -> bool:

@@ -97,7 +97,7 @@ def evidence_facts(evidence: Evidence, regions: Mapping[int, Region], views: Seq
         ],
         "by_words": sorted({m.source for m in evidence.maps if m.by_words}),
         "regions_left_out": len(evidence.regions) - len(regions),
-        "notes": evidence.notes,
+        "notes": (evidence.mismatch, *evidence.notes) if evidence.mismatch else evidence.notes,
     }
 
 

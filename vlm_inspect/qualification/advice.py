@@ -21,7 +21,8 @@ def expected_ok(qualification: Qualification, references: int) -> float:
     """
     normal = project(qualification.decision.normal, references)
     matter = qualification.trial.planted.matter
-    bounds = set_bounds(normal, qualification.responses[matter])
+    least = qualification.decision.prior_spread
+    bounds = set_bounds(normal, qualification.responses[matter], least_spread=least)
     return normal_share(normal, bounds.ok_below) if bounds.earns_ok else 0.0
 
 

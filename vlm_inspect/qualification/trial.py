@@ -73,7 +73,7 @@ def run_trial(
         return None
     kind = stands[0].sample.kind
     unit = unit_per_share(stands[0].sample)
-    matters = sizes_that_matter(subject, unit)
+    matters = sizes_that_matter(subject, unit, float(np.median([stand.specimen.compactness for stand in stands])))
     plan = plan_trial(stands, matters, count=count or PLANTED[kind], seed=seed)
     sizes, rises = np.zeros(len(plan)), np.zeros((len(plan), sum(len(one.priors) for one in members)))
     level = np.concatenate([one.level for one in members], axis=1)
@@ -150,15 +150,20 @@ def unit_per_share(sample: Sample) -> float | None:
     return None
 
 
-def sizes_that_matter(subject: Subject, unit: float | None) -> tuple[float, float]:
+def sizes_that_matter(subject: Subject, unit: float | None, compactness: float) -> tuple[float, float]:
     """Return least and greatest size that decide about an OK, as shares of the part's longer side.
+
+    Args:
+        subject: may say which size matters.
+        unit: length of the longer side in the unit of a scan; None where it is not known.
+        compactness: see `Specimen.compactness`; the standard sizes are shares of the disc of the part's area.
 
     Raises:
         ReferenceSampleError: the rule book states a size in a unit that pictures do not have.
     """
     smallest = subject.smallest_defect
     if smallest is None:
-        return STANDARD_SIZES
+        return STANDARD_SIZES[0] * compactness, STANDARD_SIZES[1] * compactness
     least = smallest.as_share(unit)
     return least, min(0.9, _MATTERS_UP_TO * least)
 

@@ -16,7 +16,7 @@ from vlm_inspect.agent import read_judgement
 from vlm_inspect.backends.backend import Request
 from vlm_inspect.decision.fusion import fuse
 from vlm_inspect.errors import ParseError, PromptError
-from vlm_inspect.inspection import Inspection
+from vlm_inspect.inspection import DefectOutcome, Inspection
 from vlm_inspect.parsing import parse_verdict
 from vlm_inspect.store.case import Case, KeptLook
 from vlm_inspect.verdict import Verdict
@@ -185,8 +185,14 @@ def _outcome_differences(before: Inspection, now: Inspection) -> Iterator[Differ
         rule_then, rule_now = rules_then.get(rule_id), rules_now.get(rule_id)
         if rule_then != rule_now:
             yield Difference(f"rule {rule_id}", _shown(rule_then), _shown(rule_now))
-    if before.defects != now.defects:
-        yield Difference("defects", _shown(before.defects), _shown(now.defects))
+    today = now.defects if any(defect.seen_on for defect in before.defects) else _on_one_view(now.defects)
+    if before.defects != today:
+        yield Difference("defects", _shown(before.defects), _shown(today))
+
+
+def _on_one_view(defects: Sequence[DefectOutcome]) -> tuple[DefectOutcome, ...]:
+    """Return the defects as versions before 0.4 kept them: those did not say on which other views one is seen."""
+    return tuple(defect.model_copy(update={"seen_on": ()}) for defect in defects)
 
 
 def _shown(value: Any) -> str:

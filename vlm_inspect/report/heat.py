@@ -11,6 +11,11 @@ TOP = 2.0
 """Where the colours of a calibrated map end, in limits."""
 _COLD, _YELLOW, _RED = 0.08, 0.66, 0.92
 """Places in the colour table for nothing, for the limit and for `TOP` limits."""
+_ALPHA = 0.74
+"""Opacity of what is hot: less of it is lost on grey metal, more of it hides the surface."""
+_FADES_IN = {True: (0.5, 0.95), False: (0.3, 0.8)}
+"""Levels between which the colours come in, calibrated or not. Most of a normal part lies at half the limit: clear
+there, so that no tint lies over the whole picture; opaque at the limit, where yellow must show on grey."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +64,10 @@ def colour_levels(level: NDArray[np.float32], *, calibrated: bool) -> NDArray[np
         place = np.interp(flat, [0.0, 1.0, TOP], [_COLD, _YELLOW, _RED])
     else:
         place = np.interp(flat, [0.0, 1.0], [_COLD, _RED])
-    strength = np.clip(flat, 0, 1)
     table = cv2.applyColorMap(np.round(place * 255).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
-    # Most of a normal part lies at half the limit: faint there, so that the picture below stays readable.
-    alpha = np.round(0.68 * strength**3 * 255).astype(np.uint8)
+    low, high = _FADES_IN[calibrated]
+    share = np.clip((flat - low) / (high - low), 0, 1)
+    alpha = np.round(_ALPHA * share * share * (3 - 2 * share) * 255).astype(np.uint8)  # a smooth step
     return np.concatenate([table.reshape(-1, 3), alpha], axis=1).reshape(*level.shape, 4)
 
 
@@ -77,6 +82,6 @@ def colour_bar(*, calibrated: bool, length: int, thickness: int, vertical: bool)
     """Return the bar of colours, uint8 RGB, cold to hot from left to right or from bottom to top."""
     steps = np.linspace(0, TOP if calibrated else 1.0, length, dtype=np.float32)
     rgba = colour_levels(steps[None, :], calibrated=calibrated).astype(np.float32)
-    alpha = np.clip(rgba[..., 3:] / 255 / 0.68, 0, 1)
+    alpha = np.clip(rgba[..., 3:] / 255 / _ALPHA, 0, 1)
     bar = np.round(255 * (1 - alpha) + rgba[..., :3] * alpha).astype(np.uint8).repeat(thickness, axis=0)
     return np.ascontiguousarray(np.rot90(bar)) if vertical else bar

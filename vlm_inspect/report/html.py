@@ -1,7 +1,8 @@
-"""One inspection as one self-contained page: no script, no remote asset, everything foreign escaped.
+"""One inspection as one self-contained page: no remote asset, everything foreign escaped.
 
-The template is data (`templates/`). The page's content-security policy allows its own style sheet, by digest, and
-pictures in data URLs, and nothing else; so even text that slipped through escaping could not run or load anything.
+The template is data (`templates/`). The page's content-security policy allows its own style sheet, by digest, pictures
+in data URLs, on the page of a scan the script that turns it, by digest too, and nothing else; so even text that slipped
+through escaping could not run or load anything.
 """
 
 import base64
@@ -16,16 +17,22 @@ from vlm_inspect.inspection import Inspection
 from vlm_inspect.looks.look import Look
 from vlm_inspect.report.heat import colour_bar, colour_levels, heat_of_view
 from vlm_inspect.report.marks import Mark, marks_of_view, rank_views
+from vlm_inspect.report.nearest import normal_beside
 from vlm_inspect.report.pictures import data_url
 from vlm_inspect.report.pod_curve import draw_pod_curve
+from vlm_inspect.report.said_once import SaidOnce
 from vlm_inspect.report.timeline import render_timeline
+from vlm_inspect.report.turntable import pack_scan, scale_bar
 from vlm_inspect.report.wording import (
     OUTCOME_MEANING,
     SOURCE_WORDS,
     STATUS_WORDS,
     measured_words,
+    part_name,
     place_words,
+    rule_reason,
     score_words,
+    time_words,
 )
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.safe_text import plain
@@ -57,6 +64,11 @@ class _Panel:
     width: int
     height: int
     image: str
+    beside: str | None
+    """The nearest normal part."""
+    beside_caption: str
+    beside_width: int
+    beside_height: int
     heat: str | None
     heat_caption: str
     calibrated: bool
@@ -76,6 +88,7 @@ def render_html(
     rules: RuleBook | None = None,
     question: str | None = None,
     looks: Sequence[Look] = (),
+    references: Sequence[Sequence[View]] = (),
 ) -> str:
     """Return the page.
 
@@ -86,6 +99,7 @@ def render_html(
         rules: the rule book, for the wording of its rules.
         question: what the user asked.
         looks: the steps, for the pictures that each of them showed.
+        references: the views of the normal parts; the nearest one is shown beside the part.
     """
     import jinja2
     from markupsafe import Markup
@@ -97,15 +111,30 @@ def render_html(
     environment.filters["plain"] = plain
     template = environment.from_string((folder / "inspection.html.j2").read_text(encoding="utf-8"))
     style = (folder / "inspection.css").read_text(encoding="utf-8")
-    panels = [_panel(inspection, views[i], evidence, i) for i in rank_views(inspection, views, evidence)]
+    script = (folder / "turntable.js").read_text(encoding="utf-8")
+    turntable = None if evidence.surface is None else pack_scan(evidence.surface)
+    panels = [
+        _panel(inspection, views[index], evidence, index, references if place < FIRST_VIEWS else ())
+        for place, index in enumerate(rank_views(inspection, views, evidence))
+    ]
+    said = SaidOnce()
     return template.render(
         inspection=inspection,
-        title=plain(rules.class_name) if rules else "inspection",
+        name=part_name(inspection),
+        class_name=plain(rules.class_name) if rules else "",
+        time=time_words(inspection),
+        new=said.rest,
+        reason=lambda rule: rule_reason(rule, inspection.rules, said),
         question=question,
         score=score_words(inspection),
         meaning=OUTCOME_MEANING[inspection.outcome],
         style=Markup(style),  # our own file, whose digest the policy names
-        style_sha256=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        style_sha256=_digest(style),
+        turntable=turntable,
+        turntable_marks="" if turntable is None else turntable.marks(_points(inspection)),
+        turntable_scale="" if turntable is None else data_url(scale_bar(240, 14)),
+        script=Markup(script),  # likewise
+        script_sha256=_digest(script),
         status_words=STATUS_WORDS,
         source_words=SOURCE_WORDS,
         rule_texts={rule.id: rule.text for rule in rules.rules} if rules else {},
@@ -114,7 +143,7 @@ def render_html(
         panels=panels,
         timeline=Markup(render_timeline(inspection, looks)),  # escaped there
         shown_views={panel.index for panel in panels},
-        first=FIRST_VIEWS,
+        first_views=FIRST_VIEWS,
         bars=_bars(panels),
         sensitivity_words=tell_sensitivity(inspection.sensitivity) if inspection.sensitivity else "",
         pod_curve=Markup(draw_pod_curve(inspection.sensitivity) if inspection.sensitivity else ""),  # numbers alone
@@ -122,15 +151,31 @@ def render_html(
     )
 
 
-def _panel(inspection: Inspection, view: View, evidence: Evidence, index: int) -> _Panel:
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _points(inspection: Inspection) -> list[tuple[int, tuple[float, float, float]]]:
+    """Return the numbers of the defects that have a point of the scan, with that point."""
+    return [(number, one.point_mm) for number, one in enumerate(inspection.defects, 1) if one.point_mm is not None]
+
+
+def _panel(
+    inspection: Inspection, view: View, evidence: Evidence, index: int, references: Sequence[Sequence[View]]
+) -> _Panel:
     heat = heat_of_view(evidence, index)
     height, width = view.size_hw
+    beside = normal_beside(view, index, evidence, references)
     return _Panel(
         index=index,
         label=view.label,
         width=width,
         height=height,
         image=data_url(view.image),
+        beside=data_url(beside.view.image) if beside else None,
+        beside_caption=beside.caption if beside else "",
+        beside_width=beside.view.size_hw[1] if beside else 0,
+        beside_height=beside.view.size_hw[0] if beside else 0,
         heat=data_url(colour_levels(heat.level, calibrated=heat.calibrated)) if heat else None,
         heat_caption=heat.caption if heat else "",
         calibrated=heat is not None and heat.calibrated,

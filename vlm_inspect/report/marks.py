@@ -19,7 +19,9 @@ class Mark:
 
 def rank_views(inspection: Inspection, views: Sequence[View], evidence: Evidence) -> list[int]:
     """Return view indices, the most telling first: those with defects, worst first, then the hottest."""
-    named = [d.view for d in inspection.defects if d.view is not None and d.view < len(views)]
+    found = [d.view for d in inspection.defects if d.view is not None]
+    found += [seen.view for defect in inspection.defects for seen in defect.seen_on]
+    named = [view for view in found if view < len(views)]
     heats = {i: heat_of_view(evidence, i) for i in range(len(views))}
 
     def rank(view: int) -> tuple[int, float, int]:
@@ -32,9 +34,10 @@ def rank_views(inspection: Inspection, views: Sequence[View], evidence: Evidence
 def marks_of_view(inspection: Inspection, evidence: Evidence, view: int) -> list[Mark]:
     """Return the numbered defects of a view, then the regions above the limit that no defect covers."""
     numbered = [
-        Mark(number, defect.box_xyxyn)
+        Mark(number, box)
         for number, defect in enumerate(inspection.defects, start=1)
-        if defect.view == view and defect.box_xyxyn is not None
+        for seen, box in [(defect.view, defect.box_xyxyn), *((one.view, one.box_xyxyn) for one in defect.seen_on)]
+        if seen == view and box is not None
     ]
     regions = [r for r in evidence.latest_regions if r.view == view and _counts(r, inspection)]
     rest = [r for r in regions if all(_overlap(r.box_xyxyn, mark.box_xyxyn) < 0.3 for mark in numbered)]

@@ -19,9 +19,9 @@ from vlm_inspect.report.wording import (
     SOURCE_WORDS,
     origin_words,
     part_name,
-    part_words,
     place_words,
     score_words,
+    where_and_when,
 )
 from vlm_inspect.safe_text import plain_line
 
@@ -74,7 +74,7 @@ def _header(inspection: Inspection) -> "Image":
     name = _shorten(part_name(inspection), draw, _font(26, bold=True), room)
     draw.text((left, 36), name, font=_font(26, bold=True), fill=_INK, anchor="lm")
     draw.text((left, 68), _shorten(words, draw, small, room), font=small, fill=_INK, anchor="lm")
-    told = _shorten(part_words(inspection), draw, _font(16), WIDTH - 2 * _MARGIN)
+    told = _shorten(where_and_when(inspection), draw, _font(16), WIDTH - 2 * _MARGIN)
     draw.text((_MARGIN, 102), told, font=_font(16), fill=_FAINT, anchor="lm")
     return sheet
 

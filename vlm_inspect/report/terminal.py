@@ -6,6 +6,8 @@ Text of models, rules and files is shown as it is: never read as rich markup, an
 from typing import TYPE_CHECKING
 
 from vlm_inspect.inspection import DefectOutcome, Inspection
+from vlm_inspect.report.said_once import SaidOnce
+from vlm_inspect.report.timeline import hypothesis_line, step_line
 from vlm_inspect.report.wording import (
     OUTCOME_MEANING,
     SOURCE_WORDS,
@@ -14,6 +16,7 @@ from vlm_inspect.report.wording import (
     origin_words,
     part_words,
     place_words,
+    rule_reason,
     score_words,
 )
 from vlm_inspect.safe_text import plain, plain_line
@@ -32,16 +35,25 @@ def print_inspection(inspection: Inspection, console: "Console") -> None:
     _print_outcome(inspection, console)
     if inspection.sensitivity is not None and inspection.sensitivity.earns_ok:
         _print_text(tell_sensitivity(inspection.sensitivity).capitalize(), console, style="dim")
-    _print_words(inspection, console)
-    if inspection.rules:
-        _print_heading("Rules", console)
-        console.print(_rule_table(inspection))
+    said = SaidOnce()
+    _print_list("Why a person must look", inspection.review_reasons, said, console)
+    if answer := said.rest(plain(inspection.answer)):
+        console.print()
+        _print_text(answer, console)
     if inspection.defects:
         _print_heading("Defects", console)
     for number, defect in enumerate(inspection.defects, start=1):
-        _print_defect(number, defect, inspection, console)
-    for title, lines in (("Why a person must look", inspection.review_reasons), ("Notes", inspection.notes)):
-        _print_list(title, lines, console)
+        _print_defect(number, defect, inspection, said, console)
+    if inspection.rules:
+        _print_heading("Rules", console)
+        console.print(_rule_table(inspection, said))
+    if reasoning := said.rest(plain(inspection.reasoning)):
+        _print_heading("Reasoning", console)
+        _print_text(reasoning, console)
+    if any(step.phase not in ("judge", "look_again") for step in inspection.steps):
+        _print_list("Steps", tuple(step_line(step) for step in inspection.steps), said, console)
+        _print_list("Hypotheses", tuple(hypothesis_line(one) for one in inspection.hypotheses), said, console)
+    _print_list("Notes", inspection.notes, said, console)
     console.print()
     _print_text(origin_words(inspection), console, style="dim")
 
@@ -57,17 +69,7 @@ def _print_outcome(inspection: Inspection, console: "Console") -> None:
     _print_text(part_words(inspection), console, style="dim")
 
 
-def _print_words(inspection: Inspection, console: "Console") -> None:
-    answer, reasoning = plain(inspection.answer), plain(inspection.reasoning)
-    if answer:
-        console.print()
-        _print_text(answer, console)
-    if reasoning and reasoning != answer:
-        _print_heading("Reasoning", console)
-        _print_text(reasoning, console)
-
-
-def _rule_table(inspection: Inspection) -> "Table":
+def _rule_table(inspection: Inspection, said: SaidOnce) -> "Table":
     from rich import box
     from rich.table import Table
 
@@ -83,13 +85,15 @@ def _rule_table(inspection: Inspection) -> "Table":
             plain_line(rule.id),
             rule.severity,
             measured_words(rule),
-            plain_line(rule.reason),
+            rule_reason(rule, inspection.rules, said),
         )
         _add_row(table, row, first_style=_STATUS_STYLE[rule.status])
     return table
 
 
-def _print_defect(number: int, defect: DefectOutcome, inspection: Inspection, console: "Console") -> None:
+def _print_defect(
+    number: int, defect: DefectOutcome, inspection: Inspection, said: SaidOnce, console: "Console"
+) -> None:
     """Print one defect: what and how sure on the first line, where below it, then its description."""
     from rich.padding import Padding
     from rich.text import Text
@@ -97,7 +101,7 @@ def _print_defect(number: int, defect: DefectOutcome, inspection: Inspection, co
     line = Text(f"{number}  {plain_line(defect.type)}", style="bold")
     line.append(f"  {defect.severity}, {defect.score:.2f}, {SOURCE_WORDS[defect.source]}", style="not bold")
     console.print(line)
-    for words in (place_words(defect, inspection.views), plain_line(defect.description)):
+    for words in (place_words(defect, inspection.views), said.rest(plain_line(defect.description))):
         if words:
             console.print(Padding(Text(words, overflow="fold"), (0, 0, 0, 3), expand=False))
 
@@ -109,11 +113,12 @@ def _add_row(table: "Table", cells: tuple[str, ...], *, first_style: str) -> Non
     table.add_row(Text(first, style=first_style), *(Text(cell) for cell in rest))
 
 
-def _print_list(title: str, lines: tuple[str, ...], console: "Console") -> None:
-    if lines:
+def _print_list(title: str, lines: tuple[str, ...], said: SaidOnce, console: "Console") -> None:
+    new = [line for line in map(plain_line, lines) if said.is_new(line)]
+    if new:
         _print_heading(title, console)
-    for line in lines:
-        _print_text(f"- {plain_line(line)}", console)
+    for line in new:
+        _print_text(f"- {line}", console)
 
 
 def _print_heading(title: str, console: "Console") -> None:

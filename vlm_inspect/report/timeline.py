@@ -61,15 +61,21 @@ def step_line(step: StepRecord) -> str:
     return f"{head}: {cut} ({tokens} tokens{cost})"
 
 
+def hypothesis_line(one: HypothesisRecord) -> str:
+    """Return a hypothesis, and what became of it, as one line of a terminal."""
+    steps = f", step{'s' if len(one.steps) > 1 else ''} {', '.join(map(str, one.steps))}" if one.steps else ""
+    return plain_line(f"{one.id} {one.status}: {one.claim} ({one.reason}{steps})")
+
+
 def _pictures_by_step(looks: Sequence[Look]) -> list[tuple[str, ...]]:
-    """Return the pictures that each look showed beyond the look before, as data URLs; the first shows the views."""
+    """Return the closer pictures that each look showed beyond the look before, as data URLs."""
     found: list[tuple[str, ...]] = []
     before = 0
     for look in looks:
         messages = () if look.request is None else look.request.messages
-        new = messages[before:] if before else ()
-        before = len(messages)
-        found.append(tuple(url for message in new for url in _urls(message)))
+        closer = [url for message in messages for url in _urls(message)]
+        found.append(tuple(closer[before:]))
+        before = len(closer)
     return found
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from vlm_inspect.inspection import DefectOutcome, DefectSource, Inspection, Outcome, RuleOutcome, ViewRecord
+from vlm_inspect.report.said_once import SaidOnce
 from vlm_inspect.safe_text import plain_line
 from vlm_inspect.verdict import RuleStatus
 
@@ -44,10 +45,15 @@ def time_words(inspection: Inspection) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
+def where_and_when(inspection: Inspection) -> str:
+    """Say the path of the part, where its name is not all of it, and the time."""
+    path = plain_line(inspection.source)
+    return " · ".join(word for word in ("" if path == part_name(inspection) else path, time_words(inspection)) if word)
+
+
 def part_words(inspection: Inspection) -> str:
     """Say in one line which part it was: name, path and time."""
-    name, path = part_name(inspection), plain_line(inspection.source)
-    return " · ".join(word for word in (name, path if path != name else "", time_words(inspection)) if word)
+    return " · ".join(word for word in (part_name(inspection), where_and_when(inspection)) if word)
 
 
 def place_words(defect: DefectOutcome, views: Sequence[ViewRecord]) -> str:
@@ -55,7 +61,9 @@ def place_words(defect: DefectOutcome, views: Sequence[ViewRecord]) -> str:
     parts = []
     if defect.view is not None:
         label = next((plain_line(view.label) for view in views if view.index == defect.view), "")
-        parts.append(f"view {defect.view}" + (f" ({label})" if label else ""))
+        others = ", ".join(str(seen.view) for seen in sorted(defect.seen_on, key=lambda seen: seen.view))
+        also = f", also on view{'s' if len(defect.seen_on) > 1 else ''} {others}" if others else ""
+        parts.append(f"view {defect.view}" + (f" ({label})" if label else "") + also)
     if defect.point_mm is not None:
         parts.append("at " + ", ".join(f"{v:.2f}" for v in defect.point_mm) + " mm")
     if defect.time_s is not None:
@@ -71,6 +79,15 @@ def place_words(defect: DefectOutcome, views: Sequence[ViewRecord]) -> str:
         page = f" of page {defect.page + 1}" if defect.page else ""
         parts.append(f"pixels {x0}, {y0} to {x1}, {y1}{page}")
     return "; ".join(parts) or "no place given"
+
+
+def rule_reason(rule: RuleOutcome, rules: Sequence[RuleOutcome], said: SaidOnce) -> str:
+    """Return the reason of a row of the rule table; where it was said before, where that was."""
+    reason = plain_line(rule.reason)
+    if not reason or said.is_new(reason):
+        return reason
+    first = next((one for one in rules if plain_line(one.reason) == reason), rule)
+    return "see above" if first.id == rule.id else f"as for {plain_line(first.id)}"
 
 
 def measured_words(rule: RuleOutcome) -> str:

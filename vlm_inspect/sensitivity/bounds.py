@@ -19,7 +19,7 @@ Between the two bounds lies REVIEW.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,7 @@ def set_bounds(
     *,
     overkill: float = OVERKILL,
     missed: float = MISSED,
+    least_spread: float = 0.0,
 ) -> Bounds:
     """Return the bounds that normal parts and the responses to planted defects of the size that matters set.
 
@@ -72,8 +73,10 @@ def set_bounds(
             any, no OK can be earned.
         overkill: share of normal parts that may exceed `ng_above`.
         missed: share of planted defects that may stay below `ok_below`.
+        least_spread: standard deviation of normal scores that the bound of NG counts on at least. Few references that
+            happen to be alike, judged by weights that were learned from them, differ less than new parts will.
     """
-    ng_above = normal.upper_bound(overkill)
+    ng_above = replace(normal, spread=max(normal.spread, least_spread)).upper_bound(overkill)
     defects = defects_bound(normal, np.sort(np.asarray(responses, np.float64)), missed)
     usual = usual_bound(normal, defects, ng_above)
     ok_below = min(usual, defects, ng_above)

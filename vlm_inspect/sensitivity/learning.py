@@ -98,7 +98,7 @@ def learn_decision(
     level_spread = float(np.array([prior.level_spread for prior in priors]) @ weights)
     normal = normal_scores(own.tolist(), prior_spread=prior_spread, level_spread=level_spread)
     responses = respond(own, planted.rises @ weights, planted.owners, normal)
-    bounds = set_bounds(normal, responses[planted.matter], overkill=overkill, missed=missed)
+    bounds = set_bounds(normal, responses[planted.matter], overkill=overkill, missed=missed, least_spread=prior_spread)
     odds = _odds(normal, responses[planted.matter], bounds.ng_above)
     return Decision(centre, weights, normal, bounds, odds, prior_spread), responses
 

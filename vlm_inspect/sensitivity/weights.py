@@ -4,6 +4,9 @@ The combined score shall rise as far as it can over its own normal spread where 
 maximize w.d / sqrt(w.S.w), with d the mean rise and S the covariance among normal parts (Fisher, Annals of Eugenics
 7(2), 1936). Few references say little of S, so it is shrunk towards each channel's prior spread; and no channel may
 count against a defect, so w >= 0. A blind channel, whose plants do not rise over its own spread, gets nothing.
+
+Planted kinds are stand-ins, and a network may see them better than it will see real defects. So the discriminant has
+half of the say; the other half is equal votes, in units of each channel's spread, of the networks that are not blind.
 """
 
 import math
@@ -16,6 +19,10 @@ PRIOR_DOF = 6.0
 """How many references the prior covariance counts for."""
 _MOST_RISE = 3.0
 """A rise counts up to this many spreads: defects that nobody misses shall not decide."""
+_EQUAL_VOTES = 0.5
+"""Share of equal votes. On planted defects of seven classes with 4 references, half costs 0.001 of image AUROC."""
+_BLIND = 0.4
+"""A channel whose plants rise, in units of its spread, by less than this share of the best channel's is blind."""
 _CORRELATED = 0.3
 _SAME_NETWORK = 0.8
 """Correlation expected between the normal scores of two channels, of different networks and of the same."""
@@ -42,7 +49,27 @@ def learn_weights(
     mean_rise = np.minimum(np.maximum(_undecided(rises, spreads), 0.0), _MOST_RISE * spreads).mean(axis=0)
     root = np.linalg.cholesky(covariance)
     weights, _ = nnls(root.T, np.linalg.solve(root, mean_rise))
-    return _by_spread(spreads) if weights.sum() <= 0 else np.asarray(weights / weights.sum(), np.float64)
+    if weights.sum() <= 0:
+        return _by_spread(spreads)
+    equal = _equal_votes(mean_rise / spreads, spreads, networks)
+    return np.asarray((1 - _EQUAL_VOTES) * weights / weights.sum() + _EQUAL_VOTES * equal, np.float64)
+
+
+def _equal_votes(
+    rises: NDArray[np.float64], spreads: NDArray[np.float64], networks: Sequence[str]
+) -> NDArray[np.float64]:
+    """Return the weights (C,) by which every network that sees the plants has the same say.
+
+    Args:
+        rises: (C,) mean rise of each channel in units of its spread; at least one above 0.
+        spreads: (C,) standard deviation among normal parts.
+        networks: (C,) which network each looks through; its channels share its vote.
+    """
+    sees = rises >= _BLIND * rises.max()
+    seeing = [network for network, one in zip(networks, sees, strict=True) if one]
+    shares = [1.0 / seeing.count(network) if one else 0.0 for network, one in zip(networks, sees, strict=True)]
+    votes = np.array(shares) / spreads
+    return np.asarray(votes / votes.sum(), np.float64)
 
 
 def _undecided(rises: NDArray[np.float64], spreads: NDArray[np.float64]) -> NDArray[np.float64]:

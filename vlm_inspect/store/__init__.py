@@ -9,6 +9,7 @@
     case.py        `Case`, read back; its pictures and maps on demand
     listing.py     finding cases; dialogue.py: turns and corrections
     judgements.py  what people judge of the parts
+    outbox.py      messages about parts, until they have arrived
     case_store.py  `CaseStore`, all of it together
     export.py      JSON lines and CSV
 
@@ -18,6 +19,7 @@ Only what uses a store imports this package: it loads SQLAlchemy.
 from vlm_inspect.store.case import Case, CaseLine, Correction, Judged, JudgedCase, Judgement, Turn
 from vlm_inspect.store.case_store import CaseStore
 from vlm_inspect.store.listing import Filters
+from vlm_inspect.store.outbox import Message, Outbox
 from vlm_inspect.store.saving import new_case_id
 
 __all__ = [
@@ -29,6 +31,8 @@ __all__ = [
     "Judged",
     "JudgedCase",
     "Judgement",
+    "Message",
+    "Outbox",
     "Turn",
     "new_case_id",
 ]

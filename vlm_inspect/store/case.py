@@ -13,7 +13,7 @@ from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.errors import ParseError, StoreError
 from vlm_inspect.evidence import Evidence
-from vlm_inspect.inspection import Inspection
+from vlm_inspect.inspection import Inspection, Outcome
 from vlm_inspect.prompting.assembly import PromptLimits
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.store.files import FileFolder
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from vlm_inspect.looks.look import Look
 
 
+Judged = Literal["OK", "NG"]
+
+
 @dataclass(frozen=True)
 class CaseLine:
     """One case as a list shows it."""
@@ -45,7 +48,7 @@ class CaseLine:
     """ISO 8601, UTC; likewise below."""
     source: str
     class_name: str
-    outcome: str
+    outcome: Outcome
     score: float
     """P(anomalous) in [0, 1]."""
     model: str
@@ -56,13 +59,10 @@ class CaseLine:
     serial: str | None = None
     """Serial number or lot of the part."""
     input_sha256: str = ""
-    judged: "Judged | None" = None
+    judged: Judged | None = None
     """What a person judged last; None: nobody did. Likewise below."""
     judged_by: str | None = None
     judged_at: str | None = None
-
-
-Judged = Literal["OK", "NG"]
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from vlm_inspect.store.files import STALE_S, FileFolder
 from vlm_inspect.store.judgements import add_judgement, judgements_of
 from vlm_inspect.store.listing import Filters, count_cases, find_id, list_lines
 from vlm_inspect.store.location import Location, find_store
+from vlm_inspect.store.outbox import Outbox
 from vlm_inspect.store.reading import read_case
 from vlm_inspect.store.saving import add_case, prepare
 from vlm_inspect.store.tables import CaseFileRow, CaseRow
@@ -58,6 +59,7 @@ class CaseStore:
             raise StoreError(f"{self.location}: no such store; check the path, or keep a first case with ask --save")
         self._database = Database(self.location, wait_s=wait_s)
         self.files = FileFolder(self._folder(), wait_s=wait_s)
+        self.outbox = Outbox(self._database)
         self._dialogue = Dialogue(self._database, self.files, self._naming_files)
 
     def __enter__(self) -> Self:

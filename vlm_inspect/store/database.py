@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 VERSION_TABLE = "vlm_inspect_version"
-NEWEST = "0005"
+NEWEST = "0006"
 """The revision of this version's tables: the last module of `migrations/versions`."""
 _MIGRATION_LOCK = 0x564C4D69
 """Number of the advisory lock on a server; any that other programs are not likely to take."""
@@ -141,6 +141,8 @@ class Database:
             yield
         except SQLAlchemyError as error:
             raise StoreError(f"{self.location} {_words_for(error)}") from error
+        except UnicodeDecodeError as error:  # SQLite's own message quotes the damage
+            raise StoreError(f"{self.location} is damaged; put it back from a copy") from error
 
 
 def upgrade(connection: Connection, revision: str) -> None:

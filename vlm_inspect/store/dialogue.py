@@ -1,11 +1,11 @@
 """What is said over a case, and what comes of it."""
 
 import datetime
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -15,7 +15,12 @@ from vlm_inspect.store.database import Database
 from vlm_inspect.store.files import Bundle, FileFolder
 from vlm_inspect.store.listing import find_id
 from vlm_inspect.store.records import to_json
-from vlm_inspect.store.tables import CaseFileRow, CaseRow, CorrectionRow, TurnRow
+from vlm_inspect.store.tables import CaseFileRow, CaseRow, CorrectionRow, TurnRow, check_types
+
+_Value = TypeVar("_Value")
+_CALLS = TypeAdapter(tuple[Mapping[str, Any], ...])
+_NAMES = TypeAdapter(tuple[str, ...])
+_PAYLOAD = TypeAdapter(Mapping[str, Any])
 
 
 class Dialogue:
@@ -120,20 +125,24 @@ def _turn(row: TurnRow) -> Turn:
         number=row.number,
         role=row.role,
         text=row.text,
-        tool_calls=tuple(_loaded(row.tool_calls)),
-        pictures=tuple(_loaded(row.pictures)),
+        tool_calls=_loaded(row, row.tool_calls, _CALLS),
+        pictures=_loaded(row, row.pictures, _NAMES),
         created_at=row.created_at,
     )
 
 
 def _correction(row: CorrectionRow) -> Correction:
-    return Correction(row.number, row.kind, _loaded(row.payload), row.accepted, row.created_at)
+    return Correction(row.number, row.kind, _loaded(row, row.payload, _PAYLOAD), row.accepted, row.created_at)
 
 
-def _loaded(text: str) -> Any:
+def _loaded(row: TurnRow | CorrectionRow, text: str, kind: TypeAdapter[_Value]) -> _Value:
     try:
-        return json.loads(text)
-    except ValueError as error:
+        check_types(row)
+        return kind.validate_json(text)
+    except ValidationError as error:
+        reason = error.errors(include_url=False, include_input=False)[0]["msg"]
+        raise StoreError(f"the dialogue of a case cannot be read: {reason}; the store is damaged") from error
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"the dialogue of a case cannot be read: {error}; the store is damaged") from error
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from vlm_inspect.errors import StoreError
 from vlm_inspect.store.case import Judged, Judgement
 from vlm_inspect.store.listing import find_id
-from vlm_inspect.store.tables import CaseRow, JudgementRow
+from vlm_inspect.store.tables import CaseRow, JudgementRow, check_types
 
 
 def add_judgement(session: Session, case_id: str, outcome: Judged, *, by: str, reason: str) -> Judgement:
@@ -45,6 +45,10 @@ def judgements_of(session: Session, case_id: str) -> tuple[Judgement, ...]:
 
 
 def _judgement(row: JudgementRow) -> Judgement:
+    try:
+        check_types(row)
+    except ValueError as error:
+        raise StoreError(f"a judgement of case {row.case_id} cannot be read: {error}; the store is damaged") from error
     if row.outcome not in ("OK", "NG"):
         raise StoreError(f"a judgement of case {row.case_id} cannot be read; the store is damaged")
     return Judgement(row.number, cast(Judged, row.outcome), row.by, row.reason, row.created_at)

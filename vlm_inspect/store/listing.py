@@ -2,13 +2,14 @@
 
 import datetime
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from vlm_inspect.errors import DateError, UnknownCaseError
+from vlm_inspect.errors import DateError, StoreError, UnknownCaseError
 from vlm_inspect.inspection import Outcome
 from vlm_inspect.store.case import CaseLine
 from vlm_inspect.store.tables import CaseRow, JudgementRow, TurnRow
@@ -17,6 +18,8 @@ _ID = re.compile(r"[0-9a-f-]{1,24}")
 _NAMED = 3
 _MOST = 2**31 - 1
 _DAY = 10
+_LINE = TypeAdapter(CaseLine)
+_FIELDS = tuple(field.name for field in fields(CaseLine))
 JudgedAs = Literal["OK", "NG", "none", "any"]
 
 
@@ -92,7 +95,17 @@ def list_lines(session: Session, filters: Filters) -> list[CaseLine]:
         JudgementRow.created_at,
     )
     query = _narrowed(query, filters).order_by(CaseRow.created_at.desc(), CaseRow.id.desc())
-    return [CaseLine(*row) for row in session.execute(query)]
+    return [_line(row) for row in session.execute(query)]
+
+
+def _line(row: Any) -> CaseLine:
+    try:
+        return _LINE.validate_python(dict(zip(_FIELDS, row, strict=True)))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise StoreError(
+            f"case {row[0]!r} cannot be listed: {first['loc'][0]}: {first['msg']}; the store is damaged"
+        ) from error
 
 
 def count_cases(session: Session, filters: Filters) -> int:

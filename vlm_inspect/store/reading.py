@@ -14,7 +14,7 @@ from vlm_inspect.rules import restore_rules
 from vlm_inspect.store.case import Case, KeptLook
 from vlm_inspect.store.files import FileFolder
 from vlm_inspect.store.records import MESSAGES, REPLIES, CaseRecord, OpinionEntry, unpack_opinion
-from vlm_inspect.store.tables import CaseRow
+from vlm_inspect.store.tables import CaseRow, check_types
 from vlm_inspect.verdict import Verdict
 
 
@@ -25,6 +25,7 @@ def read_case(row: CaseRow, files: FileFolder) -> Case:
         StoreError: the row cannot be read by this version of the program.
     """
     try:
+        check_types(row)
         record = CaseRecord.model_validate_json(row.record)
         return Case(
             id=row.id,
@@ -49,7 +50,7 @@ def read_case(row: CaseRow, files: FileFolder) -> Case:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "top level"
         raise StoreError(f"case {row.id} cannot be read: {place}: {first['msg']}; the store is damaged") from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise StoreError(f"case {row.id} cannot be read: {error}; the store is damaged") from error
 
 

@@ -6,6 +6,7 @@ never a wrong number. Floats keep every digit; arrays are files.
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -20,12 +21,15 @@ from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region, TypeMap, WordedMaps
 from vlm_inspect.looks.look import HotPlace, Look, Phase, Refutation, Seen
 from vlm_inspect.prompting.assembly import PromptLimits
+from vlm_inspect.safe_text import path_text
 from vlm_inspect.sensitivity.standing import Standing
 from vlm_inspect.store.files import Arrays, Bundle, FileFolder
 from vlm_inspect.store.origins import pack_origins, unpack_origin
 from vlm_inspect.tolerance import Tolerance
 from vlm_inspect.verdict import Verdict
 
+_SURROGATES = re.compile(r"\\\\|\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\ud[89a-f][0-9a-f]{2}")
+"""What JSON in ASCII may hold: an escaped backslash, both halves of a character, or one alone."""
 REPLY = TypeAdapter(Reply)
 REPLIES = TypeAdapter(tuple[Reply, ...])
 MESSAGES = TypeAdapter(tuple[dict[str, Any], ...])
@@ -83,6 +87,7 @@ class EvidenceEntry(_Entry):
     reference_count: int
     localizer: str
     notes: tuple[str, ...]
+    mismatch: str = ""
     standing: Standing | None = None
     worded: WordedEntry | None = None
     """None too in records of versions that made no such maps."""
@@ -170,8 +175,17 @@ class CaseRecord(_Entry):
 
 
 def to_json(value: object) -> str:
-    """Return JSON of plain values, dataclasses, pydantic objects and numpy scalars."""
-    return json.dumps(value, default=_plain)
+    """Return JSON of plain values, dataclasses, pydantic objects and numpy scalars.
+
+    Bytes of file names that are no UTF-8 are kept as in `path_text`: a half of a character is no JSON that others read.
+    """
+    return _SURROGATES.sub(_without_halves, json.dumps(value, default=_plain))
+
+
+def _without_halves(found: re.Match[str]) -> str:
+    if len(found[0]) != len(r"\udce9"):
+        return found[0]  # an escaped backslash, or both halves of a character
+    return json.dumps(path_text(json.loads(f'"{found[0]}"')))[1:-1]
 
 
 def pack_views(views: Sequence[View], bundle: Bundle) -> list[dict[str, Any]]:
@@ -223,6 +237,7 @@ def pack_evidence(evidence: Evidence, bundle: Bundle) -> dict[str, Any]:
         "standing": evidence.standing,
         "localizer": evidence.localizer,
         "notes": evidence.notes,
+        "mismatch": evidence.mismatch,
         "worded": None if evidence.worded is None else _pack_worded(evidence.worded, bundle),
     }
 
@@ -241,6 +256,7 @@ def unpack_evidence(entry: EvidenceEntry, files: FileFolder) -> Evidence:
         standing=entry.standing,
         localizer=entry.localizer,
         notes=entry.notes,
+        mismatch=entry.mismatch,
         worded=None if entry.worded is None else _unpack_worded(entry.worded, files),
     )
 

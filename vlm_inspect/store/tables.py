@@ -11,9 +11,11 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
+from vlm_inspect.safe_text import path_text
+
 
 class PlainText(TypeDecorator[str]):
-    """Text without what a database refuses: NUL, and halves of characters from undecodable file names."""
+    """Text without what a database refuses: NUL, and the bytes of file names that are no UTF-8 (kept as in \\xe9)."""
 
     impl = Text
     cache_ok = True
@@ -22,13 +24,31 @@ class PlainText(TypeDecorator[str]):
         """Return the text as it is kept."""
         if value is None:
             return None
-        return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
+        return path_text(value.replace("\0", "\N{REPLACEMENT CHARACTER}"))
 
 
 class Table(DeclarativeBase):
     """Root of the tables."""
 
     type_annotation_map: dict[Any, Any] = {str: PlainText()}  # noqa: RUF012 - SQLAlchemy reads it from the class
+
+
+def check_types(row: Table) -> None:
+    """Make sure that every value of a row is of its column's type: SQLite itself keeps anything anywhere.
+
+    Raises:
+        ValueError: one is not; names the column.
+    """
+    for column in row.__table__.columns:
+        value = getattr(row, row.__mapper__.get_property_by_column(column).key)
+        kind = str if isinstance(column.type, PlainText) else column.type.python_type
+        if value is None and column.nullable:
+            continue
+        if not isinstance(value, kind) and not (kind is float and isinstance(value, int)):
+            raise ValueError(f"{column.name} is no {_TYPE_WORDS.get(kind, kind.__name__)}")
+
+
+_TYPE_WORDS = {str: "text", float: "number", int: "whole number", bool: "yes or no"}
 
 
 class FactRow(Table):
@@ -140,3 +160,23 @@ class JudgementRow(Table):
     by: Mapped[str] = mapped_column("judged_by", PlainText())
     reason: Mapped[str]
     created_at: Mapped[str] = mapped_column(String(32))
+
+
+class OutboxRow(Table):
+    """One message that is sent until it has arrived."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index("ix_outbox_next_at", "delivered_at", "next_at"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    target: Mapped[str]
+    """URL without a password."""
+    body: Mapped[str]
+    """JSON."""
+    created_at: Mapped[str] = mapped_column(String(32))
+    attempts: Mapped[int] = mapped_column(Integer)
+    next_at: Mapped[float] = mapped_column(Float(53))
+    """When it is tried next, in seconds since 1970."""
+    delivered_at: Mapped[str | None] = mapped_column(String(32))
+    error: Mapped[str]
+    """Why the last attempt failed; empty: none did."""

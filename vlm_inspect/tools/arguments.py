@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 BoxPermille = Annotated[list[int], Field(min_length=4, max_length=4)]
+Word = Annotated[str, Field(min_length=2, max_length=60)]
 PointPermille = Annotated[list[int], Field(min_length=2, max_length=2)]
 
 
@@ -49,6 +50,8 @@ class Heatmap(Arguments):
 
     view: int
     localizer: str | None = None
+    words: list[Word] | None = Field(default=None, min_length=1, max_length=8)
+    """Kinds of defects that a map is made for; None: those of the rule book."""
 
 
 class Distance(Arguments):

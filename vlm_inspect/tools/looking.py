@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -23,6 +24,8 @@ from vlm_inspect.tools.result import Picture, ToolError, ToolResult
 SHOWN_SIDE = 768
 """Longest side of a zoomed picture in pixels."""
 PANEL_SIDE = 384
+BY_WORDS = "dapo"
+"""Who makes a map for words, where no other is named."""
 _CONTEXT = 0.15
 """Surroundings of a zoomed box on each side, as a share of its longest side."""
 
@@ -68,7 +71,9 @@ def show_heatmap(material: Material, wanted: Heatmap) -> ToolResult:
     view = material.view(wanted.view)
     evidence = material.case.evidence
     maps = [one for one in evidence.maps if one.view == wanted.view and wanted.localizer in (None, one.source)]
-    if not maps:
+    if wanted.words:
+        maps = _made_now(material, wanted.view, wanted.localizer or BY_WORDS, wanted.words)
+    elif not maps:
         if wanted.localizer is None:
             raise ToolError(f"view {wanted.view} has no heatmap in the record; name a localizer to make one")
         maps = _made_now(material, wanted.view, wanted.localizer)
@@ -194,7 +199,7 @@ def _map_words(one: AnomalyMap) -> str:
     return f"{one.source}: peak {peak:.3g}{unit}, limit {limit.limit:.3g}{unit}."
 
 
-def _made_now(material: Material, view: int, name: str) -> list[AnomalyMap]:
+def _made_now(material: Material, view: int, name: str, words: Sequence[str] = ()) -> list[AnomalyMap]:
     from vlm_inspect.localization import load_localizer
 
     localizer = load_localizer(name)
@@ -203,5 +208,8 @@ def _made_now(material: Material, view: int, name: str) -> list[AnomalyMap]:
     if material.kind not in localizer.kinds:
         raise ToolError(f"{name} makes no heatmap of a {material.kind.replace('_', ' ')}")
     known = ReferenceSet.of_views([views for views in material.references if views])
-    found = localizer.fit(known, subject_of(material.rules)).localize(Part(None, tuple(material.views)))
+    subject = subject_of(material.rules)
+    if words:
+        subject = replace(subject, defects=tuple(words))
+    found = localizer.fit(known, subject).localize(Part(None, tuple(material.views)))
     return [one for one in found.maps if one.view == view]

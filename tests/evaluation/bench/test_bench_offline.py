@@ -115,7 +115,7 @@ def test_maps_are_the_same_whatever_model_is_asked_beside_them(bench: Bench, pla
     }
     with OpenAIServer([answer(said)]) as server:
         model = ["--model", "openai:tiny", "--base-url", server.base_url, "--concurrency", 4]
-        ran = bench(plates, "--out", tmp_path / "model", *shared, *model)
+        ran = bench(plates, "--out", tmp_path / "model", *shared, *model, "--keep-maps")
         assert ran.code == 0, ran.err
         texts = [json.dumps(request.body) for request in server.requests]
     assert len(texts) == 4
@@ -124,6 +124,13 @@ def test_maps_are_the_same_whatever_model_is_asked_beside_them(bench: Bench, pla
     for metric in ("pixel_auroc", "aupro", "pixel_f1_max", "heatmap_auroc"):
         assert one[metric] == two[metric]
     assert all(item["rules"] == {"clean": "fail"} for item in items_of(tmp_path / "model").values())
+    assert (two["model_boxes"], two["box_trust"]) == (4, 0.5)
+    assert two["fused_pixel_auroc"] > 0.5
+    assert set(two) >= {"fused_aupro", "map_hit_rate", "fused_hit_rate", "box_hit_rate"}
+    assert "fused_aupro" not in one, "no model, no boxes"
+    kept = items_of(tmp_path / "model").values()
+    assert all(item["boxes"] == [{"box_xyxyn": [0.1, 0.3, 0.5, 0.7], "p": 0.9}] for item in kept)
+    assert all((tmp_path / "model" / "maps" / f"{item['preview']}.fused.npz").is_file() for item in kept)
     assert two["type_auroc"] is not None, "the model's word is the data set's"
     settings = results_of(tmp_path / "model")["settings"]
     assert set(settings["rules_sha256"]) == {"plate"}

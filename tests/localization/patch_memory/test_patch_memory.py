@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -119,3 +121,27 @@ def test_where_references_differ_a_distance_counts_for_less():
     few = measure_reliability(bank, owners % 2)
     assert np.abs(few - 1).max() < np.abs(factors - 1).max()
     assert (measure_reliability(bank, np.zeros(400, np.int64)) == 1).all()
+
+
+def test_one_reference_is_helped_by_what_repeats_in_the_picture_itself() -> None:
+    """A weave of another pitch is like itself everywhere; what is only there once stays far from everything."""
+    (use,) = uses_for(MemorySettings(eye="fast"), "image")
+    bare, helped = (learn_memory([replace(use, own_places=own)], [(0, 0, spots(0))]) for own in (False, True))
+    y, x = np.mgrid[0:96, 0:96]
+    grey = np.clip(120 + 50 * np.sin(x / 3) * np.sin(y / 3), 0, 255).astype(np.uint8)
+    other = np.repeat(grey[:, :, None], 3, axis=2)
+    marked = other.copy()
+    marked[40:56, 40:56] = (250, 20, 20)
+    without, with_own = (
+        [one.log_scores[0] for one in memory.score([replace(spots(1), image=image) for image in (other, marked)])]
+        for memory in (bare, helped)
+    )
+    assert with_own[0] < without[0] - 0.1
+    assert with_own[1] > with_own[0] + 0.3
+
+
+def test_several_references_are_not_helped_by_the_picture_itself() -> None:
+    (use,) = uses_for(MemorySettings(eye="fast"), "image")
+    views = [(seed, 0, spots(seed)) for seed in range(2)]
+    bare, same = (learn_memory([replace(use, own_places=own)], views) for own in (False, True))
+    np.testing.assert_array_equal(bare.score([spots(5)])[0].log_scores, same.score([spots(5)])[0].log_scores)

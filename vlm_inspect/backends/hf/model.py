@@ -11,12 +11,14 @@ import time
 from collections.abc import Sequence
 
 from vlm_inspect.backends.backend import Reply, Request
+from vlm_inspect.backends.box_conventions import BoxConvention
 from vlm_inspect.backends.hf.engine import Engine
 from vlm_inspect.backends.hf.families import find_manner
 from vlm_inspect.backends.hf.folder import open_folder
 from vlm_inspect.backends.hf.grammar import GeneratedText
 from vlm_inspect.backends.hf.loading import check_placement, load_model, load_processor
 from vlm_inspect.backends.hf.memory import check_fits, estimate_need
+from vlm_inspect.backends.learned import BoxHabit, boxes_of, remember_boxes
 from vlm_inspect.backends.settings import Placement
 from vlm_inspect.errors import BackendError
 from vlm_inspect.inspection import Usage
@@ -55,6 +57,15 @@ class HuggingFaceModel:
     def name(self) -> str:
         """PROVIDER:NAME, for the record."""
         return self._folder.name
+
+    @property
+    def boxes(self) -> BoxConvention:
+        """How this model is asked for boxes: as `doctor` found it to write them, else as its family does."""
+        return boxes_of("", self.name, known_as=f"{self.name} {self._folder.model_type}")
+
+    def keep_boxes(self, habit: BoxHabit) -> None:
+        """Keep how this model was found to write boxes."""
+        remember_boxes("", self.name, habit)
 
     def generate(self, request: Request, *, samples: int = 1) -> Sequence[Reply]:
         """Answer the request `samples` times, in one batch.

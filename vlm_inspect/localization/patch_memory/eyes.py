@@ -27,7 +27,7 @@ class Pool:
     next_over_self: float
     """By how much the log score of the next normal part exceeds what a single reference says of itself."""
     next_spread: float
-    """Standard deviation of that between classes."""
+    """Root mean square error of that on a class that it was not learned from."""
 
     def level_error(self, references: int) -> float:
         """Return the standard deviation of the error of a level, in the log, that its own scatter does not show."""
@@ -55,6 +55,9 @@ class NetworkUse:
     """Most patches of one bank."""
     reliability: bool = False
     """Whether a distance counts for less where the references differ, see `measure_reliability`."""
+    own_places: bool = False
+    """Whether, with a single reference, a patch is also held against other places of its own picture: what repeats
+    there is no defect, though the one reference happens not to show it."""
 
 
 def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]:
@@ -64,10 +67,10 @@ def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]
         least_pixels=settings.least_pixels,
         most_pixels=settings.most_pixels,
         metric="scaled",
-        sigma=1.2,
+        sigma=0.7,
         place_weight=settings.place_weight,
         reliability=True,
-        pools=((Pool(0.0, 0.12, 0.12, 0.22, 0.25),),),
+        pools=((Pool(0.003, 0.12, 0.12, 0.24, 0.24),),),
         capacity=settings.capacity,
     )
     dinov2 = NetworkUse(
@@ -78,9 +81,10 @@ def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]
         sigma=0.7,
         place_weight=0.4 * settings.place_weight,
         pools=(
-            (Pool(0.003, 0.18, 0.2, 0.18, 0.35),),
-            (Pool(0.003, 0.21, 0.2, 0.27, 0.43), Pool(0.01, 0.2, 0.2, 0.27, 0.43)),
+            (Pool(0.003, 0.18, 0.2, 0.11, 0.28),),
+            (Pool(0.003, 0.21, 0.2, 0.11, 0.37),),
         ),
+        own_places=True,
         capacity=settings.capacity,
     )
     if settings.backbone is not None:

@@ -22,7 +22,7 @@ _PRIOR_WEIGHT = 2.0
 """How many sizes of memories the usual slope counts for."""
 _CARRIED = 0.75
 """Share of the measured slope that holds beyond the references: docs/results.md."""
-_COPIES = 0.25
+_COPIES = 0.5
 """Weight of changed copies beside patches that lie elsewhere, in what a single reference says of itself."""
 
 Score = Callable[[int, Sequence[int]], NDArray[np.float64]]

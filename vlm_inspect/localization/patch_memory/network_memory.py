@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,11 @@ class NetworkMemory:
         """(M,): the reference of each patch."""
         return self.origin[:, 0].astype(np.int64)
 
+    @cached_property
+    def alone(self) -> bool:
+        """Whether there is a single reference."""
+        return len(np.unique(self.owners)) == 1
+
     @property
     def network(self) -> Network:
         """The network, loaded when it is first needed."""
@@ -67,7 +73,10 @@ class NetworkMemory:
         for layer, bank in enumerate(self.banks):
             grids = []
             for one in seen:
-                distances, nearest = bank.search(bank.embed(one.rows[layer], one.places), allowed)
+                rows = bank.embed(one.rows[layer], one.places)
+                distances, nearest = bank.search(rows, allowed)
+                if self.alone and self.use.own_places:
+                    distances = _beside_own(distances, bank.search_elsewhere(rows, one.places, _ELSEWHERE))
                 values = spread_on_grid(one.grid, distances * bank.reliability[nearest], self.use.sigma)
                 grids.append(ScoredGrid(one.grid, values, origins_on_grid(one.grid, self.origin[nearest])))
             found.append(LayerScores(tuple(grids), self.use.pools[layer]))
@@ -165,6 +174,13 @@ def _embed_all(use: NetworkUse, network: Network, layer: int, seen: Sequence[See
     place_weight = use.place_weight if aligned else 0.0
     bare = LayerBank(use.metric, mean, weight, place_weight, rows[:0], np.zeros(0, np.float32))
     return replace(bare, rows=bare.embed(rows, np.concatenate([one.places for one in seen])))
+
+
+def _beside_own(distances: NDArray[np.float32], elsewhere: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the geometric mean of the distances (N,) to the reference and the lesser of them and those to other places
+    of the same picture; where a picture is too small to have any (0), the distances themselves."""
+    nearer = np.where(elsewhere > 0, np.minimum(distances, elsewhere), distances)
+    return np.asarray(np.sqrt(distances * nearer), np.float32)
 
 
 def _some(count: int, most: int) -> NDArray[np.int64]:

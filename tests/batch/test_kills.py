@@ -1,0 +1,119 @@
+"""Kills at random moments: every part has exactly one case, one row and one message id, whatever was going on."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from converters.digest import sha256_of
+from vlm_inspect.batch.arrivals import FolderArrivals
+from vlm_inspect.batch.destinations import Destinations
+from vlm_inspect.batch.run import BatchSettings, run_batch
+from vlm_inspect.batch.watching import watch_parts
+from vlm_inspect.inspector import Inspector
+from vlm_inspect.sinks.cases import Cases
+from vlm_inspect.sinks.folders import OutcomeFolders
+from vlm_inspect.sinks.messages import Messages
+from vlm_inspect.store import CaseStore
+
+KILLS = 20
+
+
+def add_parts(folder: Path, numbers: range) -> set[str]:
+    """Write parts that are all different; returns their digests."""
+    digests = set()
+    for number in numbers:
+        grey = 150 + 6 * np.random.default_rng(number).standard_normal((24, 24, 3))
+        path = folder / f"{number:03d}.png"
+        Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8)).save(folder / f".{number:03d}.png")
+        os.replace(folder / f".{number:03d}.png", path)
+        digests.add(sha256_of(path))
+    return digests
+
+
+def destinations(folder: Path, store: CaseStore) -> Destinations:
+    moved = OutcomeFolders(folder / "judged")
+    moved.check()
+    sinks = (Cases(store, {}), Messages(store.outbox, ["http://127.0.0.1:9/hook"]))
+    return Destinations(folder / "out.csv", sinks=sinks, folders=moved)
+
+
+def batch(folder: Path) -> None:
+    found = sorted((folder / "in").glob("*.png"))
+    with CaseStore(folder / "cases.db") as store:
+        settings = BatchSettings("settings", resume=True)
+        run_batch(Inspector(localizer=None), found, destinations(folder, store), settings)
+
+
+def watch(folder: Path) -> None:
+    stop = threading.Event()
+
+    def told(*_: object) -> None:
+        if not list((folder / "in").glob("*.png")):
+            stop.set()
+
+    with CaseStore(folder / "cases.db") as store:
+        watch_parts(
+            Inspector(localizer=None),
+            lambda journal: FolderArrivals(folder / "in", stop, journal.rows.__contains__, settle_s=0.02),
+            destinations(folder, store),
+            judged_by="settings",
+            told=told,
+        )
+
+
+def killed(work: Callable[[Path], None], folder: Path, after_s: float) -> bool:
+    """Do the work in a process of its own and kill that; True where it was done before."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work(folder)
+        except BaseException:  # noqa: BLE001 - what went wrong is the exit code of the child
+            os._exit(1)
+        os._exit(0)
+    deadline = time.monotonic() + after_s
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            assert os.waitstatus_to_exitcode(status) == 0
+            return True
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("work", [batch, watch])
+def test_every_part_has_one_case_after_many_kills(work: Callable[[Path], None], tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    CaseStore(tmp_path / "cases.db").close()
+    moments = random.Random(7)
+    digests: set[str] = set()
+    kills = 0
+    while kills < KILLS:
+        digests |= add_parts(folder, range(len(digests), len(digests) + 3))
+        kills += not killed(work, tmp_path, moments.uniform(0.02, 0.3))
+    digests |= add_parts(folder, range(len(digests), len(digests) + 3))
+    assert killed(work, tmp_path, 60.0)
+    with sqlite3.connect(tmp_path / "cases.db") as database:
+        cases = database.execute("SELECT id, input_sha256 FROM cases").fetchall()
+        messages = database.execute("SELECT id, body FROM outbox").fetchall()
+    database.close()
+    assert sorted(digest for _, digest in cases) == sorted(digests)
+    assert len(messages) == len(digests)
+    assert {json.loads(body)["id"] for _, body in messages} == {case_id for case_id, _ in cases}
+    assert list(folder.iterdir()) == []
+    assert {sha256_of(path) for path in (tmp_path / "judged" / "REVIEW").iterdir()} == digests
+    assert (tmp_path / "out.csv").read_bytes().count(b"\r\n") == len(digests) + 1

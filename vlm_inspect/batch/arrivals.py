@@ -1,0 +1,131 @@
+"""`folder_arrivals`: the parts that arrive in a folder, each when it is complete.
+
+A file is complete when nothing of it has changed for a while; an empty one is given longer. The system tells of changes
+(watchfiles); the folder is looked through now and then all the same, because such news can be lost, and network drives
+send none.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from converters.digest import sha256_of
+from converters.errors import ConversionError
+from converters.system_files import is_system_file
+from vlm_inspect.errors import InspectError
+from vlm_inspect.source_state import State, state_of
+
+LOOK_MS = 200
+"""Longest wait for news of the system, in milliseconds: how soon a complete part and the end are seen."""
+LOOK_THROUGH_S = 20.0
+_EMPTY_TIMES = 10
+"""How many times longer than another an empty file may stay as it is before it is taken for a part."""
+_AT_WORK = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", ".download", ".swp")
+"""Endings of files that another program is writing."""
+
+
+@dataclass
+class FolderArrivals:
+    """The parts of a folder and its subfolders; an iterator that ends when `stop` is set.
+
+    It yields the path of each part, and None where there is nothing new.
+
+    Attributes:
+        folder: that is watched.
+        stop: ends it.
+        is_known: whether a part of this digest was judged before.
+        apart: files and folders in it that are no parts.
+        settle_s: how long a file must stay as it is, in seconds.
+    """
+
+    folder: Path
+    stop: threading.Event
+    is_known: Callable[[str], bool] = lambda digest: False
+    apart: Sequence[Path] = ()
+    settle_s: float = 1.0
+    _seen: dict[Path, State] = field(default_factory=dict)
+    """What was given out or known, as it was then."""
+    _waiting: dict[Path, tuple[State, float]] = field(default_factory=dict)
+    """What is not complete yet: as it was, and since when, in seconds of the monotonic clock."""
+    _given: set[str] = field(default_factory=set)
+    """Digests that were given out."""
+
+    def __iter__(self) -> Iterator[Path | None]:
+        """Yield the parts; raises InspectError where the folder cannot be watched any more."""
+        from watchfiles import watch
+
+        apart = [path.resolve() for path in self.apart]
+        last = -LOOK_THROUGH_S
+        news = watch(
+            self.folder,
+            watch_filter=None,
+            stop_event=self.stop,
+            step=LOOK_MS // 4,
+            debounce=LOOK_MS,
+            rust_timeout=LOOK_MS,
+            yield_on_timeout=True,
+            raise_interrupt=True,
+        )
+        try:
+            for changes in news:
+                if time.monotonic() - last >= LOOK_THROUGH_S:
+                    last = time.monotonic()
+                    found = list(_files(self.folder))
+                else:
+                    found = [Path(name) for _, name in changes]
+                for path in found:
+                    self._notice(path, apart)
+                yield from self._complete()
+                yield None
+        except (OSError, RuntimeError) as error:
+            raise InspectError(f"{self.folder} cannot be watched: {error}; check that it is there") from error
+
+    def _notice(self, path: Path, apart: Sequence[Path]) -> None:
+        if path in self._waiting or not self._may_be_part(path, apart):
+            return
+        state = state_of(path)
+        if state and state != self._seen.get(path):
+            self._waiting[path] = state, time.monotonic()
+
+    def _may_be_part(self, path: Path, apart: Sequence[Path]) -> bool:
+        try:
+            inside = path.relative_to(self.folder).parts
+        except ValueError:
+            inside = path.parts[-1:]
+        if path.name.lower().endswith(_AT_WORK) or any(is_system_file(Path(name)) for name in inside):
+            return False
+        place = path.resolve()
+        return path.is_file() and not any(one == place or one in place.parents for one in apart)
+
+    def _complete(self) -> Iterator[Path]:
+        """Yield what is complete; what changed meanwhile waits anew, what is gone is forgotten."""
+        for path, (before, since) in list(self._waiting.items()):
+            state = state_of(path)
+            if not state:
+                del self._waiting[path]
+            elif state != before:
+                self._waiting[path] = state, time.monotonic()
+            elif time.monotonic() - since >= self.settle_s * (_EMPTY_TIMES if state[0][2] == 0 else 1):
+                del self._waiting[path]
+                self._seen[path] = state
+                if self._is_new(path):
+                    yield path
+
+    def _is_new(self, path: Path) -> bool:
+        try:
+            digest = sha256_of(path)
+        except ConversionError:
+            return path.exists()  # it cannot be read, which its row says
+        if digest in self._given or self.is_known(digest):
+            return False
+        self._given.add(digest)
+        return True
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not is_system_file(Path(name)))
+        yield from (Path(place, name) for name in sorted(names))

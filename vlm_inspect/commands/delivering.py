@@ -1,0 +1,230 @@
+"""What `batch` and `watch` share: options that say what becomes of the parts, and the destinations made of them."""
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from vlm_inspect.command_options.general import PATH, progress
+from vlm_inspect.commands.storing import open_store, settings_of, store_option
+from vlm_inspect.safe_text import write_line
+
+if TYPE_CHECKING:
+    from vlm_inspect.batch.destinations import Destinations
+    from vlm_inspect.config import InspectorConfig
+    from vlm_inspect.inspector import Inspector
+    from vlm_inspect.sinks.mqtt import MqttTopic
+    from vlm_inspect.sinks.sender import Sender
+    from vlm_inspect.sinks.webhook import Webhook
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_EVERY_S = 10.0
+
+
+def _pattern(context: click.Context, parameter: click.Parameter, value: str | None) -> re.Pattern[str] | None:
+    try:
+        return None if value is None else re.compile(value)
+    except re.error as error:
+        raise click.BadParameter(f"{value!r} is no regular expression: {error}.") from error
+
+
+_OPTIONS = (
+    click.option(
+        "--csv", "csv_path", type=PATH, required=True, metavar="FILE", help="Write the table, one row per part."
+    ),
+    click.option(
+        "--html",
+        "gallery",
+        type=PATH,
+        metavar="DIR",
+        help="Write a gallery: index.html, worst part first, and one page per part.",
+    ),
+    click.option("--parquet", "parquet_path", type=PATH, metavar="FILE", help="Write the table as Parquet, too."),
+    click.option("--coco", "coco_path", type=PATH, metavar="FILE", help="Write the defects of photos as COCO boxes."),
+    click.option("--labelme", "labelme_dir", type=PATH, metavar="DIR", help="Write a LabelMe file for each photo."),
+    click.option("--save", is_flag=True, help="Keep each part as a case in the store."),
+    click.option("--keep-input", is_flag=True, help="With --save: also keep a copy of each part."),
+    click.option(
+        "--webhook",
+        "webhooks",
+        multiple=True,
+        metavar="URL",
+        help="Post each result as JSON, signed with VLM_INSPECT_WEBHOOK_SECRET, retried until it arrives; repeatable.",
+    ),
+    click.option(
+        "--mqtt",
+        "topics",
+        multiple=True,
+        metavar="mqtt://HOST/TOPIC",
+        help="Publish each result as JSON on an MQTT topic, retried until the broker has it; repeatable.",
+    ),
+    click.option(
+        "--move-to", "move_dir", type=PATH, metavar="DIR", help="Move each judged part to DIR/OK, DIR/NG or DIR/REVIEW."
+    ),
+    click.option(
+        "--serial",
+        callback=_pattern,
+        metavar="REGEX",
+        help="Pattern of the serial number in a file's name. If it has a group, the group is the number.",
+    ),
+    click.option(
+        "--serial-code",
+        is_flag=True,
+        help="Read the serial number from a Data Matrix, QR or bar code on the part; --serial then searches its text.",
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(1, 64),
+        default=1,
+        show_default=True,
+        help="Number of parts judged at the same time. More than one helps where a server answers.",
+    ),
+    store_option,
+)
+
+
+def destination_options(command: Command) -> Command:
+    """Add the options that say what becomes of the parts."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Destinations that are open, and what tells them in a digest of settings."""
+
+    destinations: "Destinations"
+    sender: "Sender | None"
+    told: Sequence[str]
+
+
+@contextmanager
+def open_delivery(config: "InspectorConfig", options: dict[str, Any]) -> Iterator[Delivery]:
+    """Open all destinations that the options name, checked; messages are sent until the block ends.
+
+    Raises:
+        InspectError: one of them cannot be used.
+    """
+    from vlm_inspect.batch.destinations import Destinations
+    from vlm_inspect.sinks.coco import CocoTable
+    from vlm_inspect.sinks.folders import OutcomeFolders
+    from vlm_inspect.sinks.labelme import LabelMeFiles
+    from vlm_inspect.sinks.parquet import ParquetTable
+    from vlm_inspect.sinks.serial import SerialFinder
+    from vlm_inspect.sinks.sink import Sink, Table
+
+    if options["keep_input"] and not options["save"]:
+        raise click.UsageError("--keep-input belongs to --save; add it")
+    serial = SerialFinder(options["serial"], from_code=options["serial_code"])
+    serial.check()
+    parquet = None if options["parquet_path"] is None else ParquetTable(options["parquet_path"])
+    coco = None if options["coco_path"] is None else CocoTable(options["coco_path"])
+    labelme = None if options["labelme_dir"] is None else LabelMeFiles(options["labelme_dir"])
+    folders = None if options["move_dir"] is None else OutcomeFolders(options["move_dir"])
+    receivers = _receivers(options)
+    tables: list[Table] = [table for table in (parquet, coco) if table is not None]
+    _check_files([options["csv_path"], *(table.path for table in tables)])
+    for checked in (parquet, labelme, folders):
+        if checked is not None:
+            checked.check()
+    with ExitStack() as stack:
+        sinks: list[Sink] = [] if labelme is None else [labelme]
+        sender = None
+        if options["save"] or receivers:
+            sender = _add_store(stack, sinks, config, options, receivers)
+        made = Destinations(options["csv_path"], tables, sinks, options["gallery"], folders, serial)
+        told = [serial.record, *(one.target for one in receivers), *(["save"] if options["save"] else [])]
+        told += [str(path.resolve()) for path in (options["labelme_dir"], options["move_dir"]) if path is not None]
+        yield Delivery(made, sender, told)
+
+
+def _receivers(options: dict[str, Any]) -> "list[Webhook | MqttTopic]":
+    from vlm_inspect.sinks.mqtt import PASSWORD_VARIABLE, MqttTopic
+    from vlm_inspect.sinks.webhook import SECRET_VARIABLE, Webhook
+
+    secret, password = os.environ.get(SECRET_VARIABLE, ""), os.environ.get(PASSWORD_VARIABLE, "")
+    receivers: list[Webhook | MqttTopic] = [Webhook(url, secret) for url in dict.fromkeys(options["webhooks"])]
+    receivers += [MqttTopic(url, password) for url in dict.fromkeys(options["topics"])]
+    for receiver in receivers:
+        receiver.check()
+    return receivers
+
+
+def _add_store(
+    stack: ExitStack,
+    sinks: "list[Any]",
+    config: "InspectorConfig",
+    options: dict[str, Any],
+    receivers: "Sequence[Webhook | MqttTopic]",
+) -> "Sender | None":
+    from vlm_inspect.sinks.cases import Cases
+    from vlm_inspect.sinks.messages import Messages
+    from vlm_inspect.sinks.sender import Sender
+
+    store = stack.enter_context(open_store(options["store"], create=True))
+    if options["save"]:
+        sinks.append(Cases(store, settings_of(config, as_kind=None), keep_input=options["keep_input"]))
+    if not receivers:
+        return None
+    sender = stack.enter_context(Sender(store.outbox, receivers))
+    sinks.append(Messages(store.outbox, [one.target for one in receivers], sender.wake))
+    return sender
+
+
+def _check_files(paths: Sequence[Path]) -> None:
+    from vlm_inspect.errors import OutputError
+    from vlm_inspect.file_writing import check_writable
+
+    for i, path in enumerate(paths):
+        check_writable(path)
+        check_writable(path.with_name(path.name + ".journal"))
+        if path.resolve() in [other.resolve() for other in paths[:i]]:
+            raise OutputError(f"{path} is named for two results; give each its own file")
+
+
+def check_apart(config: "InspectorConfig", inspector: "Inspector", destinations: "Destinations") -> None:
+    """Make sure that no table replaces what the parts are judged by; raises OutputError."""
+    from vlm_inspect.errors import OutputError
+
+    inputs = [config.rules, config.calibration, config.localizer.checkpoint, *inspector.references]
+    read = {path.resolve() for path in inputs if path is not None}
+    for path in (destinations.csv, *(table.path for table in destinations.tables)):
+        if path.resolve() in read:
+            raise OutputError(f"{path} is what the parts are judged by; write the table elsewhere")
+
+
+def report_left(sender: "Sender | None") -> None:
+    """Say how many messages have not arrived; call it when the sender has ended."""
+    left = 0 if sender is None else sender.left()
+    if left:
+        write_line(
+            f"{left} message{'s' if left > 1 else ''} could not be delivered yet; kept, and sent with the next batch "
+            "or watch that names the same receiver",
+            err=True,
+        )
+
+
+@contextmanager
+def seldom(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Show how far it is on stderr: a spinner on a terminal, else a line now and then."""
+    if quiet or sys.stderr.isatty():
+        with progress(quiet=quiet) as say:
+            yield say
+        return
+    last = time.monotonic()
+
+    def say_seldom(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _EVERY_S:
+            last = time.monotonic()
+            write_line(text, err=True)
+
+    yield say_seldom

@@ -1,0 +1,129 @@
+"""`vlm-inspect watch`: parts judged as they arrive in a folder."""
+
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vlm_inspect.command_options.agent import agent_options, check_agent
+from vlm_inspect.command_options.general import PATH, common
+from vlm_inspect.command_options.groups import GroupedCommand
+from vlm_inspect.command_options.inspector import inspector_options
+from vlm_inspect.commands.delivering import check_apart, destination_options, open_delivery, report_left
+from vlm_inspect.safe_text import write_line
+
+if TYPE_CHECKING:
+    from vlm_inspect.batch.journal import Journal
+    from vlm_inspect.config import InspectorConfig
+    from vlm_inspect.sinks.row import Row
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("folder", type=PATH)
+@inspector_options
+@agent_options
+@destination_options
+@click.option(
+    "--settle",
+    "settle_s",
+    type=click.FloatRange(0.1, 3600.0),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="A file is complete when nothing of it has changed for this long.",
+)
+@common
+def watch(folder: Path, *, config: "InspectorConfig", **options: Any) -> int:
+    """Judge every part that arrives in FOLDER or its subfolders, and those that are there, until Ctrl-C.
+
+    A part is judged once, by its content, also after a restart. Half-written files are waited for. Ctrl-C or a
+    termination signal finishes the parts at work and writes the tables.
+
+    Exit code: 0 ended by Ctrl-C or a termination signal, 2 error.
+
+    \b
+    Example:
+      vlm-inspect watch camera/ --rules rules/screw.yaml --csv parts.csv --html gallery
+      vlm-inspect watch camera/ --rules rules/screw.yaml --csv parts.csv --save --move-to judged
+    """
+    from vlm_inspect.batch.arrivals import FolderArrivals
+    from vlm_inspect.batch.run import digest_of_settings
+    from vlm_inspect.batch.watching import watch_parts
+    from vlm_inspect.errors import OutputError
+
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: no such folder; make it first")
+    check_agent(config)
+    stop = threading.Event()
+    with open_delivery(config, options) as delivery:
+        made = delivery.destinations
+        inspector = config.build()
+        check_apart(config, inspector, made)
+        apart = [*made.own, made.csv, *inspector.references]
+
+        def arrivals(journal: "Journal") -> FolderArrivals:
+            return FolderArrivals(folder, stop, _known_to(journal), apart, options["settle_s"])
+
+        if not options["quiet"]:
+            write_line(f"watching {folder}; Ctrl-C ends it", err=True)
+        with _ended_by_signals(stop):
+            counts = watch_parts(
+                inspector,
+                arrivals,
+                made,
+                judged_by=digest_of_settings(config, inspector, sinks=delivery.told),
+                workers=options["workers"],
+                told=lambda row, counts: None if options["quiet"] else _tell(row),
+            )
+        sender = delivery.sender
+        if sender is not None:
+            sender.finish()
+            report_left(sender)
+    _report(counts, options["csv_path"])
+    return 0
+
+
+def _known_to(journal: "Journal") -> Callable[[str], bool]:
+    """Return what tells a part that was judged; one that could not be is tried again after a restart."""
+
+    def is_known(digest: str) -> bool:
+        row = journal.rows.get(digest)
+        return row is not None and row.outcome != "ERROR"
+
+    return is_known
+
+
+@contextmanager
+def _ended_by_signals(stop: threading.Event) -> Iterator[None]:
+    """Let the first Ctrl-C or termination signal end it in good order, and the second at once."""
+
+    def end(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tell(row: "Row") -> None:
+    from vlm_inspect.safe_text import plain_line
+
+    score = "" if row.score is None else f" {row.score:.2f}"
+    why = row.review_reasons if row.outcome == "ERROR" else row.defects
+    write_line(plain_line(f"{row.outcome}{score} {row.source}{f': {why}' if why else ''}"), err=True)
+
+
+def _report(counts: Counter[str], table: Path) -> None:
+    told = ", ".join(f"{counts[name]} {name}" for name in ("OK", "NG", "REVIEW", "ERROR") if counts[name])
+    write_line(f"{counts.total()} part{'' if counts.total() == 1 else 's'}{f': {told}' if told else ''}")
+    write_line(f"written: {table}")
