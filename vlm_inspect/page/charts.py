@@ -56,7 +56,8 @@ def outcome_chart(days: Sequence[Day]) -> Chart:
             top = _y((base + count) / most)
             pieces.append((outcome, round(top, 1), round(_y(base / most) - top, 1)))
             base += count
-        bars.append(Bar(round(_LEFT + step * number + step * 0.15, 1), round(min(step * 0.7, 60), 1), tuple(pieces)))
+        wide = min(step * 0.7, 60.0)
+        bars.append(Bar(round(_day_x(number, len(days)) - wide / 2, 1), round(wide, 1), tuple(pieces)))
     ticks = tuple(
         Tick(round(_y(share), 1), f"{most * share:.0f}") for share in ((0.0, 0.5, 1.0) if most > 1 else (0.0, 1.0))
     )

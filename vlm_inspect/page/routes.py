@@ -9,11 +9,15 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from vlm_inspect.errors import InspectError
 from vlm_inspect.page import charts, trust
 from vlm_inspect.page.case_view import defects_of, panels_of, rules_of
 from vlm_inspect.page.rendering import render
 from vlm_inspect.page.review import next_after, waiting_for
 from vlm_inspect.page.wording import COOKIE, Wording, languages, wording_for
+from vlm_inspect.rater_agreement.ratings import collect_ratings
+from vlm_inspect.rater_agreement.report import blocks
+from vlm_inspect.rater_agreement.study import study_agreement
 from vlm_inspect.service.access import AtWork, caller_of
 from vlm_inspect.service.sessions import COOKIE as SESSION_COOKIE
 from vlm_inspect.service.station import Station
@@ -166,7 +170,7 @@ def trust_page(
         "outcomes": charts.outcome_chart(days) if days else None,
         "reviews": charts.review_chart(days) if days else None,
         "drifts": {name: trust.drift_of(some) for name, some in by_class.items() if some},
-        "sensitivity": told,
+        **_agreement(station, class_name),
         "curve": charts.sensitivity_chart(told.curve) if told is not None and told.curve else None,
     }
     return _page(request, "trust.html.j2", here="trust", **values)
@@ -217,6 +221,19 @@ def _case_values(station: Station, case_id: str) -> dict[str, Any]:
         "can_correct": name in station.books.names(),
         "has_scan": station.judges.scan_path(case.id).is_file(),
     }
+
+
+def _agreement(station: Station, class_name: str) -> dict[str, Any]:
+    """Return whether people agree with each other and with the tool, as tables."""
+    filters = Filters(class_name=class_name or None, limit=_MOST_LINES)
+    judged = station.store.judged_cases(filters)
+    if not judged:
+        return {"agreement": [], "agreement_error": ""}
+    try:
+        study = study_agreement(collect_ratings(station.store.list(filters), judged))
+        return {"agreement": list(blocks(study)), "agreement_error": ""}
+    except InspectError as error:
+        return {"agreement": [], "agreement_error": str(error)}
 
 
 def _classes(station: Station) -> list[str]:
