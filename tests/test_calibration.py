@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from converters.view import ViewBudget
 from vlm_inspect.calibration.intervals import overkill_interval
 from vlm_inspect.calibration_file import Calibration, load_calibration, save_calibration
 from vlm_inspect.errors import CalibrationError, OutputError
@@ -110,7 +111,7 @@ def test_the_interval_of_a_rate() -> None:
     low, high = overkill_interval(5, 100)
     assert (low, high) == (pytest.approx(0.01643, abs=1e-5), pytest.approx(0.11283, abs=1e-5))
     for exceeded, n in ((0, 0), (3, 2), (-1, 5)):
-        with pytest.raises(ValueError, match="no rate"):
+        with pytest.raises(ValueError, match="not a rate"):
             overkill_interval(exceeded, n)
 
 
@@ -169,6 +170,17 @@ def test_a_file_that_does_not_fit_is_refused_in_one_line(tmp_path: Path, text: s
     assert says in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_it_holds_for_the_views_that_it_was_made_with(tmp_path: Path) -> None:
+    """A picture judged in tiles scores higher than the same one judged whole."""
+    path = tmp_path / "calibration.json"
+    save_calibration(Calibration.model_validate(calibration(views={"max_tiles": 0})), path)
+    assert load_calibration(path, rules_sha256=SHA, localizer="memory", views=ViewBudget(max_tiles=0)).n == 24
+    with pytest.raises(CalibrationError, match=r"other views \(max_tiles 0, not 12; see --tiles\); run"):
+        load_calibration(path, rules_sha256=SHA, localizer="memory", views=ViewBudget())
+    save_calibration(Calibration.model_validate(calibration()), path)
+    assert load_calibration(path, rules_sha256=SHA, localizer="memory", views=ViewBudget()).views is None
 
 
 def test_a_missing_file_and_an_unwritable_place_are_one_line(tmp_path: Path) -> None:

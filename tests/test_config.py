@@ -84,6 +84,7 @@ def test_a_file_is_read_and_options_beside_it_count_more(tmp_path: Path) -> None
         ("model: openai:a\nlocaliser: none\n", "line 2, localiser: unknown key; did you mean localizer?"),
         ("model:\n  name: a\n  sample: 3\n", "line 3, model.sample: unknown key; did you mean samples?"),
         ("prompt:\n  regions: 3\n  crop: 3\n", "line 3, prompt.crop: unknown key; did you mean crops?"),
+        ("model: {name: openai:a, b}\n", "line 1, model.b: unknown key; a comma ends an unquoted text"),
         ("views: {grids: 2}\n", "line 1, views.grids: unknown key; did you mean grid?"),
         ("model: {samples: many}\n", "line 1, model.samples: "),
         ("model: {samples: '3'}\n", "line 1, model.samples: "),

@@ -26,6 +26,7 @@ from vlm_inspect.looks.second_look import MOST_PLACES, choose_places, second_req
 from vlm_inspect.prompting import PromptLimits, describe_messages
 from vlm_inspect.references import Part as ReadPart
 from vlm_inspect.references import ReferenceSet
+from vlm_inspect.report.html import render_html
 from vlm_inspect.verdict import Defect, Verdict
 
 GOLDEN = Path(__file__).parent / "golden" / "look_again"
@@ -307,6 +308,11 @@ def test_the_record_holds_both_looks(photo: Path) -> None:
     assert second.replies == examination.replies
     assert examination.inspection.provenance.prompt_sha256 == second.request.prompt_sha256
     assert examination.under(examination.thresholds) == examination.inspection
+    shown = [(one.view, one.box_xyxyn) for one in second.request.enlargements]
+    step = examination.inspection.steps[1]
+    assert [(one.view, one.box_xyxyn) for one in step.saw] == shown != []
+    page = render_html(examination.inspection, examination.views, examination.evidence, looks=examination.looks)
+    assert page.count("what step 2 showed") == len(shown)
 
 
 def test_evidence_says_that_a_second_look_changes_nothing(photo: Path) -> None:

@@ -68,6 +68,21 @@ WRONG = {
         "rules[0].check.minimum",
         "did you mean min?",
     ),
+    "a comma in an unquoted text": (
+        "class_name: a\nrules:\n- {id: x, text: It is 20 mm long, give or take 0.3 mm, severity: major}\n",
+        3,
+        "rules[0].give or take 0.3 mm",
+        'quote the text: "..., give or take 0.3 mm"',
+    ),
+    "one word behind a comma": ("class_name: a\nrules:\n- {id: x, text: red, blue}\n", 3, "rules[0].blue", "quote"),
+    "a comma in a number": (
+        "class_name: a\nrules:\n- {id: x, text: t, check: {measure: length, min: 19,7}}\n",
+        3,
+        "rules[0].check.7",
+        "write 19.7, not 19,7",
+    ),
+    "a list for a text": ("class_name: a\ndescription: [b, c]\n", 2, "description", "quote it if it is text"),
+    "a colon in an unquoted text": ("class_name: a\ndescription: Length: 20 mm\n", 2, "", "quote a text"),
     "no near key": ("class_name: a\nzzz: 1\n", 2, "zzz", "known here: class_name"),
     "missing key": ("unit: mm\n", 1, "class_name", "missing"),
     "text for a number": (

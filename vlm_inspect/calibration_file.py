@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from converters.digest import sha256_of
+from converters.view import ViewBudget
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import CalibrationError
 from vlm_inspect.file_writing import write_atomically
@@ -29,6 +31,8 @@ class Calibration(BaseModel):
     references_sha256: tuple[str, ...] = ()
     """Digests of the references, sorted: other ones give other scores."""
     localizer: str = Field(min_length=1)
+    views: ViewBudget | None = None
+    """How many pictures each part became: a picture judged in tiles scores higher than whole. None: not told."""
     n: int = Field(ge=2)
     """Number of normal samples."""
     overkill: Probability
@@ -76,7 +80,9 @@ def save_calibration(calibration: Calibration, path: Path) -> None:
     write_atomically(path, (calibration.model_dump_json(indent=2) + "\n").encode())
 
 
-def load_thresholds(path: Path, rules: RuleBook, localizer: str, references: Sequence[Path]) -> Thresholds:
+def load_thresholds(
+    path: Path, rules: RuleBook, localizer: str, references: Sequence[Path], views: ViewBudget
+) -> Thresholds:
     """Return the thresholds of a calibration file, checked as in `load_calibration`.
 
     Args:
@@ -84,18 +90,25 @@ def load_thresholds(path: Path, rules: RuleBook, localizer: str, references: Seq
         rules: the rule book.
         localizer: its name; `none`: there is none.
         references: files of the references.
+        views: how many pictures each part becomes.
 
     Raises:
         CalibrationError: see `load_calibration`.
         ConversionError: a reference cannot be read.
     """
     digests = sorted({sha256_of(reference) for reference in references})
-    found = load_calibration(path, rules_sha256=rules.scoring_sha256, localizer=localizer, references_sha256=digests)
-    return found.thresholds
+    return load_calibration(
+        path, rules_sha256=rules.scoring_sha256, localizer=localizer, references_sha256=digests, views=views
+    ).thresholds
 
 
 def load_calibration(
-    path: Path, *, rules_sha256: str, localizer: str, references_sha256: Sequence[str] | None = None
+    path: Path,
+    *,
+    rules_sha256: str,
+    localizer: str,
+    references_sha256: Sequence[str] | None = None,
+    views: ViewBudget | None = None,
 ) -> Calibration:
     """Read a calibration file and check that it holds for this rule book, these references and this localizer.
 
@@ -104,6 +117,7 @@ def load_calibration(
         rules_sha256: `RuleBook.scoring_sha256`.
         localizer: its name.
         references_sha256: digests of the references; None: they are not checked.
+        views: how many pictures each part becomes; None: that is not checked.
 
     Raises:
         CalibrationError: unreadable, of another version, or made for something else; the message names what differs.
@@ -133,9 +147,18 @@ def load_calibration(
         raise CalibrationError(
             f"{path} was made with localizer {calibration.localizer}, not {localizer}; run vlm-inspect calibrate again"
         )
+    _check_views(path, calibration.views, views)
     if references_sha256 is not None:
         _check_references(path, set(calibration.references_sha256), set(references_sha256))
     return calibration
+
+
+def _check_views(path: Path, made_with: ViewBudget | None, given: ViewBudget | None) -> None:
+    if made_with is None or given is None or made_with == given:
+        return
+    was, now = asdict(made_with), asdict(given)
+    told = ", ".join(f"{name} {was[name]}, not {now[name]}" for name in was if was[name] != now[name])
+    raise CalibrationError(f"{path} was made with other views ({told}; see --tiles); run vlm-inspect calibrate again")
 
 
 def _check_references(path: Path, made_with: set[str], given: set[str]) -> None:

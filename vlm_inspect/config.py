@@ -48,7 +48,7 @@ from vlm_inspect.prompting import PromptLimits
 from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.references import expand_references
 from vlm_inspect.rules import RuleBook, load_rules, outside_references, resolve_references
-from vlm_inspect.strict_yaml import MAX_BYTES, Document, Loc, YamlError, key_path, read_yaml
+from vlm_inspect.strict_yaml import MAX_BYTES, Document, Loc, YamlError, key_path, misread_text, read_yaml
 
 if TYPE_CHECKING:
     from vlm_inspect.backends.backend import Backend
@@ -259,7 +259,7 @@ class InspectorConfig(_Section):
         if self.calibration is None:
             return Thresholds()
         name = "none" if localizer is None else localizer.name
-        return load_thresholds(self.calibration, rules, name, paths)
+        return load_thresholds(self.calibration, rules, name, paths, self.views)
 
     @property
     def asks_a_model(self) -> bool:
@@ -348,16 +348,18 @@ def _in_words(error: ValidationError, document: Document, path: Path) -> str:
     """Return the first thing that is wrong, by line, in one line."""
     found = min(error.errors(include_url=False), key=lambda item: document.line(item["loc"]))
     loc: Loc = found["loc"]
-    message = _message(found["type"], loc, found["msg"])
+    message = _message(found["type"], loc, found["msg"], found["input"])
     return f"{path}, line {document.line(loc)}, {key_path(loc) or 'configuration'}: {message}"
 
 
-def _message(kind: str, loc: Loc, message: str) -> str:
+def _message(kind: str, loc: Loc, message: str, value: Any) -> str:
     if kind not in {"extra_forbidden", "unexpected_keyword_argument"}:
         return message[:1].lower() + message[1:].removeprefix("alue error, ")
     known = _keys_at(loc[:-1])
     near = difflib.get_close_matches(str(loc[-1]), known, n=1)
-    return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; known here: {', '.join(known)}"
+    if near:
+        return f"unknown key; did you mean {near[0]}?"
+    return f"unknown key; {misread_text(str(loc[-1]), value) or 'known here: ' + ', '.join(known)}"
 
 
 def _keys_at(loc: Loc) -> list[str]:

@@ -25,7 +25,7 @@ from pydantic import (
 from vlm_inspect.errors import RuleError
 from vlm_inspect.file_patterns import match_files
 from vlm_inspect.sensitivity.smallest import SmallestDefect, parse_smallest_defect
-from vlm_inspect.strict_yaml import MAX_BYTES, Document, Loc, YamlError, key_path, read_yaml
+from vlm_inspect.strict_yaml import MAX_BYTES, Document, Loc, YamlError, key_path, misread_text, read_yaml
 
 Severity = Literal["critical", "major", "minor"]
 Unit = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -306,7 +306,7 @@ def _message(item: dict[str, Any]) -> str:
     """Say what one pydantic error means to the writer of a rule book."""
     kind, value, loc = item["type"], item["input"], item["loc"]
     if kind == "extra_forbidden":
-        return _unknown_key(loc)
+        return _unknown_key(loc, value)
     if loc[:1] == ("ignore",) and len(loc) > 1:
         return _BOX + ("" if kind in {"missing", "too_long"} else f", not {_show(value)}")
     if kind in {"float_type", "string_type"}:
@@ -325,14 +325,18 @@ def _message(item: dict[str, Any]) -> str:
     return words.get(kind, str(item["msg"]).removeprefix("Value error, "))
 
 
-def _unknown_key(loc: Loc) -> str:
+def _unknown_key(loc: Loc, value: Any) -> str:
     models: dict[int, type[BaseModel]] = {1: RuleBook, 3: Rule}
     known = list(models.get(len(loc), Check).model_fields)
     near = difflib.get_close_matches(str(loc[-1]), known, n=1)
-    return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; known here: {', '.join(known)}"
+    if near:
+        return f"unknown key; did you mean {near[0]}?"
+    return f"unknown key; {misread_text(str(loc[-1]), value) or 'known here: ' + ', '.join(known)}"
 
 
 def _hint(kind: str, value: Any) -> str:
+    if kind == "string_type" and isinstance(value, tuple) and all(isinstance(one, str) for one in value):
+        return f'; quote it if it is text: "[{", ".join(value)[:60]}]"'
     if kind == "string_type" and isinstance(value, bool | int | float):
         return "; put it in quotes if it is text"
     if kind == "float_type" and isinstance(value, str):

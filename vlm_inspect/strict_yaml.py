@@ -59,7 +59,8 @@ def read_yaml(text: str) -> Document:
         data = _Builder(lines).build(root, ())
     except yaml.MarkedYAMLError as e:
         mark = e.problem_mark or e.context_mark
-        raise YamlError(f"not YAML: {e.problem or e.context}", line=mark.line + 1 if mark else 1) from e
+        problem = e.problem or e.context or ""
+        raise YamlError(f"not YAML: {problem}{_quoting(problem)}", line=mark.line + 1 if mark else 1) from e
     except yaml.YAMLError as e:  # an unprintable character: the reader has no mark, only words
         raise YamlError(f"not YAML: {' '.join(str(e).split())}") from e
     return Document(data, lines)
@@ -69,6 +70,28 @@ def key_path(loc: Loc) -> str:
     """Write a place as a person would: ("rules", 1, "check", "min") -> "rules[1].check.min"."""
     words = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
     return words.removeprefix(".")
+
+
+def misread_text(key: str, value: Any) -> str:
+    """Return a hint where an unknown key is the rest of an unquoted text or number that a comma cut; "" elsewhere.
+
+    Args:
+        key: as it was read: of `{text: It is red, not blue}` this is "not blue".
+        value: its value; None where there is none, as behind a comma.
+    """
+    if value is None and key.isdigit():
+        return "a decimal sign is a point: write 19.7, not 19,7"
+    if value is None or " " in key:
+        return f'a comma ends an unquoted text; if {key!r} belongs to the text before it, quote the text: "..., {key}"'
+    return ""
+
+
+def _quoting(problem: str) -> str:
+    """Return a hint for what YAML says of an unquoted text."""
+    if "mapping values are not allowed" in problem:
+        return "; quote a text that holds a colon and a space"
+    signs = ("expected ',' or", "cannot start any token", "expected <block end>", "expected the node content")
+    return "; quote a text that holds , : # [ ] { } or begins with a sign" if any(s in problem for s in signs) else ""
 
 
 def _check_events(text: str) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from converters.digest import sha256_of
+from converters.view import ViewBudget
 from evaluation.bench.options import BenchOptions
 from evaluation.engine.examiner import Examiner, for_threads
 from evaluation.engine.options import limits_of
@@ -85,7 +87,9 @@ def prepare_bench(dataset: Dataset, options: BenchOptions) -> Bench:
         settings=_settings(plan, options, config, inspector),
         limits=limits,
         inspector=inspector,
-        thresholds=_thresholds(plan, options.config.calibration, "none" if localizer is None else localizer.name),
+        thresholds=_thresholds(
+            plan, options.config.calibration, "none" if localizer is None else localizer.name, inspector.budget
+        ),
         checks=checks,
         own_price=options.asking.price,
         config=config,
@@ -118,6 +122,8 @@ def _check_further_looks(plan: RunPlan, options: BenchOptions) -> None:
         raise RunError(f"{name} is for judging parts, and this data set asks questions; leave it out")
     if not config.asks_a_model:
         raise RunError(f"{name} changes nothing for the model evidence, which reads no picture; leave it out")
+    if config.agent.enabled and options.rule_test:
+        raise RunError("--rule-test asks about a part in one look; leave --agent out, or run it by itself")
     if config.refuter is not None and options.asking.price is not None:
         raise RunError("--price holds for one model, and --refuter is another; leave one of them out")
 
@@ -186,16 +192,24 @@ def _calibration_files(plan: RunPlan, path: Path | None) -> dict[str, Path]:
     return found
 
 
-def _thresholds(plan: RunPlan, path: Path | None, localizer: str) -> dict[str, Thresholds]:
+def _thresholds(plan: RunPlan, path: Path | None, localizer: str, views: ViewBudget) -> dict[str, Thresholds]:
     """Return the thresholds of the classes that have a calibration.
 
     A class without a rule book takes one that was made without.
 
     Raises:
-        CalibrationError: a file was made for another rule book or localizer.
+        CalibrationError: a file was made for another rule book or localizer, or with other references or views.
     """
     found = {}
     for name, file in _calibration_files(plan, path).items():
         book = plan.rules[name] if name in plan.with_rules else ANY_PART
-        found[name] = load_calibration(file, rules_sha256=book.scoring_sha256, localizer=localizer).thresholds
+        for references in dict.fromkeys(task.references for task in plan.of_category(name)):
+            loaded = load_calibration(
+                file,
+                rules_sha256=book.scoring_sha256,
+                localizer=localizer,
+                views=views,
+                references_sha256=[sha256_of(reference) for reference in references],
+            )
+            found[name] = loaded.thresholds
     return found

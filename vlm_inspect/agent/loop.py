@@ -67,7 +67,9 @@ def next_agent_step(
         request = open_agent(prepared, settings, with_functions=with_functions)
         who: Refutation = "off" if not settings.refutation else "second" if has_refuter else "own"
         places = hot_places(prepared, settings)
-        return Step(request, "observe", elapsed_s=time.perf_counter() - began, refutation=who, places=places)
+        shown = tuple(Seen(view) for view in range(len(prepared.views)))
+        elapsed_s = time.perf_counter() - began
+        return Step(request, "observe", elapsed_s=elapsed_s, saw=shown, refutation=who, places=places)
     last = looks[-1]
     if last.phase == "judge" or last.request is None:
         return Step()

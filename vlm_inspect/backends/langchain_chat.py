@@ -8,12 +8,14 @@ import json
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.backends.box_conventions import BoxConvention
 from vlm_inspect.backends.langchain_answer import calls_of, read_answer, read_structured
 from vlm_inspect.backends.learned import BoxHabit, boxes_of, remember_boxes
+from vlm_inspect.backends.messages import in_words
 from vlm_inspect.backends.model_turn import ModelTurn
 from vlm_inspect.backends.strict_schema import strict_schema
 from vlm_inspect.errors import BackendError, ToolsRefusedError
@@ -67,8 +69,14 @@ class LangChainModel:
         Raises:
             BackendError: the model cannot be reached after bounded retries, or rejects the request.
         """
-        messages = [with_picture_blocks(message) for message in request.messages]
-        return [self._answer(messages, request.answer_schema) for _ in range(samples)]
+        return [self._answer_request(request) for _ in range(samples)]
+
+    @property
+    def takes_functions(self) -> bool:
+        """Whether it can be given functions, as far as it is known."""
+        from langchain_core.language_models import BaseChatModel
+
+        return self._takes_tools and type(self._model).bind_tools is not BaseChatModel.bind_tools
 
     @property
     def boxes(self) -> BoxConvention:
@@ -136,6 +144,19 @@ class LangChainModel:
             return None
         told = json.loads(turn.calls[0].arguments) if turn.calls else None
         return told if isinstance(told, dict) else None
+
+    def _answer_request(self, request: Request) -> Reply:
+        """Answer once: with functions on offer where it takes them, else in the form."""
+        if request.tools and request.may_call and self.takes_functions:
+            messages = [with_picture_blocks(one) for one in request.messages]
+            try:
+                runnable: Any = self._model.bind_tools([dict(tool) for tool in request.tools])
+                answer, took_s = self._invoke(runnable, messages)
+                return replace(read_answer(answer, took_s), calls=calls_of(answer))
+            except (_FormRefusedError, NotImplementedError, TypeError, ValueError):
+                self._takes_tools = False
+        told = request.messages if self.takes_functions else in_words(request.messages)
+        return self._answer([with_picture_blocks(one) for one in told], request.answer_schema)
 
     def _answer(self, messages: "list[BaseMessage]", schema: Mapping[str, Any]) -> Reply:
         """Ask for an answer in its form; where the model takes none, for the answer as it comes."""

@@ -47,6 +47,13 @@ def _headers(context: click.Context, parameter: click.Parameter, value: Sequence
     return headers
 
 
+def _tiles(context: click.Context, parameter: click.Parameter, value: str) -> int:
+    """Return the most tiles of one picture."""
+    from converters.view import ViewBudget
+
+    return 0 if value == "off" else ViewBudget().max_tiles
+
+
 SERVER_OPTIONS = (
     click.option(
         "--max-tokens",
@@ -153,6 +160,16 @@ MODEL_OPTIONS = (
         "the choice to the server.",
     ),
     click.option(
+        "--tiles",
+        "max_tiles",
+        type=click.Choice(["auto", "off"]),
+        callback=_tiles,
+        default="auto",
+        show_default=True,
+        help="How a picture over 1024 pixels is judged. auto: whole, and again in overlapping tiles at full "
+        "resolution; off: whole alone, as published protocols do.",
+    ),
+    click.option(
         "--localizer",
         default="auto",
         show_default=True,
@@ -237,6 +254,7 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "quantize": ("model", "quantize"),
     "trust_remote_code": ("model", "trust_remote_code"),
     "detail": ("prompt", "detail"),
+    "max_tiles": ("views", "max_tiles"),
     "template": ("template",),
     "look_again": ("look_again",),
     "agent": ("agent", "enabled"),

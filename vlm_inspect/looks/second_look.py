@@ -20,7 +20,7 @@ from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import AnomalyMap, Evidence, ReferenceMatch
 from vlm_inspect.ignored import ignored_boxes
-from vlm_inspect.looks.look import Look, Step
+from vlm_inspect.looks.look import Look, Seen, Step
 from vlm_inspect.looks.zoom import cut_out
 from vlm_inspect.prompting.assembly import PromptLimits
 from vlm_inspect.prompting.second_request import build_second_request
@@ -71,7 +71,8 @@ def second_step(first: Look, samples: tuple[Part, ReferenceSet] | None, limits: 
         request = second_request(first.request, first.opinion, *samples, limits)
     if request is None:
         return Step(note="There was no second look: nothing was found or named that could be enlarged.")
-    return Step(request, "look_again", elapsed_s=time.perf_counter() - began)
+    saw = tuple(Seen(one.view, one.box_xyxyn) for one in request.enlargements)
+    return Step(request, "look_again", elapsed_s=time.perf_counter() - began, saw=saw)
 
 
 def second_request(

@@ -115,20 +115,23 @@ class Outputs:
         if self.ply_path is not None and surface is not None:
             from vlm_inspect.report.ply import render_ply
 
-            contents[self.ply_path] = render_ply(surface)
-        curve = examination.evidence.curve
-        if self.curve_path is not None and curve is not None:
-            from vlm_inspect.report.frame_curve import render_curve_plot, render_curve_table
-
-            contents[self.curve_path] = render_curve_table(curve)
-            if self._plot_path is not None:
-                contents[self._plot_path] = render_curve_plot(curve)
+            contents[self.ply_path] = render_ply(surface, examination.fused_at_points)
+        contents |= self._render_curve(examination)
         write_together(contents)
-        if self.curve_path is not None and curve is None:
+        if self.curve_path is not None and self.curve_path not in contents:
             raise OutputError("--curve needs a clip that can be compared, frame by frame; see the notes of the result")
         if self.ply_path is not None and surface is None:
             raise OutputError("--ply needs a scan that is compared with reference scans; name them with --reference")
         return list(contents)
+
+    def _render_curve(self, examination: "Examination") -> dict[Path, bytes]:
+        curve = examination.evidence.curve
+        if self.curve_path is None or curve is None:
+            return {}
+        from vlm_inspect.report.frame_curve import render_curve_plot, render_curve_table
+
+        table = {self.curve_path: render_curve_table(curve)}
+        return table if self._plot_path is None else {**table, self._plot_path: render_curve_plot(curve)}
 
 
 def _print_lines(lines: Iterable[str]) -> None:

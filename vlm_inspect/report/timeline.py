@@ -68,14 +68,14 @@ def hypothesis_line(one: HypothesisRecord) -> str:
 
 
 def _pictures_by_step(looks: Sequence[Look]) -> list[tuple[str, ...]]:
-    """Return the pictures that each look showed beyond the look before, as data URLs; the first shows the views."""
+    """Return the closer pictures that each look showed beyond the look before, as data URLs."""
     found: list[tuple[str, ...]] = []
     before = 0
     for look in looks:
         messages = () if look.request is None else look.request.messages
-        new = messages[before:] if before else ()
-        before = len(messages)
-        found.append(tuple(url for message in new for url in _urls(message)))
+        closer = [url for message in messages for url in _urls(message)]
+        found.append(tuple(closer[before:]))
+        before = len(closer)
     return found
 
 

@@ -123,7 +123,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "empty": (lambda f: (f / "model.safetensors").write_bytes(b""), "cannot be read as weights"),
     "not tensors": (lambda f: only_bin(f, {"epoch": 3}), "no plain dictionary of tensors"),
     "a list": (lambda f: only_bin(f, [torch.zeros(2)]), "no plain dictionary of tensors"),
-    "a pickle": (lambda f: only_bin(f, {"x": Intruder()}), "cannot be read as weights"),
+    "a pickle": (lambda f: only_bin(f, {"x": Intruder()}), "no plain dictionary of tensors"),
     "of no CLIP": (lambda f: only_bin(f, {"fc.weight": torch.zeros(2, 2)}), "not one tensor has a known name"),
     "part missing": (
         lambda f: edit_weights(f, lambda state: state.pop("text_projection.weight")),

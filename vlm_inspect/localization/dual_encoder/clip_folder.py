@@ -17,6 +17,7 @@ from vlm_inspect.localization.dual_encoder.weights_file import (
     SuspectWeights,
     check_shapes,
     file_digest,
+    files_of,
     one_line,
     read_weights,
 )
@@ -24,8 +25,11 @@ from vlm_inspect.localization.dual_encoder.weights_file import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""Names of the file of weights, the preferred one first."""
+WEIGHTS = (
+    *("model.safetensors", "model.safetensors.index.json"),
+    *("pytorch_model.bin", "pytorch_model.bin.index.json"),
+)
+"""Names of the file of weights, or of the index of several, the preferred one first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +88,8 @@ def read_layout(folder: Path, name: str) -> Layout:
     files = conversion.WEIGHTS if foreign else WEIGHTS
     weights = next((folder / file for file in files if (folder / file).is_file()), None)
     if weights is None:
-        raise LocalizerError(f"{folder} holds a configuration but no weights: {' or '.join(files)} is missing")
+        names = " or ".join(file for file in files if not file.endswith(".json"))
+        raise LocalizerError(f"{folder} holds a configuration but no weights: {names} is missing")
     return Layout(config, _normalisation(pictures, folder), weights, foreign)
 
 
@@ -175,7 +180,7 @@ def _digest(folder: Path, layout: Layout) -> str:
     """Return a short digest of all that decides the features: weights, configuration, tokenizer, normalisation."""
     keys = ("hidden_act", "num_attention_heads", "layer_norm_eps", "image_size", "patch_size", "eos_token_id")
     towers = (layout.config.vision_config, layout.config.text_config)
-    parts = [file_digest(layout.weights), repr(layout.normalisation)]
+    parts = [*(file_digest(file) for file in files_of(layout.weights)), repr(layout.normalisation)]
     parts.extend(f"{key}={getattr(tower, key, None)}" for tower in towers for key in keys)
     files = (folder / file for file in FILES)
     parts.extend(f"{file.name}:{file_digest(file)}" for file in files if file.is_file())
