@@ -236,21 +236,13 @@ class Inspector:
         sample = read(source, as_kind=as_kind)
         digest = sha256_of(source)
         progress("reading the references")
-<<<<<<< HEAD
         if self.normal_until is None:
             references, fitted = self.fit(sample.kind, without=digest)
         else:
             references, fitted = self._fits.with_beginning(sample, digest, self.normal_until)
-        progress(fitted.advice or "measuring")
-        part = show_evidence(present(sample, references.stage, self.budget), fitted, self.budget)
-        if state_of(source) != before:  # the digest would be that of other bytes than were judged
-            raise ConversionError(f"{source} changed while it was read; inspect it again when it is complete")
-=======
-        references, fitted = self.fit(sample.kind, without=digest)
-        part = present(sample, references.stage, self.budget)
         check_unchanged(source, before)
         progress(fitted.advice or "measuring")
->>>>>>> main
+        part = show_evidence(present(sample, references.stage, self.budget), fitted, self.budget)
         views, evidence = gather(part, references, self.rules, fitted)
         check_unchanged(source, before)  # the frames of a clip are read as they are measured
         template = load_template(self.template)
