@@ -12,7 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from vlm_inspect.backends.backend import Reply
 from vlm_inspect.errors import ParseError
-from vlm_inspect.parsing.answer_json import NEGATIVE_KEYS, POSITIVE_KEYS
+from vlm_inspect.parsing.answer_json import NEGATIVE_KEYS, POSITIVE_KEYS, find_object
+from vlm_inspect.parsing.reply_text import final_text
 
 NO_TOOL = "none"
 PHASES = ("observe", "propose", "refute", "judge")
@@ -141,18 +142,18 @@ def read_turn(replies: Sequence[Reply]) -> Turn:
             given = json.loads(reply.calls[0].arguments or "{}")
             data = _of_call(reply.calls[0].name, given if isinstance(given, dict) else {}, reply.text)
         else:
-            data = json.loads(reply.text[reply.text.find("{") : reply.text.rfind("}") + 1])
-            if isinstance(data, dict) and "phase" not in data and _VERDICT_KEYS & data.keys():
+            data = find_object(final_text(reply), {"phase", *_VERDICT_KEYS})
+            if data is None:
+                raise ParseError("it holds no JSON object of a step", reply_text=reply.text, cause="unreadable")
+            if "phase" not in data:
                 return Turn(phase="judge", said=str(data.get("reasoning", "")))
         return Turn.model_validate(_mended(data))
     except (ValueError, RecursionError) as error:
         if isinstance(error, ValidationError):
             first = error.errors(include_url=False)[0]
             reason = f"{'.'.join(str(part) for part in first['loc']) or 'object'}: {first['msg']}"
-        elif reply.calls:
-            reason = f"the arguments of {reply.calls[0].name} are no JSON object"
         else:
-            reason = "it holds no JSON object"
+            reason = f"the arguments of {reply.calls[0].name} are no JSON object" if reply.calls else str(error)
         raise ParseError(reason, reply_text=reply.text, cause="unreadable") from error
 
 
