@@ -81,9 +81,8 @@ def find_object(text: str, keys: Collection[str]) -> dict[str, Any] | None:
         ParseError: it gives a verdict twice, with two values.
     """
     for found in _objects(_unquoted(text) or text):
-        value = found.value[0] if isinstance(found.value, list) and len(found.value) == 1 else found.value
-        if isinstance(value, dict) and any(key in value for key in keys):
-            return value
+        if isinstance(found.value, dict) and any(key in found.value for key in keys):
+            return found.value
     return None
 
 

@@ -58,6 +58,9 @@ class NormalScores:
     def lower_tolerance(self, share: float, confidence: float) -> float:
         """Return a log score under which, with this confidence, no more than `share` of all normal samples lie.
 
+        What the level of the class may be off by beside chance (`level_spread`) is left out: it is no matter of how
+        many samples there are, and the bound D of planted defects counts on it.
+
         One-sided tolerance bound of a normal variable: the quantile's estimate m + z s, less its standard error
         sqrt(se(m)^2 + z^2 s^2 / (2 dof)) times the normal quantile of the confidence (Hahn & Meeker, Statistical
         Intervals, 1991, section 4.4, large-sample form).
@@ -65,7 +68,7 @@ class NormalScores:
         from scipy.stats import norm
 
         z = float(norm.ppf(share))
-        error = math.sqrt(self.mean_error**2 + (z * self.spread) ** 2 / (2 * self.dof))
+        error = math.sqrt(self.spread**2 / self.n + (z * self.spread) ** 2 / (2 * self.dof))
         return self.mean + z * self.spread - float(norm.ppf(confidence)) * error
 
     @property
