@@ -61,7 +61,7 @@ def test_the_beginning_is_normal_and_every_frame_has_a_score(clip: Path, tmp_pat
 
 def test_a_folder_of_frames_has_no_time(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "curve.csv"
-    ask(folder, "--normal-until", "60", "--curve", out)
+    ask(folder, "--as", "video", "--normal-until", "60", "--curve", out)
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert len(rows) == 90
     assert {row["time_s"] for row in rows} == {""}
@@ -98,7 +98,7 @@ def test_what_cannot_work_is_one_line(
 def test_seconds_need_a_clock_and_a_beginning_a_clip(
     folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert ask(folder, "--normal-until", "2s") == 2
+    assert ask(folder, "--as", "video", "--normal-until", "2s") == 2
     assert "keeps no time" in capfd.readouterr().err
     photo = folder / "000.png"
     assert ask(photo, "--normal-until", "60") == 2
