@@ -14,6 +14,7 @@ import click
 
 from converters.errors import ConversionError
 from vlm_inspect.command_options.groups import write_environment
+from vlm_inspect.commands.agreement import agreement
 from vlm_inspect.commands.ask import ask
 from vlm_inspect.commands.batch import batch
 from vlm_inspect.commands.cache import cache as cache_command
@@ -78,6 +79,7 @@ def cli() -> None:
 
 
 for _command in (
+    agreement,
     ask,
     batch,
     cache_command,

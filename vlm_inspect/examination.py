@@ -1,15 +1,22 @@
 """`Prepared` and `Examination`: a part on its way to the model, and an inspection with all that it rests on."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.projection import ScanOrigin
 from converters.view import View
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.decision.fusion import Record, fuse
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ParseError
-from vlm_inspect.evidence import Evidence
+from vlm_inspect.evidence import AnomalyMap, Evidence
+from vlm_inspect.fused_map import fuse_maps, named_places
 from vlm_inspect.inspection import Inspection, Provenance
 from vlm_inspect.looks.look import Look, deciding_look
+from vlm_inspect.point_values import values_at_points
 from vlm_inspect.prompting import PromptLimits
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.verdict import Verdict
@@ -73,6 +80,27 @@ class Examination:
         opinion = deciding_look(self.looks).opinion
         assert opinion is not None
         return opinion
+
+    @cached_property
+    def fused(self) -> tuple[AnomalyMap, ...]:
+        """Heat and the model's places in one map for each view that has either; none where no model judged."""
+        verdict = self.opinion if isinstance(self.opinion, Verdict) else None
+        return fuse_maps(verdict, self.evidence, self.views, self.record.rules)
+
+    @property
+    def fused_at_points(self) -> NDArray[np.float32] | None:
+        """(N,): the fused map at every point of a scan, in nats; None where no model judged, or for what is no scan."""
+        drawn = ((self.views[one.view].origin, one.values) for one in self.fused)
+        return values_at_points((origin, values) for origin, values in drawn if isinstance(origin, ScanOrigin))
+
+    @property
+    def drawn_evidence(self) -> Evidence:
+        """The evidence as pictures show it: with the fused maps, where a model named a place."""
+        verdict = self.opinion if isinstance(self.opinion, Verdict) and self.opinion.by_model else None
+        if not named_places(verdict, self.views, self.record.rules):
+            return self.evidence
+        worded = self.evidence.worded
+        return replace(self.evidence, maps=self.fused, worded=worded and replace(worded, maps=self.fused))
 
     def under(self, thresholds: Thresholds) -> Inspection:
         """Return what the same evidence and opinion amount to under other thresholds."""

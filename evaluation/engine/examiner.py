@@ -25,16 +25,17 @@ from evaluation.engine.asking import Answered
 from evaluation.engine.choices import question_template, question_text, read_choice
 from evaluation.engine.previews import draw_preview
 from evaluation.runs.plan import Task
-from evaluation.runs.record import Choice, Failure, FailureKind, ItemRecord, Spent
+from evaluation.runs.record import Choice, Failure, FailureKind, ItemRecord, ModelBox, Spent
 from evaluation.runs.settings import Price
 from evaluation.scoring.item_map import heatmap_score
-from evaluation.scoring.item_places import ItemPlaces, find_places
+from evaluation.scoring.item_places import ItemPlaces, find_places, heat_picture
 from vlm_inspect.asking import ask_model
 from vlm_inspect.backends.backend import Backend, Request
 from vlm_inspect.datasets.masks import read_at_size
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import BackendError, DatasetError, ParseError
 from vlm_inspect.examination import Examination, Prepared
+from vlm_inspect.fused_map import named_places
 from vlm_inspect.inspector import ANY_PART, Inspector
 from vlm_inspect.localization.localizer import (
     FittedLocalizer,
@@ -49,6 +50,7 @@ from vlm_inspect.looks.look import Look, Step, read_look
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.sensitivity.learning import ChannelPrior
+from vlm_inspect.verdict import Verdict
 
 _KEPT_INSPECTORS = 2
 """Inspectors, with their loaded references, that are held at once."""
@@ -273,6 +275,8 @@ class Examiner:
     def _result(self, ready: Ready, examination: Examination, wanted: Wanted) -> Result:
         record = _record(ready, examination, self.price)
         places = find_places(ready.task.item, examination.views, examination.evidence.maps)
+        if record.boxes is not None:
+            places = replace(places, odds=heat_picture(examination.views, examination.evidence.latest_maps))
         preview = None
         if wanted(record):
             flags = None if places.picture is None else _mask_at(ready.task, places.picture.steps.shape[:2])
@@ -386,12 +390,23 @@ def _record(ready: Ready, examination: Examination, price: Price | None) -> Item
             "sensitivity": None if told is None else told.model_dump(mode="json", exclude={"curve"}),
             "defects": tuple(scores),
             "defect_scores": scores,
+            "boxes": _model_boxes(examination),
             "rules": {rule.id: rule.status for rule in inspection.rules},
             "reasons": inspection.review_reasons,
             "reasoning": inspection.reasoning,
             "failure": failure,
         }
     )
+
+
+def _model_boxes(examination: Examination) -> tuple[ModelBox, ...] | None:
+    """Return the model's boxes on the whole image; None where no model judged, or it was shown no image."""
+    opinion, views = examination.opinion, examination.views
+    if not views or views[0].kind != "image" or (isinstance(opinion, Verdict) and not opinion.by_model):
+        return None
+    verdict = opinion if isinstance(opinion, Verdict) else None
+    places = named_places(verdict, views, examination.record.rules)
+    return tuple(ModelBox(box_xyxyn=one.box_xyxyn, p=one.p) for one in places if one.view == 0)
 
 
 def _mask_at(task: Task, size_hw: tuple[int, int]) -> NDArray[np.bool_] | None:

@@ -53,6 +53,15 @@ class Choice(_Line):
     """None where no letter could be read."""
 
 
+class ModelBox(_Line):
+    """A place that the model names on an image."""
+
+    box_xyxyn: tuple[float, float, float, float]
+    """On the whole image."""
+    p: float
+    """The model's probability of it."""
+
+
 class ItemRecord(_Line):
     """What became of one item."""
 
@@ -74,6 +83,8 @@ class ItemRecord(_Line):
     """As the inspection words them."""
     defect_scores: dict[str, float] = {}
     """The highest score by word."""
+    boxes: tuple[ModelBox, ...] | None = None
+    """Where on the image a model says that the defects are; None: none judged, or it is no image."""
     rules: dict[str, str] = {}
     """Status by rule id."""
     reasons: tuple[str, ...] = ()

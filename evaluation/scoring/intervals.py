@@ -31,7 +31,9 @@ def image_intervals(
         if (scores := heatmap_scores(group)) is not None
     }
     if heat:
-        drawn["heatmap_auroc"] = bootstrap.intervals(bootstrap.auroc, heat)
+        ranked = {"heatmap_auroc": bootstrap.auroc, "heatmap_ap": bootstrap.average_precision}
+        ranked |= {"heatmap_f1_max": bootstrap.f1_max}
+        drawn |= {name: bootstrap.intervals(metric, heat) for name, metric in ranked.items()}
     found: dict[str, dict[str, list[float]]] = {"mean": {}, **{name: {} for name in by_class}}
     for metric, told in drawn.items():
         for name, interval in {"mean": told.mean, **told.classes}.items():

@@ -5,7 +5,7 @@ scan or of its ground truth; a clip a list, one score a frame.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,15 @@ from converters.projection import ScanOrigin
 from converters.view import View
 from evaluation.scoring.clip_scores import frame_scores
 from evaluation.scoring.item_map import StoredMap, join_maps
-from evaluation.scoring.scan_map import Scores, grid_map, point_scores, scan_origin, scores_at
+from evaluation.scoring.scan_map import Scores, grid_map, point_scores, scan_origin
 from evaluation.scoring.type_map import StoredTypes, find_types
 from vlm_inspect.datasets.item import Item
 from vlm_inspect.datasets.masks import PointMask
 from vlm_inspect.errors import DatasetError
 from vlm_inspect.evidence import AnomalyMap
+from vlm_inspect.fused_map import LOWEST, heat_log_odds
+from vlm_inspect.point_values import values_nearby
+from vlm_inspect.tolerance import Tolerance
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,9 @@ class ItemPlaces:
     """(H, W), on the pixels of the image or of the organised scan."""
     listed: StoredMap | None = None
     """(N,), one score a point or a frame."""
+    odds: StoredMap | None = None
+    """(H, W), of an image that a model judged: log-odds of its heat, less `LOWEST`; the model's boxes join it when the
+    class is scored (`scorers/fused_pixels.py`)."""
     types: StoredTypes | None = None
     """The defect words by place of an image."""
 
@@ -49,12 +55,27 @@ def find_places(item: Item, views: Sequence[View], maps: Sequence[AnomalyMap]) -
     return ItemPlaces(StoredMap.of(joined), types=find_types(views, maps, (joined.shape[0], joined.shape[1])))
 
 
+def heat_picture(views: Sequence[View], maps: Sequence[AnomalyMap]) -> StoredMap | None:
+    """Return the log-odds of the heat of a whole image, less `LOWEST` and so >= 0; None where it has no map."""
+    told = [replace(one, values=grid - np.float32(LOWEST)) for one, grid in _with_log_odds(maps)]
+    unit = Tolerance(limit=1.0, centre=0.5, n=1, overkill=0.5)  # of views with a tolerance: their log-odds compare
+    told = [replace(one, tolerance=one.tolerance and unit, peak_tolerance=None) for one in told]
+    joined = join_maps(views, told)
+    return None if joined is None else StoredMap.of(joined)
+
+
+def _with_log_odds(maps: Sequence[AnomalyMap]) -> list[tuple[AnomalyMap, NDArray[np.float32]]]:
+    """Return one map a view with the log-odds of all of that view."""
+    first = {one.view: one for one in reversed(maps)}
+    return [(first[view], grid) for view, grid in heat_log_odds(maps).items()]
+
+
 def _scan_places(item: Item, origin: ScanOrigin, scores: Scores | None) -> ItemPlaces:
     if scores is None:
         return ItemPlaces()
     if isinstance(item.mask, PointMask):
         try:
-            return ItemPlaces(listed=_stored(scores_at(item.mask.points(), origin.points, scores)))
+            return ItemPlaces(listed=_stored(values_nearby(item.mask.points(), origin.points, scores)))
         except DatasetError:  # said where the class is scored, which reads the same file
             return ItemPlaces()
     if origin.grid is None:

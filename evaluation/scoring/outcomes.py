@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.metrics import fill_failures, image_auroc
+from evaluation.metrics import fill_failures
 from evaluation.metrics.bootstrap import Outcomes
 from evaluation.runs.record import ItemRecord
 
@@ -34,12 +34,6 @@ def heatmap_scores(records: Sequence[ItemRecord]) -> Numbers | None:
     """
     raw = [one.heatmap_score for one in records]
     return None if all(one is None for one in raw) else fill_failures([one.anomalous for one in records], raw)
-
-
-def heatmap_auroc(records: Sequence[ItemRecord]) -> float | None:
-    """Return the AUROC of the heatmaps alone; None where no item has one, or all have one label."""
-    scores = heatmap_scores(records)
-    return None if scores is None else image_auroc([one.anomalous for one in records], scores)
 
 
 def outcome_of(record: ItemRecord) -> str:

@@ -91,3 +91,17 @@ def test_a_step_is_one_line_of_a_terminal() -> None:
     assert line.startswith("step 2 refute, zoom view 0")
     assert line.endswith("(100 tokens, $0.0013)")
     assert "\x1b" not in line
+
+
+def test_what_a_new_rule_would_change_is_read_with_the_steps(tmp_path: Path) -> None:
+    from vlm_inspect.chat.flips import fuse_again
+    from vlm_inspect.store import CaseStore, Filters
+
+    store = str(tmp_path / "cases")
+    script = (turn("observe", "zoom", BOX, rules=[]), turn("judge"), verdict())
+    found, _ = ask(write_plate(tmp_path), *script, options=("--save", "--store", store))
+    with CaseStore(store) as cases:
+        case = cases.load(cases.list(Filters())[0].id)
+        again = fuse_again(case, case.rules)
+    assert found["rules"][0]["status"] == again.rules[0].status == "not_checked"
+    assert found["outcome"] == again.outcome == "REVIEW"

@@ -22,3 +22,15 @@ def test_a_coloured_scan_is_read_by_another_library() -> None:
     assert red[2] > blue[2] + 100
     assert abs(red[1] - blue[1]) < 5
     assert b"blue -0.5, grey 0, red +0.5" in content
+
+
+def test_what_a_model_adds_is_a_property_of_every_point() -> None:
+    points = np.arange(12, dtype=float).reshape(4, 3)
+    surface = SurfaceDeviation(points, np.zeros(4), np.zeros(4), 0.01, "mm")
+    fused = np.array([0.0, 0.5, 7.5, 1.0], np.float32)
+    plain, content = render_ply(surface), render_ply(surface, fused)
+    assert b"property float fused" not in plain
+    assert content.index(b"property float spreads") < content.index(b"property float fused")
+    rows = content.split(b"end_header\n", 1)[1]
+    assert len(rows) == 4 * (3 * 8 + 3 + 3 * 4)
+    assert [np.frombuffer(rows[39 * i + 35 : 39 * (i + 1)], "<f4")[0] for i in range(4)] == fused.tolist()

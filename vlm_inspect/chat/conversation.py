@@ -80,7 +80,10 @@ def open_conversation(backend: Backend, case: "Case", *, timeout_s: float | None
     """
     from vlm_inspect.backends.langchain_chat import LangChainModel
     from vlm_inspect.backends.openai_compatible import OpenAICompatible
+    from vlm_inspect.backends.two_models import TwoModels
 
+    if isinstance(backend, TwoModels):  # who judged is who talks about it
+        return open_conversation(backend.judge, case, timeout_s=timeout_s)
     if isinstance(backend, OpenAICompatible):
         settings = backend.connection if timeout_s is None else replace(backend.connection, timeout_s=timeout_s)
         return ServerConversation(backend.model, settings)

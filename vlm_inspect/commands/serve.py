@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vlm_inspect.command_options.agent import agent_options, check_agent
 from vlm_inspect.command_options.general import PATH, common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import model_options
@@ -60,6 +61,7 @@ _SWITCH_S = 0.001
 )
 @click.option("--forget-input", is_flag=True, help="Do not keep the bytes of the parts with their cases.")
 @model_options
+@agent_options
 @store_option
 @common
 def serve(*, config: "InspectorConfig", **options: Any) -> int:
@@ -73,6 +75,7 @@ def serve(*, config: "InspectorConfig", **options: Any) -> int:
       vlm-inspect serve --rules demo/rules
       vlm-inspect serve --rules rules --host 0.0.0.0 --tokens tokens.txt --store postgresql://USER@HOST/DATABASE
     """
+    check_agent(config)
     _check_installed()
     from vlm_inspect.service.app import make_app
 

@@ -106,7 +106,7 @@ class Outputs:
         if self.ply_path is not None and surface is not None:
             from vlm_inspect.report.ply import render_ply
 
-            contents[self.ply_path] = render_ply(surface)
+            contents[self.ply_path] = render_ply(surface, examination.fused_at_points)
         write_together(contents)
         if self.ply_path is not None and surface is None:
             raise OutputError("--ply needs a scan that is compared with reference scans; name them with --reference")

@@ -28,7 +28,7 @@ def overlay_png(examination: Examination) -> bytes:
     from vlm_inspect.report.overlay import render_overlay
     from vlm_inspect.report.pictures import encode_png
 
-    return encode_png(render_overlay(examination.inspection, examination.views, examination.evidence))
+    return encode_png(render_overlay(examination.inspection, examination.views, examination.drawn_evidence))
 
 
 @dataclass(frozen=True)

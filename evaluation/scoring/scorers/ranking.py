@@ -8,7 +8,7 @@ import numpy as np
 from evaluation.metrics import bootstrap, image_ap, image_auroc, image_f1_max, rates_at
 from evaluation.metrics.calibration_error import brier_score, expected_calibration_error
 from evaluation.runs.record import ItemRecord
-from evaluation.scoring.outcomes import counted_scores, heatmap_auroc, probabilities
+from evaluation.scoring.outcomes import counted_scores, heatmap_scores, probabilities
 from evaluation.scoring.registry import ClassRecords, Metric, Numbers, scores_items
 
 
@@ -65,13 +65,18 @@ def score_ranking(one: ClassRecords) -> dict[str, Any]:
     ),
     Metric("brier", "Brier", in_every_mean=True, lower_is_better=True, resampled=(bootstrap.brier, _stated)),
     Metric("heatmap_auroc", "heatmap AUROC", shown=True, in_every_mean=True),
+    Metric("heatmap_ap", "heatmap AP", shown=True),
+    Metric("heatmap_f1_max", "heatmap F1-max", shown=True),
     order=30,
 )
 def score_probabilities(one: ClassRecords) -> dict[str, Any]:
-    """Return how far P(anomalous) means what it says, and the AUROC of the heatmap alone."""
+    """Return how far P(anomalous) means what it says, and how the heatmap alone ranks the items."""
     labels, stated = [record.anomalous for record in one.records], probabilities(one.records)
+    heat = heatmap_scores(one.records)
     return {
         "ece": expected_calibration_error(labels, stated),
         "brier": brier_score(labels, stated),
-        "heatmap_auroc": heatmap_auroc(one.records),
+        "heatmap_auroc": None if heat is None else image_auroc(labels, heat),
+        "heatmap_ap": None if heat is None else image_ap(labels, heat),
+        "heatmap_f1_max": None if heat is None else image_f1_max(labels, heat),
     }

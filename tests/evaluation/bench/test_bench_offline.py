@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from converters.digest import sha256_of
 from evaluation.metrics import PixelMetrics
 from evaluation.runs.plan import make_plan
 from evaluation.scoring.item_map import join_maps, read_map
@@ -115,7 +116,7 @@ def test_maps_are_the_same_whatever_model_is_asked_beside_them(bench: Bench, pla
     }
     with OpenAIServer([answer(said)]) as server:
         model = ["--model", "openai:tiny", "--base-url", server.base_url, "--concurrency", 4]
-        ran = bench(plates, "--out", tmp_path / "model", *shared, *model)
+        ran = bench(plates, "--out", tmp_path / "model", *shared, *model, "--keep-maps")
         assert ran.code == 0, ran.err
         texts = [json.dumps(request.body) for request in server.requests]
     assert len(texts) == 4
@@ -124,6 +125,13 @@ def test_maps_are_the_same_whatever_model_is_asked_beside_them(bench: Bench, pla
     for metric in ("pixel_auroc", "aupro", "pixel_f1_max", "heatmap_auroc"):
         assert one[metric] == two[metric]
     assert all(item["rules"] == {"clean": "fail"} for item in items_of(tmp_path / "model").values())
+    assert (two["model_boxes"], two["box_trust"]) == (4, 0.5)
+    assert two["fused_pixel_auroc"] > 0.5
+    assert set(two) >= {"fused_aupro", "map_hit_rate", "fused_hit_rate", "box_hit_rate"}
+    assert "fused_aupro" not in one, "no model, no boxes"
+    kept = items_of(tmp_path / "model").values()
+    assert all(item["boxes"] == [{"box_xyxyn": [0.1, 0.3, 0.5, 0.7], "p": 0.9}] for item in kept)
+    assert all((tmp_path / "model" / "maps" / f"{item['preview']}.fused.npz").is_file() for item in kept)
     assert two["type_auroc"] is not None, "the model's word is the data set's"
     settings = results_of(tmp_path / "model")["settings"]
     assert set(settings["rules_sha256"]) == {"plate"}
@@ -161,8 +169,6 @@ def test_aupro_as_papers_compute_it_is_there_on_request(bench: Bench, plates: Pa
 
 
 def test_weights_that_saw_the_pictures_are_refused(bench: Bench, plates: Path, tmp_path: Path) -> None:
-    from converters.digest import sha256_of
-
     seen = sha256_of(plates / "plate" / "test" / "good" / "0.png")
     header = Header(method="dapo", settings={}, trained_on=marks_of([seen]))
     save_weights(tmp_path / "w.safetensors", {"a": torch.zeros(1)}, header)
@@ -180,6 +186,9 @@ def test_the_threshold_is_that_of_the_calibration(bench: Bench, plates: Path, tm
     made = Calibration(
         rules_sha256=ANY_PART.scoring_sha256, localizer="memory", n=20, overkill=0.0, overkill_ci95=(0.0, 0.2),
         ok_below=1.0, ng_above=1.0,
+        references_sha256=tuple(
+            sha256_of(path) for path in make_plan(read_dataset(plates), shots=SHOTS).tasks[0].references
+        ),
     )  # fmt: skip
     save_calibration(made, tmp_path / "plate.json")
     options = ["--shots", SHOTS, "--limit", 2, "--quiet", "--calibration"]
@@ -193,6 +202,11 @@ def test_the_threshold_is_that_of_the_calibration(bench: Bench, plates: Path, tm
     ran = bench(plates, "--out", tmp_path / "other", *options, tmp_path / "plate.json")
     assert ran.code == 2
     assert "localizer dapo, not memory" in ran.err
+    save_calibration(made.model_copy(update={"references_sha256": ("a" * 64,)}), tmp_path / "plate.json")
+    ran = bench(plates, "--out", tmp_path / "other", *options, tmp_path / "plate.json")
+    assert ran.code == 2
+    assert "was made with other references" in ran.err
+    save_calibration(other, tmp_path / "plate.json")
     assert bench(plates, "--out", tmp_path / "other", *options, tmp_path).code == 2
 
 

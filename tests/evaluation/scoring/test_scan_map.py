@@ -12,9 +12,10 @@ from converters.sample import PointCloud
 from converters.view import View, ViewBudget
 from evaluation.scoring.item_map import comparable
 from evaluation.scoring.item_places import find_places
-from evaluation.scoring.scan_map import point_scores, scores_at
+from evaluation.scoring.scan_map import point_scores
 from vlm_inspect.datasets.item import Item
 from vlm_inspect.evidence import AnomalyMap
+from vlm_inspect.point_values import values_nearby
 from vlm_inspect.tolerance import Tolerance
 
 SIZE_HW = (40, 50)
@@ -104,5 +105,5 @@ def test_limits_compare_and_maps_without_one_do_not_count_beside_them() -> None:
 
 def test_other_places_take_the_nearest_point() -> None:
     points = np.array([[0.0, 0.0, 0.0], [10.0, 0.0, 0.0]]) + 1e8
-    found = scores_at(points + np.array([0.4, 0.2, 0.0]), points[::-1], np.array([5.0, 7.0], np.float32))
+    found = values_nearby(points + np.array([0.4, 0.2, 0.0]), points[::-1], np.array([5.0, 7.0], np.float32))
     assert found.tolist() == [7.0, 5.0]
