@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Literal
 
 from converters.digest import sha256_of
-from converters.errors import ConversionError
 from converters.in_memory import Source, as_file, path_of
 from converters.registry import read
 from converters.sample import SampleKind
@@ -54,7 +53,7 @@ from vlm_inspect.report.rendering import with_reports
 from vlm_inspect.rules import RuleBook, load_rules, resolve_references
 from vlm_inspect.safe_text import path_text
 from vlm_inspect.second_map import hear, said_words
-from vlm_inspect.source_state import state_of
+from vlm_inspect.source_state import check_unchanged, state_of
 from vlm_inspect.verdict import Verdict
 from vlm_inspect.version import VERSION
 
@@ -234,10 +233,10 @@ class Inspector:
         progress("reading the references")
         references, fitted = self.fit(sample.kind, without=digest)
         part = present(sample, references.stage, self.budget)
-        if state_of(source) != before:  # the digest would be that of other bytes than were judged
-            raise ConversionError(f"{source} changed while it was read; inspect it again when it is complete")
+        check_unchanged(source, before)
         progress(fitted.advice or "measuring")
         views, evidence = gather(part, references, self.rules, fitted)
+        check_unchanged(source, before)  # the frames of a clip are read as they are measured
         template = load_template(self.template)
         limits = limits_for(self.backend, self.limits, template, calibrated=self.thresholds.calibrated)
         most_pictures = limits.pictures
@@ -254,6 +253,7 @@ class Inspector:
             provenance=provenance,
             elapsed_s=elapsed_s,
             source=path_text(source),
+            state=(source, before),
             references=references.views,
             samples=samples,
             limits=limits,
@@ -293,6 +293,8 @@ class Inspector:
             looks: at least one, with an opinion.
             note: what else there is to say of how they came about.
         """
+        if len(looks) > 1 and prepared.state is not None:  # later looks at a clip read it again
+            check_unchanged(*prepared.state)
         last = deciding_look(looks)
         request, opinion = last.request, last.opinion
         assert request is not None

@@ -65,7 +65,7 @@ _SWITCH_S = 0.001
 @store_option
 @common
 def serve(*, config: "InspectorConfig", **options: Any) -> int:
-    """Judge parts that are sent over HTTP, with the API at http://HOST:PORT/v1 (described by /openapi.json).
+    """Judge parts that are sent over HTTP, with the page at http://HOST:PORT and the API at /v1.
 
     It listens on this machine alone unless --host says otherwise, which takes tokens: --tokens FILE, or
     VLM_INSPECT_TOKEN for one engineer.
@@ -77,10 +77,11 @@ def serve(*, config: "InspectorConfig", **options: Any) -> int:
     """
     check_agent(config)
     _check_installed()
+    from vlm_inspect.page import router
     from vlm_inspect.service.app import make_app
 
     tokens, settings = _tokens(options), _settings(config, options)
-    app = make_app(settings, tokens)
+    app = make_app(settings, tokens, further=[router])
     audit = app.state.station.audit
     if not options["quiet"]:
         write_line(f"audit trail: {audit.head}", err=True)
