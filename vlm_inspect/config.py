@@ -45,6 +45,7 @@ from vlm_inspect.localization import AUTO, default_localizer, load_localizer
 from vlm_inspect.localization.settings import LocalizerSettings
 from vlm_inspect.prompting import PromptLimits
 from vlm_inspect.qualification.settings import QualificationSettings
+from vlm_inspect.real_path import real_path
 from vlm_inspect.references import expand_references
 from vlm_inspect.rules import RuleBook, load_rules, outside_references, resolve_references
 from vlm_inspect.strict_yaml import MAX_BYTES, Document, Loc, YamlError, key_path, misread_text, read_yaml
@@ -320,7 +321,7 @@ def load_config(path: Path) -> InspectorConfig:
         )
     except ValidationError as error:
         raise ConfigError(_in_words(error, document, path)) from error
-    return config.relative_to(path.resolve().parent)
+    return config.relative_to(real_path(path).parent)
 
 
 def _with_sections(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import click
 
 from vlm_inspect.command_options.general import PATH, progress
 from vlm_inspect.commands.storing import open_store, settings_of, store_option
+from vlm_inspect.real_path import real_path
 from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def open_delivery(config: "InspectorConfig", options: dict[str, Any]) -> Iterato
             apart += _store_files(options["store"])
         made = Destinations(options["csv_path"], tables, sinks, options["gallery"], folders, serial, apart)
         told = [serial.record, *(one.target for one in receivers), *(["save"] if options["save"] else [])]
-        told += [str(path.resolve()) for path in (options["labelme_dir"], options["move_dir"]) if path is not None]
+        told += [str(real_path(path)) for path in (options["labelme_dir"], options["move_dir"]) if path is not None]
         yield Delivery(made, sender, told)
 
 
@@ -204,7 +205,7 @@ def _check_files(paths: Sequence[Path]) -> None:
     for i, path in enumerate(paths):
         check_writable(path)
         check_writable(path.with_name(path.name + ".journal"))
-        if path.resolve() in [other.resolve() for other in paths[:i]]:
+        if real_path(path) in [real_path(other) for other in paths[:i]]:
             raise OutputError(f"{path} is named for two results; give each its own file")
 
 
@@ -212,9 +213,9 @@ def check_apart(inspector: "Inspector", destinations: "Destinations") -> None:
     """Make sure that no table replaces what the parts are judged by, or the store; raises OutputError."""
     from vlm_inspect.errors import OutputError
 
-    read = {path.resolve() for path in (*destinations.apart, *inspector.references)}
+    read = {real_path(path) for path in (*destinations.apart, *inspector.references)}
     for path in (destinations.csv, *(table.path for table in destinations.tables)):
-        if path.resolve() in read:
+        if real_path(path) in read:
             raise OutputError(f"{path} is what the parts are judged by, or kept in; write the table elsewhere")
 
 

@@ -7,6 +7,7 @@ import click
 
 from vlm_inspect.command_options.general import PATH, common, progress
 from vlm_inspect.command_options.groups import GroupedCommand
+from vlm_inspect.real_path import real_path
 from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
@@ -40,13 +41,13 @@ def init(folder: Path, **options: Any) -> int:
     from vlm_inspect.rule_proposal.proposal import name_of_class, propose_rules
 
     name = options["class_name"] or name_of_class(folder)
-    place: Path = options["out"] or folder.resolve().parent / f"{'_'.join(name.split()).replace('/', '_')}.yaml"
+    place: Path = options["out"] or real_path(folder).parent / f"{'_'.join(name.split()).replace('/', '_')}.yaml"
     if place.exists() and not options["force"]:
         raise OutputError(f"{place} is there already; name another file with --out, or replace it with --force")
     check_writable(place)
     with progress(quiet=options["quiet"]) as say:
         proposal = propose_rules(folder, class_name=name, unit=options["unit"], say=say)
-        if place.resolve() in {path.resolve() for path in proposal.files}:
+        if real_path(place) in {real_path(path) for path in proposal.files}:
             raise OutputError(f"{place} is one of the parts; write the rule book elsewhere")
         text = book_text(proposal, place) if options["no_sensitivity"] else _with_sensitivity(proposal, place, say)
     write_atomically(place, text.encode())

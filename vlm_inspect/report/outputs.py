@@ -1,6 +1,5 @@
 """`Outputs`: where one inspection goes, checked before the model is asked and written after it has answered."""
 
-import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vlm_inspect.errors import OutputError
 from vlm_inspect.file_writing import check_writable, write_together
+from vlm_inspect.real_path import real_path
 from vlm_inspect.report.rendering import html_page, overlay_png
 
 if TYPE_CHECKING:
@@ -133,4 +133,4 @@ def _write_utf8(text: str) -> None:
 
 def _real(path: Path) -> Path:
     """The path with links followed; a link to itself, which `Path.resolve` raises on, stays as it is."""
-    return Path(os.path.realpath(path))
+    return real_path(path)

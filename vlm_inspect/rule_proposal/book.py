@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vlm_inspect.measured_checks import shown_number
 from vlm_inspect.measurement.registry import MEASURES
+from vlm_inspect.real_path import real_path
 from vlm_inspect.rule_proposal.proposal import KIND_WORDS, Proposal
 from vlm_inspect.rule_proposal.ranges import FEWEST, Range
 from vlm_inspect.rules import RuleBook, parse_rules
@@ -60,23 +61,23 @@ def book_text(proposal: Proposal, place: Path, report: "ClassReport | None" = No
         smallest=None if smallest is None else f"{smallest:.2g} %",
     )
     text = text.rstrip() + "\n"
-    parse_rules(text, name=str(place), folder=place.resolve().parent)
+    parse_rules(text, name=str(place), folder=real_path(place).parent)
     return text
 
 
 def proposed_rules(proposal: Proposal, place: Path) -> RuleBook:
     """Return the rule book as it will be read from its place; raises RuleError as `book_text` does."""
-    return parse_rules(book_text(proposal, place), name=str(place), folder=place.resolve().parent)
+    return parse_rules(book_text(proposal, place), name=str(place), folder=real_path(place).parent)
 
 
 def reference_pattern(proposal: Proposal, place: Path) -> str:
     """Return the pattern that names the parts, from the folder of the rule book."""
     try:
-        folder = Path(os.path.relpath(proposal.folder.resolve(), place.resolve().parent)).as_posix()
+        folder = Path(os.path.relpath(real_path(proposal.folder), real_path(place).parent)).as_posix()
     except ValueError:  # another drive
-        folder = proposal.folder.resolve().as_posix()
+        folder = real_path(proposal.folder).as_posix()
     endings = {path.suffix for path in proposal.files}
-    deep = any(path.parent.resolve() != proposal.folder.resolve() for path in proposal.files)
+    deep = any(real_path(path.parent) != real_path(proposal.folder) for path in proposal.files)
     return f"{folder}/{'**/' if deep else ''}*{endings.pop() if len(endings) == 1 else '.*'}"
 
 

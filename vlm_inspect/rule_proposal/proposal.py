@@ -13,6 +13,7 @@ from converters.system_files import is_system_file
 from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.measured_checks import measure_plainly
 from vlm_inspect.measurement.registry import MEASURES, Measure
+from vlm_inspect.real_path import real_path
 from vlm_inspect.rule_proposal.ranges import Range, Sides, propose_range
 
 MOST_MEASURED = 50
@@ -114,7 +115,7 @@ def propose_rules(
 
 def name_of_class(folder: Path) -> str:
     """Return the folder's name in words, or that of the nearest one above that says what the parts are."""
-    for place in (folder.resolve(), *folder.resolve().parents):
+    for place in (real_path(folder), *real_path(folder).parents):
         if place.name and place.name.lower() not in _NORMAL_NAMES:
             return " ".join(place.name.replace("_", " ").replace("-", " ").split())[:200] or "part"
     return "part"
