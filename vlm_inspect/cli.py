@@ -23,6 +23,7 @@ from vlm_inspect.commands.cases import cases
 from vlm_inspect.commands.chat import chat
 from vlm_inspect.commands.demo import demo
 from vlm_inspect.commands.doctor import doctor
+from vlm_inspect.commands.init import init
 from vlm_inspect.commands.references import references
 from vlm_inspect.commands.replay import replay
 from vlm_inspect.commands.sensitivity import sensitivity
@@ -90,6 +91,7 @@ for _command in (
     train,
     demo,
     doctor,
+    init,
     references,
     sensitivity,
     watch,

@@ -42,6 +42,15 @@ def test_a_call_says_the_same() -> None:
     assert turn == read_turn([Reply(WRITTEN)])
 
 
+@pytest.mark.parametrize(
+    "form", ["<tool_call>\n{}\n</tool_call>", "Well. <tool_call>{}</tool_call>", "[TOOL_CALLS][{}]", "<|python_tag|>{}"]
+)
+def test_a_call_that_stands_in_the_text_is_one(form: str) -> None:
+    own = {key: value for key, value in STEP.items() if key not in ("tool", "arguments")}
+    written = json.dumps({"name": "zoom", "arguments": {**own, "view": 0}})
+    assert read_turn([Reply(form.replace("{}", written))]) == read_turn([Reply(WRITTEN)])
+
+
 def test_a_call_without_words_observes() -> None:
     turn = read_turn([Reply("I look closer.", calls=(ToolCall("c", "zoom", '{"view": 0, "phase": "judge"}'),))])
     assert (turn.phase, turn.said, turn.calls) == ("observe", "I look closer.", True)

@@ -9,6 +9,7 @@ import click
 from vlm_inspect.command_options.general import PATH, GivenPath, common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.commands.storing import open_store, store_option
+from vlm_inspect.real_path import real_path
 from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def agreement(**options: Any) -> int:
     files = [Path(path) for path in (options["json_path"], options["html_path"]) if path and path != "-"]
     for path in files:
         check_writable(path)
-        if options["standard_path"] is not None and path.resolve() == options["standard_path"].resolve():
+        if options["standard_path"] is not None and real_path(path) == real_path(options["standard_path"]):
             raise OutputError(f"{path} is the standard; write the result elsewhere")
     study = _study(options)
     if not to_stdout:

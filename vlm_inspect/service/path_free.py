@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import Any
 
+from vlm_inspect.real_path import real_path
+
 _ABSOLUTE = re.compile(r"""(?<![\w/:.])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:;,'"<>|()\[\]]+){2,}[/\\]?""")
 """A path of two parts or more: /v1 and 3/4 are none."""
 
@@ -14,7 +16,7 @@ class PathFree:
 
     def __init__(self, folders: Iterable[Path]) -> None:
         """Know the folders of the service: whatever lies in them is told relative to them, spaces and all."""
-        known = {str(one) for folder in folders for one in (folder.absolute(), folder.resolve())}
+        known = {str(one) for folder in folders for one in (folder.absolute(), real_path(folder))}
         self._known = [
             (re.compile(rf"(?<![\w./\\-]){re.escape(one)}(?P<on>/|(?![\w.-]))"), PurePath(one).name)
             for one in sorted(known, key=len, reverse=True)
