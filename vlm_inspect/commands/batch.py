@@ -55,7 +55,7 @@ def batch(parts: tuple[str, ...], *, config: "InspectorConfig", **options: Any) 
         with seldom(quiet=options["quiet"]) as say:
             say("starting")
             inspector = config.build()
-            check_apart(config, inspector, made)
+            check_apart(inspector, made)
             judged_by = digest_of_settings(config, inspector, sinks=delivery.told)
             settings = BatchSettings(judged_by, options["workers"], options["resume"])
             rows = run_batch(inspector, found, made, settings, progress=say)

@@ -68,7 +68,7 @@ def watch(folder: Path, *, config: "InspectorConfig", **options: Any) -> int:
     with open_delivery(config, options) as delivery:
         made = delivery.destinations
         inspector = config.build()
-        check_apart(config, inspector, made)
+        check_apart(inspector, made)
         apart = [*made.own, made.csv, *inspector.references]
 
         def arrivals(journal: "Journal") -> FolderArrivals:
