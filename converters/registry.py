@@ -107,9 +107,10 @@ def read(path: Path | str, as_kind: str | None = None, limits: ReadLimits | None
     try:
         # Bits that are no number (signalling NaN) make NumPy warn where they are copied; readers leave such rows out.
         with reading(path, limits) as current, np.errstate(invalid="ignore", over="ignore"):
+            told = _how_a_folder_was_taken(path) if kind is None and path.is_dir() else ()
             kind = kind or detect_kind(path)
             sample = READERS[kind](path)
-            return replace(sample, notes=(*sample.notes, *current.notes))
+            return replace(sample, notes=(*told, *sample.notes, *current.notes))
     except ConversionError:
         raise
     except reader_faults() as fault:
@@ -117,6 +118,20 @@ def read(path: Path | str, as_kind: str | None = None, limits: ReadLimits | None
         raise ConversionError(
             f"{path}: cannot be read as {what} ({in_one_line(fault)}); check the file, or name its kind with --as"
         ) from fault
+
+
+def _how_a_folder_was_taken(path: Path) -> tuple[str, ...]:
+    """Say that pictures were taken for frames, where their names do not say so themselves."""
+    from converters.frame_folder import says_frames
+    from converters.video_source import frame_files
+
+    frames = frame_files(path)
+    if not frames or says_frames(frames[0]):
+        return ()
+    return (
+        f"the {len(frames)} pictures of {path.name} were taken for the frames of one clip; where they are photos of "
+        f"{len(frames)} parts, give the folder to `vlm-inspect batch`",
+    )
 
 
 def _check_place(path: Path, kind: SampleKind | None) -> None:

@@ -1,6 +1,7 @@
 """`calibrate` on real pictures: its thresholds hold for `ask`, and it never guesses from too little."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +59,7 @@ def test_thresholds_hold_for_ask_and_say_how_sure_they_are(run: Run, plates: Pat
     assert code == 0, err
     assert f"of the {PARTS} normal parts" in told
     assert "this one lies between" in told
+    assert re.search(r"under these bounds \d+ references would have held up", told)
     made = json.loads(out.read_text())
     assert made["n"] == PARTS
     assert made["localizer"] == "memory"

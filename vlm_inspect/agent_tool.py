@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from converters.errors import ConversionError
 from vlm_inspect.errors import InspectError
 from vlm_inspect.inspector import Inspector
+from vlm_inspect.real_path import real_path
 
 if TYPE_CHECKING:
     from langchain_core.tools import StructuredTool
@@ -45,7 +46,7 @@ def as_tool(inspector: Inspector | None = None, *, folder: str | Path | None = N
     """
     from langchain_core.tools import StructuredTool
 
-    inspect = _Inspections(inspector or Inspector(), None if folder is None else Path(folder).resolve())
+    inspect = _Inspections(inspector or Inspector(), None if folder is None else real_path(folder))
     return StructuredTool.from_function(
         func=inspect,
         name=NAME,
@@ -77,7 +78,7 @@ class _Inspections:
     def _inside(self, path: str) -> Path:
         if self._folder is None:
             return Path(path)
-        whole = (self._folder / path).resolve()
+        whole = real_path(self._folder / path)
         if not whole.is_relative_to(self._folder):
             raise InspectError(f"{path} lies outside {self._folder}, the folder that this tool may read")
         return whole

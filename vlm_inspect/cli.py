@@ -14,6 +14,7 @@ import click
 
 from converters.errors import ConversionError
 from vlm_inspect.command_options.groups import write_environment
+from vlm_inspect.commands.agreement import agreement
 from vlm_inspect.commands.ask import ask
 from vlm_inspect.commands.batch import batch
 from vlm_inspect.commands.cache import cache as cache_command
@@ -22,6 +23,7 @@ from vlm_inspect.commands.cases import cases
 from vlm_inspect.commands.chat import chat
 from vlm_inspect.commands.demo import demo
 from vlm_inspect.commands.doctor import doctor
+from vlm_inspect.commands.init import init
 from vlm_inspect.commands.references import references
 from vlm_inspect.commands.replay import replay
 from vlm_inspect.commands.sensitivity import sensitivity
@@ -79,6 +81,7 @@ def cli() -> None:
 
 
 for _command in (
+    agreement,
     ask,
     batch,
     cache_command,
@@ -89,6 +92,7 @@ for _command in (
     train,
     demo,
     doctor,
+    init,
     references,
     sensitivity,
     watch,

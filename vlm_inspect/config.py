@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from converters.view import ViewBudget
 from vlm_inspect.agent.settings import AgentSettings
@@ -38,6 +38,7 @@ from vlm_inspect.backends import (
 from vlm_inspect.backends.endpoint import BASE_URL_VARIABLE
 from vlm_inspect.backends.two_models import TwoModels
 from vlm_inspect.calibration_file import load_thresholds
+from vlm_inspect.clip_beginning import NormalSpan
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ConfigError
 from vlm_inspect.inspector import ANY_PART, Inspector
@@ -45,6 +46,7 @@ from vlm_inspect.localization import AUTO, default_localizer, load_localizer
 from vlm_inspect.localization.settings import LocalizerSettings
 from vlm_inspect.prompting import PromptLimits
 from vlm_inspect.qualification.settings import QualificationSettings
+from vlm_inspect.real_path import real_path
 from vlm_inspect.references import expand_references
 from vlm_inspect.rules import RuleBook, load_rules, outside_references, resolve_references
 from vlm_inspect.strict_yaml import MAX_BYTES, Document, Loc, YamlError, key_path, misread_text, read_yaml
@@ -162,6 +164,14 @@ class InspectorConfig(_Section):
     """Whether the model is asked a second time, with the most suspicious places enlarged."""
     agent: AgentSettings = AgentSettings()
     """Whether the model works in steps, with tools, before it judges, and within which limits."""
+    normal_until: str | None = None
+    """How much of a clip's own beginning is normal: a number of frames (60), or of seconds (6s); None: nothing."""
+
+    @field_validator("normal_until", mode="before")
+    @classmethod
+    def _check_span(cls, value: Any) -> str | None:
+        return None if value is None else str(NormalSpan.parse(str(value)))
+
     refuter: ModelConfig | None = None
     """A second model, which tries to refute what the first supposes; None: the first does so itself."""
     qualification: QualificationSettings = QualificationSettings()
@@ -181,7 +191,10 @@ class InspectorConfig(_Section):
         paths = tuple(dict.fromkeys([*self._of_book(rules), *expand_references(self.references)]))
         model = backend or self.load_model()
         refuter = self.load_refuter()
-        localizer = self.load_localizer(model, has_references=bool(paths))
+        span = None if self.normal_until is None else NormalSpan.parse(self.normal_until)
+        localizer = None
+        if span is None or paths or self.localizer.name != AUTO:  # a clip's beginning alone needs no other localizer
+            localizer = self.load_localizer(model, has_references=bool(paths) or span is not None)
         return Inspector(
             rules=rules,
             references=paths,
@@ -194,6 +207,7 @@ class InspectorConfig(_Section):
             limits=self.prompt,
             look_again=self.look_again,
             agent=self.agent,
+            normal_until=span,
             qualification=self.qualification,
         )
 
@@ -337,7 +351,7 @@ def load_config(path: Path) -> InspectorConfig:
         )
     except ValidationError as error:
         raise ConfigError(_in_words(error, document, path)) from error
-    return config.relative_to(path.resolve().parent)
+    return config.relative_to(real_path(path).parent)
 
 
 def _with_sections(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.view import BoxXyxyn, Place
+from vlm_inspect.frame_curve import FrameCurve
 from vlm_inspect.sensitivity.standing import Standing
 from vlm_inspect.tolerance import Tolerance
 
@@ -164,6 +165,8 @@ class Evidence:
     surface: SurfaceDeviation | None = None
     """Of a scan that was compared with reference scans, for `--ply`: points by the hundred thousand, which a case does
     not keep."""
+    curve: FrameCurve | None = None
+    """Of a clip, for `--curve`: a number for every frame, which a case does not keep."""
 
     @property
     def latest_maps(self) -> tuple[AnomalyMap, ...]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from vlm_inspect.looks.look import Look, deciding_look
 from vlm_inspect.point_values import values_at_points
 from vlm_inspect.prompting import PromptLimits
 from vlm_inspect.references import Part, ReferenceSet
+from vlm_inspect.source_state import State
 from vlm_inspect.verdict import Verdict
 
 
@@ -34,6 +36,8 @@ class Prepared:
     """How long it took in seconds."""
     source: str = ""
     """Path of the part as it was given."""
+    state: tuple[Path, State] | None = None
+    """The file or folder that was read, and its state then; None: the part was no file."""
     references: tuple[tuple[View, ...], ...] = ()
     """The views of every reference."""
     samples: tuple[Part, ReferenceSet] | None = None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vlm_inspect.errors import OutputError
+from vlm_inspect.real_path import real_path
 
 
 def check_writable(path: Path) -> None:
@@ -119,7 +120,7 @@ def _sync_folder(folder: Path) -> None:
 
 def _target(path: Path) -> Path:
     """Follow a link, so that writing through it replaces what it names and not the link."""
-    return Path(os.path.realpath(path))
+    return real_path(path)
 
 
 def _is_special(path: Path) -> bool:

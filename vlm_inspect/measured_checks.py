@@ -63,20 +63,21 @@ def measure(
     return Measurement(rule.id, chosen.name, worst.number, worst.unit, passed, reason)
 
 
-def measure_plainly(name: str, sample: Sample, *, unit: str = "mm") -> Measurement:
+def measure_plainly(name: str, sample: Sample, *, unit: str = "mm", channel: str | None = None) -> Measurement:
     """Return the value of a measure of a sample that no rule limits; of several pages or channels, the first one's.
 
     Args:
         name: of a measure.
         sample: what is measured.
         unit: of the coordinates of a scan.
+        channel: of a curve; None: its first one.
     """
     chosen = MEASURES[name]
     if sample.kind not in chosen.kinds:
         reason = f"{chosen.name} is measured on {kind_names(chosen)}, not on this kind of input"
         return Measurement("", name, None, "", None, reason)
     try:
-        value = _values(chosen, Check.model_construct(measure=name), sample, (), unit, None)[0]
+        value = _values(chosen, Check.model_construct(measure=name, channel=channel), sample, (), unit, None)[0]
     except MeasurementError as error:
         return Measurement("", name, None, "", None, str(error))
     if not math.isfinite(value.number):

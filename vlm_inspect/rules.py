@@ -6,7 +6,6 @@ Everything that is wrong is one `RuleError` of one line: file, line, key, what t
 
 import difflib
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -24,6 +23,7 @@ from pydantic import (
 
 from vlm_inspect.errors import RuleError
 from vlm_inspect.file_patterns import match_files
+from vlm_inspect.real_path import real_path
 from vlm_inspect.sensitivity.smallest import SmallestDefect, parse_smallest_defect
 from vlm_inspect.strict_yaml import MAX_BYTES, Document, Loc, YamlError, key_path, misread_text, read_yaml
 
@@ -203,7 +203,7 @@ def load_rules(path: Path | str) -> RuleBook:
     except UnicodeDecodeError as e:
         line = raw[: e.start].count(b"\n") + 1
         raise RuleError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from e
-    book = parse_rules(text, name=str(path), folder=path.resolve().parent)
+    book = parse_rules(text, name=str(path), folder=real_path(path).parent)
     book._sha256 = hashlib.sha256(raw).hexdigest()
     return book
 
@@ -230,7 +230,7 @@ def parse_rules(text: str, *, name: str = "rules", folder: Path | None = None) -
         book = RuleBook.model_validate(document.data, strict=True)
     except ValidationError as e:
         raise RuleError(_in_words(e, document, name)) from e
-    book._folder = (folder or Path.cwd()).resolve()
+    book._folder = real_path(folder or Path.cwd())
     book._sha256 = hashlib.sha256(text.encode()).hexdigest()
     book._name = name
     book._text = text
@@ -279,8 +279,8 @@ def outside_references(book: RuleBook, references: Sequence[Path]) -> list[Path]
 
     A rule book from elsewhere could name any picture of this machine, and have it sent to a model.
     """
-    folder = book.folder.resolve()
-    return [path for path in references if not Path(os.path.realpath(path)).is_relative_to(folder)]
+    folder = real_path(book.folder)
+    return [path for path in references if not real_path(path).is_relative_to(folder)]
 
 
 def _in_words(error: ValidationError, document: Document, name: str) -> str:

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-State = tuple[tuple[str, int, int, int], ...]
-"""Name, inode, size in bytes and time of change in nanoseconds of each file."""
+from converters.errors import ConversionError
+
+State = tuple[tuple[str, int, int, int, int], ...]
+"""Name, inode, size in bytes, and the times of change of content and of entry in nanoseconds of each file; the last one
+cannot be set back."""
 
 
 def state_of(path: Path) -> State:
@@ -13,4 +16,14 @@ def state_of(path: Path) -> State:
         seen = [(file.name, file.stat()) for file in files]
     except OSError:
         return ()
-    return tuple((name, told.st_ino, told.st_size, told.st_mtime_ns) for name, told in seen)
+    return tuple((name, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns) for name, told in seen)
+
+
+def check_unchanged(path: Path, before: State) -> None:
+    """Make sure that a source is still what was read: the recorded digest is that of the bytes that are judged.
+
+    Raises:
+        ConversionError: it changed.
+    """
+    if state_of(path) != before:
+        raise ConversionError(f"{path} changed while it was read; inspect it again when it is complete")

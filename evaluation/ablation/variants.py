@@ -24,6 +24,7 @@ from evaluation.bench.options import BenchOptions
 from evaluation.errors import RunError
 from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.prompting import EVIDENCE_INGREDIENTS, Ingredient, Template
+from vlm_inspect.real_path import real_path
 from vlm_inspect.rules import RuleBook
 
 _BOOK_OF_CLASS = {"class_name", "description", "unit", "defects"}
@@ -117,7 +118,7 @@ def write_variant(
     """
     prompts = folder / "prompts"
     prompts.mkdir(parents=True, exist_ok=True)
-    path = (prompts / f"{variant.folder_name}.yaml").resolve()
+    path = real_path(prompts / f"{variant.folder_name}.yaml")
     write_atomically(path, _dump(_cut(template, variant).model_dump(mode="json", exclude_none=True)))
     rules_dir = (
         _write_books(folder / "books" / variant.folder_name, variant, books) if books and variant.has("class") else None
@@ -150,7 +151,7 @@ def _write_books(folder: Path, variant: Variant, books: Mapping[str, RuleBook]) 
         if variant.has("evidence") and book.ignore:
             told["ignore"] = [list(box) for box in book.ignore]
         write_atomically(folder / f"{name.replace('/', '_')}.yaml", _dump(told))
-    return folder.resolve()
+    return real_path(folder)
 
 
 def _rules(book: RuleBook, *, measured: bool) -> Sequence[dict[str, Any]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from converters.digest import sha256_of
 from converters.view import ViewBudget
 from evaluation.bench.options import BenchOptions
 from evaluation.engine.examiner import Examiner, for_threads
@@ -197,12 +198,18 @@ def _thresholds(plan: RunPlan, path: Path | None, localizer: str, views: ViewBud
     A class without a rule book takes one that was made without.
 
     Raises:
-        CalibrationError: a file was made for another rule book or localizer, or with other views.
+        CalibrationError: a file was made for another rule book or localizer, or with other references or views.
     """
     found = {}
     for name, file in _calibration_files(plan, path).items():
         book = plan.rules[name] if name in plan.with_rules else ANY_PART
-        found[name] = load_calibration(
-            file, rules_sha256=book.scoring_sha256, localizer=localizer, views=views
-        ).thresholds
+        for references in dict.fromkeys(task.references for task in plan.of_category(name)):
+            loaded = load_calibration(
+                file,
+                rules_sha256=book.scoring_sha256,
+                localizer=localizer,
+                views=views,
+                references_sha256=[sha256_of(reference) for reference in references],
+            )
+            found[name] = loaded.thresholds
     return found

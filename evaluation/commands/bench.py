@@ -112,7 +112,7 @@ def bench(dataset: Path, **options: Any) -> int:
     """Score a model on DATASET_DIR, a data set as published or a folder with normal/ and anomalous/.
 
     Writes OUT/results.json and OUT/items.jsonl. A run that was stopped goes on with --resume. --calibration is a file,
-    or a folder of CLASS.json files.
+    or a folder of CLASS.json files, made with the references that --shots and --seed draw.
 
     Exit code: 0 done, 2 error or stopped.
 

@@ -1,8 +1,12 @@
 """`batch --agent` and `chat --agent`, and the steps on a page and on a terminal."""
 
+import contextlib
 import csv
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -91,3 +95,37 @@ def test_a_step_is_one_line_of_a_terminal() -> None:
     assert line.startswith("step 2 refute, zoom view 0")
     assert line.endswith("(100 tokens, $0.0013)")
     assert "\x1b" not in line
+
+
+def test_what_a_new_rule_would_change_is_read_with_the_steps(tmp_path: Path) -> None:
+    from vlm_inspect.chat.flips import fuse_again
+    from vlm_inspect.store import CaseStore, Filters
+
+    store = str(tmp_path / "cases")
+    script = (turn("observe", "zoom", BOX, rules=[]), turn("judge"), verdict())
+    found, _ = ask(write_plate(tmp_path), *script, options=("--save", "--store", store))
+    with CaseStore(store) as cases:
+        case = cases.load(cases.list(Filters())[0].id)
+        again = fuse_again(case, case.rules)
+    assert found["rules"][0]["status"] == again.rules[0].status == "not_checked"
+    assert found["outcome"] == again.outcome == "REVIEW"
+
+
+def test_steps_are_shown_live_above_the_spinner(tmp_path: Path) -> None:
+    photo = write_plate(tmp_path)
+    with OpenAIServer([turn("observe", "zoom", BOX), turn("judge"), verdict()], refuses=("tools",)) as server:
+        command = [sys.executable, "-m", "vlm_inspect", "ask", str(photo), *fixed(photo, server), "--json", "-"]
+        reader, terminal = os.openpty()
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=terminal, env={**os.environ, "TERM": "xterm"}
+        )
+        os.close(terminal)
+        shown = b""
+        with contextlib.suppress(OSError):  # of a terminal that nobody writes to any more
+            while piece := os.read(reader, 4096):
+                shown += piece
+        os.close(reader)
+        assert process.wait(60) == 0
+    told = shown.decode(errors="replace")
+    assert re.search(r"\x1b\[2Kstep 1 observe: I observe\. \(1007 tokens\)\r\n", told), "its line is wiped first"
+    assert told.index("step 1 observe:") < told.index("step 2 observe, zoom view 0") < told.index("step 3 judge:")

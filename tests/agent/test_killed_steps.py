@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.agent.scripted import BOX, FAR_BOX, run_ask, turn, verdict, write_plate
-from tests.backends.openai_server import Behaviour, Body, OpenAIServer, Recorded, hang
+from tests.backends.openai_server import Behaviour, Body, OpenAIServer, Recorded, hang, status
 from vlm_inspect.backends.backend import Reply
 from vlm_inspect.backends.model_turn import ToolCall
 from vlm_inspect.backends.reply_journal import OLD_S, SUFFIX, ReplyJournal, remove_old
@@ -71,6 +71,20 @@ def test_a_kill_in_the_middle_of_a_step_pays_for_no_other_twice(tmp_path: Path) 
     assert all(step["usage"]["prompt_tokens"] > 0 for step in found["steps"]), "what was paid before is in the account"
     assert "2 answers of before" in done.stderr
     assert not kept.parent.exists(), "a finished examination leaves nothing"
+
+
+def test_a_step_that_got_no_answer_is_gone_on_with(tmp_path: Path) -> None:
+    photo, options = write_plate(tmp_path), ("--store", str(tmp_path / "cases.db"))
+    lost = iter([False, True])
+
+    def respond(body: Body) -> object:
+        return (status(401, "bad key") if next(lost, False) else SCRIPT[steps_of(body)])(body)
+
+    with OpenAIServer([respond], refuses=("tools",)) as server:  # type: ignore[list-item]
+        first, second = (json.loads(run_ask(photo, server.base_url, options).stdout) for _ in range(2))
+        asked = [steps_of(one.body) for one in accepted(server)]
+    assert (first["outcome"], second["outcome"]) == ("REVIEW", "OK")
+    assert asked == [0, 1, 1, 2, 3]
 
 
 def test_another_question_or_another_part_begins_anew(tmp_path: Path) -> None:

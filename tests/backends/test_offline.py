@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from converters.view import BoxXyxyn, Place, View
+from vlm_inspect.answers.language import load_languages
 from vlm_inspect.backends.backend import Request
 from vlm_inspect.backends.offline import EvidenceBackend
 from vlm_inspect.decision.fusion import Record, fuse
@@ -238,31 +239,48 @@ def test_box_is_rounded_outwards_to_per_mille() -> None:
     ("question", "measured", "says"),
     [
         ("Where is the defect?", HOT, r"point \(9\.8, 7\.4, 1\.0\) mm"),
-        ("Where is the defect?", INSIDE, "none to point at"),
+        ("Where is the defect?", INSIDE, "No place was found"),
         ("How big is it?", HOT, r"3\.6 mm across"),
-        ("How big is it?", INSIDE, "size is not known"),
+        ("How big is it?", INSIDE, "No place was found"),
         ("How many defects are there?", HOT, r"1 place\(s\)"),
-        ("Which rules are violated?", replace(HOT, measurements=(SHORT,)), "Rules that fail: length"),
+        (
+            "Which rules are violated?",
+            replace(HOT, measurements=(SHORT,)),
+            "length .major.: fail. length 18.2 mm; limits 19.7 to 20.3 mm",
+        ),
         (
             "Which rule does it break?",
             HOT,
-            "No rule is known to fail. Not checked, for no model read them: thread-complete, recess",
+            "thread-complete .critical.: not checked",
         ),
         ("How sure are you?", HOT, r"over 0\.99"),
-        ("How sure are you?", ALONE, "no calibrated probability"),
+        ("How sure are you?", ALONE, "No probability is known"),
         ("What length did you measure?", HOT, r"length 20\.01 mm"),
-        ("What's wrong with this part?", HOT, "exceeds the tolerance"),
-        ("Is it ok?", INSIDE, "stays inside the tolerance"),
-        ("Who made this screw?", HOT, "cannot answer that"),
-        ("Is it ok and where is it from?", ALONE, "Most unusual place"),
+        ("What's wrong with this part?", HOT, "Region 1: Deviation from the references at view 0"),
+        ("Is it ok?", INSIDE, "is like its references"),
+        (
+            "Who made this screw?",
+            HOT,
+            "cannot be answered from the record.* By its measurements the part is unlike its references",
+        ),
+        ("Is it ok and where is it from?", ALONE, "most unusual place"),
         (None, HOT, "exceeds the tolerance"),
+        ("Wo ist der Fehler?", HOT, "Bereich 1: Abweichung von den Referenzen in Ansicht 0"),
+        ("合格吗？", INSIDE, "零件与参考件一致（异常概率 0.03）。没有位置"),
+        (
+            "Quelle est la longueur ?",
+            HOT,
+            "longueur de la règle length : 20.01 mm ; limites 19.7 à 20.3 mm : respectée",
+        ),
     ],
 )
 def test_questions(question: str | None, measured: Evidence, says: str) -> None:
     said = report(measured, question)
     answer = said["answer"]
     assert re.search(says, answer), answer
-    assert "no language model" in (answer if question else said["reasoning"])
+    identities = [one.say("identity") for one in load_languages().values()]
+    assert any(answer.endswith(one) for one in identities) == (question is not None)
+    assert "no language model" in said["reasoning"]
 
 
 def test_places_in_time_and_pages_are_said() -> None:
@@ -285,3 +303,11 @@ def test_every_sentence_gets_all_that_it_names_and_a_wrong_file_is_named(tmp_pat
     with pytest.raises(PromptError, match="cannot be read"):
         read_wording(tmp_path / "none.yaml")
     assert load_wording() is load_wording()
+
+
+def test_a_language_that_is_named_is_that_of_the_answer() -> None:
+    asked = replace(request(HOT, "Where is it?"), language="German")
+    (reply,) = EvidenceBackend().generate(asked)
+    assert json.loads(reply.text)["answer"].startswith("Bereich 1: ")
+    (reply,) = EvidenceBackend().generate(replace(asked, language="Klingon"))
+    assert json.loads(reply.text)["answer"].startswith("Region 1: "), "a language without words: that of the question"

@@ -5,9 +5,12 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,8 @@ from vlm_inspect.inspector import Inspector
 from vlm_inspect.sinks.cases import Cases
 from vlm_inspect.sinks.folders import OutcomeFolders
 from vlm_inspect.sinks.messages import Messages
+from vlm_inspect.sinks.sender import Sender
+from vlm_inspect.sinks.webhook import Webhook
 from vlm_inspect.store import CaseStore
 
 KILLS = 20
@@ -40,18 +45,48 @@ def add_parts(folder: Path, numbers: range) -> set[str]:
     return digests
 
 
-def destinations(folder: Path, store: CaseStore) -> Destinations:
+HOOK = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        with open(sys.argv[1], "a") as file:
+            file.write(self.headers["webhook-id"] + "\\n")
+        self.send_response(204)
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.fixture
+def hook(tmp_path: Path) -> Iterator[str]:
+    """A receiver in a process of its own, which writes the ids of its messages to ids.txt; yields its URL."""
+    command = [sys.executable, "-c", HOOK, str(tmp_path / "ids.txt")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}/"
+        process.kill()
+
+
+@contextmanager
+def destinations(folder: Path, store: CaseStore) -> Iterator[Destinations]:
+    url = (folder / "hook.txt").read_text()
     moved = OutcomeFolders(folder / "judged")
     moved.check()
-    sinks = (Cases(store, {}), Messages(store.outbox, ["http://127.0.0.1:9/hook"]))
-    return Destinations(folder / "out.csv", sinks=sinks, folders=moved)
+    with Sender(store.outbox, [Webhook(url)]) as sender:
+        sinks = (Cases(store, {}), Messages(store.outbox, [url], sender.wake))
+        yield Destinations(folder / "out.csv", sinks=sinks, folders=moved)
 
 
 def batch(folder: Path) -> None:
     found = sorted((folder / "in").glob("*.png"))
-    with CaseStore(folder / "cases.db") as store:
+    with CaseStore(folder / "cases.db") as store, destinations(folder, store) as made:
         settings = BatchSettings("settings", resume=True)
-        run_batch(Inspector(localizer=None), found, destinations(folder, store), settings)
+        run_batch(Inspector(localizer=None), found, made, settings)
 
 
 def watch(folder: Path) -> None:
@@ -61,11 +96,11 @@ def watch(folder: Path) -> None:
         if not list((folder / "in").glob("*.png")):
             stop.set()
 
-    with CaseStore(folder / "cases.db") as store:
+    with CaseStore(folder / "cases.db") as store, destinations(folder, store) as made:
         watch_parts(
             Inspector(localizer=None),
             lambda journal: FolderArrivals(folder / "in", stop, journal.rows.__contains__, settle_s=0.02),
-            destinations(folder, store),
+            made,
             judged_by="settings",
             told=told,
         )
@@ -95,7 +130,11 @@ def killed(work: Callable[[Path], None], folder: Path, after_s: float) -> bool:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("work", [batch, watch])
-def test_every_part_has_one_case_after_many_kills(work: Callable[[Path], None], tmp_path: Path) -> None:
+def test_every_part_has_one_case_after_many_kills(
+    work: Callable[[Path], None], tmp_path: Path, hook: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vlm_inspect.store.outbox._CLAIM_S", 0.2)  # what a killed process took is soon free again
+    (tmp_path / "hook.txt").write_text(hook)
     folder = tmp_path / "in"
     folder.mkdir()
     CaseStore(tmp_path / "cases.db").close()
@@ -111,6 +150,11 @@ def test_every_part_has_one_case_after_many_kills(work: Callable[[Path], None], 
         cases = database.execute("SELECT id, input_sha256 FROM cases").fetchall()
         messages = database.execute("SELECT id, body FROM outbox").fetchall()
     database.close()
+    with CaseStore(tmp_path / "cases.db") as store, Sender(store.outbox, [Webhook(hook)]) as sender:
+        deadline = time.monotonic() + 30
+        while sender.left() and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert set((tmp_path / "ids.txt").read_text().split()) == {name for name, _ in messages}
     assert sorted(digest for _, digest in cases) == sorted(digests)
     assert len(messages) == len(digests)
     assert {json.loads(body)["id"] for _, body in messages} == {case_id for case_id, _ in cases}

@@ -174,6 +174,33 @@ def test_a_folder_of_photos_is_no_clip(tmp_path: Path, names: list[str], sizes: 
         assert read(folder, as_kind="video").kind == "video"
 
 
+def test_numbered_photos_of_parts_are_no_clip_and_numbered_frames_are_one_that_says_so(tmp_path: Path) -> None:
+    """Pictures called 000.png may be either: in a clip each is like the one before."""
+    rng = np.random.default_rng(0)
+    parts, frames = tmp_path / "parts", tmp_path / "frames"
+    scene = rng.integers(0, 255, (48, 200), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
+    for folder in (parts, frames):
+        folder.mkdir()
+    for k in range(12):
+        Image.fromarray(rng.integers(0, 255, (12, 16), dtype=np.uint8).repeat(8, 0).repeat(8, 1)).save(
+            parts / f"{k:03d}.png"
+        )
+        Image.fromarray(scene[:, 2 * k : 2 * k + 128]).save(frames / f"{k:03d}.png")
+    with pytest.raises(ConversionError, match=r"as unlike the one before as any other.*vlm-inspect batch.*--as video"):
+        read(parts)
+    assert read(parts, as_kind="video").notes == ()
+    for k in range(12):
+        (parts / f"{k:03d}.png").rename(parts / f"frame_{k:03d}.png")
+    assert read(parts).notes == ()  # who calls them frames means it
+    clip = read(frames)
+    assert clip.kind == "video"
+    assert clip.notes[0].startswith("the 12 pictures of frames were taken for the frames of one clip; where they are")
+    assert "vlm-inspect batch" in clip.notes[0]
+    for k in range(4, 12):
+        (frames / f"{k:03d}.png").unlink()
+    assert read(frames).notes[0].startswith("the 4 pictures of frames were taken for")
+
+
 def test_photos_that_name_a_camera_are_no_frames(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x010F] = "Canon"

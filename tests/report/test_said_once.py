@@ -72,6 +72,7 @@ def test_what_was_said_behind_a_colon_counts_and_short_words_may_come_again() ->
     assert said.rest("The pin is  bent! 18.2 mm is too short; No.") == "18.2 mm is too short; No."
     assert said.rest("One line is new.\nthe pin is bent\n\nAnd one more.") == "One line is new.\nAnd one more."
     assert not said.is_new("One line is new")
+    assert said.rest("It cannot be measured; and one more") == "It cannot be measured."
     assert said.rest("") == ""
 
 

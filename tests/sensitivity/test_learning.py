@@ -1,10 +1,15 @@
 import numpy as np
 import pytest
 
+from vlm_inspect.sensitivity.bounds import defects_bound
 from vlm_inspect.sensitivity.learning import ChannelPrior, PlantedScores, learn_decision, respond
 from vlm_inspect.sensitivity.normal_scores import NormalScores
 
 PRIORS = [ChannelPrior("a", 0.09), ChannelPrior("b", 0.2)]
+
+
+FAINT = np.concatenate([np.full(10, -np.inf), np.linspace(0.05, 0.4, 50)])
+"""Responses to planted defects of which a sixth is not seen."""
 
 
 def planted(rises, n=4):
@@ -43,7 +48,9 @@ def test_one_reference_decides_with_the_width_of_the_prior():
     narrow, _ = learn_decision(np.zeros((1, 2)), planted(rises, 1), PRIORS)
     unsure, _ = learn_decision(np.zeros((1, 2)), planted(rises, 1), wide)
     assert unsure.bounds.ng_above > narrow.bounds.ng_above
-    assert unsure.bounds.ok_below < narrow.bounds.ok_below
+    assert unsure.bounds.ok_below <= narrow.bounds.ok_below
+    assert unsure.bounds.usual_below == narrow.bounds.usual_below  # what the level may be off by is in D
+    assert defects_bound(unsure.normal, FAINT, 0.1) < defects_bound(narrow.normal, FAINT, 0.1)
 
 
 def test_the_probability_rises_from_normal_scores_to_planted_ones():

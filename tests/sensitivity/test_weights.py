@@ -53,8 +53,3 @@ def test_a_network_that_planted_defects_favour_does_not_have_all_the_say() -> No
     weights = learn_weights(level, rises, [0.1, 0.1], ["a", "b"])
     assert weights[1] >= 0.25
     assert weights[0] > weights[1]
-
-
-def test_the_channels_of_one_network_share_its_vote() -> None:
-    weights = learn_weights(np.zeros((4, 3)), np.full((60, 3), 0.2), [0.1, 0.1, 0.1], ["a", "b", "b"])
-    assert weights[0] >= 0.45

@@ -5,6 +5,7 @@ The arguments of a function hold the words of the step beside those of the tool,
 
 import copy
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -12,10 +13,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from vlm_inspect.backends.backend import Reply
 from vlm_inspect.errors import ParseError
-from vlm_inspect.parsing.answer_json import NEGATIVE_KEYS, POSITIVE_KEYS
+from vlm_inspect.parsing.answer_json import NEGATIVE_KEYS, POSITIVE_KEYS, find_object
+from vlm_inspect.parsing.reply_text import final_text
 
 NO_TOOL = "none"
 PHASES = ("observe", "propose", "refute", "judge")
+_WRITTEN = re.compile(r"<(?:tool_call|function_call|\|python_tag\|)>|\[TOOL_CALLS?\]")
+"""What models write before a call, in text."""
 _VERDICT_KEYS = frozenset({*POSITIVE_KEYS, *NEGATIVE_KEYS})
 
 
@@ -141,19 +145,31 @@ def read_turn(replies: Sequence[Reply]) -> Turn:
             given = json.loads(reply.calls[0].arguments or "{}")
             data = _of_call(reply.calls[0].name, given if isinstance(given, dict) else {}, reply.text)
         else:
-            data = json.loads(reply.text[reply.text.find("{") : reply.text.rfind("}") + 1])
-            if isinstance(data, dict) and "phase" not in data and _VERDICT_KEYS & data.keys():
+            data = _written_call(reply.text) or find_object(final_text(reply), {"phase", *_VERDICT_KEYS})
+            if data is None:
+                raise ParseError("it holds no JSON object of a step", reply_text=reply.text, cause="unreadable")
+            if "phase" not in data:
                 return Turn(phase="judge", said=str(data.get("reasoning", "")))
         return Turn.model_validate(_mended(data))
     except (ValueError, RecursionError) as error:
         if isinstance(error, ValidationError):
             first = error.errors(include_url=False)[0]
             reason = f"{'.'.join(str(part) for part in first['loc']) or 'object'}: {first['msg']}"
-        elif reply.calls:
-            reason = f"the arguments of {reply.calls[0].name} are no JSON object"
         else:
-            reason = "it holds no JSON object"
+            reason = f"the arguments of {reply.calls[0].name} are no JSON object" if reply.calls else str(error)
         raise ParseError(reason, reply_text=reply.text, cause="unreadable") from error
+
+
+def _written_call(text: str) -> dict[str, Any] | None:
+    """Return the step of a call that stands in the text, where a server did not take it out; None: there is none."""
+    mark = _WRITTEN.search(text)
+    if mark is None:
+        return None
+    found = find_object(text[mark.end() :], {"name"})
+    given = None if found is None else found.get("arguments", found.get("parameters"))
+    if found is None or not isinstance(given, dict):
+        return None
+    return _of_call(str(found["name"]), given, text[: mark.start()].strip())
 
 
 def _fields(told: Mapping[str, str], *, refutation: bool) -> dict[str, dict[str, Any]]:

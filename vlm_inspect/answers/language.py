@@ -68,6 +68,10 @@ class Language(BaseModel):
         except (KeyError, IndexError, ValueError) as error:
             raise PromptError(f"the words for {self.name}: {name}: missing or unknown name {error}") from error
 
+    def join(self, sentences: Iterable[str]) -> str:
+        """Return sentences as one text."""
+        return (" " if self.spaced else "").join(sentences)
+
     def put(self, words: str) -> str:
         """Return words of the record in this language as far as it has them, else piece by piece between commas."""
         if words in self.record:

@@ -141,7 +141,10 @@ def _finding(place: SeenPlace) -> ToldFinding | None:
 
 
 def _finding_words(found: ToldFinding, record: PartRecord, language: Language) -> str:
-    values = {"depth": f"{found.depth:.2f}", "extent": rounded(found.extent, 2), "unit": record.book.unit}
+    known = {"depth": f"{found.depth:.2f}", "unit": record.book.unit}
+    if found.extent is None:
+        return language.say(f"only_{found.side}", **known)
+    values = {"extent": rounded(found.extent, 2), **known}
     if found.area is None or found.volume is None:
         return language.say("missing", **values)
     return language.say(found.side, area=rounded(found.area, 2), volume=rounded(found.volume, 2), **values)

@@ -1,19 +1,16 @@
 """The numbered places of a part, and which of them are one and the same, seen in several views."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from converters.view import BoxXyxy, BoxXyxyn, Place, View
+from converters.view import BoxXyxyn, Place, View
 from vlm_inspect.citation import cite
 from vlm_inspect.decision.defects import is_hot
+from vlm_inspect.decision.spots import Spot, in_groups, is_one_place, reach_of, spot_of
 from vlm_inspect.evidence import Evidence, Region
 from vlm_inspect.inspection import DefectOutcome
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.vocabulary import circumstances, kinds_of, name_region
-
-_OVERLAP = 0.5
-"""From this share of the smaller box on, two boxes of one picture are one place, as where tiles overlap."""
 
 
 @dataclass(frozen=True)
@@ -90,40 +87,15 @@ def number_places(
     return found
 
 
-def join_views(places: Sequence[NumberedPlace]) -> list[SeenPlace]:
-    """Return the places of the part: one that several views show is one, under the number of its hottest view."""
-    joined: list[list[NumberedPlace]] = []
-    for place in places:
-        same = next((group for group in joined if any(_are_one(place, one) for one in group)), None)
-        if same is None:
-            joined.append([place])
-        else:
-            same.append(place)
-    return [SeenPlace(group[0], tuple(group[1:])) for group in joined]
+def join_views(places: Sequence[NumberedPlace], views: Sequence[View]) -> list[SeenPlace]:
+    """Return the places of the part: one that several views show is one, under the lowest of its numbers."""
+    reach = reach_of(views)
+    groups = in_groups(places, lambda a, b: is_one_place(_spot(a), _spot(b), reach))
+    ordered = [sorted(group, key=lambda one: one.number) for group in groups]
+    return [SeenPlace(group[0], tuple(group[1:])) for group in sorted(ordered, key=lambda group: group[0].number)]
 
 
-def _are_one(a: NumberedPlace, b: NumberedPlace) -> bool:
-    first, second = _on_part(a), _on_part(b)
-    if first.point_mm is not None and second.point_mm is not None:
-        reach = max(first.size_mm or 0.0, second.size_mm or 0.0) / 2
-        return math.dist(first.point_mm, second.point_mm) <= reach
-    if first.source_xyxy is not None and second.source_xyxy is not None:
-        same_picture = (first.page, first.frame) == (second.page, second.frame)
-        return same_picture and a.view != b.view and _overlap(first.source_xyxy, second.source_xyxy) >= _OVERLAP
-    return False
-
-
-def _on_part(place: NumberedPlace) -> Place:
+def _spot(place: NumberedPlace) -> Spot:
     if place.region is not None:
-        return place.region.place
-    told = place.defect
-    if told is None:
-        return Place()
-    return Place(**{field.name: getattr(told, field.name) for field in fields(Place)})
-
-
-def _overlap(a: BoxXyxy, b: BoxXyxy) -> float:
-    """Return the shared area of two boxes as a share of the smaller one's."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    smaller = min((one[2] - one[0]) * (one[3] - one[1]) for one in (a, b))
-    return max(width, 0.0) * max(height, 0.0) / smaller if smaller > 0 else 0.0
+        return Spot(place.view, place.box_xyxyn, place.region.place)
+    return Spot(place.view, place.box_xyxyn, Place()) if place.defect is None else spot_of(place.defect)

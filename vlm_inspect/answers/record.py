@@ -44,7 +44,7 @@ class PartRecord:
     @cached_property
     def places(self) -> list[SeenPlace]:
         """Its places; one that several views show is one."""
-        return join_views(self.numbered)
+        return join_views(self.numbered, self.views)
 
     @cached_property
     def axis(self) -> PartAxis | None:

@@ -62,6 +62,8 @@ def _basis(record: PartRecord, language: Language) -> Iterator[str]:
 
 def tell_findings(record: PartRecord, language: Language, places: Sequence[SeenPlace]) -> Iterator[str]:
     """Say which rules fail and which places stand out."""
+    if record.evidence.mismatch:
+        yield language.put(record.evidence.mismatch)
     yield from tell_failing(record, language)
     if any(place.counts for place in places):
         for place in listed(places):

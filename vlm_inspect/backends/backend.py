@@ -38,6 +38,8 @@ class Request:
     """Digest of the messages, images included; equal digests are equal prompts."""
     boxes: BoxFrame = field(default_factory=_usual_boxes)
     """How boxes are written in the messages, and asked for."""
+    language: str | None = None
+    """What the answer is written in, as its asker named it; None: in the language of the question."""
     enlargements: "tuple[Enlargement, ...]" = ()
     """What a second look shows closer."""
     tools: tuple[Mapping[str, Any], ...] = ()

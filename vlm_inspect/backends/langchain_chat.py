@@ -98,8 +98,22 @@ class LangChainModel:
         """Whether it is believed to call functions."""
         return self._takes_tools
 
+    @property
+    def speaks_plainly(self) -> bool:
+        """It answers whole, so that nothing is shown before all of it is known."""
+        return False
+
+    def keep_manner(self, *, speaks_plainly: bool) -> None:
+        """Keep nothing: the answer is known before it is shown."""
+
     def converse(
-        self, messages: Sequence[Message], tools: Sequence[Message], on_text: OnText, *, may_call: bool = True
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Message],
+        on_text: OnText,
+        *,
+        may_call: bool = True,
+        on_apart: Callable[[], None] | None = None,
     ) -> ModelTurn:
         """Return what the model says next in a conversation, with functions on offer, whole.
 
@@ -108,6 +122,7 @@ class LangChainModel:
             tools: functions on offer, in the same form.
             on_text: is given the words.
             may_call: False: it shall answer now.
+            on_apart: is never told: what comes whole needs no telling.
 
         Raises:
             ToolsRefusedError: it takes no functions.

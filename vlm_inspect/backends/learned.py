@@ -43,6 +43,8 @@ class Learned(BaseModel):
     capabilities: Capabilities = Capabilities()
     boxes: BoxHabit | None = None
     """None: not found out."""
+    speaks_plainly: bool | None = None
+    """Whether its words in a dialogue hold no thinking, so that they can be shown as they come; None: not known."""
 
     @property
     def age_days(self) -> float:
@@ -89,6 +91,13 @@ def remember(base_url: str, model: str, capabilities: Capabilities) -> None:
 def remember_boxes(base_url: str, model: str, habit: BoxHabit) -> None:
     """Keep how a model writes boxes."""
     _keep(base_url, model, recall(base_url, model).model_copy(update={"boxes": habit}))
+
+
+def remember_manner(base_url: str, model: str, *, speaks_plainly: bool) -> None:
+    """Keep whether a model's words in a dialogue hold no thinking."""
+    before = recall(base_url, model)
+    if before.speaks_plainly != speaks_plainly:
+        _keep(base_url, model, before.model_copy(update={"speaks_plainly": speaks_plainly}))
 
 
 def _keep(base_url: str, model: str, learned: Learned) -> None:

@@ -28,11 +28,22 @@ class ModelTurn:
     """Why the stream broke off; "": it did not."""
 
 
+_APART = ("reasoning_content", "reasoning")
+"""Where servers that read a model's marks put its thinking."""
+
+
 class TurnDraft:
     """Collects the chunks of one answer, and hands its words on as they come."""
 
-    def __init__(self, on_text: Callable[[str], None]) -> None:
+    def __init__(self, on_text: Callable[[str], None], on_apart: Callable[[], None] | None = None) -> None:
+        """Collect an answer.
+
+        Args:
+            on_text: is given its words.
+            on_apart: is told when thinking comes apart from the words.
+        """
         self._on_text = on_text
+        self._on_apart = on_apart
         self._texts: list[str] = []
         self._calls: dict[int, dict[str, str]] = {}
         self._finish_reason = "stop"
@@ -48,6 +59,8 @@ class TurnDraft:
         for choice in (getattr(chunk, "choices", None) or ())[:1]:
             self.begun = True
             delta = getattr(choice, "delta", None)
+            if self._on_apart is not None and any(getattr(delta, name, None) for name in _APART):
+                self._on_apart()
             self._say(text_of(getattr(delta, "content", None)) + (getattr(delta, "refusal", None) or ""))
             for position, part in enumerate(getattr(delta, "tool_calls", None) or ()):
                 self._add_call(position, part)

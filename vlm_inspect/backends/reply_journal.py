@@ -9,13 +9,13 @@ One line a request: its key and the replies. What this process asked itself is n
 cut off does not count; the request is asked again.
 """
 
-import contextlib
 import json
 import os
 import threading
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class ReplyJournal:
         except OSError as error:
             raise OutputError(f"{path} cannot be read: {error.strerror or error}; remove it to begin anew") from error
         for line in lines:
-            with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+            with suppress(ValueError, KeyError, TypeError, RecursionError):
                 told = json.loads(line)
                 self._known[str(told["key"])] = tuple(reply_from_json(one) for one in told["replies"])
 
@@ -80,7 +80,7 @@ class ReplyJournal:
 
     def discard(self) -> None:
         """Remove the file, and the folder where nothing else is in it."""
-        with self._lock, contextlib.suppress(OSError):
+        with self._lock, suppress(OSError):
             self._known.clear()
             self._path.unlink(missing_ok=True)
             if self._path.parent.name.endswith(SUFFIX):
@@ -92,15 +92,43 @@ class ReplyJournal:
             return file.read(1) == b"\n"
 
 
+class JournalOfThread:
+    """A journal for each thread, where several examinations share one model."""
+
+    def __init__(self) -> None:
+        """Keep nothing, until a thread says where."""
+        self._local = threading.local()
+
+    @contextmanager
+    def using(self, journal: ReplyJournal) -> Iterator[None]:
+        """Keep in a journal what this thread asks."""
+        self._local.journal = journal
+        try:
+            yield
+        finally:
+            self._local.journal = None
+
+    def get(self, key: str) -> tuple[Reply, ...] | None:
+        """Return the replies of a request; None: it was not answered, or nothing is kept."""
+        journal: ReplyJournal | None = getattr(self._local, "journal", None)
+        return None if journal is None else journal.get(key)
+
+    def add(self, key: str, replies: Sequence[Reply]) -> None:
+        """Keep replies; see `ReplyJournal.add`."""
+        journal: ReplyJournal | None = getattr(self._local, "journal", None)
+        if journal is not None:
+            journal.add(key, replies)
+
+
 def remove_old(folder: Path) -> None:
     """Remove the journals of a folder that nobody went on with for `OLD_S` seconds."""
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         for path in folder.iterdir():
             if path.suffix == SUFFIX and time.time() - path.stat().st_mtime > OLD_S:
                 path.unlink(missing_ok=True)
 
 
-def journalled(backend: Backend, journal: ReplyJournal) -> Backend:
+def journalled(backend: Backend, journal: ReplyJournal | JournalOfThread) -> Backend:
     """Return a model whose answers are kept in a journal before they are used; of two models, both."""
     if isinstance(backend, TwoModels):
         return TwoModels(_Journalled(backend.judge, journal), _Journalled(backend.refuter, journal))
@@ -110,7 +138,7 @@ def journalled(backend: Backend, journal: ReplyJournal) -> Backend:
 @dataclass(frozen=True, eq=False)
 class _Journalled:
     backend: Backend
-    journal: ReplyJournal
+    journal: ReplyJournal | JournalOfThread
 
     @property
     def name(self) -> str:

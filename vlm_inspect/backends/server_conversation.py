@@ -14,7 +14,7 @@ from vlm_inspect.backends.capabilities import Capabilities
 from vlm_inspect.backends.clients import open_client
 from vlm_inspect.backends.endpoint import find_endpoint
 from vlm_inspect.backends.failure import SEES_NOTHING, Failure, lost_connection, read_failure
-from vlm_inspect.backends.learned import recall, remember
+from vlm_inspect.backends.learned import recall, remember, remember_manner
 from vlm_inspect.backends.model_turn import ModelTurn, TurnDraft, read_whole
 from vlm_inspect.backends.picture_limits import count_pictures, fit_pictures
 from vlm_inspect.backends.picture_sizes import shrink_pictures, smaller_pictures
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Message = Mapping[str, Any]
 OnText = Callable[[str], None]
+OnApart = Callable[[], None]
 MAX_TOKENS = 2048
 """Longest answer in tokens, where the user names none."""
 MAX_WAIT_S = 60.0
@@ -64,8 +65,23 @@ class ServerConversation:
         """PROVIDER:NAME."""
         return f"openai:{self.model}"
 
+    @property
+    def speaks_plainly(self) -> bool:
+        """Whether it is known that its words hold no thinking."""
+        return recall(self._endpoint.base_url, self.model).speaks_plainly is True
+
+    def keep_manner(self, *, speaks_plainly: bool) -> None:
+        """Keep whether its words hold no thinking, for the dialogues to come."""
+        remember_manner(self._endpoint.base_url, self.model, speaks_plainly=speaks_plainly)
+
     def converse(
-        self, messages: Sequence[Message], tools: Sequence[Message], on_text: OnText, *, may_call: bool = True
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Message],
+        on_text: OnText,
+        *,
+        may_call: bool = True,
+        on_apart: OnApart | None = None,
     ) -> ModelTurn:
         """Return what the model says next; see `Conversation`."""
         waits = self._waits_s()
@@ -76,7 +92,7 @@ class ServerConversation:
             shaped = shape_messages(fitted.messages, able)
             if able.side is not None:
                 shaped = shrink_pictures(shaped, able.side)
-            result = self._attempt(shaped, self._options(able, offered, may_call=may_call), on_text)
+            result = self._attempt(shaped, self._options(able, offered, may_call=may_call), on_text, on_apart)
             if isinstance(result, ModelTurn):
                 self._keep(able)
                 return result
@@ -115,11 +131,13 @@ class ServerConversation:
                 options["tool_choice"] = "none"
         return options
 
-    def _attempt(self, messages: Sequence[Message], options: dict[str, Any], on_text: OnText) -> ModelTurn | Failure:
+    def _attempt(
+        self, messages: Sequence[Message], options: dict[str, Any], on_text: OnText, on_apart: OnApart | None
+    ) -> ModelTurn | Failure:
         import httpx
         import openai
 
-        draft = TurnDraft(on_text)
+        draft = TurnDraft(on_text, on_apart)
         try:
             result = self._connected().chat.completions.create(
                 model=self.model, messages=cast("Any", [dict(message) for message in messages]), **options

@@ -16,6 +16,7 @@ from converters.digest import sha256_of
 from converters.errors import ConversionError
 from converters.system_files import is_system_file
 from vlm_inspect.errors import InspectError
+from vlm_inspect.real_path import real_path
 from vlm_inspect.source_state import State, state_of
 
 LOOK_MS = 200
@@ -57,7 +58,7 @@ class FolderArrivals:
         """Yield the parts; raises InspectError where the folder cannot be watched any more."""
         from watchfiles import watch
 
-        apart = [path.resolve() for path in self.apart]
+        apart = [real_path(path) for path in self.apart]
         last = -LOOK_THROUGH_S
         news = watch(
             self.folder,
@@ -97,7 +98,7 @@ class FolderArrivals:
             inside = path.parts[-1:]
         if path.name.lower().endswith(_AT_WORK) or any(is_system_file(Path(name)) for name in inside):
             return False
-        place = path.resolve()
+        place = real_path(path)
         return path.is_file() and not any(one == place or one in place.parents for one in apart)
 
     def _complete(self) -> Iterator[Path]:

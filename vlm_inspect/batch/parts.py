@@ -7,6 +7,7 @@ from pathlib import Path
 from converters.system_files import is_system_file
 from vlm_inspect.errors import OutputError, ReferenceSampleError
 from vlm_inspect.file_patterns import match_files
+from vlm_inspect.real_path import real_path
 from vlm_inspect.sinks.row import COLUMNS
 
 
@@ -28,7 +29,7 @@ def find_parts(
         ReferenceSampleError: one of them names nothing, or too much.
         OutputError: the table would replace a part.
     """
-    own = [path.resolve() for path in apart]
+    own = [real_path(path) for path in apart]
     found: dict[Path, Path] = {}
     for name in named:
         if not name:
@@ -39,7 +40,7 @@ def find_parts(
         for match in matches:
             for file in _files(match) if match.is_dir() else [match]:
                 found.setdefault(Path(os.path.abspath(file)), file)
-    parts = [file for file in found.values() if not _is_under(file.resolve(), own) and not _is_table(file, table)]
+    parts = [file for file in found.values() if not _is_under(real_path(file), own) and not _is_table(file, table)]
     if not parts and not may_be_none:
         raise ReferenceSampleError(
             f"{', '.join(named)}: no part in it, what this command writes apart; name files, folders or patterns"

@@ -30,7 +30,9 @@ from vlm_inspect.errors import CalibrationError
 from vlm_inspect.examination import Examination
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.inspector import Inspector
+from vlm_inspect.qualification.qualify import qualification_of
 from vlm_inspect.sensitivity.learning import with_normals
+from vlm_inspect.sensitivity.record import Sensitivity
 from vlm_inspect.verdict import Verdict
 
 ASKED = 0.05
@@ -53,6 +55,8 @@ class CalibrationRun:
     caught: int | None
     """How many of the anomalous parts are not OK; None where none were given."""
     anomalous: int
+    sensitivity: Sensitivity | None = None
+    """Which planted defects the new bounds would have held up; None where a model was asked."""
 
 
 def calibrate(
@@ -96,12 +100,14 @@ def calibrate(
         calibrated=True,
     )
     asked = inspector.qualification.missed if missed is None else missed
-    drawn = _earned(inspector, thresholds, normal, odd, asked)
-    run = _run(
-        inspector, drawn or thresholds, overkill, bound, list(zip(parts, normal, strict=True)), odd, left_out + copies
-    )
-    asked_missed = None if drawn is None else asked
-    return replace(run, calibration=run.calibration.model_copy(update={"asked_missed": asked_missed}))
+    earned = _earned(inspector, thresholds, normal, odd, asked)
+    judged = list(zip(parts, normal, strict=True))
+    if earned is None:
+        return _run(inspector, thresholds, overkill, bound, judged, odd, left_out + copies)
+    drawn, sensitivity = earned
+    run = _run(inspector, drawn, overkill, bound, judged, odd, left_out + copies)
+    told = run.calibration.model_copy(update={"asked_missed": asked})
+    return replace(run, calibration=told, sensitivity=sensitivity)
 
 
 def _earned(
@@ -110,8 +116,9 @@ def _earned(
     normal: Sequence[Examination],
     odd: Sequence[Examination],
     missed: float,
-) -> Thresholds | None:
-    """Return the thresholds that bounds from these parts and from planted defects allow; None where there are none."""
+) -> tuple[Thresholds, Sensitivity] | None:
+    """Return the thresholds that bounds from these parts and from planted defects allow, and what they would have held
+    up; None where there are none."""
     standings = [one.evidence.standing for one in normal]
     known = [one for one in standings if one is not None]
     if is_by_model(normal[0].opinion) or len(known) < len(standings):
@@ -121,11 +128,14 @@ def _earned(
     responses = np.concatenate([found.responses[found.trial.planted.matter], real])
     overkill = inspector.qualification.overkill
     logs = [one.log_score for one in known]
-    bounds = with_normals(found.decision, responses, logs, overkill=overkill, missed=missed).bounds
+    decision = with_normals(found.decision, responses, logs, overkill=overkill, missed=missed)
+    bounds = decision.bounds
+    told = qualification_of(decision, found.trial, found.responses, found.sensitivity.references)
     odds = found.decision.odds
     ok_below = odds.probability(bounds.ok_below) if bounds.earns_ok else 0.0
     ok_below = min(thresholds.ok_below, ok_below)
-    return replace(thresholds, ok_below=ok_below, ng_above=max(ok_below, odds.probability(bounds.ng_above)))
+    drawn = replace(thresholds, ok_below=ok_below, ng_above=max(ok_below, odds.probability(bounds.ng_above)))
+    return drawn, told.sensitivity
 
 
 def _run(

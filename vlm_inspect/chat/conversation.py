@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from vlm_inspect.backends.backend import Backend, Request
 from vlm_inspect.backends.model_turn import ModelTurn
-from vlm_inspect.backends.server_conversation import Message, OnText, ServerConversation
+from vlm_inspect.backends.server_conversation import Message, OnApart, OnText, ServerConversation
 
 if TYPE_CHECKING:
     from vlm_inspect.store.case import Case
 
-__all__ = ["Conversation", "Message", "OnText", "WholeAnswers", "open_conversation"]
+__all__ = ["Conversation", "Message", "OnApart", "OnText", "WholeAnswers", "open_conversation"]
 
 ANSWER_SCHEMA = {"type": "object", "required": ["answer"], "properties": {"answer": {"type": "string"}}}
 """The form of an answer of a backend that is held to one."""
@@ -36,8 +36,23 @@ class Conversation(Protocol):
         """Whether it is believed to call tools."""
         ...
 
+    @property
+    def speaks_plainly(self) -> bool:
+        """Whether it is known that its words hold no thinking, so that the first answer can be shown as it comes."""
+        ...
+
+    def keep_manner(self, *, speaks_plainly: bool) -> None:
+        """Keep whether its words hold no thinking."""
+        ...
+
     def converse(
-        self, messages: Sequence[Message], tools: Sequence[Message], on_text: OnText, *, may_call: bool = True
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Message],
+        on_text: OnText,
+        *,
+        may_call: bool = True,
+        on_apart: OnApart | None = None,
     ) -> ModelTurn:
         """Return what the model says next.
 
@@ -46,6 +61,7 @@ class Conversation(Protocol):
             tools: functions on offer.
             on_text: is given the words as they come.
             may_call: False: it shall answer now.
+            on_apart: is told when thinking comes apart from the words, which then hold none.
 
         Raises:
             ToolsRefusedError: it takes no tools.
@@ -64,7 +80,10 @@ def open_conversation(backend: Backend, case: "Case", *, timeout_s: float | None
     """
     from vlm_inspect.backends.langchain_chat import LangChainModel
     from vlm_inspect.backends.openai_compatible import OpenAICompatible
+    from vlm_inspect.backends.two_models import TwoModels
 
+    if isinstance(backend, TwoModels):  # who judged is who talks about it
+        return open_conversation(backend.judge, case, timeout_s=timeout_s)
     if isinstance(backend, OpenAICompatible):
         settings = backend.connection if timeout_s is None else replace(backend.connection, timeout_s=timeout_s)
         return ServerConversation(backend.model, settings)
@@ -80,14 +99,25 @@ class WholeAnswers:
     backend: Backend
     case: "Case"
     takes_tools: bool = False
+    speaks_plainly: bool = False
+    """It answers whole, so that nothing is shown before all of it is known."""
 
     @property
     def name(self) -> str:
         """PROVIDER:NAME."""
         return self.backend.name
 
+    def keep_manner(self, *, speaks_plainly: bool) -> None:
+        """Keep nothing: the answer is known before it is shown."""
+
     def converse(
-        self, messages: Sequence[Message], tools: Sequence[Message], on_text: OnText, *, may_call: bool = True
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Message],
+        on_text: OnText,
+        *,
+        may_call: bool = True,
+        on_apart: OnApart | None = None,
     ) -> ModelTurn:
         """Return what the model says next; see `Conversation`."""
         from langchain_core.messages import convert_to_messages

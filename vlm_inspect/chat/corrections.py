@@ -16,6 +16,7 @@ from vlm_inspect.chat.places import box_to_ignore
 from vlm_inspect.chat.rule_edits import Entry, add_entry, replace_entry
 from vlm_inspect.errors import RuleError
 from vlm_inspect.file_writing import write_atomically
+from vlm_inspect.real_path import real_path
 from vlm_inspect.rules import Rule, RuleBook, load_rules, parse_rules, resolve_references
 from vlm_inspect.store.case import Case
 from vlm_inspect.tools.arguments import Arguments, BoxPermille
@@ -153,9 +154,9 @@ class Corrector:
         if not sample.exists():
             raise RuleError(f"{sample} is not there any more; name the file of a normal part")
         book = self.current()
-        if book.references and sample.resolve() in {known.resolve() for known in resolve_references(book)}:
+        if book.references and real_path(sample) in {real_path(known) for known in resolve_references(book)}:
             raise RuleError(f"{sample} is a reference of {self.path} already")
-        entry = os.path.relpath(sample.resolve(), book.folder)
+        entry = os.path.relpath(real_path(sample), book.folder)
         proposal = self._propose("reference", f"make {sample.name} a known-normal reference", reason, entry, None)
         resolve_references(proposal.new)
         return proposal
@@ -199,7 +200,7 @@ class Corrector:
         else:
             after = add_entry(before, key, entry)
         old = load_rules(self.path)
-        new = parse_rules(after, name=f"{self.path} as proposed", folder=self.path.resolve().parent)
+        new = parse_rules(after, name=f"{self.path} as proposed", folder=real_path(self.path).parent)
         if old.model_dump() == new.model_dump():
             raise RuleError(f"{self.path} says that already; there is nothing to change")
         if old.model_dump(exclude={key}) != new.model_dump(exclude={key}):

@@ -61,7 +61,7 @@ class EvidenceSpeaker:
             said = [self._show(place, answer, listener, language) for place in shown]
         else:
             said = answer_question(read, self._record, language)
-        answer.text = " ".join([*said, language.say("identity")])
+        answer.text = language.join([*said, language.say("identity")])
         listener.words(answer.text)
         return answer
 
@@ -71,7 +71,7 @@ class EvidenceSpeaker:
         places = self._record.numbered
         if not 1 <= number <= len(places):
             question = Question(language, ("show",), numbers=(number,))
-            return " ".join(answer_question(question, self._record, language))
+            return language.join(answer_question(question, self._record, language))
         return self._show(places[number - 1], answer, listener, language)
 
     def _to_show(self, question: Question) -> list[NumberedPlace]:

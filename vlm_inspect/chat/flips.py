@@ -25,7 +25,7 @@ from vlm_inspect.inspector import Inspector
 from vlm_inspect.localization import AUTO
 from vlm_inspect.offline.report import judge_evidence
 from vlm_inspect.offline.wording import probability_words
-from vlm_inspect.parsing import parse_verdict
+from vlm_inspect.replay import read_opinion
 from vlm_inspect.replay.settings import config_of
 from vlm_inspect.rules import Rule, RuleBook, resolve_references
 from vlm_inspect.store.case import Case
@@ -173,10 +173,7 @@ def _opinion(case: Case, book: RuleBook, evidence: Evidence, views: Sequence[Vie
     """Return what the kept replies say of the rules of another book; offline, what the evidence does."""
     if not is_by_model(case.opinion):
         return judge_evidence(evidence, book, views, case.question)
-    try:
-        return parse_verdict(case.replies, book, views, boxes=case.boxes)
-    except ParseError as failure:
-        return failure
+    return read_opinion(case, book, evidence, views)
 
 
 def _outcome_before(case: Case, old: RuleBook) -> Outcome:

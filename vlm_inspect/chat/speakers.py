@@ -53,7 +53,7 @@ class ModelSpeaker:
         self._case = case
         self._conversation = conversation
         self._toolbox = toolbox
-        self._is_plain = False
+        self._is_plain = conversation.speaks_plainly
         """Whether its last answer was for the person from its first word on, so that the next is shown as it comes."""
 
     def answer(self, question: str, turns: Sequence[Turn], listener: Listener) -> Answer:
@@ -149,10 +149,11 @@ class ModelSpeaker:
         words = PlainWords(listener.words)
         offered = {schema["function"]["name"] for schema in schemas} if may_call else set[str]()
         shown = ShownWords(words.add, offered, held=not self._is_plain)
-        turn = self._conversation.converse(messages, schemas, shown.add, may_call=may_call)
+        turn = self._conversation.converse(messages, schemas, shown.add, may_call=may_call, on_apart=shown.show_at_once)
         written = shown.finish()
         if written.text or written.notes:
             self._is_plain = not written.notes and not written.calls
+            self._conversation.keep_manner(speaks_plainly=self._is_plain)
         turn = replace(turn, text=written.text, calls=(*turn.calls, *written.calls))
         said = words.finish()
         answer.notes += [note for note in written.notes if note not in answer.notes]

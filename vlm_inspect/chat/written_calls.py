@@ -42,8 +42,9 @@ class Written:
 class ShownWords:
     """Hands words on as they come, as far as they are known to be meant for the person.
 
-    A first answer is held back whole: a model may think without saying so at the beginning, where its mark is part of
-    the prompt. Where the first answer shows that it does not, later ones are handed on as they come.
+    The first answer of a model that is not known is held back whole: it may think without saying so at the beginning,
+    where its mark is part of the prompt. Where that answer shows that it does not, all later ones are handed on as
+    they come, in other dialogues too; so is a first one where the server hands thinking over apart.
     """
 
     def __init__(self, on_text: Callable[[str], None], offered: Collection[str], *, held: bool) -> None:
@@ -59,6 +60,10 @@ class ShownWords:
         self._held = held
         self._raw = ""
         self._shown = 0
+
+    def show_at_once(self) -> None:
+        """Hold words back no longer: the server hands thinking over apart, so that they hold none."""
+        self._held = False
 
     def add(self, text: str) -> None:
         """Take a piece of text."""

@@ -54,6 +54,8 @@ def step_watch(*, quiet: bool) -> "Callable[[StepRecord], None]":
     if quiet or not sys.stderr.isatty():
         return lambda step: None
     from vlm_inspect.report.timeline import step_line
-    from vlm_inspect.safe_text import write_line
 
-    return lambda step: write_line(step_line(step), err=True)
+    def show(step: "StepRecord") -> None:
+        sys.stderr.write(f"{step_line(step)}\n")  # as long as the spinner turns, this prints above it
+
+    return show

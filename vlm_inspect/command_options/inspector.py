@@ -263,6 +263,7 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "step_tokens": ("agent", "max_tokens"),
     "step_usd": ("agent", "max_usd"),
     "refuter": ("refuter", "name"),
+    "normal_until": ("normal_until",),
     "localizer": ("localizer", "name"),
     "eye": ("localizer", "memory", "eye"),
     "backbone": ("localizer", "memory", "backbone"),

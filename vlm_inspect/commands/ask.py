@@ -22,6 +22,18 @@ if TYPE_CHECKING:
     from vlm_inspect.inspector import Inspector
 
 
+def _span(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse what is neither frames nor seconds."""
+    if value is None:
+        return None
+    from vlm_inspect.clip_beginning import NormalSpan
+
+    try:
+        return str(NormalSpan.parse(value))
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from error
+
+
 @click.command(cls=GroupedCommand)
 @click.argument("source", type=PATH)
 @inspector_options
@@ -38,6 +50,12 @@ if TYPE_CHECKING:
     help="Ask a second time, with the hottest places and those that the model named enlarged from SOURCE beside the "
     "nearest reference. The second answer counts.",
 )
+@click.option(
+    "--normal-until",
+    callback=_span,
+    metavar="FRAMES|SECONDS",
+    help="Take the beginning of a clip as normal: the first 60 frames (60), or its first 6 seconds (6s).",
+)
 @agent_options
 @click.option(
     "--json",
@@ -49,6 +67,13 @@ if TYPE_CHECKING:
 @click.option("--html", "html_path", type=PATH, help="Write the report as one self-contained HTML page.")
 @click.option("--overlay", "overlay_path", type=PATH, help="Write the views with heatmaps and marks as a PNG.")
 @click.option("--ply", "ply_path", type=PATH, help="Write the scan, coloured by its deviation.")
+@click.option(
+    "--curve",
+    "curve_path",
+    type=PATH,
+    metavar="OUT.csv",
+    help="Write how unusual every frame of a clip is (frame,time_s,score), and a plot beside it (OUT.png).",
+)
 @click.option("--save", is_flag=True, help="Keep the inspection as a case; its id goes to stderr.")
 @click.option("--keep-input", is_flag=True, help="With --save: also keep a copy of SOURCE.")
 @store_option
@@ -61,11 +86,18 @@ def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:
     \b
     Example:
       vlm-inspect ask part.ply --rules rules/screw.yaml --overlay part.png
+      vlm-inspect ask clip.mp4 --normal-until 6s --curve clip.csv
       vlm-inspect ask photo.jpg --reference 'normal/*.jpg' --model openai:gpt-4o --question "Is it scratched?"
     """
     from vlm_inspect.report import Outputs
 
-    outputs = Outputs(options["json_path"], options["html_path"], options["overlay_path"], options["ply_path"])
+    outputs = Outputs(
+        options["json_path"],
+        options["html_path"],
+        options["overlay_path"],
+        options["ply_path"],
+        options["curve_path"],
+    )
     outputs.check_writable()
     if options["keep_input"] and not options["save"]:
         raise click.UsageError("--keep-input requires --save; add it")

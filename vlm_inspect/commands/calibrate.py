@@ -140,6 +140,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _report(run: "CalibrationRun", out: Path) -> None:
     from vlm_inspect.calibration.conformal import parts_for_width
+    from vlm_inspect.sensitivity.wording import tell_sensitivity
 
     made, bound = run.calibration, run.bound
     low, high = bound.realised_ci95
@@ -160,6 +161,8 @@ def _report(run: "CalibrationRun", out: Path) -> None:
         write_line(f"  {inspection.outcome} {inspection.score:.3f} {path.name}{reason}")
     if made.asked_missed is not None:
         write_line(f"at most {made.asked_missed:.0%} of planted defects of the size that matters are called OK (95 %)")
+    if run.sensitivity is not None:
+        write_line(f"under these bounds {run.sensitivity.references} references {tell_sensitivity(run.sensitivity)}")
     if run.caught is not None:
         write_line(
             f"of the {run.anomalous} anomalous parts, {run.caught} are not OK (they shift the bounds: optimistic)"

@@ -96,8 +96,6 @@ def _inspect(
     store: "CaseStore", source: Path, config: "InspectorConfig", options: dict[str, Any]
 ) -> "tuple[Case, Backend]":
     check_agent(config)
-    from vlm_inspect.backends.two_models import TwoModels
-
     with progress(quiet=options["quiet"]) as say:
         say("starting")
         inspector = config.build()
@@ -108,8 +106,7 @@ def _inspect(
         say("keeping the case")
         settings = settings_of(config, as_kind=options["as_kind"])
         case_id = store.save(examination, source, keep_input=options["keep_input"], settings=settings)
-    backend = inspector.backend
-    return store.load(case_id), backend.judge if isinstance(backend, TwoModels) else backend
+    return store.load(case_id), inspector.backend
 
 
 def _rules_path(case: "Case", config: "InspectorConfig") -> Path | None:

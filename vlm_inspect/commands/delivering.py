@@ -14,6 +14,7 @@ import click
 
 from vlm_inspect.command_options.general import PATH, progress
 from vlm_inspect.commands.storing import open_store, settings_of, store_option
+from vlm_inspect.real_path import real_path
 from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def open_delivery(config: "InspectorConfig", options: dict[str, Any]) -> Iterato
             sender = _add_store(stack, sinks, config, options, receivers)
         made = Destinations(options["csv_path"], tables, sinks, options["gallery"], folders, serial)
         told = [serial.record, *(one.target for one in receivers), *(["save"] if options["save"] else [])]
-        told += [str(path.resolve()) for path in (options["labelme_dir"], options["move_dir"]) if path is not None]
+        told += [str(real_path(path)) for path in (options["labelme_dir"], options["move_dir"]) if path is not None]
         yield Delivery(made, sender, told)
 
 
@@ -186,7 +187,7 @@ def _check_files(paths: Sequence[Path]) -> None:
     for i, path in enumerate(paths):
         check_writable(path)
         check_writable(path.with_name(path.name + ".journal"))
-        if path.resolve() in [other.resolve() for other in paths[:i]]:
+        if real_path(path) in [real_path(other) for other in paths[:i]]:
             raise OutputError(f"{path} is named for two results; give each its own file")
 
 
@@ -195,9 +196,9 @@ def check_apart(config: "InspectorConfig", inspector: "Inspector", destinations:
     from vlm_inspect.errors import OutputError
 
     inputs = [config.rules, config.calibration, config.localizer.checkpoint, *inspector.references]
-    read = {path.resolve() for path in inputs if path is not None}
+    read = {real_path(path) for path in inputs if path is not None}
     for path in (destinations.csv, *(table.path for table in destinations.tables)):
-        if path.resolve() in read:
+        if real_path(path) in read:
             raise OutputError(f"{path} is what the parts are judged by; write the table elsewhere")
 
 

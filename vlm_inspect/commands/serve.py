@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vlm_inspect.command_options.agent import agent_options, check_agent
 from vlm_inspect.command_options.general import PATH, common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import model_options
@@ -60,10 +61,11 @@ _SWITCH_S = 0.001
 )
 @click.option("--forget-input", is_flag=True, help="Do not keep the bytes of the parts with their cases.")
 @model_options
+@agent_options
 @store_option
 @common
 def serve(*, config: "InspectorConfig", **options: Any) -> int:
-    """Judge parts that are sent over HTTP, with the API at http://HOST:PORT/v1 (described by /openapi.json).
+    """Judge parts that are sent over HTTP, with the page at http://HOST:PORT and the API at /v1.
 
     It listens on this machine alone unless --host says otherwise, which takes tokens: --tokens FILE, or
     VLM_INSPECT_TOKEN for one engineer.
@@ -73,11 +75,13 @@ def serve(*, config: "InspectorConfig", **options: Any) -> int:
       vlm-inspect serve --rules demo/rules
       vlm-inspect serve --rules rules --host 0.0.0.0 --tokens tokens.txt --store postgresql://USER@HOST/DATABASE
     """
+    check_agent(config)
     _check_installed()
+    from vlm_inspect.page import router
     from vlm_inspect.service.app import make_app
 
     tokens, settings = _tokens(options), _settings(config, options)
-    app = make_app(settings, tokens)
+    app = make_app(settings, tokens, further=[router])
     audit = app.state.station.audit
     if not options["quiet"]:
         write_line(f"audit trail: {audit.head}", err=True)

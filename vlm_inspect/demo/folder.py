@@ -59,6 +59,8 @@ def _check_free(folder: Path, *, logic: bool) -> None:
     if not folder.parent.is_dir():
         raise OutputError(f"{folder.parent}: no such folder; make it first")
     if not folder.exists():
+        if folder.is_symlink():
+            raise OutputError(f"{folder} is a link that leads nowhere; name a folder for the demo")
         return
     if not folder.is_dir():
         raise OutputError(f"{folder} is a file; name a folder for the demo")

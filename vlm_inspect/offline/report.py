@@ -5,11 +5,17 @@ fusion counts it once. `as_answer` puts that verdict into the schema that every 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from converters.view import BoxXyxyn, View
+from vlm_inspect.answers.answering import answer_question
+from vlm_inspect.answers.language import named_language
+from vlm_inspect.answers.places import number_places
+from vlm_inspect.answers.questions import read_question
+from vlm_inspect.answers.record import PartRecord, rule_rows
+from vlm_inspect.answers.trust_answers import tell_outcome
 from vlm_inspect.decision.defects import is_hot
 from vlm_inspect.decision.spots import Spot, in_groups, is_one_place, reach_of
 from vlm_inspect.evidence import Evidence, Measurement, Region
@@ -36,7 +42,13 @@ class Finding:
     """Other views on which this very place is found."""
 
 
-def judge_evidence(evidence: Evidence, book: RuleBook, views: Sequence[View], question: str | None = None) -> Verdict:
+def judge_evidence(
+    evidence: Evidence,
+    book: RuleBook,
+    views: Sequence[View],
+    question: str | None = None,
+    language: str | None = None,
+) -> Verdict:
     """Return what the evidence says of a part.
 
     Args:
@@ -44,31 +56,32 @@ def judge_evidence(evidence: Evidence, book: RuleBook, views: Sequence[View], qu
         book: the rules; a rule in words fails where the kind of a hot place, or the words for it, bear on it; nobody
             checked the others, unless likeness decides them.
         views: the pictures that the evidence refers to.
-        question: the user's own; answered by the words in it, as far as the evidence can.
+        question: the user's own, in one of the languages there are words for; answered as far as the evidence can.
+        language: of that answer; None, or a language without words: that of the question.
 
     Raises:
         PromptError: the file of its sentences is missing or wrong.
     """
-    return _Report(evidence, book, views, load_wording()).verdict(question)
+    return _Report(evidence, book, views, load_wording()).verdict(question, language)
 
 
 class _Report:
     """The findings of one part, and what is said of them."""
 
     def __init__(self, evidence: Evidence, book: RuleBook, views: Sequence[View], wording: Wording) -> None:
-        self._evidence, self._book, self._wording = evidence, book, wording
+        self._evidence, self._book, self._views, self._wording = evidence, book, views, wording
         self._findings = _findings(evidence, book, views, wording)
         self._places = _one_a_place(self._findings, views, wording)
         self._rules = tuple(_judge(rule, evidence, book, self._findings, wording) for rule in book.rules)
 
-    def verdict(self, question: str | None) -> Verdict:
+    def verdict(self, question: str | None, language: str | None = None) -> Verdict:
         """Return all of it."""
         probability = 0.5 if self._evidence.status == "unknown" else self._evidence.probability
         return Verdict(
             anomalous=self._breaks_a_measured_rule() or (probability or 0.0) >= 0.5,
             reasoning=self._reasoning(),
             probability=probability,
-            answer=self._answer(question),
+            answer=self._reply(question, language) if question else self._summary(),
             rules=self._rules,
             defects=tuple(_defect(finding, self._book) for finding in self._findings),
             source="evidence",
@@ -90,69 +103,30 @@ class _Report:
             said.append(wording.say("regions", "none"))
         return " ".join(sentence for sentence in said if sentence)
 
-    def _answer(self, question: str | None) -> str:
-        """Return the reply to the user's question as far as there is one; without a question, the verdict."""
-        wording = self._wording
-        summary = [*filter(None, [self._evidence.mismatch]), wording.verdict(self._evidence)]
+    def _summary(self) -> str:
+        """Return the verdict; where and why stand in the reasoning, the rules and the defects."""
+        said = [*filter(None, [self._evidence.mismatch]), self._wording.verdict(self._evidence)]
         pairs = zip(self._rules, self._book.rules, strict=True)
-        summary += [row.reason for row, rule in pairs if row.status == "fail" and rule.check is not None]
-        if not question:
-            return " ".join(summary)  # where and why stand in the reasoning, the rules and the defects
-        summary += [finding.sentence for finding in self._places[:MAX_UNUSUAL]]
-        intents = wording.intents(question)
-        if not intents:
-            return " ".join([wording.say("answers", "unknown"), *summary])
-        if {"what", "verdict"} & set(intents):  # the summary says where, too
-            intents = [intent for intent in intents if intent != "where"]
-        said = [self._reply(intent, summary) for intent in intents]
-        return " ".join([*dict.fromkeys(said), wording.identity])
+        said += [row.reason for row, rule in pairs if row.status == "fail" and rule.check is not None]
+        return " ".join(said)
 
-    def _reply(self, intent: str, summary: Sequence[str]) -> str:
-        replies: dict[str, Callable[[], str]] = {
-            "where": self._where,
-            "size": self._size,
-            "count": self._count,
-            "rule": self._open_and_broken_rules,
-            "sure": self._sure,
-            "measure": self._values,
-            "compared": lambda: self._wording.compared(self._evidence),
-        }
-        return replies[intent]() if intent in replies else " ".join(summary)
-
-    def _where(self) -> str:
-        places = "; ".join(finding.sentence.rstrip(".") for finding in self._places)
-        if not places:
-            return self._wording.say("answers", "where_none")
-        return self._wording.say("answers", "where", places=f"{places}.")
-
-    def _size(self) -> str:
-        wording, unit = self._wording, self._book.unit
-        known = [one for one in self._places if one.region.place.size_mm is not None]
-        sizes = "; ".join(f"{one.word}{wording.size(one.region, unit)}" for one in known)
-        return wording.say("answers", "size", sizes=f"{sizes}.") if sizes else wording.say("answers", "size_none")
-
-    def _count(self) -> str:
-        count = sum(finding.region.calibrated for finding in self._places)
-        failed = sum(one.passed is False for one in self._evidence.measurements)
-        return self._wording.say("answers", "count", count=count, failed=failed)
-
-    def _open_and_broken_rules(self) -> str:
-        say = self._wording.say
-        failed = ", ".join(row.id for row in self._rules if row.status == "fail")
-        unknown = ", ".join(row.id for row in self._rules if row.status == "cannot_tell")
-        unread = ", ".join(row.id for row in self._rules if row.status == "not_checked")
-        said = [say("answers", "rule", rules=failed) if failed else say("answers", "rule_none")]
-        said += [say("answers", "rule_open", rules=unknown)] if unknown else []
-        return " ".join([*said, say("answers", "rule_unread", rules=unread)] if unread else said)
-
-    def _sure(self) -> str:
-        known = self._evidence.status != "unknown"
-        return self._wording.sureness(self._evidence) if known else self._wording.say("answers", "sure_none")
-
-    def _values(self) -> str:
-        measured = " ".join(self._measured())
-        say = self._wording.say
-        return say("answers", "measure", measured=measured) if measured else say("answers", "measure_none")
+    def _reply(self, question: str, named: str | None) -> str:
+        """Return the answer to the user's question, in its language."""
+        usual = named_language(named) if named else None
+        read = read_question(question, self._book, usual=usual)
+        language = usual or read.language
+        told = [(row.id, row.status, row.reason) for row in self._rules]
+        record = PartRecord(
+            book=self._book,
+            views=self._views,
+            evidence=self._evidence,
+            rows=rule_rows(self._book, told, self._evidence.measurements),
+            numbered=number_places(self._evidence, self._book, self._views),
+        )
+        said = answer_question(read, record, language)
+        if not read.is_understood:
+            said += tell_outcome(record, language, record.places)
+        return language.join([*said, language.say("identity")])
 
 
 def _findings(evidence: Evidence, book: RuleBook, views: Sequence[View], wording: Wording) -> list[Finding]:

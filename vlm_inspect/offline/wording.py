@@ -1,6 +1,5 @@
 """The sentences of the `evidence` model, from `prompts/words/evidence_report.yaml`, and what fills them."""
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -12,13 +11,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from vlm_inspect.errors import PromptError
 from vlm_inspect.evidence import Evidence, Measurement, Region
 from vlm_inspect.rules import Rule
-
-
-class _Question(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    intent: str
-    words: tuple[str, ...]
 
 
 class Wording(BaseModel):
@@ -33,8 +25,6 @@ class Wording(BaseModel):
     text_rules: Mapping[str, str]
     regions: Mapping[str, str]
     places: Mapping[str, str]
-    answers: Mapping[str, str]
-    questions: tuple[_Question, ...]
 
     def say(self, group: str, name: str, **values: Any) -> str:
         """Return one sentence, filled in.
@@ -124,30 +114,6 @@ class Wording(BaseModel):
             score=probability_words(region.score),
             note=note,
         )
-
-    def sureness(self, evidence: Evidence) -> str:
-        """Say how far the probability goes."""
-        return self.say(
-            "answers",
-            "sure",
-            probability=probability_words(evidence.probability),
-            references=self.count_references(evidence),
-        )
-
-    def compared(self, evidence: Evidence) -> str:
-        """Say what the part was compared with."""
-        if not evidence.reference_count:
-            return self.say("answers", "compared_none")
-        return self.say("answers", "compared", count=evidence.reference_count, localizer=evidence.localizer)
-
-    def intents(self, question: str) -> list[str]:
-        """Return what a question asks for, by its words, in the order of the file."""
-        plain = " ".join(question.lower().replace("’", "'").split())
-        return [
-            entry.intent
-            for entry in self.questions
-            if any(re.search(rf"(?<!\w){re.escape(words)}(?!\w)", plain) for words in entry.words)
-        ]
 
 
 @cache

@@ -6,7 +6,7 @@ JSON that was cut off, and a verdict is never taken from a reply that was cut.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,18 @@ def find_answer(text: str) -> AnswerObject | None:
     if not answers and LOOKS_LIKE_JSON.search(text):
         raise ParseError('The model\'s reply is JSON without "anomalous".', reply_text=text, cause="unreadable")
     return answers[0] if answers else None
+
+
+def find_object(text: str, keys: Collection[str]) -> dict[str, Any] | None:
+    """Return the first object of a text that has one of these keys, mended where it is nearly JSON; None: none has.
+
+    Raises:
+        ParseError: it gives a verdict twice, with two values.
+    """
+    for found in _objects(_unquoted(text) or text):
+        if isinstance(found.value, dict) and any(key in found.value for key in keys):
+            return found.value
+    return None
 
 
 def is_whole_object(text: str) -> bool:

@@ -163,6 +163,7 @@ def build_request(
         rules=rules,
         evidence=evidence,
         question=question,
+        language=limits.language,
         prompt_sha256=digest_messages(messages),
     )
 

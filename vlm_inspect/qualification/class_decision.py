@@ -13,6 +13,9 @@ from vlm_inspect.qualification.qualify import Qualification, qualify
 from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.references import ReferenceSet
 
+_ENOUGH = 4
+"""References of a scan, clip or curve from which on bounds are worth having."""
+
 
 def qualify_class(
     fitted: FittedClass,
@@ -31,13 +34,23 @@ def qualify_class(
         settings: which errors are allowed, and how many defects are planted.
     """
     members = fitted.scored
-    if not members or settings.planted == 0 or not len(references):
+    if not fitted.members or settings.planted == 0 or not len(references):
         return fitted
-    found = qualify(references, members, subject, budget, settings)
-    if found is None:
-        return fitted
+    found = qualify(references, members, subject, budget, settings) if members else None
+    if found is None or not members:
+        return replace(fitted, advice=_without_bounds(references, subject))
     weighed = tuple(member.weigh(centre, weights) for member, centre, weights in _shares(members, found))
     return replace(fitted, members=weighed, standing_of=found.standing_of, advice=advise(found) or "")
+
+
+def _without_bounds(references: ReferenceSet, subject: Subject) -> str:
+    """Return what is said of a single scan, clip or curve; empty where several, or a stated limit, set bounds."""
+    if len(references) > 1 or subject.deviation_limit is not None:
+        return ""
+    return (
+        "No part can come out OK: one reference does not say how far other normal ones lie from it. What helps: give "
+        f"{_ENOUGH} references or more, or ask a model with --model."
+    )
 
 
 def _shares(

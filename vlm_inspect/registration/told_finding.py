@@ -6,7 +6,8 @@ from typing import Literal
 
 _NUMBER = r"(\d[\d.]*(?:e[+-]?\d+)?)"
 _SIDE = re.compile(
-    rf"{_NUMBER} \S+ (above|below) the reference over {_NUMBER} \S+ \({_NUMBER} \S+, {_NUMBER} \S+ (?:extra|missing)\)"
+    rf"{_NUMBER} \S+ (above|below) the reference"
+    rf"(?: over {_NUMBER} \S+ \({_NUMBER} \S+, {_NUMBER} \S+ (?:extra|missing)\))?"
 )
 _UNSEEN = re.compile(rf"material missing, nearest surface {_NUMBER} \S+ away, over {_NUMBER} \S+")
 
@@ -18,7 +19,8 @@ class ToldFinding:
     side: Literal["above", "below", "missing"]
     depth: float
     """Height or depth; of missing material, how far the nearest surface lies."""
-    extent: float
+    extent: float | None = None
+    """None: not told."""
     area: float | None = None
     volume: float | None = None
 
@@ -31,4 +33,6 @@ def read_told(words: str) -> ToldFinding | None:
     if told is None:
         return None
     side: Literal["above", "below"] = "above" if told[2] == "above" else "below"
+    if told[3] is None:
+        return ToldFinding(side, float(told[1]))
     return ToldFinding(side, float(told[1]), float(told[3]), float(told[4]), float(told[5]))

@@ -4,6 +4,6 @@ settings.py    how the part of a case was inspected, as an `InspectorConfig` aga
 replay.py      the same prompt and the same outcome again, or what differs
 """
 
-from vlm_inspect.replay.replay import Difference, Replay, replay
+from vlm_inspect.replay.replay import Difference, Replay, read_opinion, replay
 
-__all__ = ["Difference", "Replay", "replay"]
+__all__ = ["Difference", "Replay", "read_opinion", "replay"]

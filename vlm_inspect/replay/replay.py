@@ -12,12 +12,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from converters.view import View
 from vlm_inspect.agent import read_judgement
 from vlm_inspect.backends.backend import Request
 from vlm_inspect.decision.fusion import fuse
 from vlm_inspect.errors import ParseError, PromptError
+from vlm_inspect.evidence import Evidence
 from vlm_inspect.inspection import DefectOutcome, Inspection
 from vlm_inspect.parsing import parse_verdict
+from vlm_inspect.rules import RuleBook
 from vlm_inspect.store.case import Case, KeptLook
 from vlm_inspect.verdict import Verdict
 from vlm_inspect.version import VERSION
@@ -135,13 +138,32 @@ def _read_again(case: Case, look: KeptLook) -> Verdict | ParseError:
     """Read the replies of a look again; a report of measurements was never read from a text."""
     if isinstance(look.opinion, Verdict) and not look.opinion.by_model:
         return look.opinion
+    if case.has_steps and look is case.looks[-1]:
+        return read_opinion(case, case.rules, case.evidence, case.views)
+    return _parse(case, look, case.rules, case.views)
+
+
+def read_opinion(case: Case, book: RuleBook, evidence: Evidence, views: Sequence[View]) -> Verdict | ParseError:
+    """Return what the last reply of a model says of the rules of a book, as far as the steps before it bear that.
+
+    Args:
+        case: its replies are read.
+        book: its own rules, or others.
+        evidence: its own, or as it is under those.
+        views: of the part.
+    """
+    last = case.looks[-1]
+    opinion = _parse(case, last, book, views)
+    if not case.has_steps:
+        return opinion
+    return read_judgement(opinion, book, evidence, case.examination.looks[:-1], last.facts.note)
+
+
+def _parse(case: Case, look: KeptLook, book: RuleBook, views: Sequence[View]) -> Verdict | ParseError:
     try:
-        opinion = parse_verdict(look.replies, case.rules, case.views, boxes=case.boxes)
+        return parse_verdict(look.replies, book, views, boxes=case.boxes)
     except ParseError as failure:
         return failure
-    if not case.has_steps or look is not case.looks[-1]:
-        return opinion
-    return read_judgement(opinion, case.rules, case.evidence, case.examination.looks[:-1], look.facts.note)
 
 
 def _prompt_differences(one: _Rebuilt) -> Iterator[Difference]:

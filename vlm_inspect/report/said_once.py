@@ -26,7 +26,8 @@ class SaidOnce:
         return bool(self.rest(text))
 
     def _rest_of_line(self, line: str) -> str:
-        return " ".join(sentence for sentence in _ENDS.split(line) if self._take(sentence))
+        kept = " ".join(sentence for sentence in _ENDS.split(line) if self._take(sentence))
+        return f"{kept[:-1]}." if kept.endswith(";") and not line.rstrip().endswith(";") else kept
 
     def _take(self, sentence: str) -> bool:
         plain = _plain(sentence)

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 PRIOR_DOF = 4.0
 """How many samples the prior spread counts for."""
 
+_LEVEL_DOF = 6.0
+"""Degrees of freedom of what a level may be off by: learned on seven classes."""
+
 
 @dataclass(frozen=True)
 class NormalScores:
@@ -40,23 +43,26 @@ class NormalScores:
         """Return the log score that the next normal sample exceeds with this chance, in (0, 0.5]."""
         from scipy.stats import t as student_t
 
-        return self.mean + float(student_t.ppf(1 - exceeding, self.dof)) * self._next_spread
+        return self.mean + float(student_t.ppf(1 - exceeding, self._next_dof)) * self._next_spread
 
     def below(self, log_score: float) -> float:
         """Return the chance that the next normal sample scores at most this."""
         from scipy.stats import t as student_t
 
-        return float(student_t.cdf((log_score - self.mean) / self._next_spread, self.dof))
+        return float(student_t.cdf((log_score - self.mean) / self._next_spread, self._next_dof))
 
     def quantiles(self, count: int) -> NDArray[np.float64]:
         """Return the log scores in the middle of `count` equally likely ranges of the next normal sample."""
         from scipy.stats import t as student_t
 
         shares = (np.arange(count) + 0.5) / count
-        return np.asarray(self.mean + student_t.ppf(shares, self.dof) * self._next_spread, np.float64)
+        return np.asarray(self.mean + student_t.ppf(shares, self._next_dof) * self._next_spread, np.float64)
 
     def lower_tolerance(self, share: float, confidence: float) -> float:
         """Return a log score under which, with this confidence, no more than `share` of all normal samples lie.
+
+        What the level of the class may be off by beside chance (`level_spread`) is left out: it is no matter of how
+        many samples there are, and the bound D of planted defects counts on it.
 
         One-sided tolerance bound of a normal variable: the quantile's estimate m + z s, less its standard error
         sqrt(se(m)^2 + z^2 s^2 / (2 dof)) times the normal quantile of the confidence (Hahn & Meeker, Statistical
@@ -65,12 +71,19 @@ class NormalScores:
         from scipy.stats import norm
 
         z = float(norm.ppf(share))
-        error = math.sqrt(self.mean_error**2 + (z * self.spread) ** 2 / (2 * self.dof))
+        error = math.sqrt(self.spread**2 / self.n + (z * self.spread) ** 2 / (2 * self.dof))
         return self.mean + z * self.spread - float(norm.ppf(confidence)) * error
 
     @property
     def _next_spread(self) -> float:
         return math.hypot(self.spread, self.mean_error)
+
+    @property
+    def _next_dof(self) -> float:
+        """Degrees of freedom of `_next_spread`: two variances, each known from so many (Satterthwaite, Biometrics
+        Bulletin 2, 1946)."""
+        samples, level = self.spread**2 * (1 + 1 / self.n), self.level_spread**2
+        return (samples + level) ** 2 / (samples**2 / self.dof + level**2 / _LEVEL_DOF)
 
 
 def normal_scores(

@@ -6,7 +6,7 @@ maximize w.d / sqrt(w.S.w), with d the mean rise and S the covariance among norm
 count against a defect, so w >= 0. A blind channel, whose plants do not rise over its own spread, gets nothing.
 
 Planted kinds are stand-ins, and a network may see them better than it will see real defects. So the discriminant has
-half of the say; the other half is equal votes, in units of each channel's spread, of the networks that are not blind.
+half of the say; the other half is equal votes, in units of each channel's spread, of the channels that are not blind.
 """
 
 import math
@@ -20,7 +20,8 @@ PRIOR_DOF = 6.0
 _MOST_RISE = 3.0
 """A rise counts up to this many spreads: defects that nobody misses shall not decide."""
 _EQUAL_VOTES = 0.5
-"""Share of equal votes. On planted defects of seven classes with 4 references, half costs 0.001 of image AUROC."""
+"""Share of equal votes. On planted defects of seven classes half costs nothing: the mean image AUROC is 0.901 with and
+without with 4 references, 0.886 with one."""
 _BLIND = 0.4
 """A channel whose plants rise, in units of its spread, by less than this share of the best channel's is blind."""
 _CORRELATED = 0.3
@@ -51,24 +52,18 @@ def learn_weights(
     weights, _ = nnls(root.T, np.linalg.solve(root, mean_rise))
     if weights.sum() <= 0:
         return _by_spread(spreads)
-    equal = _equal_votes(mean_rise / spreads, spreads, networks)
+    equal = _equal_votes(mean_rise / spreads, spreads)
     return np.asarray((1 - _EQUAL_VOTES) * weights / weights.sum() + _EQUAL_VOTES * equal, np.float64)
 
 
-def _equal_votes(
-    rises: NDArray[np.float64], spreads: NDArray[np.float64], networks: Sequence[str]
-) -> NDArray[np.float64]:
-    """Return the weights (C,) by which every network that sees the plants has the same say.
+def _equal_votes(rises: NDArray[np.float64], spreads: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weights (C,) by which every channel that sees the plants has the same say.
 
     Args:
         rises: (C,) mean rise of each channel in units of its spread; at least one above 0.
         spreads: (C,) standard deviation among normal parts.
-        networks: (C,) which network each looks through; its channels share its vote.
     """
-    sees = rises >= _BLIND * rises.max()
-    seeing = [network for network, one in zip(networks, sees, strict=True) if one]
-    shares = [1.0 / seeing.count(network) if one else 0.0 for network, one in zip(networks, sees, strict=True)]
-    votes = np.array(shares) / spreads
+    votes = (rises >= _BLIND * rises.max()) / spreads
     return np.asarray(votes / votes.sum(), np.float64)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from vlm_inspect.backends.reply_journal import SUFFIX, ReplyJournal, remove_old
 from vlm_inspect.errors import BackendError, StoreError
 from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.part_queue import judge_one
@@ -59,6 +60,7 @@ class Judges:
 
     def start(self) -> None:
         """Warm the inspectors up, and judge."""
+        remove_old(self._settings.data / f"paid{SUFFIX}")
         threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
         for thread in self._threads:
             thread.start()
@@ -98,6 +100,10 @@ class Judges:
     def scan_path(self, job_id: str) -> Path:
         """Return where the coloured scan of a case is, if it has one."""
         return self._settings.data / "scans" / f"{job_id}.ply"
+
+    def _steps_path(self, job_id: str) -> Path:
+        """Return where the steps of a part are kept until its case is."""
+        return self._settings.data / f"paid{SUFFIX}" / f"{job_id}{SUFFIX}"
 
     def _warm_up(self) -> None:
         for name in list(self.cold):
@@ -140,6 +146,7 @@ class Judges:
             by_model = self._steps.get(job.id) == _MODEL_FAILED
             return Ended("failed", self._path_free.message(judged.error), by_model)
         self._keep(job, judged.examination, part)
+        self._steps_path(job.id).unlink(missing_ok=True)
         self._metrics.inspections.labels(rules=job.rules, outcome=judged.examination.inspection.outcome).inc()
         return Ended("done")
 
@@ -150,7 +157,11 @@ class Judges:
             self._steps[job.id] = self._path_free.message(step)
 
         try:
-            return self._books.inspector(job.rules).examine(source, job.question, progress=say)
+            inspector = self._books.inspector(job.rules)
+            if not inspector.agent.enabled:
+                return inspector.examine(source, job.question, progress=say)
+            with self._books.steps.using(ReplyJournal(self._steps_path(job.id))):  # a restart pays for no step twice
+                return inspector.examine(source, job.question, progress=say)
         except BackendError:
             self._steps[job.id] = _MODEL_FAILED
             raise

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import Any
 
+from vlm_inspect.real_path import real_path
+
 _ABSOLUTE = re.compile(r"""(?<![\w/:.])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:;,'"<>|()\[\]]+){2,}[/\\]?""")
 """A path of two parts or more: /v1 and 3/4 are none."""
 
@@ -14,8 +16,12 @@ class PathFree:
 
     def __init__(self, folders: Iterable[Path]) -> None:
         """Know the folders of the service: whatever lies in them is told relative to them, spaces and all."""
-        known = {str(one) for folder in folders for one in (folder.absolute(), folder.resolve())}
-        self._known = sorted((one for one in known if len(PurePath(one).parts) > 1), key=len, reverse=True)
+        known = {str(one) for folder in folders for one in (folder.absolute(), real_path(folder))}
+        self._known = [
+            (re.compile(rf"(?<![\w./\\-]){re.escape(one)}(?P<on>/|(?![\w.-]))"), PurePath(one).name)
+            for one in sorted(known, key=len, reverse=True)
+            if len(PurePath(one).parts) > 1
+        ]
 
     def message(self, text: str) -> str:
         """Return an error's text without any path."""
@@ -23,8 +29,8 @@ class PathFree:
 
     def text(self, text: str) -> str:
         """Return a text without the service's own folders; other words with slashes stay as they are."""
-        for folder in self._known:
-            text = text.replace(folder + "/", "").replace(folder, PurePath(folder).name)
+        for folder, name in self._known:
+            text = folder.sub(lambda found, name=name: "" if found["on"] else name, text)  # type: ignore[misc]
         return text
 
     def values(self, told: Any) -> Any:

@@ -2,13 +2,14 @@
 
 import re
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from converters.errors import ConversionError
+from vlm_inspect.backends.reply_journal import JournalOfThread, journalled
 from vlm_inspect.calibration_file import Calibration
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.errors import CalibrationError, InspectError, RuleError
@@ -51,6 +52,7 @@ class RuleBooks:
         self._making: dict[str, threading.Lock] = {}
         self._warm: dict[str, _Warm] = {}
         self._backend: Backend | None = None
+        self.steps = JournalOfThread()
         if not folder.is_dir():
             raise RuleError(f"{folder}: no such folder; --rules names the folder of the rule books")
         if not self.names():
@@ -111,9 +113,15 @@ class RuleBooks:
             stamp = tuple(_stamp(path) for path in self._files(name))
             warm = self._warm.get(name)
             if warm is None or warm.stamp != stamp:
-                warm = _Warm(stamp, self.config(name).build(backend=self.backend()))
+                warm = _Warm(stamp, self._keeping_steps(self.config(name).build(backend=self.backend())))
                 self._warm[name] = warm
             return warm.inspector
+
+    def _keeping_steps(self, inspector: Inspector) -> Inspector:
+        """Return an inspector whose agent's answers are kept before they are used; others ask once or twice."""
+        if not inspector.agent.enabled:
+            return inspector
+        return replace(inspector, backend=journalled(inspector.backend, self.steps))
 
     def backend(self) -> "Backend":
         """Return the model, which all books share; raises what `InspectorConfig.load_model` raises."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlm_inspect.errors import StoreError
+from vlm_inspect.real_path import real_path
 from vlm_inspect.store.files import make_private
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _in_file(path: Path) -> Location:
         raise StoreError(f"{path.parent}: no such folder; make it first, or name another store")
     if path.exists() and not path.is_file():  # a pipe or a device: opening it could wait for ever
         raise StoreError(f"{path} is not a file; name the store's file")
-    path = Path(os.path.realpath(path))  # a link and what it names are one store, with one folder of files
+    path = real_path(path)  # a link and what it names are one store, with one folder of files
     return Location(URL.create("sqlite", database=str(path)), path.with_name(f"{path.name}.files"), path)
 
 

@@ -60,7 +60,7 @@ class Outbox:
                     )
                 )
 
-    def take(self, targets: Sequence[str], *, most: int = 20) -> tuple[Message, ...]:
+    def take(self, targets: Sequence[str], *, most: int = 4) -> tuple[Message, ...]:
         """Return messages whose time has come, the oldest first; for a minute no other process is given them."""
         now = time.time()
         waiting = (OutboxRow.delivered_at.is_(None), OutboxRow.target.in_(targets), OutboxRow.next_at <= now)

@@ -13,6 +13,7 @@ from converters.digest import sha256_of
 from vlm_inspect.datasets.defect_words import word_of_folder
 from vlm_inspect.errors import TrainingError
 from vlm_inspect.localization.checkpoint import DataFacts
+from vlm_inspect.real_path import real_path
 from vlm_inspect.training.method import TrainingSample
 from vlm_inspect.training.pictures import LabelledPicture, Selection, Supervision, WordOf, read_picture, select_pictures
 
@@ -101,7 +102,7 @@ def read_data(
         DatasetError: a folder has no known layout, or a mask or a list cannot be read.
         ConversionError: a picture cannot be read.
     """
-    places = [folder.resolve() for folder in folders]
+    places = [real_path(folder) for folder in folders]
     for i, place in enumerate(places):
         if any(place == other or other in place.parents or place in other.parents for other in places[:i]):
             raise TrainingError(f"{folders[i]} is given twice, or inside another data folder; name each once")
@@ -117,14 +118,14 @@ def read_data(
 def _read_folder(
     folder: Path, supervision: Supervision, word_of: WordOf, progress: Callable[[str], None]
 ) -> tuple[list[TrainingPicture], DataFacts, Selection]:
-    selection = select_pictures(folder.resolve() if folder.is_dir() else folder, supervision, word_of)
+    selection = select_pictures(real_path(folder) if folder.is_dir() else folder, supervision, word_of)
     pictures = selection.pictures
     _check_counts(folder, pictures, supervision)
     entries, notes = [], list(selection.left_out)
     total = hashlib.sha256()
     for number, item in enumerate(pictures, start=1):
         progress(f"checking {folder.name}: {number} of {len(pictures)} pictures")
-        entry = TrainingPicture(item, _relative(item.path, folder.resolve()), sha256_of(item.path))
+        entry = TrainingPicture(item, _relative(item.path, real_path(folder)), sha256_of(item.path))
         if item.word is not None and not entry.load().mask.any():
             notes.append(f"{entry.source}: its mask is empty")
             continue
@@ -136,7 +137,7 @@ def _read_folder(
     anomalous = sum(entry.item.word is not None for entry in entries)
     if supervision == "masks" and not anomalous:
         raise TrainingError(f"{folder}: every mask is empty; a mask is above 0 on the defect")
-    name = folder.resolve().name
+    name = real_path(folder).name
     facts = DataFacts(name=name, sha256=total.hexdigest(), normal=len(entries) - anomalous, anomalous=anomalous)
     return entries, facts, replace(selection, left_out=tuple(notes))
 

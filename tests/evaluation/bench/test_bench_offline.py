@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from converters.digest import sha256_of
 from evaluation.metrics import PixelMetrics
 from evaluation.runs.plan import make_plan
 from evaluation.scoring.item_map import join_maps, read_map
@@ -168,8 +169,6 @@ def test_aupro_as_papers_compute_it_is_there_on_request(bench: Bench, plates: Pa
 
 
 def test_weights_that_saw_the_pictures_are_refused(bench: Bench, plates: Path, tmp_path: Path) -> None:
-    from converters.digest import sha256_of
-
     seen = sha256_of(plates / "plate" / "test" / "good" / "0.png")
     header = Header(method="dapo", settings={}, trained_on=marks_of([seen]))
     save_weights(tmp_path / "w.safetensors", {"a": torch.zeros(1)}, header)
@@ -187,6 +186,9 @@ def test_the_threshold_is_that_of_the_calibration(bench: Bench, plates: Path, tm
     made = Calibration(
         rules_sha256=ANY_PART.scoring_sha256, localizer="memory", n=20, overkill=0.0, overkill_ci95=(0.0, 0.2),
         ok_below=1.0, ng_above=1.0,
+        references_sha256=tuple(
+            sha256_of(path) for path in make_plan(read_dataset(plates), shots=SHOTS).tasks[0].references
+        ),
     )  # fmt: skip
     save_calibration(made, tmp_path / "plate.json")
     options = ["--shots", SHOTS, "--limit", 2, "--quiet", "--calibration"]
@@ -200,6 +202,11 @@ def test_the_threshold_is_that_of_the_calibration(bench: Bench, plates: Path, tm
     ran = bench(plates, "--out", tmp_path / "other", *options, tmp_path / "plate.json")
     assert ran.code == 2
     assert "localizer dapo, not memory" in ran.err
+    save_calibration(made.model_copy(update={"references_sha256": ("a" * 64,)}), tmp_path / "plate.json")
+    ran = bench(plates, "--out", tmp_path / "other", *options, tmp_path / "plate.json")
+    assert ran.code == 2
+    assert "was made with other references" in ran.err
+    save_calibration(other, tmp_path / "plate.json")
     assert bench(plates, "--out", tmp_path / "other", *options, tmp_path).code == 2
 
 

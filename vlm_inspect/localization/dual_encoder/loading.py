@@ -4,6 +4,7 @@ from pathlib import Path
 
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder
+from vlm_inspect.real_path import real_path
 
 OPEN_CLIP = "open_clip:"
 EXAMPLE_ID = "openai/clip-vit-base-patch16"
@@ -80,7 +81,7 @@ def _cached_folder(name: str) -> Path | None:
 def _short_name(name: str) -> str:
     """Return what a result calls the weights: the id as it is, of a folder its last part."""
     folder = Path(name).expanduser()
-    return folder.resolve().name if folder.is_dir() else name
+    return real_path(folder).name if folder.is_dir() else name
 
 
 def _device(device: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlm_inspect.errors import InspectWarning, LocalizerError
+from vlm_inspect.real_path import real_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,7 +125,7 @@ def check_shapes(wanted: Mapping[str, tuple[int, ...]], found: "Mapping[str, Ten
 
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file; in the hub's cache it is the name of the file that the snapshot links to."""
-    blob = path.resolve().name
+    blob = real_path(path).name
     if path.is_symlink() and len(blob) == 64 and all(one in "0123456789abcdef" for one in blob):
         return blob
     with path.open("rb") as stream:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException
 from fastapi import Path as PathPart
 from fastapi.responses import Response
 
-from vlm_inspect.report.pictures import encode_png
+from vlm_inspect.report.pictures import encode_jpeg, encode_png
 from vlm_inspect.service.access import AtWork, Operator
 from vlm_inspect.service.gate import REPORT_POLICY
 from vlm_inspect.service.station import Station
@@ -82,6 +82,30 @@ def get_picture(case_id: str, name: str, station: AtWork, person: Operator) -> R
     if all(name not in turn.pictures for turn in station.store.turns(case_id)):
         raise HTTPException(404, "no picture of this name in the talk")
     return _png(encode_png(station.store.picture(name)))
+
+
+@router.get("/thumbnail.jpg", response_class=Response)
+def get_thumbnail(case_id: str, station: AtWork, person: Operator) -> Response:
+    """Return the most telling view with its heat, small."""
+    del person
+    case = station.store.load(case_id)
+    return Response(thumbnail(case), media_type="image/jpeg", headers=_KEEP)
+
+
+def thumbnail(case: Case) -> bytes:
+    """Return the most telling view of a case with its heat as JPEG, at most 320 x 240 pixels."""
+    import numpy as np
+    from PIL import Image
+
+    from vlm_inspect.report.heat import blend, heat_of_view
+    from vlm_inspect.report.marks import rank_views
+
+    index = rank_views(case.inspection, case.views, case.evidence)[0]
+    heat = heat_of_view(case.evidence, index)
+    picture = case.views[index].image if heat is None else blend(case.views[index].image, heat)
+    small = Image.fromarray(picture)
+    small.thumbnail((320, 240))
+    return encode_jpeg(np.asarray(small))
 
 
 def _with_view(station: Station, case_id: str, number: int) -> Case:

@@ -1,0 +1,40 @@
+"""What is said before the first part where references set no bounds."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vlm_inspect.inspector import Inspector
+from vlm_inspect.rules import RuleBook
+
+
+def write_curve(path: Path, seed: int) -> Path:
+    rng = np.random.default_rng(seed)
+    time = np.linspace(0, 2, 400)
+    force = np.sin(3 * time) + rng.normal(0, 0.02, 400)
+    rows = "\n".join(f"{t:.4f},{f:.5f}" for t, f in zip(time, force, strict=True))
+    path.write_text(f"time [s],force [N]\n{rows}\n")
+    return path
+
+
+def test_one_curve_as_reference_says_beforehand_that_no_part_can_be_ok(tmp_path: Path) -> None:
+    inspector = Inspector(references=[write_curve(tmp_path / "normal.csv", 0)])
+    _, fitted = inspector.fit("series")
+    assert "No part can come out OK" in fitted.advice
+    assert "4 references" in fitted.advice
+    judged = inspector.inspect(write_curve(tmp_path / "part.csv", 1))
+    assert judged.outcome != "OK"
+    assert any("No part can come out OK" in note for note in judged.notes)
+
+
+@pytest.mark.parametrize("settings", [{"localizer": None, "rules": RuleBook(class_name="stroke")}])
+def test_where_nothing_but_checks_decides_nothing_is_said(tmp_path: Path, settings) -> None:
+    """Measured deviation of curves is always a member; photos without a localizer have none."""
+    import cv2
+
+    photo = tmp_path / "a.png"
+    cv2.imwrite(str(photo), np.full((64, 64, 3), 90, np.uint8))
+    _, fitted = Inspector(references=[photo], **settings).fit("image")
+    assert fitted.members == ()
+    assert fitted.advice == ""

@@ -1,0 +1,200 @@
+"""The page without a browser: languages, login, what is escaped, which files it sends, and its figures."""
+
+import json
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from tests.service.conftest import Starter, part, settings_in
+from vlm_inspect.page import router
+from vlm_inspect.page.review import is_sampled, next_after, waiting_for
+from vlm_inspect.page.trust import days_of, drift_of
+from vlm_inspect.page.wording import languages, wording_for
+from vlm_inspect.service.tokens import Tokens, entry_line
+from vlm_inspect.store import CaseLine, CaseStore
+
+FOLDER = Path(__file__).parents[2] / "vlm_inspect" / "page"
+TOKEN = "an engineer's token"
+
+
+def with_page(start: Starter, **options: object) -> httpx.Client:
+    return start(prepare=lambda app: app.include_router(router), **options)
+
+
+def line(number: int, outcome: str = "OK", *, score: float = 0.1, day: int = 1, judged: str | None = None) -> CaseLine:
+    return CaseLine(
+        id=f"202603{day:02d}-000000-{number:04x}",
+        created_at=f"2026-03-{day:02d}T10:00:00+00:00",
+        source="a.png",
+        class_name="plate",
+        outcome=outcome,
+        score=score,
+        model="evidence",
+        localizer="memory",
+        question=None,
+        turns=0,
+        judged=judged,  # type: ignore[arg-type]  # a literal
+    )
+
+
+def test_every_word_is_there_in_every_language_and_used() -> None:
+    words = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (FOLDER / "words").glob("*.yaml")}
+    assert set(words) == {"en", "de"}
+    assert set(words["en"]) == set(words["de"])
+    for key, text in words["en"].items():
+        fields = set(re.findall(r"\{(\w+)\}", text))
+        assert fields == set(re.findall(r"\{(\w+)\}", words["de"][key])), key
+    source = "\n".join(path.read_text(encoding="utf-8") for path in FOLDER.rglob("*") if path.suffix in (".j2", ".py"))
+    scripts = "\n".join(path.read_text(encoding="utf-8") for path in (FOLDER / "static").glob("*.js"))
+    dynamic = {"OK", "NG", "REVIEW", "pass", "fail", "cannot_tell", "not_checked", "critical", "major", "minor"}
+    for key in words["en"]:
+        end = key.partition("_")[2]
+        is_used = f"'{key}'" in source or f'"{key}"' in source or key in dynamic
+        of_a_script = key.startswith(("error_", "state_")) and (f".{end}" in scripts or key.startswith("state_"))
+        assert is_used or of_a_script or key.startswith(("meaning_", "source_")), f"nobody uses {key}"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "accepted", "language"),
+    [
+        (None, "", "en"),
+        (None, "de-AT,de;q=0.9,en;q=0.5", "de"),
+        (None, "fr,en;q=0.5,de;q=0.4", "en"),
+        ("de", "en", "de"),
+        ("xx", "de;q=x, de;q=0.1", "de"),
+        (None, ";;;,q=", "en"),
+    ],
+)
+def test_the_language_of_a_reader(chosen: str | None, accepted: str, language: str) -> None:
+    assert wording_for(chosen, accepted).language == language
+
+
+def test_every_page_in_every_language(start: Starter, tmp_path: Path) -> None:
+    client = with_page(start)
+    case = client.post("/v1/inspections", files=part(250)).json()["id"]
+    other = client.post("/v1/inspections", files=part(100)).json()["id"]
+    for language in languages():
+        assert client.get(f"/language/{language}", params={"to": "/cases"}).headers["location"] == "/cases"
+        for url in ("/", "/cases", f"/cases/{case}", f"/compare?a={case}&b={other}", "/review", "/trust", "/login"):
+            answer = client.get(url)
+            assert answer.status_code == 200, (url, answer.text)
+            assert f'<html lang="{language}">' in answer.text
+            assert str(tmp_path) not in answer.text
+            assert not re.search(r'(?:src|href|action)="(?:https?:)?//', answer.text)
+            assert " style=" not in answer.text
+            assert not re.search(r"<script(?! type=\"(?:module|application/json)\")", answer.text)
+    assert client.get("/cases/20200101").status_code == 404
+
+
+def test_what_is_foreign_is_escaped(start: Starter, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    evil = '"><script>alert(1)</script>'
+    (tmp_path / "rules" / "plate.yaml").write_text(
+        json.dumps({"class_name": evil, "rules": [{"id": "x", "text": evil}], "defects": [evil]})
+    )
+    client = with_page(start, settings=settings)
+    files = {"file": ("<img src=x onerror=alert(1)>.png", part()["file"][1])}
+    case = client.post("/v1/inspections", files=files, data={"serial": evil, "question": evil}).json()["id"]
+    client.post(f"/v1/inspections/{case}/judgement", json={"outcome": "NG", "reason": evil})
+    for url in ("/", "/cases", f"/cases/{case}", f"/cases?text={evil}", "/review", "/trust", f"/login?to=/{evil}"):
+        text = client.get(url).text
+        assert "<script>alert" not in text, url
+        assert "<img src=x" not in text, url
+
+
+def test_a_page_asks_for_a_token_and_comes_back(start: Starter, tmp_path: Path) -> None:
+    (tmp_path / "tokens.txt").write_text(entry_line("anna", "engineer", TOKEN) + "\n")
+    client = with_page(start, tokens=Tokens(tmp_path / "tokens.txt"))
+    assert client.get("/cases?outcome=NG").headers["location"] == "/login?to=%2Fcases%3Foutcome%3DNG"
+    assert client.get("/cases.csv").status_code == 401
+    assert 'data-to="/cases"' in client.get("/login?to=/cases").text
+    for elsewhere in ("//evil.example", "https://evil.example", "/\\evil.example"):
+        assert 'data-to="/"' in client.get("/login", params={"to": elsewhere}).text
+        assert client.get("/language/de", params={"to": elsewhere}).headers["location"] == "/"
+    client.post("/v1/session", json={"token": TOKEN})
+    assert re.search(r'name="proof" content="[0-9a-f]{64}"', client.get("/cases").text)
+
+
+def test_only_its_own_files_are_sent(start: Starter) -> None:
+    client = with_page(start)
+    assert client.get("/static/page.js").headers["content-type"].startswith("text/javascript")
+    for path in ("../routes.py", "..%2froutes.py", "vendor", "", "page.js/", "nothing.js", ".hidden.js", "..\\x.js"):
+        assert client.get(f"/static/{path}").status_code == 404, path
+
+
+def test_the_gallery_filters_and_exports(start: Starter, tmp_path: Path) -> None:
+    client = with_page(start)
+    for level, serial in ((100, "good-1"), (250, "bad-1")):
+        client.post("/v1/inspections", files=part(level), data={"serial": serial})
+    found = client.get("/cases?outcome=NG").text
+    assert "bad-1" in found
+    assert "good-1" not in found
+    table = client.get("/cases.csv?outcome=NG")
+    assert table.headers["content-type"].startswith("text/csv")
+    assert table.text.count("\n") == 2
+    assert str(tmp_path) not in table.text
+    assert client.get("/cases?outcome=x").status_code == 422
+    assert client.get("/cases?since=2026-03-14&until=&class=&serial=").status_code == 200
+
+
+def test_review_offers_what_this_person_has_not_judged(start: Starter, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    (tmp_path / "rules" / "plate.yaml").write_text("class_name: plate\n")  # nothing decides: REVIEW
+    client = with_page(start, settings=settings)
+    cases = [client.post("/v1/inspections", files=part(seed=seed)).json() for seed in range(2)]
+    assert {case["outcome"] for case in cases} == {"REVIEW"}
+    page = client.get("/review")
+    assert f'data-case="{cases[1]["id"]}"' in page.text
+    blind = client.get("/review?blind=true").text
+    assert 'class="banner' not in blind
+    later = client.get("/review", params={"passed": cases[1]["id"]}).text
+    assert f'data-case="{cases[0]["id"]}"' in later
+    client.post(f"/v1/inspections/{cases[1]['id']}/judgement", json={"outcome": "OK"})
+    with CaseStore(tmp_path / "cases.db") as store:
+        assert [one.id for one in waiting_for(store, "local")] == [cases[0]["id"]]
+        assert len(waiting_for(store, "another inspector")) == 2
+
+
+def test_a_tenth_of_ok_parts_is_sampled_and_always_the_same() -> None:
+    chosen = [is_sampled(f"{number:08d}") for number in range(4000)]
+    assert 320 < sum(chosen) < 480
+    assert chosen == [is_sampled(f"{number:08d}") for number in range(4000)]
+    assert next_after([line(1), line(2)], [line(1).id]) == line(2)
+    assert next_after([], []) is None
+
+
+def test_the_p_chart_has_the_limits_of_its_day() -> None:
+    lines = [line(n, "REVIEW" if n < 2 else "OK", day=1) for n in range(20)]
+    lines += [line(n, "REVIEW" if n < 12 else "NG", day=2) for n in range(20)]
+    first, second = days_of(lines)
+    mean = 14 / 40
+    assert first.count == 20
+    assert (second.ng, second.review) == (8, 12)
+    assert first.high == pytest.approx(mean + 3 * (mean * (1 - mean) / 20) ** 0.5)
+    assert [day.is_out for day in days_of([*lines, *[line(n, "REVIEW", day=3) for n in range(40)]])] == [
+        True,
+        False,
+        True,
+    ]
+    assert days_of([]) == []
+
+
+def test_drift_of_normal_parts_is_told_from_chance() -> None:
+    still = [line(n, score=0.1 + 0.001 * (n * 7 % 13)) for n in range(120)]
+    told = drift_of(still)
+    assert told is not None
+    assert not told.is_one
+    moved = [line(n, score=0.2 + 0.001 * (n * 7 % 13)) for n in range(50)] + still
+    found = drift_of(moved)
+    assert found is not None
+    assert found.is_one
+    assert found.now > found.before
+    anomalous = [line(n, "NG", score=0.9) for n in range(50)]
+    assert drift_of([*anomalous, *still]) == told
+    assert drift_of(still[:30]) is None
+    same = drift_of([line(n) for n in range(100)])
+    assert same is not None
+    assert not same.is_one

@@ -1,0 +1,244 @@
+"""START: the addresses of the page."""
+
+from dataclasses import replace
+from importlib import resources
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from vlm_inspect.errors import InspectError
+from vlm_inspect.page import charts, trust
+from vlm_inspect.page.case_view import defects_of, panels_of, rules_of
+from vlm_inspect.page.rendering import render
+from vlm_inspect.page.review import next_after, waiting_for
+from vlm_inspect.page.wording import COOKIE, Wording, languages, wording_for
+from vlm_inspect.rater_agreement.ratings import collect_ratings
+from vlm_inspect.rater_agreement.report import blocks
+from vlm_inspect.rater_agreement.study import study_agreement
+from vlm_inspect.service.access import AtWork, caller_of
+from vlm_inspect.service.sessions import COOKIE as SESSION_COOKIE
+from vlm_inspect.service.station import Station
+from vlm_inspect.service.tokens import Person
+from vlm_inspect.store import Filters
+from vlm_inspect.store.export import csv_text
+
+router = APIRouter(include_in_schema=False)
+_TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml", "txt": "text/plain"}
+_PER_PAGE = 24
+_MOST_LINES = 10_000
+_MOST_EXPORTED = 2_000
+
+
+class CaseFilters(BaseModel):
+    """Which cases the gallery shows; empty fields of its form do not count."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    outcome: str = Field(default="", pattern="^(OK|NG|REVIEW)?$")
+    class_name: str = Field(default="", alias="class", max_length=200)
+    since: str = Field(default="", max_length=40)
+    until: str = Field(default="", max_length=40)
+    serial: str = Field(default="", max_length=200)
+    judgement: str = Field(default="", pattern="^(OK|NG|none|any)?$")
+    text: str = Field(default="", max_length=200)
+    page: int = Field(default=1, ge=1, le=1_000_000)
+
+    def filters(self) -> Filters:
+        """Return the filters of the store."""
+        values: dict[str, Any] = {name: value or None for name, value in self.model_dump(exclude={"page"}).items()}
+        judged = values.pop("judgement")
+        return Filters(**values, judged=judged, limit=_PER_PAGE, offset=(self.page - 1) * _PER_PAGE)
+
+    def query(self, page: int) -> str:
+        """Return the query of another page of the same."""
+        told = {name: value for name, value in self.model_dump(by_alias=True, exclude={"page"}).items() if value}
+        return "&".join(f"{quote(name)}={quote(str(value))}" for name, value in {**told, "page": page}.items())
+
+
+@router.get("/static/{path:path}")
+def get_static(path: str) -> Response:
+    """Return a script or a style."""
+    folder = resources.files("vlm_inspect.page") / "static"
+    parts = path.split("/")
+    kind = _TYPES.get(path.rpartition(".")[2])
+    file = folder.joinpath(*parts)
+    if kind is None or not all(part and part[0] != "." and "\\" not in part for part in parts) or not file.is_file():
+        raise HTTPException(404, "there is no such file")
+    return Response(file.read_bytes(), media_type=kind, headers={"Cache-Control": "no-cache"})
+
+
+@router.get("/")
+def inspect_page(request: Request, station: AtWork) -> Response:
+    """Show where parts are dropped."""
+    lines = station.store.list(Filters(limit=6))
+    return _page(request, "inspect.html.j2", here="inspect", lines=lines)
+
+
+@router.get("/login")
+def login_page(request: Request, station: AtWork, to: Annotated[str, Query(max_length=400)] = "/") -> Response:
+    """Ask for a token."""
+    local = to if to.startswith("/") and not to.startswith(("//", "/\\")) else "/"
+    return HTMLResponse(render("login.html.j2", station.path_free.text, **_common(request, None, here=""), to=local))
+
+
+@router.get("/language/{code}")
+def choose_language(code: str, to: Annotated[str, Query(max_length=400)] = "/") -> Response:
+    """Choose the language of the page."""
+    if code not in languages():
+        raise HTTPException(404, "there is no such language")
+    local = to if to.startswith("/") and not to.startswith(("//", "/\\")) else "/"
+    answer = RedirectResponse(local, 303)
+    answer.set_cookie(COOKIE, code, max_age=365 * 86_400, samesite="lax", httponly=True)
+    return answer
+
+
+@router.get("/cases")
+def cases_page(request: Request, station: AtWork, wanted: Annotated[CaseFilters, Query()]) -> Response:
+    """Show the gallery."""
+    filters = wanted.filters()
+    total = station.store.count(filters)
+    values = {
+        "lines": station.store.list(filters),
+        "total": total,
+        "pages": max(1, -(-total // _PER_PAGE)),
+        "wanted": wanted,
+        "classes": _classes(station),
+    }
+    return _page(request, "cases.html.j2", here="cases", **values)
+
+
+@router.get("/cases.csv")
+def export_cases(request: Request, station: AtWork, wanted: Annotated[CaseFilters, Query()]) -> Response:
+    """Return the cases of the gallery, every page of it, as CSV."""
+    if caller_of(request) is None:
+        raise HTTPException(401, "sign in first")
+    filters = replace(wanted.filters(), limit=_MOST_EXPORTED, offset=0)
+    ids = [line.id for line in station.store.list(filters)]
+    rows = ((station.store.load(case_id), station.store.judgements(case_id)) for case_id in ids)
+    text = station.path_free.text(csv_text(rows))
+    name = {"Content-Disposition": 'attachment; filename="cases.csv"'}
+    return Response(text.encode(), media_type="text/csv; charset=utf-8", headers=name)
+
+
+@router.get("/cases/{case_id}")
+def case_page(case_id: str, request: Request, station: AtWork) -> Response:
+    """Show a case: the part, what was found, and the talk over it."""
+    return _page(request, "case.html.j2", here="cases", case_id=case_id)
+
+
+@router.get("/compare")
+def compare_page(
+    request: Request, a: Annotated[str, Query(max_length=40)], b: Annotated[str, Query(max_length=40)]
+) -> Response:
+    """Show two cases side by side."""
+    return _page(request, "compare.html.j2", here="cases", case_ids=(a, b))
+
+
+@router.get("/review")
+def review_page(
+    request: Request,
+    station: AtWork,
+    blind: bool = False,
+    passed: Annotated[str, Query(max_length=4000, pattern="^[0-9a-f,-]*$")] = "",
+) -> Response:
+    """Show the next part that waits for a person; blind: without what was judged of it."""
+    person = caller_of(request)
+    waiting = [] if person is None else waiting_for(station.store, person.name)
+    line = next_after(waiting, passed.split(","))
+    values = {"blind": blind, "waiting": len(waiting), "passed": passed, "line": line}
+    return _page(request, "review.html.j2", here="review", case_id=None if line is None else line.id, **values)
+
+
+@router.get("/trust")
+def trust_page(
+    request: Request, station: AtWork, class_name: Annotated[str, Query(alias="class", max_length=200)] = ""
+) -> Response:
+    """Show how far to trust it, class by class."""
+    lines = station.store.list(Filters(class_name=class_name or None, since=trust.since_text(), limit=_MOST_LINES))
+    days = trust.days_of(lines)
+    classes = _classes(station)
+    by_class = {name: [line for line in lines if line.class_name == name] for name in classes}
+    newest = lines[0].id if lines else None
+    told = None if newest is None else station.store.load(newest).inspection.sensitivity
+    values = {
+        "chosen": class_name,
+        "classes": classes,
+        "days": days,
+        "outcomes": charts.outcome_chart(days) if days else None,
+        "reviews": charts.review_chart(days) if days else None,
+        "drifts": {name: trust.drift_of(some) for name, some in by_class.items() if some},
+        **_agreement(station, class_name),
+        "curve": charts.sensitivity_chart(told.curve) if told is not None and told.curve else None,
+    }
+    return _page(request, "trust.html.j2", here="trust", **values)
+
+
+def _page(request: Request, template: str, *, here: str, **values: Any) -> Response:
+    """Return a page for who asks; without anybody, the way to the login."""
+    person = caller_of(request)
+    if person is None:
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"/login?to={quote(request.url.path + query, safe='')}", 303)
+    common = _common(request, person, here=here)
+    station: Station = request.app.state.station
+    if values.get("case_id"):
+        values.update(_case_values(station, values["case_id"]))
+    if "case_ids" in values:
+        values["cases"] = [_case_values(station, one) for one in values.pop("case_ids")]
+    return HTMLResponse(render(template, station.path_free.text, **common, **values))
+
+
+def _common(request: Request, person: Person | None, *, here: str) -> dict[str, Any]:
+    station: Station = request.app.state.station
+    wording = wording_for(request.cookies.get(COOKIE), request.headers.get("accept-language", ""))
+    cookie = request.cookies.get(SESSION_COOKIE)
+    return {
+        "t": wording,
+        "languages": [(code, _own_name(known)) for code, known in languages().items()],
+        "person": person,
+        "proof": station.sessions.proof(cookie) if cookie is not None and station.tokens.are_asked_for else "",
+        "needs_token": station.tokens.are_asked_for,
+        "books": [] if person is None else station.books.names(),
+        "here": here,
+        "address": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+    }
+
+
+def _case_values(station: Station, case_id: str) -> dict[str, Any]:
+    case = station.store.load(case_id)
+    name = case.settings.get("rule_book")
+    return {
+        "case": case,
+        "told": case.inspection,
+        "panels": panels_of(case),
+        "rules": rules_of(case, case.rules),
+        "defects": defects_of(case),
+        "turns": station.store.turns(case.id),
+        "judgements": station.store.judgements(case.id),
+        "can_correct": name in station.books.names(),
+        "has_scan": station.judges.scan_path(case.id).is_file(),
+    }
+
+
+def _agreement(station: Station, class_name: str) -> dict[str, Any]:
+    """Return whether people agree with each other and with the tool, as tables."""
+    filters = Filters(class_name=class_name or None, limit=_MOST_LINES)
+    judged = station.store.judged_cases(filters)
+    if not judged:
+        return {"agreement": [], "agreement_error": ""}
+    try:
+        study = study_agreement(collect_ratings(station.store.list(filters), judged))
+        return {"agreement": list(blocks(study)), "agreement_error": ""}
+    except InspectError as error:
+        return {"agreement": [], "agreement_error": str(error)}
+
+
+def _classes(station: Station) -> list[str]:
+    return sorted({station.books.book(name).class_name for name in station.books.names()})
+
+
+def _own_name(wording: Wording) -> str:
+    return wording("language")

@@ -1,0 +1,71 @@
+"""`Wording`: the words of the page in one language, from words/LANGUAGE.yaml."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+import yaml
+
+DEFAULT = "en"
+COOKIE = "vlm_inspect_language"
+_ACCEPTED = re.compile(r"\s*([a-zA-Z]{1,8})(?:-[\w-]*)?\s*(?:;\s*q=([0-9.]{1,5}))?")
+
+
+@dataclass(frozen=True)
+class Wording:
+    """The words of one language."""
+
+    language: str
+    words: Mapping[str, str]
+
+    def __call__(self, key: str, **values: object) -> str:
+        """Return the words of a key, with {values} filled in.
+
+        Raises:
+            KeyError: there are none; a test holds templates, scripts and languages together.
+        """
+        text = self.words[key]
+        return text.format(**values) if values else text
+
+    def some(self, prefix: str) -> dict[str, str]:
+        """Return the words whose keys begin like this, without the beginning: what a script needs."""
+        return {key.removeprefix(prefix): text for key, text in self.words.items() if key.startswith(prefix)}
+
+
+@cache
+def languages() -> dict[str, Wording]:
+    """Return every language by its code."""
+    found = {}
+    for file in (resources.files("vlm_inspect.page") / "words").iterdir():
+        if file.name.endswith(".yaml"):
+            code = file.name.removesuffix(".yaml")
+            found[code] = Wording(code, yaml.safe_load(file.read_text(encoding="utf-8")))
+    return dict(sorted(found.items()))
+
+
+def wording_for(chosen: str | None, accepted: str) -> Wording:
+    """Return the words for a reader.
+
+    Args:
+        chosen: the language that was chosen on the page, by its code; None: none was.
+        accepted: the header Accept-Language.
+    """
+    known = languages()
+    if chosen in known:
+        return known[chosen]
+    offers: list[tuple[float, str]] = []
+    for part in accepted.split(",")[:20]:
+        found = _ACCEPTED.fullmatch(part)
+        if found is not None and found[1].lower() in known:
+            offers.append((_weight(found[2]), found[1].lower()))
+    best = max(offers, key=lambda offer: offer[0], default=(0.0, DEFAULT))
+    return known[best[1]]
+
+
+def _weight(text: str | None) -> float:
+    try:
+        return 1.0 if text is None else float(text)
+    except ValueError:
+        return 0.0
