@@ -106,3 +106,11 @@ def test_seconds_need_a_clock_and_a_beginning_a_clip(
     assert ask(photo, "--curve", tmp_path / "curve.csv", "--localizer", "none") == 2
     assert "--curve needs a clip" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_batch_takes_every_clip_by_its_own_beginning(clip: Path, tmp_path: Path) -> None:
+    table = tmp_path / "out.csv"
+    with pytest.raises(SystemExit) as left:
+        cli.main(["batch", str(clip), "--normal-until", "80", "--csv", str(table), "--quiet"])
+    assert left.value.code == 1
+    assert [row["outcome"] for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines())] == ["NG"]

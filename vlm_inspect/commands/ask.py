@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlm_inspect.command_options.agent import agent_options, check_agent
+from vlm_inspect.command_options.clips import normal_until_option
 from vlm_inspect.command_options.general import PATH, GivenPath, common, progress, step_watch
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
@@ -20,18 +21,6 @@ if TYPE_CHECKING:
     from vlm_inspect.config import InspectorConfig
     from vlm_inspect.examination import Examination
     from vlm_inspect.inspector import Inspector
-
-
-def _span(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Refuse what is neither frames nor seconds."""
-    if value is None:
-        return None
-    from vlm_inspect.clip_beginning import NormalSpan
-
-    try:
-        return str(NormalSpan.parse(value))
-    except ValueError as error:
-        raise click.BadParameter(f"{error}.") from error
 
 
 @click.command(cls=GroupedCommand)
@@ -50,12 +39,7 @@ def _span(context: click.Context, parameter: click.Parameter, value: str | None)
     help="Ask a second time, with the hottest places and those that the model named enlarged from SOURCE beside the "
     "nearest reference. The second answer counts.",
 )
-@click.option(
-    "--normal-until",
-    callback=_span,
-    metavar="FRAMES|SECONDS",
-    help="Take the beginning of a clip as normal: the first 60 frames (60), or its first 6 seconds (6s).",
-)
+@normal_until_option
 @agent_options
 @click.option(
     "--json",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlm_inspect.command_options.agent import agent_options, check_agent
+from vlm_inspect.command_options.clips import normal_until_option
 from vlm_inspect.command_options.general import PATH, common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
@@ -29,6 +30,7 @@ _INTERRUPTED = 130
 @click.command(cls=GroupedCommand)
 @click.argument("folder", type=PATH)
 @inspector_options
+@normal_until_option
 @agent_options
 @destination_options
 @click.option(
