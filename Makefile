@@ -54,6 +54,7 @@ bench: install-test  ## the measurements behind docs/results.md (slow; needs ../
 	$(BIN)/python -m benchmarks.bench_concurrency
 	$(BIN)/python -m benchmarks.calibration
 	$(BIN)/python -m benchmarks.second_part
+	$(BIN)/python -m benchmarks.station
 	$(BIN)/python -m benchmarks.fuzz
 
 results: install-test  ## the offline default on real data, into docs/results.md (hours; needs ../shared/data)

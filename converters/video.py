@@ -1,5 +1,6 @@
 """A clip to grids of its frames: the frames stay on disk, and are decoded once to choose and once to draw."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from converters.frame_grid import draw_grids, fit_layout
@@ -39,6 +40,10 @@ def render_video(clip: VideoClip, budget: ViewBudget) -> list[View]:
         ConversionError: the clip cannot be decoded any more.
     """
     scan = clip.frames.scan if isinstance(clip.frames, ScannedFrames) else scan_reader(clip.frames)
-    chosen = choose_frames(scan, budget.max_frames)
+    return render_frames(clip, choose_frames(scan, budget.max_frames), budget)
+
+
+def render_frames(clip: VideoClip, chosen: Sequence[int], budget: ViewBudget) -> list[View]:
+    """Draw grids of these frames, which are given in order; see `render_video`."""
     layout = fit_layout(clip.size_hw, len(chosen), budget)
     return list(draw_grids(clip.frames(frozenset(chosen)), layout, clip))

@@ -87,7 +87,8 @@ def test_threads_share_one_fit(photos: Sequence[Path]) -> None:
     ("kind", "chosen", "names"),
     [
         ("image", True, ["counting"]),
-        ("video", True, ["counting"]),
+        ("video", True, ["events", "counting"]),
+        ("video", False, ["events"]),
         ("point_cloud", True, ["deviation", "counting"]),
         ("series", True, ["deviation"]),
         ("image", False, []),
@@ -106,4 +107,4 @@ def test_the_kind_says_what_judges_it(kind: SampleKind, chosen: bool, names: lis
 def test_a_sum_works_for_what_all_its_members_work_for() -> None:
     both = LocalizerSum([Counting(), Counting(frozenset({"image", "series"}))])
     assert both.kinds == {"image"}
-    assert localizers_for("video", both) == ()
+    assert [one.name for one in localizers_for("video", both)] == ["events"]

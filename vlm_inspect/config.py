@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from converters.view import ViewBudget
 from vlm_inspect.agent.settings import AgentSettings
@@ -38,6 +38,7 @@ from vlm_inspect.backends import (
 from vlm_inspect.backends.endpoint import BASE_URL_VARIABLE
 from vlm_inspect.backends.two_models import TwoModels
 from vlm_inspect.calibration_file import load_thresholds
+from vlm_inspect.clip_beginning import NormalSpan
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ConfigError
 from vlm_inspect.inspector import ANY_PART, Inspector
@@ -163,6 +164,14 @@ class InspectorConfig(_Section):
     """Whether the model is asked a second time, with the most suspicious places enlarged."""
     agent: AgentSettings = AgentSettings()
     """Whether the model works in steps, with tools, before it judges, and within which limits."""
+    normal_until: str | None = None
+    """How much of a clip's own beginning is normal: a number of frames (60), or of seconds (6s); None: nothing."""
+
+    @field_validator("normal_until", mode="before")
+    @classmethod
+    def _check_span(cls, value: Any) -> str | None:
+        return None if value is None else str(NormalSpan.parse(str(value)))
+
     refuter: ModelConfig | None = None
     """A second model, which tries to refute what the first supposes; None: the first does so itself."""
     qualification: QualificationSettings = QualificationSettings()
@@ -182,7 +191,10 @@ class InspectorConfig(_Section):
         paths = tuple(dict.fromkeys([*self._of_book(rules), *expand_references(self.references)]))
         model = backend or self.load_model()
         refuter = self.load_refuter()
-        localizer = self.load_localizer(model, has_references=bool(paths))
+        span = None if self.normal_until is None else NormalSpan.parse(self.normal_until)
+        localizer = None
+        if span is None or paths or self.localizer.name != AUTO:  # a clip's beginning alone needs no other localizer
+            localizer = self.load_localizer(model, has_references=bool(paths) or span is not None)
         return Inspector(
             rules=rules,
             references=paths,
@@ -195,6 +207,7 @@ class InspectorConfig(_Section):
             limits=self.prompt,
             look_again=self.look_again,
             agent=self.agent,
+            normal_until=span,
             qualification=self.qualification,
         )
 
@@ -293,14 +306,31 @@ def _merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     return merged
 
 
+def config_folder() -> Path:
+    """Return the folder of the configurations that ship: inside the installed package, else at the top of the source.
+
+    Raises:
+        ConfigError: neither exists; the installation is broken.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / "configs", package.parent / "configs"):
+        if (folder / "winclip.yaml").is_file():
+            return folder
+    raise ConfigError(f"no configurations beside {package}; reinstall vlm-inspect")
+
+
 def load_config(path: Path) -> InspectorConfig:
     """Return the configuration of a YAML file; its paths are relative to the file's folder.
+
+    A bare name that is no file is one of those that ship: "winclip", "alfa-scale-2".
 
     Raises:
         ConfigError: the file cannot be read, or says something that a configuration cannot; one line with file, line
             and key.
     """
     try:
+        if not path.exists() and path.name == str(path) and not path.suffix:
+            path = config_folder() / f"{path}.yaml"
         if not path.is_file():
             raise ConfigError(f"{path}: {'is not a file' if path.exists() else 'no such file'}; name a YAML file")
         if path.stat().st_size > MAX_BYTES:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.view import BoxXyxyn, Place
+from vlm_inspect.frame_curve import FrameCurve
 from vlm_inspect.sensitivity.standing import Standing
 from vlm_inspect.tolerance import Tolerance
 
@@ -19,6 +20,8 @@ class TypeMap:
     """K defect words."""
     values: NDArray[np.float32]
     """(K, h, w) in [0, 1]: P of each word by place, on a coarse grid over the view."""
+    names: bool = True
+    """Whether a place may be called by them: False of a method that has not shown that it tells kinds apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +165,8 @@ class Evidence:
     surface: SurfaceDeviation | None = None
     """Of a scan that was compared with reference scans, for `--ply`: points by the hundred thousand, which a case does
     not keep."""
+    curve: FrameCurve | None = None
+    """Of a clip, for `--curve`: a number for every frame, which a case does not keep."""
 
     @property
     def latest_maps(self) -> tuple[AnomalyMap, ...]:

@@ -5,8 +5,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from converters.sample import SampleKind
+from converters.sample import Sample, SampleKind
 from converters.view import ViewBudget
+from vlm_inspect.clip_beginning import NormalSpan, with_beginning
 from vlm_inspect.ignored import blanked
 from vlm_inspect.localization.composition import FittedClass, fit_class
 from vlm_inspect.localization.localizer import Localizer
@@ -70,6 +71,21 @@ class Fits:
             while len(self._partial) > _KEPT_WITHOUT:
                 self._partial.popitem(last=False)
             return self._partial[key]
+
+    def with_beginning(self, sample: Sample, sha256: str, span: NormalSpan) -> Known:
+        """Return the references of a clip, its own beginning among them, and what is fitted to them.
+
+        Args:
+            sample: the part.
+            sha256: digest of its file.
+            span: how much of it is normal.
+
+        Raises:
+            InspectError: as `of`; the part is no clip, or has too few frames.
+        """
+        with self._lock:
+            others = self._references(sample.kind) if self._paths else ReferenceSet()
+            return self._fit(sample.kind, with_beginning(others, sample, sha256, span, self._budget))
 
     def _references(self, kind: SampleKind) -> ReferenceSet:
         if kind not in self._read:

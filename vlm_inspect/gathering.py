@@ -58,6 +58,7 @@ def gather(
         reference_count=len(references),
         localizer=fitted.localizer,
         surface=next((one.surface for one in found if one.surface is not None), None),
+        curve=next((one.curve for one in found if one.curve is not None), None),
         mismatch=next((one.mismatch for one in found if one.mismatch), ""),
         standing=standing,
         notes=(

@@ -31,6 +31,7 @@ from vlm_inspect.backends import is_offline, load_backend
 from vlm_inspect.backends.backend import Backend, Request
 from vlm_inspect.backends.two_models import TwoModels
 from vlm_inspect.calibration_file import load_thresholds
+from vlm_inspect.clip_beginning import NormalSpan
 from vlm_inspect.decision.fusion import Record, fuse
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import BackendError, ParseError
@@ -40,7 +41,7 @@ from vlm_inspect.fits import Fits
 from vlm_inspect.gathering import gather
 from vlm_inspect.inspection import Inspection, Provenance, StepRecord
 from vlm_inspect.localization import AUTO, default_localizer, load_localizer
-from vlm_inspect.localization.composition import FittedClass
+from vlm_inspect.localization.composition import FittedClass, show_evidence
 from vlm_inspect.localization.localizer import Localizer
 from vlm_inspect.localization.subject import subject_of
 from vlm_inspect.looks.look import Look, Step, deciding_look, read_look, total_usage
@@ -86,6 +87,7 @@ class Inspector:
         agent: whether the model works in steps, with tools, before it judges; it takes the place of a second look.
         store: earlier cases that an agent may look up, a `CaseStore`; None: none.
         qualification: which errors are allowed, and how many defects are planted to learn the bounds of OK and NG.
+        normal_until: how much of the beginning of every clip is taken as a normal reference of its own; None: nothing.
     """
 
     rules: RuleBook = ANY_PART
@@ -101,6 +103,7 @@ class Inspector:
     agent: AgentSettings = field(default_factory=AgentSettings)
     store: object | None = None
     qualification: QualificationSettings = field(default_factory=QualificationSettings)
+    normal_until: NormalSpan | None = None
     _fits: Fits = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -142,6 +145,8 @@ class Inspector:
     def used_localizer(self) -> Localizer | None:
         """The localizer itself, where `auto` is resolved; None: no heatmap."""
         if self.localizer == AUTO:
+            if self.normal_until is not None and not self.references:
+                return None  # a clip's beginning alone needs no other localizer
             return load_localizer(default_localizer(has_references=bool(self.references)))
         return self.localizer
 
@@ -231,10 +236,13 @@ class Inspector:
         sample = read(source, as_kind=as_kind)
         digest = sha256_of(source)
         progress("reading the references")
-        references, fitted = self.fit(sample.kind, without=digest)
-        part = present(sample, references.stage, self.budget)
+        if self.normal_until is None:
+            references, fitted = self.fit(sample.kind, without=digest)
+        else:
+            references, fitted = self._fits.with_beginning(sample, digest, self.normal_until)
         check_unchanged(source, before)
         progress(fitted.advice or "measuring")
+        part = show_evidence(present(sample, references.stage, self.budget), fitted, self.budget)
         views, evidence = gather(part, references, self.rules, fitted)
         check_unchanged(source, before)  # the frames of a clip are read as they are measured
         template = load_template(self.template)

@@ -94,6 +94,7 @@ def make_kinds(place: Path) -> list[Kind]:
         *_run(place),
         _batch(place, part),
         *_store(place, part, rules),
+        *_tables(place, part),
     ]
 
 
@@ -209,6 +210,53 @@ def _store(place: Path, part: Path, rules: Path) -> list[Kind]:
     ]
     files = sorted(path for path in (folder / "cases.db.files").glob("*/*") if path.is_file())
     kinds += [_whole(f"store, {path.name[:12]}", path, "bytes", commands[1:], folder) for path in files]
+    return kinds
+
+
+def _tables(place: Path, part: Path) -> list[Kind]:
+    """Return lists that people and data sets write: a standard, a split of VisA, questions of MMAD."""
+    standard = place / "standard.csv"
+    standard.write_text(f"source,outcome\n{part},NG\n{part.with_name('4.png')},OK\n")
+    agreement = ("agreement", "--store", place / "kept" / "cases.db", "--standard", standard, "--quiet")
+    visa, mmad = place / "visa", place / "mmad"
+    images = {
+        "normal": visa / "nut" / "Data" / "Images" / "Normal",
+        "anomaly": visa / "nut" / "Data" / "Images" / "Anomaly",
+    }
+    (visa / "split_csv").mkdir(parents=True)
+    rows = ["object,split,label,image,mask"]
+    for label, folder in images.items():
+        folder.mkdir(parents=True)
+        shutil.copy(part, folder / "0.png")
+        inside = folder.relative_to(visa) / "0.png"
+        rows += [f"nut,train,normal,{inside},"] if label == "normal" else [f"nut,test,anomaly,{inside},"]
+    split = visa / "split_csv" / "1cls.csv"
+    split.write_text("\n".join(rows) + "\n")
+    (mmad / "MVTec" / "nut" / "test" / "good").mkdir(parents=True)
+    shutil.copy(part, mmad / "MVTec" / "nut" / "test" / "good" / "0.png")
+    questions = mmad / "mmad.json"
+    asked = {
+        "Question": "Is there a defect?",
+        "Answer": "B",
+        "Options": {"A": "Yes.", "B": "No."},
+        "type": "Anomaly Detection",
+    }
+    entry = {
+        "image_path": "MVTec/nut/test/good/0.png",
+        "conversation": [asked],
+        "similar_templates": [],
+        "random_templates": [],
+    }
+    questions.write_text(json.dumps({"MVTec/nut/test/good/0.png": entry}))
+    dry = ("--dry-run", "--shots", 0, "--localizer", "none", "--out", place / "none")
+    kinds = [
+        _whole("standard of an agreement", standard, "bytes", [agreement]),
+        _whole("split of VisA", split, "bytes", [("bench", visa, "--format", "visa", *dry)]),
+        _whole("questions of MMAD", questions, "json", [("bench", mmad, "--format", "mmad", *dry)]),
+    ]
+    for kind in kinds[1:]:
+        if (ran := run_command(kind.commands[0])).code != 0:
+            raise RuntimeError(f"{kind.name}: the good file is refused: {ran.err}")
     return kinds
 
 

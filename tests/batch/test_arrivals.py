@@ -15,7 +15,7 @@ from vlm_inspect.errors import InspectError
 @pytest.fixture
 def stop() -> Iterator[threading.Event]:
     event = threading.Event()
-    timer = threading.Timer(20, event.set)  # no test waits for ever
+    timer = threading.Timer(90, event.set)  # no test waits for ever
     timer.start()
     yield event
     timer.cancel()

@@ -53,3 +53,9 @@ def test_a_network_that_planted_defects_favour_does_not_have_all_the_say() -> No
     weights = learn_weights(level, rises, [0.1, 0.1], ["a", "b"])
     assert weights[1] >= 0.25
     assert weights[0] > weights[1]
+
+
+def test_with_a_single_reference_a_level_foretold_too_high_blinds_no_channel() -> None:
+    rises = np.column_stack([np.full(60, -0.1), np.full(60, 0.4)])
+    weights = learn_weights(np.zeros((1, 2)), rises, [0.1, 0.2], ["a", "b"])
+    assert weights == pytest.approx([2 / 3, 1 / 3])

@@ -134,6 +134,16 @@ def test_all_files_of_a_batch(book: Path, parts: Path, tmp_path: Path) -> None:
         assert [line["serial"] for line in csv.DictReader(file)] == ["001", "002", "003"]
 
 
+def test_rules_and_store_among_the_parts_are_no_parts(book: Path, parts: Path) -> None:
+    inside = book.rename(parts / "plate.yaml")
+    store, out = parts / "cases.db", parts / "out.csv"
+    for _ in range(2):
+        assert batch(parts, "--rules", inside, "--csv", out, "--save", "--store", store) == 1
+    with out.open(newline="") as file:
+        assert [line["outcome"] for line in csv.DictReader(file)] == ["OK", "NG", "OK"]
+    assert batch(parts, "--rules", inside, "--csv", store, "--save", "--store", store) == 2
+
+
 def test_a_table_is_no_input_and_named_once(
     book: Path, parts: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -76,7 +76,7 @@ class FolderArrivals:
                     last = time.monotonic()
                     found = list(_files(self.folder))
                 else:
-                    found = [Path(name) for _, name in changes]
+                    found = [path for _, name in changes for path in _with_inside(Path(name))]
                 for path in found:
                     self._notice(path, apart)
                 yield from self._complete()
@@ -124,6 +124,13 @@ class FolderArrivals:
             return False
         self._given.add(digest)
         return True
+
+
+def _with_inside(path: Path) -> Iterator[Path]:
+    """Yield a changed path; of a folder what is in it: of a new one the system may not tell the first files."""
+    yield path
+    if path.is_dir():
+        yield from _files(path)
 
 
 def _files(folder: Path) -> Iterator[Path]:

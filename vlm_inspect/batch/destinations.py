@@ -25,6 +25,7 @@ class Destinations:
         gallery: folder of the pages; None: none.
         folders: where the files of the parts are moved; None: they stay.
         serial: how serial numbers are found.
+        apart: further files and folders that are no parts: what they are judged by, and the store.
     """
 
     csv: Path
@@ -33,6 +34,7 @@ class Destinations:
     gallery: Path | None = None
     folders: OutcomeFolders | None = None
     serial: SerialFinder = field(default_factory=SerialFinder)
+    apart: Sequence[Path] = ()
 
     @property
     def journal(self) -> Path:
@@ -41,11 +43,11 @@ class Destinations:
 
     @property
     def own(self) -> list[Path]:
-        """Files and folders that are written, and are no parts; the CSV is told by its first line."""
+        """Files and folders that are no parts: what is written, and `apart`; the CSV is told by its first line."""
         folders = [self.folders.folder] if self.folders else []
         folders += [path for sink in self.sinks if isinstance(path := getattr(sink, "folder", None), Path)]
         folders += [self.gallery] if self.gallery else []
-        return [self.journal, *(table.path for table in self.tables), *folders]
+        return [self.journal, *(table.path for table in self.tables), *folders, *self.apart]
 
     def line(self, journal: Journal, model: str) -> Line:
         """Return the way of every part to these destinations; raises OutputError where the gallery cannot be made."""

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from vlm_inspect.examination import Examination
 
 _SIDE = 220
+_MOST_KINDS = 12
+"""Most kinds of defects that can be chosen, the most frequent ones."""
+_HIDDEN = "main:has(#kind-{number}:checked) .part:not(.k{number}) {{ display: none; }}\n"
 _ORDER = ("ERROR", "NG", "REVIEW", "OK")
 
 
@@ -58,7 +61,7 @@ class Gallery:
         write_together(contents)
         return name
 
-    def write_index(self, rows: Iterable[Row], *, title: str) -> Path:
+    def write_index(self, rows: Sequence[Row], *, title: str) -> Path:
         """Write the page of all parts and return where it is; raises OutputError where it cannot be written."""
         import jinja2
         from markupsafe import Markup
@@ -68,12 +71,19 @@ class Gallery:
             autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
         environment.filters["plain"] = plain_line
+        kinds = Counter(kind for row in rows for kind in row.kinds).most_common(_MOST_KINDS)
+        number_of = {kind: number for number, (kind, _) in enumerate(kinds, 1)}
         style = "".join((folder / name).read_text(encoding="utf-8") for name in ("inspection.css", "gallery.css"))
+        style += "".join(_HIDDEN.format(number=number) for number in number_of.values())
         shown = sorted(rows, key=lambda row: (row.score is not None, -(row.score or 0.0), row.source))
         counts: Counter[str] = Counter(row.outcome for row in shown)
         page = environment.from_string((folder / "gallery.html.j2").read_text(encoding="utf-8")).render(
             title=plain(title),
-            rows=[(row, self._data_url(row)) for row in shown],
+            rows=[
+                (row, self._data_url(row), [number_of[kind] for kind in row.kinds if kind in number_of])
+                for row in shown
+            ],
+            kinds=[(number_of[kind], kind, count) for kind, count in kinds],
             counts=[(outcome, counts[outcome]) for outcome in _ORDER if counts[outcome]],
             style=Markup(style),  # our own files, whose digest the policy names
             style_sha256=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlm_inspect.command_options.agent import agent_options, check_agent
+from vlm_inspect.command_options.clips import normal_until_option
 from vlm_inspect.command_options.general import PATH, GivenPath, common, progress, step_watch
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     help="Ask a second time, with the hottest places and those that the model named enlarged from SOURCE beside the "
     "nearest reference. The second answer counts.",
 )
+@normal_until_option
 @agent_options
 @click.option(
     "--json",
@@ -49,6 +51,13 @@ if TYPE_CHECKING:
 @click.option("--html", "html_path", type=PATH, help="Write the report as one self-contained HTML page.")
 @click.option("--overlay", "overlay_path", type=PATH, help="Write the views with heatmaps and marks as a PNG.")
 @click.option("--ply", "ply_path", type=PATH, help="Write the scan, coloured by its deviation.")
+@click.option(
+    "--curve",
+    "curve_path",
+    type=PATH,
+    metavar="OUT.csv",
+    help="Write how unusual every frame of a clip is (frame,time_s,score), and a plot beside it (OUT.png).",
+)
 @click.option("--save", is_flag=True, help="Keep the inspection as a case; its id goes to stderr.")
 @click.option("--keep-input", is_flag=True, help="With --save: also keep a copy of SOURCE.")
 @store_option
@@ -61,11 +70,18 @@ def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:
     \b
     Example:
       vlm-inspect ask part.ply --rules rules/screw.yaml --overlay part.png
+      vlm-inspect ask clip.mp4 --normal-until 6s --curve clip.csv
       vlm-inspect ask photo.jpg --reference 'normal/*.jpg' --model openai:gpt-4o --question "Is it scratched?"
     """
     from vlm_inspect.report import Outputs
 
-    outputs = Outputs(options["json_path"], options["html_path"], options["overlay_path"], options["ply_path"])
+    outputs = Outputs(
+        options["json_path"],
+        options["html_path"],
+        options["overlay_path"],
+        options["ply_path"],
+        options["curve_path"],
+    )
     outputs.check_writable()
     if options["keep_input"] and not options["save"]:
         raise click.UsageError("--keep-input requires --save; add it")

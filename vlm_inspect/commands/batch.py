@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlm_inspect.command_options.agent import agent_options, check_agent
+from vlm_inspect.command_options.clips import normal_until_option
 from vlm_inspect.command_options.general import common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
-from vlm_inspect.commands.delivering import check_apart, destination_options, open_delivery, report_left, seldom
+from vlm_inspect.commands.delivering import (
+    check_apart,
+    destination_options,
+    open_delivery,
+    report_left,
+    seldom,
+    worker_count,
+)
 from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
@@ -23,6 +31,7 @@ _SHOWN = 5
 @click.command(cls=GroupedCommand)
 @click.argument("parts", nargs=-1, required=True, metavar="PARTS...")
 @inspector_options
+@normal_until_option
 @agent_options
 @destination_options
 @click.option("--resume", is_flag=True, help="Continue a batch: judge the parts that are new, changed or failed.")
@@ -53,9 +62,9 @@ def batch(parts: tuple[str, ...], *, config: "InspectorConfig", **options: Any) 
         with seldom(quiet=options["quiet"]) as say:
             say("starting")
             inspector = config.build()
-            check_apart(config, inspector, made)
+            check_apart(inspector, made)
             judged_by = digest_of_settings(config, inspector, sinks=delivery.told)
-            settings = BatchSettings(judged_by, options["workers"], options["resume"])
+            settings = BatchSettings(judged_by, worker_count(config, options["workers"]), options["resume"])
             rows = run_batch(inspector, found, made, settings, progress=say)
         if delivery.sender is not None:
             delivery.sender.finish()

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _EVERY_S = 10.0
+_MOST_WORKERS = 8
+"""Most parts at a time where nobody says how many: each holds its part in memory."""
 
 
 def _pattern(context: click.Context, parameter: click.Parameter, value: str | None) -> re.Pattern[str] | None:
@@ -83,9 +85,8 @@ _OPTIONS = (
     click.option(
         "--workers",
         type=click.IntRange(1, 64),
-        default=1,
-        show_default=True,
-        help="Number of parts judged at the same time. More than one helps where a server answers.",
+        help="Number of parts judged at the same time. Default: one a core, at most 8, without a language model; "
+        "otherwise 1.",
     ),
     store_option,
 )
@@ -139,12 +140,30 @@ def open_delivery(config: "InspectorConfig", options: dict[str, Any]) -> Iterato
     with ExitStack() as stack:
         sinks: list[Sink] = [] if labelme is None else [labelme]
         sender = None
+        apart = _judged_by(config)
         if options["save"] or receivers:
             sender = _add_store(stack, sinks, config, options, receivers)
-        made = Destinations(options["csv_path"], tables, sinks, options["gallery"], folders, serial)
+            apart += _store_files(options["store"])
+        made = Destinations(options["csv_path"], tables, sinks, options["gallery"], folders, serial, apart)
         told = [serial.record, *(one.target for one in receivers), *(["save"] if options["save"] else [])]
         told += [str(real_path(path)) for path in (options["labelme_dir"], options["move_dir"]) if path is not None]
         yield Delivery(made, sender, told)
+
+
+def _judged_by(config: "InspectorConfig") -> list[Path]:
+    """Return the files of the settings; references are parts like others, unless a folder is watched."""
+    named = (config.rules, config.calibration, config.localizer.checkpoint)
+    return [path for path in named if path is not None]
+
+
+def _store_files(named: str | None) -> list[Path]:
+    """Return the files of a store that is a file."""
+    from vlm_inspect.store.location import find_store
+
+    found = find_store(named)
+    if found.path is None:
+        return []
+    return [found.files, *(found.path.with_name(found.path.name + end) for end in ("", "-wal", "-shm"))]
 
 
 def _receivers(options: dict[str, Any]) -> "list[Webhook | MqttTopic]":
@@ -191,15 +210,14 @@ def _check_files(paths: Sequence[Path]) -> None:
             raise OutputError(f"{path} is named for two results; give each its own file")
 
 
-def check_apart(config: "InspectorConfig", inspector: "Inspector", destinations: "Destinations") -> None:
-    """Make sure that no table replaces what the parts are judged by; raises OutputError."""
+def check_apart(inspector: "Inspector", destinations: "Destinations") -> None:
+    """Make sure that no table replaces what the parts are judged by, or the store; raises OutputError."""
     from vlm_inspect.errors import OutputError
 
-    inputs = [config.rules, config.calibration, config.localizer.checkpoint, *inspector.references]
-    read = {real_path(path) for path in inputs if path is not None}
+    read = {real_path(path) for path in (*destinations.apart, *inspector.references)}
     for path in (destinations.csv, *(table.path for table in destinations.tables)):
         if real_path(path) in read:
-            raise OutputError(f"{path} is what the parts are judged by; write the table elsewhere")
+            raise OutputError(f"{path} is what the parts are judged by, or kept in; write the table elsewhere")
 
 
 def report_left(sender: "Sender | None") -> None:
@@ -211,6 +229,13 @@ def report_left(sender: "Sender | None") -> None:
             "or watch that names the same receiver",
             err=True,
         )
+
+
+def worker_count(config: "InspectorConfig", given: int | None) -> int:
+    """Return how many parts are judged at the same time: what was given, else what suits the model."""
+    if given is not None:
+        return given
+    return 1 if config.asks_a_model else min(os.cpu_count() or 1, _MOST_WORKERS)
 
 
 @contextmanager

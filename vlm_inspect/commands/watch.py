@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlm_inspect.command_options.agent import agent_options, check_agent
+from vlm_inspect.command_options.clips import normal_until_option
 from vlm_inspect.command_options.general import PATH, common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
-from vlm_inspect.commands.delivering import check_apart, destination_options, open_delivery, report_left
+from vlm_inspect.commands.delivering import check_apart, destination_options, open_delivery, report_left, worker_count
 from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _INTERRUPTED = 130
 @click.command(cls=GroupedCommand)
 @click.argument("folder", type=PATH)
 @inspector_options
+@normal_until_option
 @agent_options
 @destination_options
 @click.option(
@@ -66,7 +68,7 @@ def watch(folder: Path, *, config: "InspectorConfig", **options: Any) -> int:
     with open_delivery(config, options) as delivery:
         made = delivery.destinations
         inspector = config.build()
-        check_apart(config, inspector, made)
+        check_apart(inspector, made)
         apart = [*made.own, made.csv, *inspector.references]
 
         def arrivals(journal: "Journal") -> FolderArrivals:
@@ -80,7 +82,7 @@ def watch(folder: Path, *, config: "InspectorConfig", **options: Any) -> int:
                 arrivals,
                 made,
                 judged_by=digest_of_settings(config, inspector, sinks=delivery.told),
-                workers=options["workers"],
+                workers=worker_count(config, options["workers"]),
                 told=lambda row, counts: None if options["quiet"] else _tell(row),
             )
         sender = delivery.sender

@@ -1,6 +1,7 @@
 """Clips of a conveyor belt with bottles passing from left to right: normal ones, and one with a toppled bottle."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,11 @@ _GAP_PX = 240.0
 _BELT_Y = 296
 _BOTTLE_WH = (84, 204)
 _TOPPLED_EXTRA_PX = 90.0
+_DOUBLED_PX = 100.0
+_SPEED_EVENT_S = 1.0
+_SPEED_FACTORS = {"reversed": -1.0, "slow": 0.5}
+EVENT_KINDS = ("toppled", "missing", "reversed", "slow", "doubled")
+"""What `film_events` can let go wrong."""
 
 
 def write_conveyors(folder: Path, generator: Callable[[str], np.random.Generator]) -> list[DemoCase]:
@@ -72,7 +78,7 @@ def film(rng: np.random.Generator, *, toppled_at_s: float | None) -> Iterator[Im
     light = rng.normal(1.0, 0.03)
     bottles, toppled = _place_bottles(rng, speed, toppled_at_s)
     upright = [_bottle(shade) for shade in rng.normal(1.0, 0.04, size=4)]
-    lying: Sprite = tuple(np.ascontiguousarray(np.rot90(layer)) for layer in upright[0])  # type: ignore[assignment]  # two layers in, two out
+    lying = _fallen(upright[0])
     hall, grain = _hall(), rng.normal(scale=3.0, size=(6, *SIZE_HW, 3)).astype(np.int16)
     for index in range(round(SECONDS * FPS)):
         time_s = index / FPS
@@ -83,6 +89,84 @@ def film(rng: np.random.Generator, *, toppled_at_s: float | None) -> Iterator[Im
         if toppled is not None:
             _paste(scene, lying, toppled + speed * time_s)
         yield _expose(scene, rng, light, grain)
+
+
+@dataclass(frozen=True)
+class BeltEvent:
+    """What goes wrong on a belt, and when."""
+
+    kind: str
+    """One of `EVENT_KINDS`."""
+    first_s: float
+    last_s: float
+    """Seconds between which it can be seen: of a bottle that is wrong, while it is in the picture."""
+
+
+def film_events(
+    rng: np.random.Generator, wanted: Sequence[tuple[str, float]], *, seconds: float, speed_px_s: float
+) -> tuple[Iterator[Image], list[BeltEvent]]:
+    """Film a clip with events, frame by frame, uint8 RGB of `SIZE_HW`, and say when they can be seen.
+
+    Args:
+        rng: what makes this clip differ from the next.
+        wanted: kinds of events, and the second at which each has its middle; those of one clip are seconds apart.
+        seconds: length of the clip.
+        speed_px_s: of the belt, in pixels a second.
+    """
+    speed = speed_px_s * rng.normal(1.0, 0.02)
+    times = np.arange(round(seconds * FPS)) / FPS
+    speeds = np.full(len(times), speed)
+    for kind, at_s in wanted:
+        if kind in _SPEED_FACTORS:
+            speeds[np.abs(times - at_s) <= _SPEED_EVENT_S / 2] *= _SPEED_FACTORS[kind]
+    moved = np.concatenate([[0.0], np.cumsum(speeds[:-1])]) / FPS
+    count = round((SIZE_HW[1] + moved.max() - min(0.0, moved.min())) / _GAP_PX) + 6
+    places = list(np.cumsum(np.clip(rng.normal(_GAP_PX, 14.0, count), 200, 280)) - moved.max() - 2 * _GAP_PX)
+    lying: list[float] = []
+    events = []
+    for kind, at_s in wanted:
+        if kind in _SPEED_FACTORS:
+            events.append(BeltEvent(kind, at_s - _SPEED_EVENT_S / 2, at_s + _SPEED_EVENT_S / 2))
+            continue
+        here = SIZE_HW[1] / 2 - float(np.interp(at_s, times, moved))
+        place = min(places, key=lambda one: abs(one - here))
+        _upset(kind, place, places, lying)
+        seen = times[(place + moved > 0) & (place + moved < SIZE_HW[1])]
+        events.append(BeltEvent(kind, float(seen[0]), float(seen[-1])))
+    return _film_belt(rng, places, lying, moved), events
+
+
+def _upset(kind: str, place: float, places: list[float], lying: list[float]) -> None:
+    """Let the bottle at a place be missing, toppled or doubled. In place."""
+    if kind == "doubled":
+        places.append(place - _DOUBLED_PX)
+        return
+    places.remove(place)
+    if kind == "toppled":
+        lying.append(place)
+        places[:] = [one + float(np.sign(one - place)) * _TOPPLED_EXTRA_PX for one in places]
+
+
+def _film_belt(
+    rng: np.random.Generator, places: Sequence[float], lying: Sequence[float], moved: NDArray[np.float64]
+) -> Iterator[Image]:
+    light = rng.normal(1.0, 0.03)
+    upright = [_bottle(shade) for shade in rng.normal(1.0, 0.04, size=4)]
+    fallen = _fallen(upright[0])
+    hall, grain = _hall(), rng.normal(scale=3.0, size=(6, *SIZE_HW, 3)).astype(np.int16)
+    for shift in moved:
+        scene = hall.copy()
+        _draw_belt(scene, shift)
+        for number, place in enumerate(places):
+            _paste(scene, upright[number % len(upright)], place + shift)
+        for place in lying:
+            _paste(scene, fallen, place + shift)
+        yield _expose(scene, rng, light, grain)
+
+
+def _fallen(bottle: Sprite) -> Sprite:
+    colours, opacity = (np.ascontiguousarray(np.rot90(layer)) for layer in bottle)
+    return colours, opacity
 
 
 def _place_bottles(

@@ -1,6 +1,7 @@
 """Which localizers judge which kind of sample: the one place that says so.
 
-    image, video   the chosen localizer
+    image          the chosen localizer
+    video          what happens in it, every frame looked at, then the chosen localizer on the frames that are shown
     point_cloud    the measured deviation from the references, then the chosen localizer on the views
                    (one mesh as reference, and checks in the rule book: the deviation alone, held against the checks)
     series         the measured deviation alone; without references, how rare a window is in its own curve
@@ -9,16 +10,18 @@ A deviation needs no weights and no choice: `--localizer none` leaves it.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.sample import PointCloud, SampleKind
-from vlm_inspect.localization.localizer import FittedLocalizer, Localizer, ScoredLocalizer, is_scored
+from converters.sample import PointCloud, SampleKind, VideoClip
+from converters.video import render_frames
+from converters.view import ViewBudget
+from vlm_inspect.localization.localizer import FittedLocalizer, FrameChooser, Localizer, ScoredLocalizer, is_scored
 from vlm_inspect.localization.refitted import RefittedLocalizer
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
-from vlm_inspect.references import ReferenceSet
+from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.sensitivity.standing import Standing
 
 NO_LOCALIZER = "none"
@@ -94,10 +97,41 @@ def _curves() -> Localizer:
     return SeriesLocalizer()
 
 
+def _clips() -> Localizer:
+    from vlm_inspect.localization.clip_events.localizer import ClipLocalizer
+
+    return ClipLocalizer()
+
+
+def show_evidence(part: Part, fitted: FittedClass, budget: ViewBudget) -> Part:
+    """Return the part with the views that tell most: of a clip the frames before, at and after its events.
+
+    Args:
+        part: as it is drawn without having been looked at.
+        fitted: what judges its class.
+        budget: how many pictures it may become.
+
+    Raises:
+        ConversionError: the clip cannot be decoded any more.
+    """
+    if not isinstance(part.sample, VideoClip):
+        return part
+    for member in fitted.members:
+        if isinstance(member, FrameChooser):
+            chosen = member.frames_to_show(part, budget.max_frames)
+            if chosen is not None:
+                return replace(part, views=tuple(render_frames(part.sample, chosen, budget)))
+    return part
+
+
 def is_nominal(references: ReferenceSet, subject: Subject) -> bool:
     """Whether scans are held against one drawing by stated limits: a single mesh, and checks in the rule book."""
     sample = references.samples[0] if len(references) == 1 and references.samples else None
     return isinstance(sample, PointCloud) and sample.mesh is not None and subject.deviation_limit is not None
 
 
-DEVIATIONS: Mapping[SampleKind, Callable[[], Localizer]] = {"point_cloud": _scans, "series": _curves}
+DEVIATIONS: Mapping[SampleKind, Callable[[], Localizer]] = {
+    "point_cloud": _scans,
+    "series": _curves,
+    "video": _clips,
+}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from converters.sample import SampleKind
 from converters.view import BoxXyxyn, Place, View
 from vlm_inspect.evidence import AnomalyMap, SurfaceDeviation
+from vlm_inspect.frame_curve import FrameCurve
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.sensitivity.learning import ChannelPrior
@@ -52,6 +53,8 @@ class Localization:
     """Says where on the part the finding in a box of a view lies, where that is known better than from the box."""
     surface: SurfaceDeviation | None = None
     """Of a scan: how far each of its points is off."""
+    curve: FrameCurve | None = None
+    """Of a clip: how unusual each of its frames is."""
 
 
 class FittedLocalizer(Protocol):
@@ -68,6 +71,15 @@ class FittedLocalizer(Protocol):
         Raises:
             LocalizerError: the weights, or a word, cannot be used.
         """
+        ...
+
+
+@runtime_checkable
+class FrameChooser(Protocol):
+    """A fitted localizer that looks at every frame of a clip, and so knows which of them tell most."""
+
+    def frames_to_show(self, part: Part, most: int) -> tuple[int, ...] | None:
+        """Return at most `most` frame numbers in order; None where any choice is as good."""
         ...
 
 

@@ -27,6 +27,8 @@ class Outputs:
     overlay_path: Path | None = None
     ply_path: Path | None = None
     """The scan, coloured by its deviation."""
+    curve_path: Path | None = None
+    """A number for every frame of a clip, as a table; a plot of it goes beside it."""
 
     @property
     def _json_file(self) -> Path | None:
@@ -34,9 +36,16 @@ class Outputs:
 
     @property
     def _files(self) -> list[Path]:
-        return [
-            path for path in (self._json_file, self.html_path, self.overlay_path, self.ply_path) if path is not None
-        ]
+        named = (self._json_file, self.html_path, self.overlay_path, self.ply_path, self.curve_path, self._plot_path)
+        return [path for path in named if path is not None]
+
+    @property
+    def _plot_path(self) -> Path | None:
+        """Where the plot of the curve goes: the table's name with .png; None beside what is no file."""
+        path = self.curve_path
+        if path is None or (path.exists() and not path.is_file()):
+            return None
+        return path.with_suffix(".png")
 
     def check_apart_from(self, inputs: Iterable[Path]) -> None:
         """Make sure that no result replaces what the inspection reads.
@@ -107,10 +116,22 @@ class Outputs:
             from vlm_inspect.report.ply import render_ply
 
             contents[self.ply_path] = render_ply(surface, examination.fused_at_points)
+        contents |= self._render_curve(examination)
         write_together(contents)
+        if self.curve_path is not None and self.curve_path not in contents:
+            raise OutputError("--curve needs a clip that can be compared, frame by frame; see the notes of the result")
         if self.ply_path is not None and surface is None:
             raise OutputError("--ply needs a scan that is compared with reference scans; name them with --reference")
         return list(contents)
+
+    def _render_curve(self, examination: "Examination") -> dict[Path, bytes]:
+        curve = examination.evidence.curve
+        if self.curve_path is None or curve is None:
+            return {}
+        from vlm_inspect.report.frame_curve import render_curve_plot, render_curve_table
+
+        table = {self.curve_path: render_curve_table(curve)}
+        return table if self._plot_path is None else {**table, self._plot_path: render_curve_plot(curve)}
 
 
 def _print_lines(lines: Iterable[str]) -> None:

@@ -7,6 +7,8 @@ count against a defect, so w >= 0. A blind channel, whose plants do not rise ove
 
 Planted kinds are stand-ins, and a network may see them better than it will see real defects. So the discriminant has
 half of the say; the other half is equal votes, in units of each channel's spread, of the channels that are not blind.
+With a single reference all votes are equal: what each channel gives the next part is known to a third only, so that a
+rise over it says more of that than of the channel.
 """
 
 import math
@@ -45,7 +47,7 @@ def learn_weights(
     prior = np.asarray(prior_spreads, np.float64)
     covariance = shrunk_covariance(level, prior, networks)
     spreads = np.sqrt(np.diag(covariance))
-    if not len(rises):
+    if not len(rises) or len(level) == 1:
         return _by_spread(spreads)
     mean_rise = np.minimum(np.maximum(_undecided(rises, spreads), 0.0), _MOST_RISE * spreads).mean(axis=0)
     root = np.linalg.cholesky(covariance)

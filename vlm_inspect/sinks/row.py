@@ -68,6 +68,8 @@ class Row(BaseModel):
     """What tells it from every other: id of its case, and of the messages about it; empty: nobody asked."""
     moved_to: str = ""
     """Where its file is moved; empty: it stays."""
+    kinds: tuple[str, ...] = ()
+    """Kinds of its defects, worst first, each once."""
     pictures: tuple[Picture, ...] = ()
     """Pages of a photo; empty of other parts."""
     marks: tuple[Mark, ...] = ()
@@ -108,6 +110,7 @@ def make_row(judged: Judged[Path], *, model: str, serial: str = "", page: str = 
         localizer=found.localizer,
         created_at=found.provenance.created_at,
         page=page,
+        kinds=tuple(dict.fromkeys(one.type for one in found.defects)),
         pictures=_pictures(judged.examination),
         marks=tuple(
             Mark(type=one.type, severity=one.severity, score=one.score, box_xyxy=one.source_xyxy, page=one.page or 0)

@@ -1,0 +1,116 @@
+"""`ask CLIP --normal-until --curve` from the outside: files, exit codes, and what cannot work in one line."""
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.localization.clip_events.belts import FPS, SIZE_HW, belt
+from vlm_inspect import cli
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A belt as a video file; a disc lies on the wall from frame 120 to 139."""
+    path = tmp_path_factory.mktemp("clips") / "belt.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), FPS, SIZE_HW[::-1])
+    for frame in belt(8, 180, mark_at=range(120, 140)).frames():
+        writer.write(np.ascontiguousarray(frame.image[..., ::-1]))
+    writer.release()
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first frames of a normal belt, as pictures."""
+    folder = tmp_path_factory.mktemp("frames")
+    for frame in belt(9, 90).frames():
+        Image.fromarray(frame.image).save(folder / f"{frame.index:03d}.png")
+    return folder
+
+
+def ask(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as left:
+        cli.main(["ask", "--quiet", *map(str, arguments)])
+    assert isinstance(left.value.code, int)
+    return left.value.code
+
+
+@pytest.mark.parametrize("until", ["80", "3.2s"])
+def test_the_beginning_is_normal_and_every_frame_has_a_score(clip: Path, tmp_path: Path, until: str) -> None:
+    out = tmp_path / "curve.csv"
+    code = ask(clip, "--normal-until", until, "--curve", out, "--json", tmp_path / "found.json")
+    text = out.read_text(encoding="ascii")
+    assert code == 1
+    assert text.startswith("frame,time_s,score\n0,0,")
+    rows = list(csv.DictReader(text.splitlines()))
+    assert [int(row["frame"]) for row in rows] == list(range(180))
+    assert float(rows[50]["time_s"]) == pytest.approx(2.0)
+    scores = np.array([float(row["score"]) for row in rows])
+    assert ((scores >= 0) & (scores <= 1)).all()
+    assert scores[120:140].min() > scores[:110].max()
+    with Image.open(tmp_path / "curve.png") as plot:
+        assert plot.size == (1000, 320)
+    defects = json.loads((tmp_path / "found.json").read_text())["defects"]
+    assert any(4.7 <= defect["time_s"] <= 5.7 for defect in defects)
+
+
+def test_a_folder_of_frames_has_no_time(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "curve.csv"
+    ask(folder, "--as", "video", "--normal-until", "60", "--curve", out)
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert len(rows) == 90
+    assert {row["time_s"] for row in rows} == {""}
+    assert all(row["score"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--normal-until", "5"], "too few"),
+        (["--normal-until", "180"], "nothing is left to judge"),
+        (["--normal-until", "six"], "60"),
+        (["--normal-until", "0"], "60"),
+        (["--normal-until", "80", "--curve", "here.png"], "two results"),
+    ],
+)
+def test_what_cannot_work_is_one_line(
+    clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ask(clip, *arguments) == 2
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert said in told.err
+    assert "Traceback" not in told.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_seconds_need_a_clock_and_a_beginning_a_clip(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert ask(folder, "--as", "video", "--normal-until", "2s") == 2
+    assert "keeps no time" in capfd.readouterr().err
+    photo = folder / "000.png"
+    assert ask(photo, "--normal-until", "60") == 2
+    assert "is for clips" in capfd.readouterr().err
+    assert ask(photo, "--curve", tmp_path / "curve.csv", "--localizer", "none") == 2
+    assert "--curve needs a clip" in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_batch_takes_every_clip_by_its_own_beginning(clip: Path, tmp_path: Path) -> None:
+    table = tmp_path / "out.csv"
+    with pytest.raises(SystemExit) as left:
+        cli.main(["batch", str(clip), "--normal-until", "80", "--csv", str(table), "--quiet"])
+    assert left.value.code == 1
+    assert [row["outcome"] for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines())] == ["NG"]

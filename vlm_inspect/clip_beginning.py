@@ -1,0 +1,93 @@
+"""A clip's own beginning as its normal reference: `--normal-until 60` (frames) or `6s`."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from converters.clip_stretch import beginning_of
+from converters.sample import Sample, VideoClip
+from converters.video_scan import ScannedFrames
+from converters.view import ViewBudget
+from vlm_inspect.errors import ReferenceSampleError
+from vlm_inspect.references import Part, ReferenceSet, present
+
+LEAST_FRAMES = 12
+"""Normal frames that a beginning must have."""
+_WRITTEN = re.compile(r"(\d+(?:\.\d+)?)\s*(s?)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class NormalSpan:
+    """How much of a clip's beginning is normal: so many frames, or so many seconds."""
+
+    frames: int | None = None
+    seconds: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `60` (frames) or `6s`.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        found = _WRITTEN.fullmatch(text.strip())
+        if found is None or (not found[2] and "." in found[1]) or len(found[1]) > 12 or float(found[1]) <= 0:
+            raise ValueError(f"write a number of frames, such as 60, or of seconds, such as 6s, not {text!r}")
+        return cls(seconds=float(found[1])) if found[2] else cls(frames=int(found[1]))
+
+    def __str__(self) -> str:
+        """Return it as it is written."""
+        return f"{self.seconds:g}s" if self.frames is None else str(self.frames)
+
+    def count(self, clip: VideoClip) -> int:
+        """Return how many frames of a clip that is.
+
+        Raises:
+            ReferenceSampleError: the clip keeps no time to count seconds by, or too few or all of its frames are meant.
+        """
+        count = self.frames if self.frames is not None else self._frames_of_seconds(clip)
+        if count < LEAST_FRAMES:
+            raise ReferenceSampleError(f"--normal-until {self}: {count} frames are too few; give at least 12 frames")
+        if count >= clip.frame_count:
+            raise ReferenceSampleError(
+                f"--normal-until {self}: {clip.path} has {clip.frame_count} frames, so nothing is left to judge"
+            )
+        return count
+
+    def _frames_of_seconds(self, clip: VideoClip) -> int:
+        assert self.seconds is not None
+        if clip.time_is_index:
+            raise ReferenceSampleError(
+                f"--normal-until {self}: {clip.path} keeps no time; give a number of frames, such as --normal-until 60"
+            )
+        if isinstance(clip.frames, ScannedFrames):
+            return int(np.searchsorted(clip.frames.scan.times_s, self.seconds))
+        return int(min(self.seconds * clip.fps, clip.frame_count))
+
+
+def with_beginning(
+    references: ReferenceSet, sample: Sample, sha256: str, span: NormalSpan, budget: ViewBudget
+) -> ReferenceSet:
+    """Return the references and, as a further one, the beginning of the clip that is judged.
+
+    Args:
+        references: other normal clips; may be none.
+        sample: the part.
+        sha256: digest of its file.
+        span: how much of it is normal.
+        budget: how many pictures the beginning may become.
+
+    Raises:
+        ReferenceSampleError: the part is no clip, or has too few frames.
+    """
+    if not isinstance(sample, VideoClip):
+        raise ReferenceSampleError(f"--normal-until {span} is for clips; {sample.path} is none, so leave it out")
+    count = span.count(sample)
+    beginning = present(beginning_of(sample, count), references.stage, budget)
+    digest = hashlib.sha256(f"{sha256} frames 0 to {count - 1}".encode()).hexdigest()
+    kept = references.without(sha256)  # a clip is never judged by the whole of itself
+    parts: tuple[Part, ...] = (*kept.parts, beginning)
+    return ReferenceSet(parts, (*kept.sha256, digest), kept.stage)

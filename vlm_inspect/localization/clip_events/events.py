@@ -1,0 +1,103 @@
+"""Events: stretches of a clip whose curve exceeds the limit of normal, each with its times, its place and its path."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.view import BoxXyxyn
+from vlm_inspect.frame_curve import ClipEvent, TrackPoint
+from vlm_inspect.localization.clip_events.curve import ClipCurve
+
+_LIMIT = 1.0
+_EDGE = 0.6
+"""An event reaches down to this height on both sides."""
+_APART_S = 0.5
+_APART_FRAMES = 8
+"""Exceedings closer than this are one event; frames where the clip keeps no time."""
+_HOT = 0.5
+"""A place belongs to an event where its heat lies above this share of the way from usual to its peak."""
+_TRACK_POINTS = 20
+_MOVES = 0.05
+"""Share of the frame by which what moves is displaced at least."""
+
+
+def find_events(curve: ClipCurve, said: Sequence[str], most: int = 50) -> list[ClipEvent]:
+    """Return the events of a clip in the order of time; of more than `most` the highest.
+
+    Args:
+        curve: of the clip.
+        said: what a high score of each channel means, in words.
+        most: how many.
+    """
+    heights = curve.heights
+    spans = _spans(heights, curve.times_s)
+    spans = sorted(spans, key=lambda span: -heights[span[0] : span[1] + 1].max())[:most]
+    return [_event(curve, said, first, last) for first, last in sorted(spans)]
+
+
+def _spans(heights: NDArray[np.float64], times_s: NDArray[np.float64] | None) -> list[tuple[int, int]]:
+    clock = np.arange(len(heights)) if times_s is None else times_s
+    apart = _APART_FRAMES if times_s is None else _APART_S
+    found: list[tuple[int, int]] = []
+    for first, last in _stretches(heights > _EDGE):
+        above = np.flatnonzero(heights[first : last + 1] > _LIMIT)
+        if not len(above):
+            continue
+        if found and clock[first] - clock[found[-1][1]] <= apart:
+            found[-1] = (found[-1][0], last)
+        else:
+            found.append((first, last))
+    return found
+
+
+def _stretches(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return first and last index of every run of True."""
+    edges = np.diff(np.r_[0, flags.astype(np.int8), 0])
+    return list(zip(np.flatnonzero(edges == 1).tolist(), (np.flatnonzero(edges == -1) - 1).tolist(), strict=True))
+
+
+def _event(curve: ClipCurve, said: Sequence[str], first: int, last: int) -> ClipEvent:
+    peak = first + int(curve.heights[first : last + 1].argmax())
+    frames = np.unique(np.linspace(first, last, min(_TRACK_POINTS, last - first + 1)).round().astype(int))
+    track = [TrackPoint(int(one), _time(curve, int(one)), hot_box(curve.heat_at(int(one)))) for one in frames]
+    return ClipEvent(
+        first=first,
+        peak=peak,
+        last=last,
+        first_s=_time(curve, first),
+        peak_s=_time(curve, peak),
+        last_s=_time(curve, last),
+        score=float(curve.probabilities[peak]),
+        box_xyxyn=hot_box(curve.heat_at(peak)),
+        note=said[int(curve.scores[peak].argmax())],
+        track=tuple(track) if _wanders(track) else (),
+    )
+
+
+def hot_box(heat: NDArray[np.float32]) -> BoxXyxyn:
+    """Return the box around the hottest place of a frame and what is hot beside it."""
+    import cv2
+
+    peak = float(heat.max())
+    hot = heat >= max(_HOT * peak, 1e-6) if peak > 0 else heat >= peak
+    _, labels = cv2.connectedComponents(hot.astype(np.uint8), connectivity=8)
+    y, x = np.unravel_index(int(heat.argmax()), heat.shape)
+    area = labels == labels[y, x]
+    rows, columns = np.flatnonzero(area.any(axis=1)), np.flatnonzero(area.any(axis=0))
+    height, width = heat.shape
+    return (
+        float(columns[0] / width),
+        float(rows[0] / height),
+        float((columns[-1] + 1) / width),
+        float((rows[-1] + 1) / height),
+    )
+
+
+def _wanders(track: list[TrackPoint]) -> bool:
+    middles = np.array([((p.box_xyxyn[0] + p.box_xyxyn[2]) / 2, (p.box_xyxyn[1] + p.box_xyxyn[3]) / 2) for p in track])
+    return bool(len(middles) > 1 and np.ptp(middles, axis=0).max() > _MOVES)
+
+
+def _time(curve: ClipCurve, frame: int) -> float | None:
+    return None if curve.times_s is None else float(curve.times_s[frame])

@@ -1,0 +1,254 @@
+"""`ClipLocalizer`: what happens in a clip, against what normally happens, as a localizer."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.clip_stretch import starts_with
+from converters.digest import sha256_of
+from converters.frame_grid import FrameCell, FramesOrigin
+from converters.sample import SampleKind, VideoClip
+from converters.video_scan import ScannedFrames
+from converters.view import BoxXyxyn, View
+from vlm_inspect.array_cache import key_of, user_cache
+from vlm_inspect.evidence import AnomalyMap
+from vlm_inspect.frame_curve import ClipEvent, FrameCurve
+from vlm_inspect.localization.clip_events.curve import ClipCurve, OwnStretch, score_clip
+from vlm_inspect.localization.clip_events.events import find_events
+from vlm_inspect.localization.clip_events.features import analysed_size, coarse_grey
+from vlm_inspect.localization.clip_events.frame_choice import choose_event_frames
+from vlm_inspect.localization.clip_events.normal_clips import NormalClips, learn_clips, without_clip
+from vlm_inspect.localization.localizer import Localization
+from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
+from vlm_inspect.references import Part, ReferenceSet
+from vlm_inspect.sensitivity.learning import ChannelPrior
+from vlm_inspect.tolerance import OVERKILL, Tolerance
+
+NAME: Final = "events"
+VERSION: Final = "1"
+"""Changes whenever remembered features or scores would no longer be what this code computes."""
+_LONG = 2048
+"""Frames from which on the scores of a clip are kept, so that a run that broke off goes on where it was."""
+_SAME_SHAPE = 0.03
+"""Of the ratio of sides: clips that differ by more are not of one camera."""
+_SAME_RATE = 0.1
+_WATCHED = 4
+_SPREAD = 0.2
+"""Standard deviation of the log score among normal clips of one class: their most unusual moments differ."""
+
+
+class ClipLocalizer:
+    """Looks at every frame: motion, appearance, lengths of states; without normal clips, against the clip itself."""
+
+    name = NAME
+    kinds: frozenset[SampleKind] = frozenset({"video"})
+
+    def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> "FittedClips":
+        """Learn how the reference clips look and move; what the part is called plays no part."""
+        clips = [part.sample for part in references.parts if isinstance(part.sample, VideoClip)]
+        digests = references.sha256 if len(references.sha256) == len(clips) else None
+        return FittedClips(learn_clips(clips, digests, subject.ignore) if clips else None, subject.ignore)
+
+
+class FittedClips:
+    """Knows what normally happens in the clips of a class."""
+
+    name = NAME
+
+    def __init__(self, normal: NormalClips | None, ignore: Sequence[BoxXyxyn] = ()) -> None:
+        """Hold clips against normal ones.
+
+        Args:
+            normal: what is known of them; None: a clip is held against itself.
+            ignore: boxes of the frame that never count.
+        """
+        self._normal, self._ignore = normal, tuple(ignore)
+        self._watched = lru_cache(maxsize=_WATCHED)(self._watch)
+        self._less = lru_cache(maxsize=1)(self._without)
+
+    def localize(self, part: Part) -> Localization:
+        """Return a map of every grid of frames, the curve of all frames with its events, and what they are."""
+        if not isinstance(part.sample, VideoClip) or not part.views:
+            return Localization()
+        if (reason := self._why_not(part.sample)) is not None:
+            return Localization(notes=(reason,))
+        normal, curve, found = self._watched(part.sample)
+        tolerance = None
+        if found.calibrated:
+            tolerance = Tolerance(limit=1.0, centre=0.5, n=normal.segments, overkill=OVERKILL)
+        maps = tuple(_maps(part.views, curve, tolerance))
+
+        def describe(view: int, box_xyxyn: BoxXyxyn) -> str:
+            event = _event_in(part.views[view], box_xyxyn, found.events)
+            return "" if event is None else f"{event.span}: {event.note}"
+
+        log_scores = np.array([_log_score(curve.scores)]) if found.calibrated else None
+        return Localization(maps, notes=_notes(found), log_scores=log_scores, describe=describe, curve=found)
+
+    @property
+    def identity(self) -> str:
+        """See `ScoredLocalizer.identity`."""
+        return f"{NAME}/{VERSION}"
+
+    @property
+    def priors(self) -> tuple[ChannelPrior, ...]:
+        """One channel: the most unusual moment of a clip decides, by whichever evidence."""
+        return (ChannelPrior(NAME, _SPREAD),)
+
+    @property
+    def level(self) -> NDArray[np.float64]:
+        """(n, 1): log scores of the reference clips, each judged without itself."""
+        if self._normal is None or not self._normal.known:
+            return np.zeros((0, 1))
+        rows = np.full((len(self._normal.clips), 1), -np.inf)
+        for number, one in enumerate(self._normal.behaviour.stretches):
+            rows[one.clip] = np.maximum(rows[one.clip], _log_score(self._normal.behaviour.left_out(number).scores))
+        return rows
+
+    def score(self, parts: Sequence[Part], *, without: int | None = None) -> NDArray[np.float64]:
+        """See `ScoredLocalizer.score`.
+
+        By the frames that are shown, and by how they look: what is planted on a clip lies still, and planting on every
+        frame would cost minutes.
+        """
+        judge = self if without is None or self._normal is None or len(self._normal.clips) < 2 else self._less(without)
+        rows = []
+        for part in parts:
+            if not isinstance(part.sample, VideoClip):
+                raise ValueError("a part without its clip cannot be held against others")
+            rows.append([judge._log_score_of_looks(part.views)])
+        return np.array(rows).reshape(-1, 1)
+
+    def _log_score_of_looks(self, views: Sequence[View]) -> float:
+        assert self._normal is not None
+        size_wh = analysed_size(self._normal.clip.size_hw)
+        pictures = [
+            view.image[cell.box_xyxy[1] : cell.box_xyxy[3], cell.box_xyxy[0] : cell.box_xyxy[2]]
+            for view in views
+            if isinstance(view.origin, FramesOrigin)
+            for cell in view.origin.cells
+        ]
+        grey = np.stack([coarse_grey(one, size_wh) for one in pictures])
+        return float(np.log(2.0) * (self._normal.behaviour.judge_looks(grey).max() - 1.0))
+
+    def weigh(self, centre: NDArray[np.float64], weights: NDArray[np.float64]) -> "FittedClips":
+        """Return itself: there is one channel."""
+        return self
+
+    def _without(self, clip: int) -> "FittedClips":
+        assert self._normal is not None
+        return FittedClips(without_clip(self._normal, clip), self._ignore)
+
+    def frames_to_show(self, part: Part, most: int) -> tuple[int, ...] | None:
+        """Return which frames of a clip tell most; None where nothing happens in it, or nothing is known of it."""
+        if not isinstance(part.sample, VideoClip) or self._why_not(part.sample) is not None:
+            return None
+        _, _, found = self._watched(part.sample)
+        return choose_event_frames(part.sample, found.events, most) if found.calibrated else None
+
+    def _why_not(self, clip: VideoClip) -> str | None:
+        """Say why a clip cannot be held against the normal ones; None where it can."""
+        if self._normal is None:
+            return None if clip.frame_count > 1 else "One frame is no clip: nothing happens in it."
+        reference = self._normal.clip
+        ratio = clip.size_hw[1] / clip.size_hw[0] * reference.size_hw[0] / reference.size_hw[1]
+        if abs(np.log(ratio)) > _SAME_SHAPE:
+            return "Motion was not compared: the frames have another shape than those of the references."
+        both_timed = not clip.time_is_index and not reference.time_is_index
+        if both_timed and abs(np.log(clip.fps / reference.fps)) > _SAME_RATE:
+            return (
+                f"Motion was not compared: the clip has {clip.fps:.3g} frames a second, the references "
+                f"{reference.fps:.3g}; give references of the same rate."
+            )
+        if not self._normal.known:
+            return "Motion was not compared: the references have too few frames; give at least 12."
+        return None
+
+    def _watch(self, clip: VideoClip) -> tuple[NormalClips, ClipCurve, FrameCurve]:
+        normal = learn_clips([clip], None, self._ignore) if self._normal is None else self._normal
+        behaviour = normal.behaviour
+        own = _own_stretches(clip, normal) if self._normal is not None else _stretches_of(normal, 0)
+        kept = None
+        if clip.frame_count > _LONG and isinstance(clip.frames, ScannedFrames) and normal.identity:
+            key = key_of(NAME, VERSION, sha256_of(clip.path), clip.frame_count, normal.identity, len(own))
+            kept = user_cache(), key
+        curve = score_clip(clip, behaviour, analysed_size(normal.clip.size_hw), own=own, kept=kept)
+        events = tuple(find_events(curve, [channel.said for channel in behaviour.channels]))
+        beginning = sum(len(one.heights) for one in own) if self._normal is not None else 0
+        calibrated = self._normal is not None
+        found = FrameCurve(curve.times_s, curve.probabilities, events if calibrated else (), beginning, calibrated)
+        return normal, curve, found
+
+
+def _own_stretches(clip: VideoClip, normal: NormalClips) -> list[OwnStretch]:
+    """Return what the normal behaviour was learned of and is part of this clip."""
+    for number, reference in enumerate(normal.clips):
+        if starts_with(clip, reference) or reference is clip:
+            return _stretches_of(normal, number)
+    return []
+
+
+def _stretches_of(normal: NormalClips, clip: int) -> list[OwnStretch]:
+    behaviour = normal.behaviour
+    return [
+        OwnStretch(one.first, behaviour.left_out(number))
+        for number, one in enumerate(behaviour.stretches)
+        if one.clip == clip
+    ]
+
+
+def _maps(views: Sequence[View], curve: ClipCurve, tolerance: Tolerance | None) -> list[AnomalyMap]:
+    """Paint the heat of each frame that is shown into its cell; a grid scores what its stretch of the clip does."""
+    grids = [(index, view, view.origin) for index, view in enumerate(views) if isinstance(view.origin, FramesOrigin)]
+    starts = [0, *(origin.cells[0].frame for _, _, origin in grids[1:]), len(curve)]
+    maps = []
+    for number, (index, view, origin) in enumerate(grids):
+        values = np.zeros(view.size_hw, np.float32)
+        for cell in origin.cells:
+            _paint(values, cell, curve.heat_at(cell.frame))
+        heights = curve.heights[starts[number] : max(starts[number] + 1, starts[number + 1])]
+        score = float(_raw(np.asarray(heights)).max())
+        maps.append(AnomalyMap(index, values, score, NAME, tolerance=tolerance, peak_tolerance=tolerance))
+    return maps
+
+
+def _log_score(scores: NDArray[np.float32]) -> float:
+    """Return the log score of a whole clip from the heights of its frames (N, C)."""
+    return float(np.log(2.0) * (scores.max() - 1.0))
+
+
+def _raw(height: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return heights as scores >= 0: 0.5 where the height is 0, 1 at the limit."""
+    return np.asarray(np.exp2(np.asarray(height, np.float64) - 1.0))
+
+
+def _paint(values: NDArray[np.float32], cell: FrameCell, heat: NDArray[np.float32]) -> None:
+    """Draw the heat of a frame into its cell. In place."""
+    import cv2
+
+    x0, y0, x1, y1 = cell.box_xyxy
+    drawn = cv2.resize(_raw(heat).astype(np.float32), (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
+    values[y0:y1, x0:x1] = drawn
+
+
+def _event_in(view: View, box_xyxyn: BoxXyxyn, events: Sequence[ClipEvent]) -> ClipEvent | None:
+    """Return the event that a box of a grid lies in."""
+    frame = view.origin.locate(box_xyxyn).frame
+    if frame is None:
+        return None
+    return next((event for event in events if event.first <= frame <= event.last), None)
+
+
+def _notes(found: FrameCurve) -> tuple[str, ...]:
+    if not found.calibrated:
+        return ("No normal clip was given: each frame was compared with the rest of its own clip.",)
+    count = len(found.scores)
+    looked = f"All {count} frames were looked at, at low resolution."
+    if found.normal_frames:
+        looked = f"{looked[:-1]}; the first {found.normal_frames} were taken as normal."
+    told = [f"Event {number}: {event.span}." for number, event in enumerate(found.events[:8], 1)]
+    more = [f"{len(found.events) - 8} further events."] if len(found.events) > 8 else []
+    return (looked, *told, *more)

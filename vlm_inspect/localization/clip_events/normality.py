@@ -1,0 +1,197 @@
+"""What is normal in the clips of a class, by three channels, and how far normal frames go from it.
+
+Each channel scores every normal frame without itself. The highest scores of short segments set its tolerance
+(`tolerance.py`), and bring the channels to one scale: 0 is usual for the most unusual moment of a normal segment, 1 the
+limit. A frame's height is that of its highest channel.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.view import BoxXyxyn
+from vlm_inspect.localization.clip_events.appearance import AppearanceChannel
+from vlm_inspect.localization.clip_events.durations import DurationChannel
+from vlm_inspect.localization.clip_events.features import ClipFeatures, Floats
+from vlm_inspect.localization.clip_events.grid import LeftOut, box_mean, frame_scores, smooth
+from vlm_inspect.localization.clip_events.motion import MotionChannel
+from vlm_inspect.tolerance import Tolerance, tolerance_from_normals
+
+LEAST_FRAMES = 12
+"""Normal frames below which nothing is learned."""
+NARROW = 8
+"""Frames before and after a frame that smoothing and averages reach to."""
+_SEGMENT = 10
+"""Frames of which the highest score counts once."""
+_OVERKILL = 1e-3
+"""Share of normal segments that may exceed the limit of a channel."""
+_PRIOR_SPREADS = {"motion": 0.2, "appearance": 0.2, "duration": 0.1}
+"""Standard deviation of the log score of normal segments before any is seen."""
+_CLIP_SPREADS = {"motion": 0.15, "appearance": 0.15, "duration": 0.05}
+"""The same of the log score of whole normal clips."""
+_LEAST_LIMITS = {"duration": 1.3}
+"""A length up to 30 % beyond the range of normal ones is none to speak of: frames count in whole numbers."""
+_LEVEL_FLOOR = 8.0
+"""Grey levels added before two frames' brightness is compared, so that black places say little."""
+_LEAST_SCORE = 1e-3
+
+
+class Channel(Protocol):
+    """One kind of evidence."""
+
+    name: str
+    said: str
+    """What a high score means, in words."""
+
+    def heat(self, features: ClipFeatures, left_out: LeftOut | None = None) -> Floats:
+        """Return how unusual each place of each frame is, (N, gh, gw)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """Consecutive frames of a normal clip."""
+
+    features: ClipFeatures
+    clip: int
+    """Number of the clip among the normal ones."""
+    first: int
+    """Its first frame in that clip."""
+
+
+@dataclass(frozen=True, eq=False)
+class Heights:
+    """How unusual frames are, on the common scale."""
+
+    scores: NDArray[np.float32]
+    """(N, C): of each frame by each channel; 1 is the limit of normal."""
+    heat: NDArray[np.float32]
+    """(N, gh, gw): of each place by its highest channel."""
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+class NormalBehaviour:
+    """Normal clips of one class, learned."""
+
+    def __init__(self, stretches: Sequence[Stretch], gap: int, ignore: Sequence[BoxXyxyn] = ()) -> None:
+        """Learn.
+
+        Args:
+            stretches: of normal clips, at least `LEAST_FRAMES` frames together, all of one grid.
+            gap: frames around each frame that are left out when a single stretch is judged by itself.
+            ignore: boxes of the frame that never count.
+        """
+        self.stretches = tuple(stretches)
+        self._gap = gap
+        self._ignored = _places_in(ignore, stretches[0].features.grid_hw)
+        every = max(1, sum(len(one.features) for one in stretches) // 200)
+        self._typical = np.median(np.concatenate([one.features.grey[::every] for one in stretches]), axis=0)
+        levelled = [self._levelled(one.features) for one in stretches]
+        duration = DurationChannel(levelled)
+        self.channels: tuple[Channel, ...] = (MotionChannel(levelled), AppearanceChannel(levelled), duration)
+        self.margin = max(NARROW, duration.margin)
+        """Frames before and after a frame that its score may depend on."""
+        self._left_out = [self._raw(one, 0, len(one), self._hidden(k)) for k, one in enumerate(levelled)]
+        self.tolerances = tuple(self._tolerance(c) for c in range(len(self.channels)))
+
+    def judge(self, features: ClipFeatures, first: int, end: int) -> Heights:
+        """Return the heights of the frames from `first` to before `end`; those around them are context."""
+        return self._heights(*self._raw(self._levelled(features), first, end, None))
+
+    def judge_looks(self, grey: Floats) -> NDArray[np.float64]:
+        """Return the heights (N,) of single frames, which look like something and do not move.
+
+        Args:
+            grey: (N, h, w), see `ClipFeatures`.
+        """
+        still = np.zeros((len(grey), *self.stretches[0].features.grid_hw, 3), np.float32)
+        channel = next(k for k, one in enumerate(self.channels) if isinstance(one, AppearanceChannel))
+        heat = self.channels[channel].heat(self._levelled(ClipFeatures(grey, still)))
+        tolerance = self.tolerances[channel]
+        return _height(frame_scores(box_mean(heat, 3)), tolerance.limit, np.log(tolerance.limit / tolerance.centre))
+
+    def left_out(self, stretch: int) -> Heights:
+        """Return the heights of a normal stretch, each frame judged without itself and its neighbours."""
+        return self._heights(*self._left_out[stretch])
+
+    def _levelled(self, features: ClipFeatures) -> ClipFeatures:
+        """Return frames as bright as the normal ones (a lamp that ages is no event), without what never counts."""
+        ratios = (features.grey + _LEVEL_FLOOR) / (self._typical + _LEVEL_FLOOR)
+        gain = np.median(ratios, axis=(1, 2))[:, None, None]
+        grey = ((features.grey + _LEVEL_FLOOR) / gain - _LEVEL_FLOOR).astype(np.float32)
+        motion = features.motion
+        if self._ignored.any():
+            motion = motion * ~self._ignored[..., None]
+            grey = np.where(_fitted(self._ignored.repeat(2, 0).repeat(2, 1), grey.shape[1:]), self._typical, grey)
+        return ClipFeatures(grey, motion)
+
+    def _raw(
+        self, features: ClipFeatures, first: int, end: int, left_out: LeftOut | None
+    ) -> tuple[NDArray[np.float64], Floats]:
+        """Return scores (N, C) and heat (C, N, gh, gw) in the channels' own units."""
+        near = max(0, first - NARROW), min(len(features), end + NARROW)
+        heats = []
+        for channel in self.channels:
+            from_, to = (0, len(features)) if isinstance(channel, DurationChannel) else near
+            heat = channel.heat(features.part(from_, to), left_out)
+            cut = heat[max(0, near[0] - from_) : near[1] - from_]
+            heats.append(smooth(cut)[first - near[0] : end - near[0]])
+        scores = np.stack([frame_scores(one) for one in heats], axis=1)
+        return scores, np.stack(heats)
+
+    def _hidden(self, stretch: int) -> LeftOut:
+        clips = {one.clip for one in self.stretches}
+        own = self.stretches[stretch].clip
+        if len(clips) > 1:
+            return LeftOut(frozenset(k for k, one in enumerate(self.stretches) if one.clip == own))
+        if len(self.stretches) > 1:
+            return LeftOut(frozenset({stretch}))
+        return LeftOut(frozenset(), own=0, gap=min(self._gap, max(1, len(self.stretches[0].features) // 6)))
+
+    def _tolerance(self, channel: int) -> Tolerance:
+        """Return how far normal segments go, and no less far than the most unusual moments of whole clips say."""
+        name = self.channels[channel].name
+        segments: list[float] = []
+        clips: dict[int, float] = {}
+        for one, (scores, _) in zip(self.stretches, self._left_out, strict=True):
+            own = np.maximum(scores[:, channel], _LEAST_SCORE)
+            starts = range(0, max(1, len(own) - _SEGMENT // 2), _SEGMENT)
+            segments += [float(own[start : start + _SEGMENT].max()) for start in starts]
+            clips[one.clip] = max(clips.get(one.clip, 0.0), float(own.max()))
+        found = tolerance_from_normals(segments, overkill=_OVERKILL, prior_spread=_PRIOR_SPREADS[name])
+        limits = [found.limit, _LEAST_LIMITS.get(name, 0.0)]
+        if len(clips) > 1:  # segments of one clip are alike, so they say little about the next clip
+            limits.append(tolerance_from_normals(list(clips.values()), prior_spread=_CLIP_SPREADS[name]).limit)
+        return replace(found, limit=max(limits))
+
+    def _heights(self, scores: NDArray[np.float64], heats: Floats) -> Heights:
+        units = [(one.limit, np.log(one.limit / one.centre)) for one in self.tolerances]
+        high = np.stack([_height(scores[:, c], *unit) for c, unit in enumerate(units)], axis=1)
+        places = np.stack([_height(heats[c], *unit) for c, unit in enumerate(units)])
+        return Heights(high.astype(np.float32), places.max(axis=0).astype(np.float32))
+
+
+def _places_in(boxes: Sequence[BoxXyxyn], grid_hw: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return which places of a grid have their middle in one of the boxes, (gh, gw)."""
+    rows, columns = ((np.arange(count) + 0.5) / count for count in grid_hw)
+    inside = np.zeros(grid_hw, dtype=bool)
+    for x0, y0, x1, y1 in boxes:
+        inside |= ((rows >= y0) & (rows <= y1))[:, None] & ((columns >= x0) & (columns <= x1))[None]
+    return inside
+
+
+def _fitted(flags: NDArray[np.bool_], shape_hw: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return flags cut, or continued by False, to a shape."""
+    made = np.zeros(shape_hw, dtype=bool)
+    rows, columns = (min(a, b) for a, b in zip(flags.shape, shape_hw, strict=True))
+    made[:rows, :columns] = flags[:rows, :columns]
+    return made
+
+
+def _height(score: NDArray[np.floating], limit: float, unit: float) -> NDArray[np.float64]:
+    return np.asarray(1.0 + np.log(np.maximum(score, _LEAST_SCORE) / limit) / unit)
