@@ -30,17 +30,14 @@ def installed_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def test_the_wheel_holds_the_packages_and_every_prompt(installed_wheel: Path) -> None:
+def test_the_wheel_holds_the_packages_and_every_prompt_and_configuration(installed_wheel: Path) -> None:
     names = {path.name for path in installed_wheel.iterdir()}
     assert {"vlm_inspect", "converters", "evaluation"} <= names
     assert "tests" not in names
-    here = {path.relative_to(ROOT / "prompts") for path in (ROOT / "prompts").rglob("*") if path.is_file()}
-    there = {
-        path.relative_to(installed_wheel / "vlm_inspect" / "prompts")
-        for path in (installed_wheel / "vlm_inspect" / "prompts").rglob("*")
-        if path.is_file()
-    }
-    assert here == there
+    for top in ("prompts", "configs"):
+        here = {path.relative_to(ROOT / top) for path in (ROOT / top).rglob("*") if path.is_file()}
+        inside = installed_wheel / "vlm_inspect" / top
+        assert here == {path.relative_to(inside) for path in inside.rglob("*") if path.is_file()}
 
 
 def test_the_wheel_alone_asks_from_an_empty_folder(installed_wheel: Path, tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ _ABOVE = {
     "compare": "evaluation.commands.compare",
     "option-order": "evaluation.commands.option_order",
     "rule-test": "evaluation.commands.rule_test",
+    "shift": "evaluation.commands.shift",
 }
 
 

@@ -306,14 +306,31 @@ def _merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     return merged
 
 
+def config_folder() -> Path:
+    """Return the folder of the configurations that ship: inside the installed package, else at the top of the source.
+
+    Raises:
+        ConfigError: neither exists; the installation is broken.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / "configs", package.parent / "configs"):
+        if (folder / "winclip.yaml").is_file():
+            return folder
+    raise ConfigError(f"no configurations beside {package}; reinstall vlm-inspect")
+
+
 def load_config(path: Path) -> InspectorConfig:
     """Return the configuration of a YAML file; its paths are relative to the file's folder.
+
+    A bare name that is no file is one of those that ship: "winclip", "alfa-scale-2".
 
     Raises:
         ConfigError: the file cannot be read, or says something that a configuration cannot; one line with file, line
             and key.
     """
     try:
+        if not path.exists() and path.name == str(path) and not path.suffix:
+            path = config_folder() / f"{path}.yaml"
         if not path.is_file():
             raise ConfigError(f"{path}: {'is not a file' if path.exists() else 'no such file'}; name a YAML file")
         if path.stat().st_size > MAX_BYTES:

@@ -20,6 +20,8 @@ class TypeMap:
     """K defect words."""
     values: NDArray[np.float32]
     """(K, h, w) in [0, 1]: P of each word by place, on a coarse grid over the view."""
+    names: bool = True
+    """Whether a place may be called by them: False of a method that has not shown that it tells kinds apart."""
 
 
 @dataclass(frozen=True, eq=False)

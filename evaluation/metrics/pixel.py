@@ -53,6 +53,8 @@ class _Steps:
     """Normal pixels above the score."""
     reach: NDArray[np.int64]
     """Normal pixels at or above the score."""
+    thresholds: NDArray[np.float32]
+    """The scores themselves."""
 
 
 class PixelMetrics:
@@ -121,6 +123,20 @@ class PixelMetrics:
             return None
         precision, recall = curve
         return float(np.max(2 * precision * recall / (precision + recall)))
+
+    def accuracy_at_f1_max(self) -> tuple[float, float] | None:
+        """Return the threshold with the largest F1 over all pixels, and the share of pixels that is right there.
+
+        A pixel counts as anomalous from the threshold on. None where all pixels are of one kind.
+        """
+        curve = self._precision_recall()
+        if curve is None:
+            return None
+        precision, recall = curve
+        steps, normal = self._steps(), self._normal()
+        best = int(np.argmax(2 * precision * recall / (precision + recall)))
+        right = float(steps.hits[best] + normal - steps.reach[best])
+        return float(steps.thresholds[best]), right / (float(steps.hits[-1]) + normal)
 
     def aupro(self, *, fpr_limit: float = FPR_LIMIT) -> float | None:
         """Return the normalised area under the per-region overlap curve up to a false-positive rate, in [0, 1].
@@ -224,7 +240,7 @@ class PixelMetrics:
             ends = last_of_ties(falling)
             reach, above = self._count(falling[ends][::-1])
             hits, overlap = np.cumsum(pixels[order])[ends], np.cumsum(shares[order])[ends]
-            self._known = _Steps(hits, overlap, above[::-1], reach[::-1])
+            self._known = _Steps(hits, overlap, above[::-1], reach[::-1], falling[ends])
         return self._known
 
     def _normal(self) -> int:

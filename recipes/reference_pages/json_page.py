@@ -13,7 +13,7 @@ _HEAD = """# The JSON of an inspection
 What `vlm-inspect ask PART --json FILE` writes (`-`: to stdout), and what `Inspection.model_dump_json()` returns. Boxes
 are `x0, y0, x1, y1`. The name of a key says its unit: `_xyxyn` is a fraction of the view (0 to 1), `_xyxy` pixels of
 the original picture, `_hw` pixels (height, width), `_mm` the unit of the scan, `_s` seconds, `_pct` per cent. A key
-without a value is `null`; only `steps` (one look), `hypotheses` and `unconfirmed` (none) are left out.
+without a value is `null`; only `steps` (one look), `hypotheses`, `unconfirmed` and `seen_on` (none) are left out.
 
 This page is generated from the models: `make docs`.
 """

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from tests.service.conftest import BOOK, Starter, part, photo, settings_in
 from vlm_inspect.errors import StoreError
+from vlm_inspect.service import judging
 from vlm_inspect.service.app import make_app
 from vlm_inspect.service.settings import Limits
 from vlm_inspect.service.spool import MOST_TRIES, Job, QueueFullError, Spool
@@ -226,3 +227,34 @@ def test_kills_at_random_moments_cost_no_accepted_part_and_make_none_two(tmp_pat
     assert list((tmp_path / "data" / "parts" / "waiting").iterdir()) == []
     assert list((tmp_path / "data" / "parts" / "failed").iterdir()) == []
     assert "Traceback" not in (tmp_path / "log.txt").read_text()
+
+
+def test_a_part_whose_client_leaves_at_the_last_moment_ends_no_judge(start: Starter, held: Held) -> None:
+    client = start(prepare=held)
+    case = client.post("/v1/inspections", files=part(), params={"wait": 0}).json()["id"]
+    until(lambda: held.station.spool.state(case) == "judging")
+    held.station.judges.watch(case).cancel()
+    held.let_go()
+    until(lambda: client.get("/v1/inspections").json()["total"] == 1)
+    assert client.post("/v1/inspections", files=part()).status_code == 200
+    assert held.station.judges.is_alive
+
+
+def test_a_store_that_cannot_be_written_is_told_and_the_part_can_be_tried_again(
+    start: Starter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "_STORE_WAIT_S", 0.01)
+    client = start()
+    files = tmp_path / "cases.db.files"
+    files.mkdir(exist_ok=True)
+    blocked = [files / f"{number:02x}" for number in range(256)]
+    for path in blocked:
+        path.write_bytes(b"a file where a folder should be")
+    answer = client.post("/v1/inspections", files=part())
+    assert answer.status_code == 422
+    assert "cannot be written" in answer.json()["error"]
+    assert str(tmp_path) not in answer.text
+    for path in blocked:
+        path.unlink()
+    assert client.post(answer.headers["location"] + "/retry").status_code == 202
+    until(lambda: client.get("/v1/inspections").json()["total"] == 1)

@@ -119,9 +119,9 @@ MODEL_OPTIONS = (
         "--config",
         "config_path",
         type=PATH,
-        metavar="FILE",
-        help="Settings of the inspection (YAML), including those of every localizer. Options on the command line take "
-        "precedence.",
+        metavar="FILE|NAME",
+        help="Settings of the inspection (YAML), including those of every localizer, or the name of settings that "
+        "ship, such as winclip. Options on the command line take precedence.",
     ),
     click.option(
         "--model",
@@ -200,6 +200,7 @@ MODEL_OPTIONS = (
         help="CLIP weights for winclip, alfa, dapo and promptad: a folder, or an id in the local cache. Without them "
         "dapo uses dapo-mini.",
     ),
+    click.option("--half", is_flag=True, help="Load --clip with float16 weights; requires CUDA. Default: float32."),
     click.option(
         "--checkpoint",
         type=PATH,
@@ -267,6 +268,7 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "eye": ("localizer", "memory", "eye"),
     "backbone": ("localizer", "memory", "backbone"),
     "clip": ("localizer", "clip"),
+    "half": ("localizer", "half"),
     "checkpoint": ("localizer", "checkpoint"),
     "device": ("device",),
     "calibration_path": ("calibration",),

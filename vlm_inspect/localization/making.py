@@ -52,15 +52,15 @@ class Maker:
                 "FOLDER' once, then pass --clip FOLDER; without them use memory (with references) or dapo (on "
                 "dapo-mini)"
             )
-        return _towers(self.settings.clip, self.device)
+        return _towers(self.settings.clip, self.device, self.settings.half)
 
 
 @lru_cache(maxsize=1)
-def _towers(clip: str, device: str) -> "DualEncoder":
+def _towers(clip: str, device: str, half: bool) -> "DualEncoder":
     """Load weights once: the members of a sum share their towers."""
     from vlm_inspect.localization.dual_encoder import load_dual_encoder
 
-    return load_dual_encoder(clip, device)
+    return load_dual_encoder(clip, device, half=half)
 
 
 def _winclip(maker: Maker) -> "PictureJudge":

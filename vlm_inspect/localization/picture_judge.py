@@ -28,6 +28,8 @@ class PictureScores:
     """(K, h, w) in [0, 1]: P of each word of `words` by place, or None where the method names no types."""
     words: tuple[str, ...] = ()
     """The K defect words of `types`."""
+    names: bool = True
+    """Whether a place may be called by its word: False of a method that has not shown that it tells kinds apart."""
     descriptors: tuple[tuple[str, float], ...] = ()
     """Phrases that speak for an anomaly, with their similarity, best first."""
     notes: tuple[str, ...] = ()

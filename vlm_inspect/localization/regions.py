@@ -157,7 +157,7 @@ def _looks_like(anomaly_map: AnomalyMap, area: NDArray[np.bool_]) -> tuple[str |
     import cv2
 
     types = anomaly_map.types
-    if types is None or not types.words:
+    if types is None or not types.words or not types.names:
         return None, ""
     rows, columns = types.values.shape[1:]
     weight = cv2.resize(area.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)

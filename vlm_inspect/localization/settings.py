@@ -25,6 +25,8 @@ class LocalizerSettings(BaseModel):
 
     clip: str | None = None
     """CLIP weights: a folder, or an id in the hub's local cache."""
+    half: bool = False
+    """Whether CLIP weights are float16 (CUDA only); papers of the methods here use float32."""
     checkpoint: Path | None = None
     """Weights for dapo or promptad, as written by `vlm-inspect train`."""
     memory: MemorySettings = MemorySettings()

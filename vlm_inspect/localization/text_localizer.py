@@ -236,7 +236,7 @@ def _types(view: View, answers: Sequence[PictureScores]) -> TypeMap | None:
         for k, word_map in enumerate(answer.types):
             drawn = cv2.resize(word_map.astype(np.float32), (right - left, bottom - top), interpolation=cv2.INTER_AREA)
             grid[k, top:bottom, left:right] = drawn[: rows - top, : columns - left]
-    return TypeMap(tuple(words), grid)
+    return TypeMap(tuple(words), grid, names=all(answer.names for answer in answers))
 
 
 def _notes(answers: Sequence[PictureScores], name: str) -> tuple[str, ...]:

@@ -63,6 +63,11 @@ def operator(request: Request) -> Person:
     return _person(request, "operator")
 
 
+def viewer(request: Request) -> Person:
+    """Return who asks for a picture, of which a page has many: ten count as one request."""
+    return _person(request, "operator", cost=0.1)
+
+
 def engineer(request: Request) -> Person:
     """Return who asks; an engineer, within the rate."""
     return _person(request, "engineer")
@@ -73,7 +78,7 @@ def too_many(why: str, wait_s: float) -> HTTPException:
     return HTTPException(429, why, headers={"Retry-After": str(max(1, math.ceil(wait_s)))})
 
 
-def _person(request: Request, role: Role) -> Person:
+def _person(request: Request, role: Role, cost: float = 1.0) -> Person:
     person = caller_of(request)
     station = station_of(request)
     if person is None:
@@ -81,7 +86,7 @@ def _person(request: Request, role: Role) -> Person:
         raise HTTPException(
             401, "a token is needed: Authorization: Bearer TOKEN", headers={"WWW-Authenticate": "Bearer"}
         )
-    wait_s = station.rates.wait_s(person.name)
+    wait_s = station.rates.wait_s(person.name, cost)
     if wait_s > 0:
         station.metrics.refused.labels(why="rate").inc()
         raise too_many(f"more than {station.settings.limits.requests_per_minute} requests a minute", wait_s)
@@ -93,4 +98,5 @@ def _person(request: Request, role: Role) -> Person:
 
 AtWork = Annotated[Station, Depends(station_of)]
 Operator = Annotated[Person, Depends(operator)]
+Viewer = Annotated[Person, Depends(viewer)]
 Engineer = Annotated[Person, Depends(engineer)]

@@ -3,13 +3,14 @@
 import logging
 import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vlm_inspect.backends.reply_journal import SUFFIX, ReplyJournal, remove_old
-from vlm_inspect.errors import BackendError, StoreError
+from vlm_inspect.errors import BackendError, InspectError, StoreError
 from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.part_queue import judge_one
 from vlm_inspect.service.metrics import Metrics
@@ -120,21 +121,28 @@ class Judges:
         while (job := self._spool.take()) is not None:
             try:
                 ended = self._judge(job)
+                if ended is not None:
+                    self._end(job, ended)
             except Exception:  # noqa: BLE001 - a bug that one part brings out must not end the thread
                 _LOG.exception("part %s", job.id)
-                ended = Ended("failed", "internal error, please report it; the service's log tells more")
-            if ended.state == "failed":
-                self._spool.fail(job.id, ended.error)
-                self._metrics.failures.labels(rules=job.rules).inc()
-            else:
-                self._spool.finish(job.id)
-            self._steps.pop(job.id, None)
-            with self._lock:
-                waiter = self._waiters.pop(job.id, None)
-            if waiter is not None and not waiter.cancelled():
+                self._end(job, Ended("failed", "internal error, please report it; the service's log tells more"))
+
+    def _end(self, job: Job, ended: Ended) -> None:
+        """Let the spool, the figures and whoever waits know what became of a part."""
+        if ended.state == "failed":
+            self._spool.fail(job.id, ended.error)
+            self._metrics.failures.labels(rules=job.rules).inc()
+        else:
+            self._spool.finish(job.id)
+        self._steps.pop(job.id, None)
+        with self._lock:
+            waiter = self._waiters.pop(job.id, None)
+        if waiter is not None:
+            with suppress(InvalidStateError):  # whoever waited left at this moment
                 waiter.set_result(ended)
 
-    def _judge(self, job: Job) -> Ended:
+    def _judge(self, job: Job) -> Ended | None:
+        """Judge a part and keep it; None: the service stops, and the part waits for its next start."""
         if self._store.holds(job.id):  # it was kept just before the process ended
             return Ended("done")
         part = self._spool.part(job)
@@ -145,8 +153,12 @@ class Judges:
         if judged.examination is None:
             by_model = self._steps.get(job.id) == _MODEL_FAILED
             return Ended("failed", self._path_free.message(judged.error), by_model)
-        self._keep(job, judged.examination, part)
-        self._steps_path(job.id).unlink(missing_ok=True)
+        try:
+            self._keep(job, judged.examination, part)
+        except (InspectError, OSError) as error:
+            if self._stopped.is_set():
+                return None
+            return Ended("failed", self._path_free.message(str(error)))
         self._metrics.inspections.labels(rules=job.rules, outcome=judged.examination.inspection.outcome).inc()
         return Ended("done")
 

@@ -17,14 +17,14 @@ class Rates:
         self._lock = threading.Lock()
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def wait_s(self, name: str) -> float:
-        """Count a request; returns 0.0 where it is allowed, else in how many seconds one will be."""
+    def wait_s(self, name: str, cost: float = 1.0) -> float:
+        """Count a request at a cost of at most 1; returns 0.0 where it is allowed, else after how many seconds."""
         now = time.monotonic()
         with self._lock:
             left, then = self._buckets.pop(name, (self._most, now))
             left = min(self._most, left + (now - then) * self._per_s)
             allowed = left >= 1.0
-            self._buckets[name] = (left - 1.0 if allowed else left, now)
+            self._buckets[name] = (left - cost if allowed else left, now)
             while len(self._buckets) > _MOST_NAMES:
                 self._buckets.popitem(last=False)
         return 0.0 if allowed else (1.0 - left) / self._per_s

@@ -49,6 +49,8 @@ class RuleBooks:
         self.folder = folder
         self._config = config
         self._lock = threading.Lock()
+        self.changing = threading.Lock()
+        """Held while a book is looked at and then written."""
         self._making: dict[str, threading.Lock] = {}
         self._warm: dict[str, _Warm] = {}
         self._backend: Backend | None = None

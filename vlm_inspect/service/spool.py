@@ -226,7 +226,7 @@ class Spool:
             return 0
 
     def _count_try(self, job_id: str) -> int:
-        with (self._waiting / job_id / "tries").open("ab") as file:
+        with suppress(OSError), (self._waiting / job_id / "tries").open("ab") as file:  # a full disk fails no part
             file.write(b".")
             file.flush()
             os.fsync(file.fileno())

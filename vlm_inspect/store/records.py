@@ -64,6 +64,8 @@ class MapEntry(_Entry):
     peak_tolerance: Tolerance | None
     nearest_reference: int | None
     type_words: tuple[str, ...] | None
+    type_names: bool = True
+    """Whether places may be called by them; true in records of versions that called all places."""
     notes: tuple[str, ...]
     normal_scores: tuple[float, ...]
     normal_peaks: tuple[float, ...]
@@ -341,6 +343,7 @@ def _pack_map(one: AnomalyMap, bundle: Bundle) -> dict[str, Any]:
         "peak_tolerance": one.peak_tolerance,
         "nearest_reference": one.nearest_reference,
         "type_words": None if one.types is None else one.types.words,
+        "type_names": one.types is None or one.types.names,
         "notes": one.notes,
         "normal_scores": one.normal_scores,
         "normal_peaks": one.normal_peaks,
@@ -359,7 +362,7 @@ def _unpack_map(entry: MapEntry, files: FileFolder) -> AnomalyMap:
         peak_tolerance=entry.peak_tolerance,
         nearest_reference=entry.nearest_reference,
         matches=arrays.get("matches"),
-        types=None if entry.type_words is None else TypeMap(entry.type_words, arrays["types"]),
+        types=None if entry.type_words is None else TypeMap(entry.type_words, arrays["types"], entry.type_names),
         notes=entry.notes,
         normal_scores=entry.normal_scores,
         normal_peaks=entry.normal_peaks,

@@ -61,8 +61,9 @@ def _shared(command: Command) -> Command:
             "--config",
             "config_path",
             type=PATH,
-            metavar="FILE",
-            help="Settings in YAML, as for `ask`, such as localizer: {dapo: {prompts: 4, alpha: 0.1}}.",
+            metavar="FILE|NAME",
+            help="Settings in YAML, as for `ask`, such as localizer: {dapo: {prompts: 4, alpha: 0.1}}, or the name of "
+            "settings that ship.",
         ),
         click.option("--word", "words", multiple=True, metavar="WORD", help="Defect word; repeatable."),
         click.option("--words", "words_path", type=PATH, metavar="FILE", help="File of defect words, one per line."),

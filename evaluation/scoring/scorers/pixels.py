@@ -20,6 +20,7 @@ from vlm_inspect.datasets.masks import ClipMask, PointMask, RegionMask, read_at_
     Metric("pixel_auroc", "pixel AUROC", shown=True),
     Metric("pixel_ap", "pixel AP"),
     Metric("pixel_f1_max", "pixel F1-max"),
+    Metric("pixel_accuracy", "pixel accuracy at F1-max", share=True),
     Metric("aupro", "AUPRO", shown=True),
     Metric("aupro_200_thresholds", "AUPRO by 200 thresholds (for papers only)"),
     Metric("spro_at_0.05", "sPRO, FPR ≤ 0.05"),
@@ -56,11 +57,14 @@ def score_pixels(
         found.add(one.values, one.mask, one.regions)
     if not found.images:
         return NO_SCORES
+    at_best = found.accuracy_at_f1_max()
     saturated = any(isinstance(task.item.mask, RegionMask) for task in tasks)
     metrics = {
         "pixel_auroc": found.auroc(),
         "pixel_ap": found.ap(),
         "pixel_f1_max": found.f1_max(),
+        "pixel_f1_threshold": None if at_best is None else at_best[0],
+        "pixel_accuracy": None if at_best is None else at_best[1],
         "aupro": found.aupro(),
         **({"spro_at_0.05": found.aupro(fpr_limit=LOCO_FPR_LIMIT)} if saturated else {}),
         **({"aupro_200_thresholds": found.aupro_of_200_thresholds()} if aupro_200 else {}),

@@ -75,7 +75,9 @@ def test_the_subject_picks_the_types(judge: MiniJudge) -> None:
     picture = paint_pair((1, 2), family="plain", words=("hole",), side=160)[0].picture
     (found,) = judge.fit(Subject("lid", ("Scratch", "hole"))).judge([picture])
     assert found.words == ("Scratch", "hole")
-    assert not found.notes
+    assert found.notes == (mini._NO_KINDS,)
+    assert not found.names
+    assert not judge.fit(Subject("lid")).judge([picture])[0].notes, "no words were asked for"
 
 
 @needs_minilm
@@ -88,7 +90,7 @@ def test_a_new_word_is_swapped_in(judge: MiniJudge) -> None:
     assert found.types.shape[0] == 2
     assert found.types[0].max() > 0
     assert (found.types[0] != found.types[1]).any()
-    assert not found.notes
+    assert found.notes == (mini._NO_KINDS,)
 
 
 def test_without_minilm_new_words_are_left_out_and_said(judge: MiniJudge, monkeypatch: pytest.MonkeyPatch) -> None:

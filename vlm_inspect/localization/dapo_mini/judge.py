@@ -36,6 +36,9 @@ NAME = "dapo-mini"
 _VISION = "eye"
 """Prefix of the vision network's tensors in the file."""
 VISION = "efficientnet-lite0"
+_NO_KINDS = (
+    "dapo-mini calls no place by a kind of defect: on real defects it tells them apart hardly better than chance"
+)
 _MULTIPLE = 32
 _MOST_STRETCHED = 2.0
 """Square root of the largest proportion of width to height, or height to width, that is kept."""
@@ -139,7 +142,8 @@ class MiniJudge:
     """A `PictureJudge` over a trained model.
 
     A picture counts as anomalous by the words that the model was trained with and those of the subject together; its
-    types are those of the subject where it names any.
+    types are those of the subject where it names any. No place is called by one of them: dapo-mini's words, and a head
+    for groups of kinds over its frozen features, are near chance on real defects (docs/model_cards/dapo-mini.md).
     """
 
     name = NAME
@@ -186,6 +190,7 @@ class MiniJudge:
         asked = check_words(subject.defects or self._words) if subject.defects or self._words else ()
         words, states, notes = self._vocabulary(asked)
         typed = tuple(words.index(word) for word in (asked or words) if word in words)
+        notes = (*notes, *([_NO_KINDS] if subject.defects else []))
         return FittedMini(self.model, self.stages, self._settings, words, states, typed, notes)
 
     def _vocabulary(self, asked: tuple[str, ...]) -> tuple[tuple[str, ...], Tensor, tuple[str, ...]]:
@@ -241,6 +246,7 @@ class FittedMini:
             heat=heat.numpy().astype(np.float32),
             types=types.numpy().astype(np.float32),
             words=tuple(self.words[index] for index in self.typed),
+            names=False,
             notes=self.notes,
         )
 

@@ -8,7 +8,7 @@ from fastapi import Path as PathPart
 from fastapi.responses import Response
 
 from vlm_inspect.report.pictures import encode_jpeg, encode_png
-from vlm_inspect.service.access import AtWork, Operator
+from vlm_inspect.service.access import AtWork, Viewer
 from vlm_inspect.service.gate import REPORT_POLICY
 from vlm_inspect.service.station import Station
 from vlm_inspect.store import Case
@@ -21,7 +21,7 @@ _PNG: dict[int | str, dict[str, object]] = {200: {"content": {"image/png": {}}},
 
 
 @router.get("/overlay.png", responses=_PNG, response_class=Response)
-def get_overlay(case_id: str, station: AtWork, person: Operator) -> Response:
+def get_overlay(case_id: str, station: AtWork, person: Viewer) -> Response:
     """Return the views, their heat and the marks on one sheet."""
     del person
     from vlm_inspect.report.rendering import overlay_png
@@ -30,7 +30,7 @@ def get_overlay(case_id: str, station: AtWork, person: Operator) -> Response:
 
 
 @router.get("/report.html", response_class=Response)
-def get_report(case_id: str, station: AtWork, person: Operator) -> Response:
+def get_report(case_id: str, station: AtWork, person: Viewer) -> Response:
     """Return the self-contained report."""
     del person
     from vlm_inspect.report.rendering import html_page
@@ -41,7 +41,7 @@ def get_report(case_id: str, station: AtWork, person: Operator) -> Response:
 
 
 @router.get("/views/{number}.png", responses=_PNG, response_class=Response)
-def get_view(case_id: str, number: Number, station: AtWork, person: Operator) -> Response:
+def get_view(case_id: str, number: Number, station: AtWork, person: Viewer) -> Response:
     """Return one view."""
     del person
     case = _with_view(station, case_id, number)
@@ -50,7 +50,7 @@ def get_view(case_id: str, number: Number, station: AtWork, person: Operator) ->
 
 @router.get("/views/{number}/{layer}.png", responses=_PNG, response_class=Response)
 def get_layer(
-    case_id: str, number: Number, layer: Literal["heat", "reference"], station: AtWork, person: Operator
+    case_id: str, number: Number, layer: Literal["heat", "reference"], station: AtWork, person: Viewer
 ) -> Response:
     """Return what lies over a view, or beside it: its heat (RGBA), or the same view of the nearest reference."""
     del person
@@ -63,7 +63,7 @@ def get_layer(
 
 
 @router.get("/scan.ply", response_class=Response)
-def get_scan(case_id: str, station: AtWork, person: Operator) -> Response:
+def get_scan(case_id: str, station: AtWork, person: Viewer) -> Response:
     """Return the scan coloured by its deviation."""
     del person
     found = station.store.find(case_id)
@@ -76,7 +76,7 @@ def get_scan(case_id: str, station: AtWork, person: Operator) -> Response:
 
 
 @router.get("/pictures/{name}", responses=_PNG, response_class=Response)
-def get_picture(case_id: str, name: str, station: AtWork, person: Operator) -> Response:
+def get_picture(case_id: str, name: str, station: AtWork, person: Viewer) -> Response:
     """Return a picture of the talk over a case."""
     del person
     if all(name not in turn.pictures for turn in station.store.turns(case_id)):
@@ -85,7 +85,7 @@ def get_picture(case_id: str, name: str, station: AtWork, person: Operator) -> R
 
 
 @router.get("/thumbnail.jpg", response_class=Response)
-def get_thumbnail(case_id: str, station: AtWork, person: Operator) -> Response:
+def get_thumbnail(case_id: str, station: AtWork, person: Viewer) -> Response:
     """Return the most telling view with its heat, small."""
     del person
     case = station.store.load(case_id)

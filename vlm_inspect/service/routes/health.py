@@ -1,10 +1,10 @@
 """Whether a service is alive and ready, and its figures."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from vlm_inspect.errors import StoreError
-from vlm_inspect.service.access import AtWork, Operator
+from vlm_inspect.service.access import AtWork, Operator, caller_of
 
 router = APIRouter(tags=["operation"])
 
@@ -16,7 +16,7 @@ def is_alive() -> dict[str, str]:
 
 
 @router.get("/readyz", responses={503: {"description": "Not ready; the body says why."}})
-def is_ready(station: AtWork) -> JSONResponse:
+def is_ready(request: Request, station: AtWork) -> JSONResponse:
     """Say whether parts are judged at once: the judges are at work, the store opens, the references are learned."""
     why = {}
     if not station.judges.is_alive:
@@ -28,7 +28,8 @@ def is_ready(station: AtWork) -> JSONResponse:
     cold = dict(station.judges.cold)
     if cold:
         why["rules"] = ", ".join(f"{name}: {reason}" for name, reason in cold.items())
-    return JSONResponse({"status": "not ready" if why else "ready", **why}, 503 if why else 200)
+    told = why if caller_of(request) is not None else {}  # strangers learn no names of rule books
+    return JSONResponse({"status": "not ready" if why else "ready", **told}, 503 if why else 200)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

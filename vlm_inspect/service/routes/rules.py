@@ -42,12 +42,13 @@ def get_rules(name: str, station: AtWork, person: Operator) -> dict[str, Any]:
 @router.put("/rules/{name}")
 def put_rules(name: str, new: NewText, station: AtWork, person: Engineer) -> dict[str, Any]:
     """Write a rule book; it holds from the next part on."""
-    before = station.books.text(name)
-    if new.replaces is not None and (before is None or station.books.book(name).sha256 != new.replaces):
-        raise HTTPException(409, f"rule book {name[:64]} was changed meanwhile; load it again")
-    station.books.checked(name, new.text)
-    with station.audit.noted(person.name, "rules", name, before=before, after=new.text):
-        station.books.write(name, new.text)
+    with station.books.changing:
+        before = station.books.text(name)
+        if new.replaces is not None and (before is None or station.books.book(name).sha256 != new.replaces):
+            raise HTTPException(409, f"rule book {name[:64]} was changed meanwhile; load it again")
+        station.books.checked(name, new.text)
+        with station.audit.noted(person.name, "rules", name, before=before, after=new.text):
+            station.books.write(name, new.text)
     return _summary(station, name)
 
 
