@@ -9,7 +9,7 @@ from converters.view import ViewBudget
 from vlm_inspect import file_patterns
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.errors import ConfigError, ReferenceSampleError
-from vlm_inspect.file_patterns import match_files
+from vlm_inspect.file_patterns import in_home, match_files
 from vlm_inspect.references import expand_references, load_references
 
 
@@ -88,3 +88,10 @@ def test_pictures_from_elsewhere_are_sent_away_only_when_allowed(folder: Path, p
     (folder / "deep" / "own.png").write_bytes((folder / "part1.png").read_bytes())
     rules = book_that_names(folder, "own.png")
     assert build("openai:some", "https://models.example.com/v1") == 1
+
+
+def test_the_home_of_nobody_is_a_name_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert in_home("~/parts") == Path("/home/me/parts")
+    assert in_home("~no-such-user/parts") == Path("~no-such-user/parts")
+    assert in_home("parts~") == Path("parts~")

@@ -21,6 +21,11 @@ MOST_SECONDS = 20.0
 _MAGIC = frozenset("*?[")
 
 
+def in_home(name: str) -> Path:
+    """Return a path whose leading ~ is the user's home; where there is no such user it stays as it is written."""
+    return Path(os.path.expanduser(name))
+
+
 def match_files(pattern: str, folder: Path | None = None) -> list[Path]:
     """Return the files and folders that a pattern names, sorted; none where nothing does.
 

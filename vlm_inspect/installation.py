@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from vlm_inspect.errors import InspectError
+from vlm_inspect.file_patterns import in_home
 from vlm_inspect.version import VERSION
 
 DISTRIBUTION = "vlm-inspect"
@@ -203,7 +204,7 @@ def _clip(name: str | None) -> Weights:
     from vlm_inspect.localization.dual_encoder.loading import OPEN_CLIP, find_folder
 
     if name.startswith(OPEN_CLIP):
-        file = Path(name.rpartition(":")[2]).expanduser()
+        file = in_home(name.rpartition(":")[2])
         return Weights("clip", use, _text(file if file.is_file() else None), f"{file}: no such file")
     try:
         return Weights("clip", use, str(find_folder(name)), "")

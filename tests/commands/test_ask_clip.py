@@ -108,6 +108,12 @@ def test_seconds_need_a_clock_and_a_beginning_a_clip(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_beginning_alone_earns_no_ok(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "found.json"
+    assert ask(folder, "--as", "video", "--normal-until", "60", "--json", out) == 3
+    assert "one reference" in " ".join(json.loads(out.read_text())["review_reasons"])
+
+
 def test_batch_takes_every_clip_by_its_own_beginning(clip: Path, tmp_path: Path) -> None:
     table = tmp_path / "out.csv"
     with pytest.raises(SystemExit) as left:

@@ -16,6 +16,8 @@ from PIL import Image
 
 from vlm_inspect import cli
 from vlm_inspect.batch.run import Pace
+from vlm_inspect.commands.delivering import worker_count
+from vlm_inspect.config import InspectorConfig
 from vlm_inspect.inspector import Inspector
 from vlm_inspect.sinks.csv_table import write_csv
 from vlm_inspect.sinks.row import COLUMNS, Row
@@ -199,3 +201,10 @@ def test_time_left_does_not_count_the_first_part(monkeypatch: pytest.MonkeyPatch
     for _ in range(30):
         pace.count_one()
     assert pace.words() == "40 of 100 parts, 30 a minute, about 2 min left"
+
+
+def test_a_worker_a_core_unless_a_model_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    offline = InspectorConfig()
+    assert (worker_count(offline, None), worker_count(offline, 3)) == (8, 3)
+    assert worker_count(offline.with_changes(model={"name": "openai:x"}), None) == 1

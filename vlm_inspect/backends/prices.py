@@ -15,6 +15,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vlm_inspect.errors import BackendError
+from vlm_inspect.file_patterns import in_home
 from vlm_inspect.strict_yaml import YamlError, read_yaml
 
 ENVIRONMENT = "VLM_INSPECT_PRICES"
@@ -99,7 +100,7 @@ def own_file() -> Path | None:
     """Return the user's own file: that of VLM_INSPECT_PRICES, else the one in the configuration folder, else None."""
     named = os.environ.get(ENVIRONMENT)
     if named:
-        return Path(named).expanduser()
+        return in_home(named)
     usual = usual_file()
     return usual if usual.is_file() else None
 

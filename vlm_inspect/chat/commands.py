@@ -1,13 +1,13 @@
 """The slash commands: what an engineer corrects without a model in between."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from vlm_inspect.chat.places import hot_box, number_places
 from vlm_inspect.chat.session import Session
 from vlm_inspect.citation import PERMILLE
 from vlm_inspect.errors import InspectError
+from vlm_inspect.file_patterns import in_home
 
 HELP = """\
 Ask in plain words, or:
@@ -120,7 +120,7 @@ def _ignore(session: Session, rest: str) -> None:
 
 
 def _reference(session: Session, rest: str) -> None:
-    session.put(session.dialogue.corrector.propose_reference(Path(rest).expanduser() if rest else None))
+    session.put(session.dialogue.corrector.propose_reference(in_home(rest) if rest else None))
 
 
 def _number(text: str, example: str) -> int:

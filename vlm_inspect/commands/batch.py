@@ -11,7 +11,14 @@ from vlm_inspect.command_options.clips import normal_until_option
 from vlm_inspect.command_options.general import common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
-from vlm_inspect.commands.delivering import check_apart, destination_options, open_delivery, report_left, seldom
+from vlm_inspect.commands.delivering import (
+    check_apart,
+    destination_options,
+    open_delivery,
+    report_left,
+    seldom,
+    worker_count,
+)
 from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
@@ -57,7 +64,7 @@ def batch(parts: tuple[str, ...], *, config: "InspectorConfig", **options: Any) 
             inspector = config.build()
             check_apart(inspector, made)
             judged_by = digest_of_settings(config, inspector, sinks=delivery.told)
-            settings = BatchSettings(judged_by, options["workers"], options["resume"])
+            settings = BatchSettings(judged_by, worker_count(config, options["workers"]), options["resume"])
             rows = run_batch(inspector, found, made, settings, progress=say)
         if delivery.sender is not None:
             delivery.sender.finish()

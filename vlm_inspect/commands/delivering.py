@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _EVERY_S = 10.0
+_MOST_WORKERS = 8
+"""Most parts at a time where nobody says how many: each holds its part in memory."""
 
 
 def _pattern(context: click.Context, parameter: click.Parameter, value: str | None) -> re.Pattern[str] | None:
@@ -83,9 +85,8 @@ _OPTIONS = (
     click.option(
         "--workers",
         type=click.IntRange(1, 64),
-        default=1,
-        show_default=True,
-        help="Number of parts judged at the same time. More than one helps where a server answers.",
+        help="Number of parts judged at the same time. Default: one a core, at most 8, without a language model; "
+        "otherwise 1.",
     ),
     store_option,
 )
@@ -228,6 +229,13 @@ def report_left(sender: "Sender | None") -> None:
             "or watch that names the same receiver",
             err=True,
         )
+
+
+def worker_count(config: "InspectorConfig", given: int | None) -> int:
+    """Return how many parts are judged at the same time: what was given, else what suits the model."""
+    if given is not None:
+        return given
+    return 1 if config.asks_a_model else min(os.cpu_count() or 1, _MOST_WORKERS)
 
 
 @contextmanager

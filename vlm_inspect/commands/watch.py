@@ -16,7 +16,7 @@ from vlm_inspect.command_options.clips import normal_until_option
 from vlm_inspect.command_options.general import PATH, common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
-from vlm_inspect.commands.delivering import check_apart, destination_options, open_delivery, report_left
+from vlm_inspect.commands.delivering import check_apart, destination_options, open_delivery, report_left, worker_count
 from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def watch(folder: Path, *, config: "InspectorConfig", **options: Any) -> int:
                 arrivals,
                 made,
                 judged_by=digest_of_settings(config, inspector, sinks=delivery.told),
-                workers=options["workers"],
+                workers=worker_count(config, options["workers"]),
                 told=lambda row, counts: None if options["quiet"] else _tell(row),
             )
         sender = delivery.sender

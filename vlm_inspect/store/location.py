@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlm_inspect.errors import StoreError
+from vlm_inspect.file_patterns import in_home
 from vlm_inspect.real_path import real_path
 from vlm_inspect.store.files import make_private
 
@@ -51,7 +52,7 @@ def find_store(named: str | Path | None = None) -> Location:
     if not text:
         return _in_file(_data_folder() / "cases.db")
     if "://" not in text:
-        return _in_file(Path(text).expanduser())
+        return _in_file(in_home(text))
     return _by_url(text)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from converters.sample import Frame, VideoClip
 from converters.view import ViewBudget
+from vlm_inspect.array_cache import content_of
 from vlm_inspect.references import Part, ReferenceSet, present
 
 SIZE_HW = (96, 160)
@@ -77,4 +78,6 @@ def part_of(clip: VideoClip) -> Part:
 
 
 def references_of(*clips: VideoClip) -> ReferenceSet:
-    return ReferenceSet(tuple(part_of(clip) for clip in clips), tuple(f"{k:064x}" for k in range(len(clips))))
+    """Return references with digests of what they show: features are remembered under them."""
+    digests = [content_of(np.stack([frame.image for frame in clip.frames()])) for clip in clips]
+    return ReferenceSet(tuple(part_of(clip) for clip in clips), tuple(digests))

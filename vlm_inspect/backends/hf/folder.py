@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vlm_inspect.errors import BackendError
+from vlm_inspect.file_patterns import in_home
 
 LEAST_TRANSFORMERS = (5, 23)
 """The first one that this was tried with: earlier processors do not tell where a picture's tokens stand."""
@@ -66,7 +67,7 @@ def _find(name: str, shown: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
-    path = Path(name).expanduser()
+    path = in_home(name)
     if path.is_dir():
         return path
     if path.exists():

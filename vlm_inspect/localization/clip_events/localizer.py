@@ -77,7 +77,8 @@ class FittedClips:
             return Localization(notes=(reason,))
         normal, curve, found = self._watched(part.sample)
         tolerance = None
-        if found.calibrated:
+        # One normal clip says how far its own frames go, not the next clip: what exceeds that is NG, nothing is OK.
+        if found.calibrated and (len(normal.clips) > 1 or found.events):
             tolerance = Tolerance(limit=1.0, centre=0.5, n=normal.segments, overkill=OVERKILL)
         maps = tuple(_maps(part.views, curve, tolerance))
 

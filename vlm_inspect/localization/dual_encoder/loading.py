@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from vlm_inspect.errors import LocalizerError
+from vlm_inspect.file_patterns import in_home
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder
 from vlm_inspect.real_path import real_path
 
@@ -34,7 +35,7 @@ def load_dual_encoder(name: str, device: str = "auto", *, half: bool = False) ->
         model, separator, file = name.removeprefix(OPEN_CLIP).partition(":")
         if not (model and separator and file):
             raise LocalizerError(f"{name!r} is incomplete: write open_clip:MODEL:FILE, as in open_clip:ViT-B-16:w.pt")
-        return load_open_clip(model, Path(file).expanduser(), where, half=half)
+        return load_open_clip(model, in_home(file), where, half=half)
     from vlm_inspect.localization.dual_encoder.clip_folder import load_clip_folder
 
     folder = find_folder(name)
@@ -47,7 +48,7 @@ def find_folder(name: str) -> Path:
     Raises:
         LocalizerError: neither exists, or the path is a file.
     """
-    folder = Path(name).expanduser()
+    folder = in_home(name)
     if name and folder.is_dir():
         return folder
     if folder.is_file():
@@ -80,7 +81,7 @@ def _cached_folder(name: str) -> Path | None:
 
 def _short_name(name: str) -> str:
     """Return what a result calls the weights: the id as it is, of a folder its last part."""
-    folder = Path(name).expanduser()
+    folder = in_home(name)
     return real_path(folder).name if folder.is_dir() else name
 
 
