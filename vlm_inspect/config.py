@@ -312,7 +312,7 @@ def config_folder() -> Path:
     Raises:
         ConfigError: neither exists; the installation is broken.
     """
-    package = Path(__file__).resolve().parent
+    package = real_path(__file__).parent
     for folder in (package / "configs", package.parent / "configs"):
         if (folder / "winclip.yaml").is_file():
             return folder
