@@ -15,6 +15,7 @@ from vlm_inspect.datasets.item import Dataset
 from vlm_inspect.datasets.masks import ImageMask
 from vlm_inspect.errors import OutputError
 from vlm_inspect.file_writing import write_atomically
+from vlm_inspect.real_path import real_path
 
 _LOSSLESS = {".png", ".bmp", ".tif", ".tiff"}
 
@@ -36,7 +37,7 @@ def shift_dataset(
         RunError: a test item is no picture, or its mask cannot be moved with it.
         OutputError: the folder is there already, or cannot be written.
     """
-    if out.resolve().is_relative_to(root.resolve()):
+    if real_path(out).is_relative_to(real_path(root)):
         raise OutputError(f"{out} lies in the data set itself; name a folder outside of it")
     if out.exists():
         raise OutputError(f"{out} is there already; name a new folder")
@@ -46,15 +47,15 @@ def shift_dataset(
             raise RunError(f"{item.id} is no single picture; only pictures can be shifted")
         if shift.moves and item.mask is not None and not isinstance(item.mask, ImageMask):
             raise RunError(f"the mask of {item.id} is no picture and cannot be moved; choose a shift of the light")
-    pictures = {item.path.resolve() for item in tests}
-    masks = {item.mask.path.resolve() for item in tests if shift.moves and isinstance(item.mask, ImageMask)}
+    pictures = {real_path(item.path) for item in tests}
+    masks = {real_path(item.mask.path) for item in tests if shift.moves and isinstance(item.mask, ImageMask)}
     for path in sorted(one for one in root.rglob("*") if one.is_file()):
         target = out / path.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if path.resolve() in pictures:
+        if real_path(path) in pictures:
             say(f"{shift.name}: {path.name}")
             write_atomically(target, _changed(path, shift, strength, color=True))
-        elif path.resolve() in masks:
+        elif real_path(path) in masks:
             write_atomically(target, _changed(path, shift, strength, color=False))
         else:
             shutil.copyfile(path, target)
