@@ -64,8 +64,8 @@ def test_no_field_is_forgotten() -> None:
         return {field.name for field in dataclasses.fields(kind)}
 
     in_files = {"values", "matches", "types"}
-    assert names(AnomalyMap) - in_files == set(MapEntry.model_fields) - {"arrays", "type_words"}
-    assert names(Evidence) - {"surface"} == set(EvidenceEntry.model_fields)
+    assert names(AnomalyMap) - in_files == set(MapEntry.model_fields) - {"arrays", "type_words", "type_names"}
+    assert names(Evidence) - {"surface", "curve"} == set(EvidenceEntry.model_fields)
     assert names(View) - {"image"} == set(ViewEntry.model_fields) - {"picture"}
     assert names(Enlargement) == set(EnlargementEntry.model_fields)
     assert names(Examination) == {
