@@ -54,9 +54,9 @@ def test_a_restart_goes_on_from_the_last_answer(tmp_path: Path) -> None:
         service.end(signal.SIGKILL)
         service.start()
         until(lambda: service.client.get("/v1/inspections").json()["total"] == 1, "it was never judged")
+        until(lambda: not list((tmp_path / "data").rglob("*.replies/*")), "paid answers stay although the case is kept")
         service.end(signal.SIGTERM)
         service.client.close()
     assert asked() == [0, 1, 1, 2], "only the step without an answer is asked again"
     with CaseStore(tmp_path / "cases.db") as store:
         assert len(store.load(case_id).looks) == 3
-    assert not list((tmp_path / "data").rglob("*.replies/*"))

@@ -76,14 +76,14 @@ def test_refuses_what_is_no_file_of_weights(tmp_path: Path) -> None:
     refused(tmp_path, "is a folder")
     pickled = tmp_path / "pickled.safetensors"
     torch.save(tensors(), pickled)
-    refused(pickled, "no whole safetensors file")
+    refused(pickled, "is not a whole safetensors file")
     (tmp_path / "empty.safetensors").write_bytes(b"")
-    refused(tmp_path / "empty.safetensors", "no whole safetensors file")
+    refused(tmp_path / "empty.safetensors", "is not a whole safetensors file")
     whole = tmp_path / "whole.safetensors"
     save_weights(whole, tensors(), header())
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(whole.read_bytes()[:-5])
-    refused(cut, "no whole safetensors file")
+    refused(cut, "is not a whole safetensors file")
 
 
 @pytest.mark.parametrize(

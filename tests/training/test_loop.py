@@ -333,7 +333,7 @@ def test_a_damaged_state_is_refused(tmp_path: Path, data: TrainingData) -> None:
     state = resume_path(out)
     whole = state.read_bytes()
     state.write_bytes(whole[:-3])
-    with pytest.raises(LocalizerError, match="no whole safetensors file"):
+    with pytest.raises(LocalizerError, match="is not a whole safetensors file"):
         train(SmallMethod(), small_plan(out, data), "resume")
     train(SmallMethod(), small_plan(tmp_path / "b.safetensors", data))
     state.write_bytes((tmp_path / "b.safetensors").read_bytes())

@@ -134,6 +134,8 @@ class Judges:
             self._metrics.failures.labels(rules=job.rules).inc()
         else:
             self._spool.finish(job.id)
+            with suppress(InspectError):
+                ReplyJournal(self._steps_path(job.id)).discard()  # a failed part keeps its steps for another try
         self._steps.pop(job.id, None)
         with self._lock:
             waiter = self._waiters.pop(job.id, None)

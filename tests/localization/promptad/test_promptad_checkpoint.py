@@ -98,7 +98,7 @@ def test_damaged_files_are_refused(tmp_path, encoder, method):
     path = save(tmp_path / "x.safetensors", method, encoder)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert "no whole safetensors file" in refusal(path, encoder)
+    assert "is not a whole safetensors file" in refusal(path, encoder)
     assert "no such file" in refusal(tmp_path / "none.safetensors", encoder)
     tensors = method.learnable.state_dict()
     tensors["text_prompts"] = torch.full_like(tensors["text_prompts"], torch.nan)

@@ -179,7 +179,7 @@ def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
 
 
 def test_what_the_tower_cannot_do_is_said(encoder: DualEncoder) -> None:
-    with pytest.raises(LocalizerError, match="no multiple of the patch"):
+    with pytest.raises(LocalizerError, match="not a multiple of the patch"):
         WinClip(encoder, WinClipSettings(side=60)).fit(NUT).judge([green_surface(0)])
     with pytest.raises(LocalizerError, match="do not fit the grid of 8 x 8"):
         WinClip(encoder, WinClipSettings(scales=(9,))).fit(NUT).judge([green_surface(0)])
@@ -193,7 +193,7 @@ def test_features_that_are_no_numbers_are_an_error(tmp_path: Path) -> None:
     broken = tiny_encoder(tmp_path / "clip", side=64)
     with torch.no_grad():
         next(broken.vision.module.parameters()).fill_(float("nan"))
-    with pytest.raises(LocalizerError, match="no numbers"):
+    with pytest.raises(LocalizerError, match="not numbers"):
         WinClip(broken).fit(NUT).judge([green_surface(0)])
 
 
