@@ -120,3 +120,19 @@ def test_batch_takes_every_clip_by_its_own_beginning(clip: Path, tmp_path: Path)
         cli.main(["batch", str(clip), "--normal-until", "80", "--csv", str(table), "--quiet"])
     assert left.value.code == 1
     assert [row["outcome"] for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines())] == ["NG"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 11, 12, 13])
+def test_a_clip_of_a_few_frames_is_inspected_and_says_that_motion_was_not_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], count: int
+) -> None:
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for index in range(count):
+        pixels = np.random.default_rng(index).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(frames / f"{index:03d}.png")
+    out = tmp_path / "result.json"
+    assert ask(frames, "--as", "video", "--localizer", "none", "--json", out) == 3
+    notes = " ".join(json.loads(out.read_text("utf-8"))["notes"])
+    assert ("Motion was not compared" in notes) == (count < 12)
+    assert "internal error" not in capsys.readouterr().err

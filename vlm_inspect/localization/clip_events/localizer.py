@@ -21,6 +21,7 @@ from vlm_inspect.localization.clip_events.events import find_events
 from vlm_inspect.localization.clip_events.features import analysed_size, coarse_grey
 from vlm_inspect.localization.clip_events.frame_choice import choose_event_frames
 from vlm_inspect.localization.clip_events.normal_clips import NormalClips, learn_clips, without_clip
+from vlm_inspect.localization.clip_events.normality import LEAST_FRAMES
 from vlm_inspect.localization.localizer import Localization
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
@@ -153,7 +154,8 @@ class FittedClips:
     def _why_not(self, clip: VideoClip) -> str | None:
         """Say why a clip cannot be held against the normal ones; None where it can."""
         if self._normal is None:
-            return None if clip.frame_count > 1 else "One frame is no clip: nothing happens in it."
+            few = f"Motion was not compared: a clip of {clip.frame_count} frames is too short; it takes {LEAST_FRAMES}."
+            return None if clip.frame_count >= LEAST_FRAMES else few
         reference = self._normal.clip
         ratio = clip.size_hw[1] / clip.size_hw[0] * reference.size_hw[0] / reference.size_hw[1]
         if abs(np.log(ratio)) > _SAME_SHAPE:
