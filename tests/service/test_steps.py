@@ -9,7 +9,7 @@ import pytest
 from tests.agent.scripted import BOX, turn, verdict
 from tests.backends.openai_server import Body, OpenAIServer, hang
 from tests.service.conftest import photo
-from tests.service.test_queue import Process
+from tests.service.test_kills import Process
 from vlm_inspect.store import CaseStore
 
 SCRIPT = (turn("observe", "zoom", BOX), turn("judge"), verdict())
