@@ -41,8 +41,8 @@ def test_a_restart_goes_on_from_the_last_answer(tmp_path: Path) -> None:
         return SCRIPT[step](body)
 
     with OpenAIServer([respond], refuses=("tools",)) as server:  # type: ignore[list-item]
-        service = Process(tmp_path)
-        service._command += ["--model", "openai:tiny", "--base-url", server.base_url, "--agent"]
+        model = ("--model", "openai:tiny", "--base-url", server.base_url, "--agent")
+        service = Process(tmp_path, str(tmp_path / "cases.db"), *model)
         service.start()
         files = {"file": ("plate.png", photo(), "image/png")}
         case_id = service.client.post("/v1/inspections", files=files, params={"wait": 0}).json()["id"]
