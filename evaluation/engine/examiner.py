@@ -214,7 +214,7 @@ class Examiner:
         """
         inspector = self.inspector_of(task)
         question = None if task.question is None else question_text(task.question)
-        prepared = inspector.prepare(task.item.path, question)
+        prepared = inspector.prepare(task.item.path, question, as_kind=task.item.kind)
         return Ready(task, prepared, inspector, inspector.next_step(prepared, ()))
 
     def advance(self, ready: Ready, answered: Answered) -> Ready:
@@ -274,13 +274,14 @@ class Examiner:
 
     def _result(self, ready: Ready, examination: Examination, wanted: Wanted) -> Result:
         record = _record(ready, examination, self.price)
-        places = find_places(ready.task.item, examination.views, examination.evidence.maps)
+        evidence = examination.evidence
+        places = find_places(ready.task.item, examination.views, evidence.maps, evidence.curve)
         if record.boxes is not None:
-            places = replace(places, odds=heat_picture(examination.views, examination.evidence.latest_maps))
+            places = replace(places, odds=heat_picture(examination.views, evidence.latest_maps))
         preview = None
         if wanted(record):
             flags = None if places.picture is None else _mask_at(ready.task, places.picture.steps.shape[:2])
-            preview = draw_preview(examination.views, examination.evidence, flags)
+            preview = draw_preview(examination.views, evidence, flags)
         return Result(record, _texts(ready), places, preview)
 
     def _choice(self, ready: Ready) -> Result:
