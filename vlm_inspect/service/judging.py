@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Literal
 from vlm_inspect.backends.reply_journal import SUFFIX, ReplyJournal, remove_old
 from vlm_inspect.errors import BackendError, InspectError, StoreError
 from vlm_inspect.file_writing import write_atomically
+from vlm_inspect.inspection import StepRecord
 from vlm_inspect.part_queue import judge_one
 from vlm_inspect.service.metrics import Metrics
 from vlm_inspect.service.path_free import PathFree
 from vlm_inspect.service.rule_books import RuleBooks
 from vlm_inspect.service.settings import ServiceSettings
 from vlm_inspect.service.spool import Job, Spool
+from vlm_inspect.service.timelines import Timelines
 from vlm_inspect.store import CaseStore
 
 if TYPE_CHECKING:
@@ -47,8 +49,10 @@ class Judges:
         """Judge with `settings.workers` threads; nothing begins before `start`."""
         self._settings, self._spool, self._books, self._store, self._metrics = settings, spool, books, store, metrics
         self._path_free = PathFree([settings.data, settings.rules])
+        self.timelines = Timelines(settings.data / "timelines")
         self._lock = threading.Lock()
         self._steps: dict[str, str] = {}
+        self._taken: dict[str, tuple[StepRecord, ...]] = {}
         self._waiters: dict[str, Future[Ended]] = {}
         self._stopped = threading.Event()
         self._mean_s = 1.0
@@ -87,6 +91,10 @@ class Judges:
     def step(self, job_id: str) -> str:
         """Return what is being done with a part, in words; empty: nothing is known."""
         return self._steps.get(job_id, "")
+
+    def taken(self, job_id: str) -> tuple[StepRecord, ...]:
+        """Return the steps that an agent, or a second look, has taken over a part that is being judged."""
+        return self._taken.get(job_id, ())
 
     def watch(self, job_id: str) -> "Future[Ended]":
         """Return a future of what becomes of a part; call it before the part can be judged."""
@@ -137,6 +145,7 @@ class Judges:
             with suppress(InspectError):
                 ReplyJournal(self._steps_path(job.id)).discard()  # a failed part keeps its steps for another try
         self._steps.pop(job.id, None)
+        self._taken.pop(job.id, None)
         with self._lock:
             waiter = self._waiters.pop(job.id, None)
         if waiter is not None:
@@ -170,12 +179,15 @@ class Judges:
         def say(step: str) -> None:
             self._steps[job.id] = self._path_free.message(step)
 
+        def take(step: StepRecord) -> None:
+            self._taken[job.id] = (*self._taken.get(job.id, ()), step)
+
         try:
             inspector = self._books.inspector(job.rules)
             if not inspector.agent.enabled:
-                return inspector.examine(source, job.question, progress=say)
+                return inspector.examine(source, job.question, progress=say, watch=take)
             with self._books.steps.using(ReplyJournal(self._steps_path(job.id))):  # a restart pays for no step twice
-                return inspector.examine(source, job.question, progress=say)
+                return inspector.examine(source, job.question, progress=say, watch=take)
         except BackendError:
             self._steps[job.id] = _MODEL_FAILED
             raise
@@ -187,6 +199,7 @@ class Judges:
 
             self.scan_path(job.id).parent.mkdir(mode=0o700, exist_ok=True)
             write_atomically(self.scan_path(job.id), render_ply(examination.evidence.surface))
+        self.timelines.keep(job.id, examination)
         settings = {
             "config": self._books.config(job.rules).as_record(),
             "as_kind": None,
