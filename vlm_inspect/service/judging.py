@@ -180,6 +180,8 @@ class Judges:
             self._steps[job.id] = self._path_free.message(step)
 
         def take(step: StepRecord) -> None:
+            if step.n == 1 and step.phase == "judge":
+                return  # the one look of a plain inspection
             self._taken[job.id] = (*self._taken.get(job.id, ()), step)
 
         try:

@@ -99,7 +99,9 @@ def timeline_of_curve(curve: FrameCurve, inspection: Inspection) -> Timeline:
     line = _line(name, "", times, curve.scores, LIMIT if curve.calibrated else None)
     stretches = tuple(
         Stretch(
-            *(float(times[frame]) for frame in (event.first, event.peak, event.last)),
+            float(times[event.first]),
+            float(times[event.peak]),
+            float(times[event.last]),
             text=event.note,
             score=event.score,
             defect=_defect_within(inspection, event.first, event.last),
