@@ -103,7 +103,9 @@ def _for_all_classes(plan: RunPlan, config: InspectorConfig) -> InspectorConfig:
     """Return the configuration of the model and the localizer of all classes."""
     name = config.localizer.name
     if name == AUTO:
-        name = default_localizer(has_references=any(task.references for task in plan.tasks))
+        referenced = any(task.references for task in plan.tasks)
+        alone = config.normal_until is not None and not referenced  # a clip's beginning needs no other localizer
+        name = "none" if alone else default_localizer(has_references=referenced)
     if plan.asks_questions:
         name = "none"  # the question is asked as it stands, without evidence
     return config.with_changes(calibration=None, localizer={"name": name})

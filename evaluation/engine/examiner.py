@@ -219,7 +219,7 @@ class Examiner:
         """
         inspector = self.inspector_of(task)
         question = None if task.question is None else question_text(task.question)
-        prepared = inspector.prepare(task.item.path, question)
+        prepared = inspector.prepare(task.item.path, question, as_kind=task.item.kind)
         return Ready(task, prepared, inspector, inspector.next_step(prepared, ()))
 
     def advance(self, ready: Ready, answered: Answered) -> Ready:
@@ -279,16 +279,17 @@ class Examiner:
 
     def _result(self, ready: Ready, examination: Examination, wanted: Wanted) -> Result:
         record = _record(ready, examination, self.price)
-        places = find_places(ready.task.item, examination.views, examination.evidence.maps)
+        evidence = examination.evidence
+        places = find_places(ready.task.item, examination.views, evidence.maps, evidence.curve)
         if record.boxes is not None:
-            places = replace(places, odds=heat_picture(examination.views, examination.evidence.latest_maps))
+            places = replace(places, odds=heat_picture(examination.views, evidence.latest_maps))
         preview, figure, views = None, None, examination.views
         if wanted(record):
             flags = None if places.picture is None else _mask_at(ready.task, places.picture.steps.shape[:2])
-            preview = draw_preview(views, examination.evidence, flags)
+            preview = draw_preview(views, evidence, flags)
         if self.figures:
             flags = _mask_at(ready.task, views[0].size_hw) if views[0].kind == "image" else None
-            figure = draw_figure(views, examination.evidence, flags, anomalous=record.anomalous)
+            figure = draw_figure(views, evidence, flags, anomalous=record.anomalous)
         return Result(record, _texts(ready), places, preview, figure)
 
     def _choice(self, ready: Ready) -> Result:

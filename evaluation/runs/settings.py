@@ -92,6 +92,8 @@ def _differing_sections(was: InspectorConfig | None, now: InspectorConfig | None
         first, second = (None if one.refuter is None else one.refuter.name for one in (was, now))
         yield "refuter", first, second
         return
+    if was.normal_until != now.normal_until:
+        yield "normal_until", was.normal_until, now.normal_until
     for name in ("localizer", "prompt", "views", "agent", "refuter"):
         one, other = (config.model_dump(exclude={"localizer": {"checkpoint"}})[name] or {} for config in (was, now))
         for key in one:

@@ -15,6 +15,7 @@ from converters.view import View
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.looks.look import Look
+from vlm_inspect.report.clip_timeline import render_clip_timeline
 from vlm_inspect.report.heat import colour_bar, colour_levels, heat_of_view
 from vlm_inspect.report.marks import Mark, marks_of_view, rank_views
 from vlm_inspect.report.nearest import normal_beside
@@ -144,6 +145,7 @@ def render_html(
         place=lambda defect: place_words(defect, inspection.views),
         panels=panels,
         timeline=Markup(render_timeline(inspection, looks)),  # escaped there
+        over_time=Markup(render_clip_timeline(evidence.curve, inspection.events, views)),  # likewise
         shown_views={panel.index for panel in panels},
         first_views=FIRST_VIEWS,
         bars=_bars(panels),
