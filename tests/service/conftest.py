@@ -50,6 +50,13 @@ def settings_in(folder: Path, *, limits: Limits | None = None, hosts: tuple[str,
     )
 
 
+def until(holds: Callable[[], bool], *, within_s: float = 20.0) -> None:
+    end = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 @contextlib.contextmanager
 def listening(app: FastAPI) -> Iterator[str]:
     """Serve an application on a free port of loopback; gives its address."""

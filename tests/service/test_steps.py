@@ -12,7 +12,7 @@ import pytest
 from tests.agent.scripted import BOX, turn, verdict
 from tests.backends.openai_server import Body, OpenAIServer, hang
 from tests.service.conftest import Starter, part, photo, settings_in
-from tests.service.test_queue import Process
+from tests.service.test_kills import Process
 from vlm_inspect.store import CaseStore
 
 SCRIPT = (turn("observe", "zoom", BOX), turn("judge"), verdict())
@@ -78,8 +78,8 @@ def test_a_restart_goes_on_from_the_last_answer(tmp_path: Path) -> None:
         return SCRIPT[step](body)
 
     with OpenAIServer([respond], refuses=("tools",)) as server:  # type: ignore[list-item]
-        service = Process(tmp_path)
-        service._command += ["--model", "openai:tiny", "--base-url", server.base_url, "--agent"]
+        model = ("--model", "openai:tiny", "--base-url", server.base_url, "--agent")
+        service = Process(tmp_path, str(tmp_path / "cases.db"), *model)
         service.start()
         files = {"file": ("plate.png", photo(), "image/png")}
         case_id = service.client.post("/v1/inspections", files=files, params={"wait": 0}).json()["id"]

@@ -1,6 +1,7 @@
 """Curves and clips over time: lines, marked stretches, frames."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from converters.frame_seek import frame_at, frames_from
 from tests.service.conftest import Starter, part, settings_in
 from vlm_inspect.frame_curve import ClipEvent, FrameCurve
 from vlm_inspect.service.settings import ServiceSettings
-from vlm_inspect.service.timeline import timeline_of_curve
+from vlm_inspect.inspection import EventRecord
+from vlm_inspect.service.timeline import timeline_of_case, timeline_of_curve
 from vlm_inspect.store import CaseStore
 
 BOOK = """class_name: motor
@@ -110,7 +112,7 @@ def test_events_of_a_clip_are_stretches_with_their_places(start: Starter, tmp_pa
     case_id = start().post("/v1/inspections", files=part(250)).json()["id"]
     times = np.concatenate([np.arange(50) / 25.0, 2.0 + np.arange(50) / 10.0])  # the camera slows down
     box = (0.1, 0.2, 0.3, 0.4)
-    event = ClipEvent(60, 70, 80, times[60], times[70], times[80], 0.9, box, "too fast")
+    event = ClipEvent(60, 70, 80, times[60], times[70], times[80], 0.9, box, "motion", "too fast")
     curve = FrameCurve(times, np.linspace(0, 1, 100), (event,), normal_frames=10)
     with CaseStore(tmp_path / "cases.db") as store:
         told = timeline_of_curve(curve, store.load(case_id).inspection)
@@ -119,3 +121,25 @@ def test_events_of_a_clip_are_stretches_with_their_places(start: Starter, tmp_pa
     assert (one.first, one.last, one.places) == (times[60], times[80], ((70, box),))
     assert told.film is not None
     assert dict(told.film.marks)[60] == pytest.approx(times[60]), "uneven times are kept between the ends"
+
+
+def test_a_clip_that_came_from_elsewhere_shows_the_events_of_its_record(start: Starter, tmp_path: Path) -> None:
+    write_clip(tmp_path / "belt.avi")
+    client = start(settings=with_book(tmp_path))
+    case_id = sent(client, "belt.avi", (tmp_path / "belt.avi").read_bytes(), "belt")["id"]
+    event = {
+        "kind": "motion",
+        "description": "too fast",
+        "score": 0.9,
+        "start_frame": 5,
+        "peak_frame": 6,
+        "end_frame": 9,
+    }
+    event |= {"start_s": 0.25, "peak_s": 0.3, "end_s": 0.45, "box_xyxyn": (0.1, 0.2, 0.3, 0.4)}
+    with CaseStore(tmp_path / "cases.db") as store:
+        case = store.load(case_id)
+        told = case.inspection.model_copy(update={"events": (EventRecord.model_validate(event),)})
+        timeline = timeline_of_case(replace(case, inspection=told))
+    (one,) = timeline.stretches
+    assert (one.first, one.peak, one.last, one.text) == (0.25, 0.3, 0.45, "too fast")
+    assert one.places == ((6, (0.1, 0.2, 0.3, 0.4)),)

@@ -10,6 +10,7 @@ from vlm_inspect.command_options.agent import agent_options, check_agent
 from vlm_inspect.command_options.general import PATH, common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import model_options
+from vlm_inspect.commands.receivers import receiver_options, receivers_of
 from vlm_inspect.commands.storing import store_option
 from vlm_inspect.safe_text import write_line
 
@@ -60,6 +61,14 @@ _SWITCH_S = 0.001
     "--rate", type=click.IntRange(1, 1_000_000), default=600, show_default=True, help="Requests a minute and token."
 )
 @click.option("--forget-input", is_flag=True, help="Do not keep the bytes of the parts with their cases.")
+@receiver_options
+@click.option(
+    "--move-to",
+    "move_dir",
+    type=PATH,
+    metavar="DIR",
+    help="Put the file of each judged part into DIR/OK, DIR/NG or DIR/REVIEW.",
+)
 @model_options
 @agent_options
 @store_option
@@ -74,6 +83,7 @@ def serve(*, config: "InspectorConfig", **options: Any) -> int:
     Example:
       vlm-inspect serve --rules demo/rules
       vlm-inspect serve --rules rules --host 0.0.0.0 --tokens tokens.txt --store postgresql://USER@HOST/DATABASE
+      vlm-inspect serve --rules rules --webhook http://mes.local/parts --mqtt mqtt://broker/line/1
     """
     check_agent(config)
     _check_installed()
@@ -144,8 +154,12 @@ def _settings(config: "InspectorConfig", options: dict[str, Any]) -> "ServiceSet
     from platformdirs import user_data_path
 
     from vlm_inspect.service.settings import LOCAL_HOSTS, Limits, ServiceSettings
+    from vlm_inspect.sinks.folders import OutcomeFolders
 
     local = options["host"] in LOCAL_HOSTS
+    folders = None if options["move_dir"] is None else OutcomeFolders(options["move_dir"])
+    if folders is not None:
+        folders.check()
     return ServiceSettings(
         rules=options["rules_folder"],
         data=options["data_folder"] or user_data_path("vlm-inspect", appauthor=False) / "service",
@@ -160,6 +174,8 @@ def _settings(config: "InspectorConfig", options: dict[str, Any]) -> "ServiceSet
             upload_bytes=options["max_upload"] * _MB,
             requests_per_minute=options["rate"],
         ),
+        receivers=receivers_of(options),
+        folders=folders,
     )
 
 

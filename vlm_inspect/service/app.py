@@ -1,5 +1,6 @@
 """START: `make_app`, a service put together from its settings."""
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from vlm_inspect.errors import StoreError
 from vlm_inspect.service.audit import AuditTrail
+from vlm_inspect.service.deliveries import Deliveries
 from vlm_inspect.service.errors import add_error_answers
 from vlm_inspect.service.gate import Gate
 from vlm_inspect.service.judging import Judges
@@ -26,6 +28,7 @@ from vlm_inspect.store import CaseStore
 from vlm_inspect.store.files import make_private
 from vlm_inspect.version import VERSION
 
+_LOG = logging.getLogger("vlm_inspect.service")
 _GUESSES_PER_MINUTE = 20
 _ROUTERS = (health, inspections, artifacts, timeline, talk, rules, sessions)
 
@@ -46,11 +49,14 @@ def make_app(settings: ServiceSettings, tokens: Tokens, *, further: Sequence[API
     @asynccontextmanager
     async def at_work(app: FastAPI) -> AsyncIterator[None]:
         del app
-        station.judges.start()
         try:
-            yield
+            with station.deliveries:
+                station.judges.start()
+                try:
+                    yield
+                finally:
+                    station.judges.stop()
         finally:
-            station.judges.stop()
             station.store.close()
             lock.release()
 
@@ -87,17 +93,28 @@ def _open_station(settings: ServiceSettings, tokens: Tokens) -> tuple[Station, F
     metrics = Metrics()
     metrics.watch_queue(lambda: spool.counts()["waiting"], lambda: spool.counts()["failed"])
     folders: list[Path] = [settings.data, settings.rules, store.files.folder, Path.cwd(), Path.home()]
+    path_free = PathFree(folders)
+    deliveries = Deliveries(
+        store.outbox,
+        settings.receivers,
+        settings.folders,
+        model=settings.config.model.name,
+        path_free=path_free,
+        log=_LOG,
+    )
+    metrics.watch_messages(deliveries.sender.left)
     station = Station(
         settings=settings,
         spool=spool,
         books=books,
         store=store,
-        judges=Judges(settings, spool, books, store, metrics),
+        judges=Judges(settings, spool, books, store, metrics, deliveries),
+        deliveries=deliveries,
         tokens=tokens,
         sessions=Sessions(settings.data / "session.key", tokens),
         audit=AuditTrail(settings.data / "audit.jsonl"),
         metrics=metrics,
-        path_free=PathFree(folders),
+        path_free=path_free,
         rates=Rates(settings.limits.requests_per_minute),
         guesses=Rates(_GUESSES_PER_MINUTE),
         talks=Talks(settings.limits.talks),

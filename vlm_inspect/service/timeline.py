@@ -15,7 +15,7 @@ from converters.sample import Series
 from converters.series_plot import PlotOrigin, thin_out
 from converters.view import BoxXyxyn, View
 from vlm_inspect.frame_curve import LIMIT, FrameCurve
-from vlm_inspect.inspection import Inspection
+from vlm_inspect.inspection import EventRecord, Inspection
 from vlm_inspect.report.marks import marks_of_view
 from vlm_inspect.store import Case
 
@@ -152,8 +152,19 @@ def _of_clip(case: Case, path: Path) -> Timeline:
     count = known or source.expected or max((cell.frame for cell in cells), default=0) + 1
     keeps_time = all(cell.time_s is not None for cell in cells)
     marks = tuple((cell.frame, cell.time_s or 0.0) if keeps_time else (cell.frame, float(cell.frame)) for cell in cells)
-    stretches = tuple(one for index in range(len(case.views)) for one in _marked(case, index))
+    stretches = tuple(_of_event(event, case.inspection) for event in case.inspection.events)
+    if not stretches:
+        stretches = tuple(one for index in range(len(case.views)) for one in _marked(case, index))
     return Timeline("clip", "s" if keeps_time else "frame", (), stretches, film=Film(count, _with_ends(marks, count)))
+
+
+def _of_event(event: EventRecord, inspection: Inspection) -> Stretch:
+    frames = event.start_frame, event.peak_frame, event.end_frame
+    seconds = event.start_s, event.peak_s, event.end_s
+    first, peak, last = (float(n) if s is None else s for n, s in zip(frames, seconds, strict=True))
+    places = tuple((one.frame, one.box_xyxyn) for one in event.track) or ((event.peak_frame, event.box_xyxyn),)
+    defect = _defect_within(inspection, event.start_frame, event.end_frame)
+    return Stretch(first, peak, last, event.description, event.score, None, defect, places)
 
 
 def _marked(case: Case, index: int) -> list[Stretch]:
