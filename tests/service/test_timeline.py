@@ -15,8 +15,8 @@ from converters.errors import ConversionError
 from converters.frame_seek import frame_at, frames_from
 from tests.service.conftest import Starter, part, settings_in
 from vlm_inspect.frame_curve import ClipEvent, FrameCurve
-from vlm_inspect.service.settings import ServiceSettings
 from vlm_inspect.inspection import EventRecord
+from vlm_inspect.service.settings import ServiceSettings
 from vlm_inspect.service.timeline import timeline_of_case, timeline_of_curve
 from vlm_inspect.store import CaseStore
 
