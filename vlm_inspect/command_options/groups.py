@@ -77,7 +77,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
             "pictures",
             "by",
         ),
-        *("keep_maps",),
+        *("keep_maps", "figures"),
     ),
 }
 """Heading -> parameters, in this order; what no group names stands under "Other options"."""
