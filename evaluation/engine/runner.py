@@ -120,7 +120,7 @@ class _Session:
             remote_tasks=None if remote is None else remote.at_once,
             standing=lambda: f"{self._standing()}; --resume with a higher --budget-usd goes on",
         )
-        together = batch_of(examiner.inspector.localizer)
+        together = batch_of(examiner.inspector.used_localizer)
         threads = _thread_count(self.pending, local=is_local(examiner.backend.name), together=together)
         self._threads = ThreadPoolExecutor(threads, "prepare")
         self._room = asyncio.Semaphore(self._asker.at_once + threads + 1)
