@@ -111,6 +111,6 @@ def defects_bound(normal: NormalScores, responses: NDArray[np.float64], missed: 
 
 def share_bound(seen: int, count: int, confidence: float) -> float:
     """Return the upper confidence bound (one-sided) of a share of which `seen` in `count` were seen."""
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
-    return 1.0 if seen >= count else float(beta.ppf(confidence, seen + 1, count - seen))
+    return 1.0 if seen >= count else float(betaincinv(seen + 1, count - seen, confidence))
