@@ -239,6 +239,7 @@ class _Session:
     def _save(self, result: Result) -> None:
         """Write map and preview; runs in a thread, for the loop, and with it all requests, would wait for the disk."""
         self.runner.files.save_map(result)
+        self.runner.files.save_figure(result)
         if result.preview is not None and self._is_among_worst(result.record):
             self.runner.files.save_preview(result)
 

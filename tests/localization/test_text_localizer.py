@@ -13,6 +13,7 @@ from converters.image import ImageOrigin
 from converters.view import Pane, View
 from tests.localization.fitted import localize
 from vlm_inspect.array_cache import ArrayCache
+from vlm_inspect.evidence import Phrases
 from vlm_inspect.localization.dual_encoder.encoder import Rgb
 from vlm_inspect.localization.localizer_sum import LocalizerSum, add_maps
 from vlm_inspect.localization.picture_judge import PictureScores
@@ -55,7 +56,7 @@ class FittedRed:
             heat=heat[::2, ::2],
             types=np.stack([heat * (red < 0.6), heat * (red >= 0.6)])[:, ::2, ::2],
             words=SUBJECT.defects,
-            descriptors=(("a red plate", 0.5),),
+            phrases=Phrases((("a red plate", 0.5),), 0.4),
         )
 
 

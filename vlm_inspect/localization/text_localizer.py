@@ -211,6 +211,7 @@ def _draw(
         tolerance=None if tolerances is None else tolerances[0],
         peak_tolerance=None if tolerances is None else tolerances[1],
         types=_types(view, answers),
+        phrases=max(answers, key=lambda answer: answer.score).phrases if answers else None,
         notes=_notes(answers, name),
         normal_scores=tuple(one.score for one in normal),
         normal_peaks=tuple(one.peak for one in normal),
@@ -243,7 +244,7 @@ def _notes(answers: Sequence[PictureScores], name: str) -> tuple[str, ...]:
     """Return what the judge has to say, and the phrases that speak most for an anomaly in the worst picture."""
     notes = [note for answer in answers for note in answer.notes]
     worst = max(answers, key=lambda answer: answer.score, default=None)
-    if worst is not None and worst.descriptors:
-        phrases = "; ".join(f"{text} ({similarity:.2f})" for text, similarity in worst.descriptors)
+    if worst is not None and worst.phrases is not None and worst.phrases.nearest:
+        phrases = "; ".join(f"{text} ({similarity:.2f})" for text, similarity in worst.phrases.nearest)
         notes.append(f"{name}: phrases nearest to the picture among those of an anomalous part: {phrases}")
     return tuple(dict.fromkeys(notes))

@@ -21,6 +21,7 @@ from vlm_inspect.rater_agreement.study import study_agreement
 from vlm_inspect.service.access import AtWork, caller_of
 from vlm_inspect.service.sessions import COOKIE as SESSION_COOKIE
 from vlm_inspect.service.station import Station
+from vlm_inspect.service.timeline import is_over_time
 from vlm_inspect.service.tokens import Person
 from vlm_inspect.store import Filters
 from vlm_inspect.store.export import csv_text
@@ -219,6 +220,7 @@ def _case_values(station: Station, case_id: str) -> dict[str, Any]:
         "turns": station.store.turns(case.id),
         "judgements": station.store.judgements(case.id),
         "can_correct": name in station.books.names(),
+        "over_time": is_over_time(case),
         "has_scan": station.judges.scan_path(case.id).is_file(),
     }
 

@@ -10,12 +10,12 @@ from converters.sample import PointCloud, Sample, SampleKind
 from converters.view import ViewBudget
 from vlm_inspect.localization.localizer import ScoredLocalizer
 from vlm_inspect.localization.subject import Subject
-from vlm_inspect.planting.design import STANDARD_SIZES, Planting, design
+from vlm_inspect.planting.design import STANDARD_SIZES, WHOLE, Planting, design
 from vlm_inspect.qualification.stands import Stand, StandIns, set_up
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.sensitivity.learning import PlantedScores
 
-PLANTED: dict[SampleKind, int] = {"image": 96, "series": 96, "point_cloud": 32, "video": 12}
+PLANTED: dict[SampleKind, int] = {"image": 108, "series": 96, "point_cloud": 32, "video": 12}
 """How many defects are planted: of scans and clips fewer, since each has many views."""
 _TOGETHER = 8
 """Planted samples that are scored at once."""
@@ -85,9 +85,10 @@ def run_trial(
         planted=PlantedScores(
             kinds=tuple(one.kind for one in plan),
             sizes=sizes,
-            matter=np.array([matters[0] <= one.size <= matters[1] for one in plan]),
+            matter=np.array([one.kind == WHOLE or matters[0] <= one.size <= matters[1] for one in plan]),
             owners=np.array([stands[one.reference].row for one in plan]),
             rises=rises,
+            whole=np.array([one.kind == WHOLE for one in plan], bool),
         ),
         unit_per_share=unit,
         matters=matters,

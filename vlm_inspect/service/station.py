@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlm_inspect.service.audit import AuditTrail
+from vlm_inspect.service.deliveries import Deliveries
 from vlm_inspect.service.judging import Judges
 from vlm_inspect.service.metrics import Metrics
 from vlm_inspect.service.path_free import PathFree
@@ -33,6 +34,7 @@ class Station:
     books: RuleBooks
     store: CaseStore
     judges: Judges
+    deliveries: Deliveries
     tokens: Tokens
     sessions: Sessions
     audit: AuditTrail

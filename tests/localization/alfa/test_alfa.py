@@ -184,18 +184,19 @@ def test_reasons_are_the_nearest_abnormal_sentences_that_count() -> None:
     broken = with_square(green_surface(1), (8, 8, 56, 56))
     judge = Alfa(colour_encoder(), AlfaSettings(most_descriptors=3))
     (answer,) = judge.fit(Subject("screw", ("scratch",))).judge([broken])
-    assert len(answer.descriptors) == 3
-    values = [value for _, value in answer.descriptors]
+    assert len(answer.phrases.nearest) == 3
+    assert -1 <= answer.phrases.normal < answer.phrases.nearest[0][1], "the damage is nearer than what is normal"
+    values = [value for _, value in answer.phrases.nearest]
     assert values == sorted(values, reverse=True)
     assert values[0] > 0.5
     described = (
         *WrittenBank().describe("screw").prompts.abnormal,
         "An abnormal image of a screw with the defect scratch",
     )
-    assert all(phrase in described for phrase, _ in answer.descriptors)
+    assert all(phrase in described for phrase, _ in answer.phrases.nearest)
     templates = Alfa(colour_encoder(), AlfaSettings(use_descriptions=False)).fit(Subject("screw")).judge([broken])[0]
-    assert len(templates.descriptors) == 5
-    assert "screw" in templates.descriptors[0][0]
+    assert len(templates.phrases.nearest) == 5
+    assert "screw" in templates.phrases.nearest[0][0]
 
 
 def test_a_reason_counts_for_the_picture() -> None:
@@ -210,7 +211,7 @@ def test_a_reason_counts_for_the_picture() -> None:
     similarity = seen.whole[0] @ features.abnormal.T
     least, most = (seen.whole[0] @ features.normal.T).aminmax()
     assert least < similarity[0] < most < similarity[1]
-    assert answer.descriptors == ((clear, pytest.approx(float(similarity[1]), abs=1e-6)),)
+    assert answer.phrases.nearest == ((clear, pytest.approx(float(similarity[1]), abs=1e-6)),)
 
 
 def test_where_the_sentences_come_from_can_be_chosen(encoder: DualEncoder) -> None:
@@ -268,5 +269,5 @@ def test_batches_change_nothing(encoder: DualEncoder) -> None:
     for one, other in zip(together, alone, strict=True):
         assert one.score == pytest.approx(other.score, abs=1e-5)
         np.testing.assert_allclose(one.heat, other.heat, atol=1e-5)
-        assert one.descriptors[0][0] == other.descriptors[0][0]
+        assert one.phrases.nearest[0][0] == other.phrases.nearest[0][0]
     assert Alfa(encoder).fit(NUT).judge([]) == []

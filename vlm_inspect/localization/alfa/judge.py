@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vlm_inspect.array_cache import ArrayCache, key_of, user_cache
+from vlm_inspect.evidence import Phrases
 from vlm_inspect.localization.alfa.scoring import AlfaScores, SentenceFeatures, score_pictures
 from vlm_inspect.localization.alfa.settings import AlfaSettings
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder, Rgb
@@ -127,7 +128,7 @@ class FittedAlfa:
             PictureScores(
                 score=float(scores.score[row]),
                 heat=scores.heat[row].cpu().numpy(),
-                descriptors=self._reasons(scores, row),
+                phrases=Phrases(self._reasons(scores, row), float(scores.normal_similarity[row])),
                 notes=self.sentences.notes + fallback.notes(scores, row, self.settings),
             )
             for scores in scored

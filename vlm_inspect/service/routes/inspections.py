@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from vlm_inspect.inspection import Outcome
+from vlm_inspect.inspection import Outcome, StepRecord
 from vlm_inspect.service.access import AtWork, Operator, too_many
 from vlm_inspect.service.answers import case_values, line_values, waiting_values
 from vlm_inspect.service.judging import Ended
@@ -175,23 +175,36 @@ def get_inspection(case_id: str, station: AtWork, person: Operator) -> dict[str,
 
 @router.get("/{case_id}/events", response_class=StreamingResponse)
 async def follow_inspection(case_id: str, station: AtWork, person: Operator) -> StreamingResponse:
-    """Follow a part as server-sent events, `state` by `state`, until it is done or has failed."""
+    """Follow a part as server-sent events, until it is done or has failed.
+
+    `state` tells where it is, and what is at work on it; `step` every step that an agent, or a second look, has taken.
+    """
     del person
     if await run_in_threadpool(waiting_values, case_id, station) is None:
         await run_in_threadpool(station.store.load, case_id)  # raises where there is no such case
 
     async def events() -> AsyncIterator[str]:
-        last = None
+        last, sent = None, 0
         while True:
             told = await run_in_threadpool(waiting_values, case_id, station) or {"id": case_id, "state": "done"}
+            ended = told["state"] in ("done", "failed")
+            steps = await run_in_threadpool(_steps_taken, case_id, told["state"], station)
+            for step in steps[sent:]:
+                yield event("step", station.path_free.values(step.model_dump(mode="json")))
+            sent = max(sent, len(steps))
             if told != last:
                 yield event("state", told)
                 last = told
-            if told["state"] in ("done", "failed"):
+            if ended:
                 return
             await asyncio.sleep(_EVENT_EVERY_S)
 
     return StreamingResponse(events(), media_type="text/event-stream")
+
+
+def _steps_taken(case_id: str, state: str, station: Station) -> tuple[StepRecord, ...]:
+    """Return the steps so far: of a part that is done those of its case, since the last ones came as it ended."""
+    return station.store.load(case_id).inspection.steps if state == "done" else station.judges.taken(case_id)
 
 
 @router.post("/{case_id}/retry", status_code=202)
