@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI
 from filelock import FileLock, Timeout
 
 from vlm_inspect.errors import StoreError
+from vlm_inspect.service.access import is_known
 from vlm_inspect.service.audit import AuditTrail
 from vlm_inspect.service.deliveries import Deliveries
 from vlm_inspect.service.errors import add_error_answers
@@ -74,7 +75,7 @@ def make_app(settings: ServiceSettings, tokens: Tokens, *, further: Sequence[API
     for router in further:
         app.include_router(router)
     add_error_answers(app, station.path_free)
-    app.add_middleware(Gate, hosts=settings.hosts)
+    app.add_middleware(Gate, hosts=settings.hosts, uploads=[inspections.router.prefix], knows=is_known)
     return app
 
 
