@@ -58,12 +58,14 @@ def until(holds: Callable[[], bool], *, within_s: float = 20.0) -> None:
 
 
 @contextlib.contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
+def listening(app: FastAPI, *, http: Any = "auto") -> Iterator[str]:
     """Serve an application on a free port of loopback; gives its address."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, ws="none", server_header=False)
+            uvicorn.Config(
+                app, http=http, log_level="warning", timeout_graceful_shutdown=1, ws="none", server_header=False
+            )
         )
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()

@@ -13,6 +13,7 @@ from vlm_inspect.command_options.inspector import model_options
 from vlm_inspect.commands.receivers import receiver_options, receivers_of
 from vlm_inspect.commands.storing import store_option
 from vlm_inspect.safe_text import write_line
+from vlm_inspect.secret_values import secret_value
 
 if TYPE_CHECKING:
     from vlm_inspect.config import InspectorConfig
@@ -141,7 +142,7 @@ def _tokens(options: dict[str, Any]) -> "Tokens":
     from vlm_inspect.service.settings import LOCAL_HOSTS
     from vlm_inspect.service.tokens import ENVIRONMENT, Tokens
 
-    tokens = Tokens(options["tokens_path"], token=os.environ.get(ENVIRONMENT))
+    tokens = Tokens(options["tokens_path"], token=secret_value(ENVIRONMENT))
     elsewhere = options["host"] not in LOCAL_HOSTS or bool(options["hosts"])
     if elsewhere and not tokens.are_asked_for:
         raise click.UsageError(
@@ -186,6 +187,8 @@ def _listen(app: Any, options: dict[str, Any]) -> int:
 
     import uvicorn
 
+    from vlm_inspect.service.connections import PatientProtocol
+
     sys.setswitchinterval(_SWITCH_S)
     family = socket.AF_INET6 if ":" in options["host"] else socket.AF_INET
     with socket.socket(family) as listener:
@@ -198,6 +201,7 @@ def _listen(app: Any, options: dict[str, Any]) -> int:
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
+                http=PatientProtocol,
                 log_level="warning",
                 access_log=options["debug"],
                 server_header=False,
