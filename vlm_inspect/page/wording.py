@@ -29,6 +29,10 @@ class Wording:
         text = self.words[key]
         return text.format(**values) if values else text
 
+    def of(self, *keys: str) -> dict[str, str]:
+        """Return the words of some keys."""
+        return {key: self.words[key] for key in keys}
+
     def some(self, first: str, *prefixes: str) -> dict[str, str]:
         """Return words that a script needs.
 

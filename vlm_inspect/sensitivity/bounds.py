@@ -103,19 +103,18 @@ def usual_bound(normal: NormalScores, defects: float, ng_above: float) -> float:
 
 def defects_bound(normal: NormalScores, responses: NDArray[np.float64], missed: float) -> float:
     """Return D for sorted responses (m,); -inf without any."""
-    from scipy.stats import norm
-    from scipy.stats import t as student_t
+    from scipy.special import ndtri, stdtr
 
     count = len(responses)
     if not count:
         return -np.inf
     unseen = np.array([share_bound(seen, count, CONFIDENCE) for seen in range(count + 1)])
-    errors = normal.mean_error * norm.ppf((np.arange(_ERRORS) + 0.5) / _ERRORS)
+    errors = normal.mean_error * ndtri((np.arange(_ERRORS) + 0.5) / _ERRORS)
 
     def share(score: float) -> float:
         """Return the share of parts with a defect that score below this."""
         at = score - errors  # where the score lies for each error of the level
-        part = student_t.cdf((at - normal.mean) / normal.spread, normal.dof)
+        part = stdtr(normal.dof, (at - normal.mean) / normal.spread)
         return float((part * unseen[np.searchsorted(responses, at)]).mean())
 
     low, high = normal.mean - _FAR * normal.next_spread, normal.mean + _FAR * normal.next_spread
@@ -129,6 +128,6 @@ def defects_bound(normal: NormalScores, responses: NDArray[np.float64], missed: 
 
 def share_bound(seen: int, count: int, confidence: float) -> float:
     """Return the upper confidence bound (one-sided) of a share of which `seen` in `count` were seen."""
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
-    return 1.0 if seen >= count else float(beta.ppf(confidence, seen + 1, count - seen))
+    return 1.0 if seen >= count else float(betaincinv(seen + 1, count - seen, confidence))

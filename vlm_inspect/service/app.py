@@ -18,7 +18,7 @@ from vlm_inspect.service.judging import Judges
 from vlm_inspect.service.metrics import Metrics
 from vlm_inspect.service.path_free import PathFree
 from vlm_inspect.service.rates import Rates
-from vlm_inspect.service.routes import artifacts, health, inspections, rules, sessions, talk, timeline
+from vlm_inspect.service.routes import artifacts, health, inspections, learning, rules, sessions, talk, timeline
 from vlm_inspect.service.rule_books import RuleBooks
 from vlm_inspect.service.sessions import Sessions
 from vlm_inspect.service.settings import ServiceSettings
@@ -31,7 +31,7 @@ from vlm_inspect.version import VERSION
 
 _LOG = logging.getLogger("vlm_inspect.service")
 _GUESSES_PER_MINUTE = 20
-_ROUTERS = (health, inspections, artifacts, timeline, talk, rules, sessions)
+_ROUTERS = (health, inspections, artifacts, timeline, talk, learning, rules, sessions)
 
 
 def make_app(settings: ServiceSettings, tokens: Tokens, *, further: Sequence[APIRouter] = ()) -> FastAPI:
@@ -120,6 +120,7 @@ def _open_station(settings: ServiceSettings, tokens: Tokens) -> tuple[Station, F
         guesses=Rates(_GUESSES_PER_MINUTE),
         talks=Talks(settings.limits.talks),
         proposals=Proposals(),
+        calibrations=Proposals(),
     )
     return station, lock
 

@@ -1,7 +1,6 @@
 """`/v1/inspections`: parts in, inspections out, and the list of them."""
 
 import asyncio
-import json
 import shutil
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
@@ -19,6 +18,7 @@ from vlm_inspect.service.answers import case_values, line_values, waiting_values
 from vlm_inspect.service.judging import Ended
 from vlm_inspect.service.spool import Job, QueueFullError
 from vlm_inspect.service.station import Station
+from vlm_inspect.service.streaming import event
 from vlm_inspect.service.tokens import Person
 from vlm_inspect.service.uploads import PartAsJson, receive_part
 from vlm_inspect.store import Filters
@@ -214,8 +214,3 @@ def retry_inspection(case_id: str, station: AtWork, person: Operator) -> dict[st
     if not station.spool.retry(case_id):
         raise HTTPException(404, "no part of this id failed")
     return waiting_values(case_id, station) or {"id": case_id, "state": "done"}
-
-
-def event(name: str, told: Any) -> str:
-    """Return one server-sent event."""
-    return f"event: {name}\ndata: {json.dumps(told, ensure_ascii=False)}\n\n"
