@@ -196,10 +196,14 @@ def measure_speed(folder: Path, parts: list[Path], chosen: argparse.Namespace) -
 
 
 def measure_refusals(folder: Path, parts: list[Path], chosen: argparse.Namespace) -> None:
-    """Print how soon a full queue is told while a part is judged: the answer's first byte, and the whole exchange."""
-    with running(Service(folder, "--queue", "1")) as service:
+    """Print how soon a full queue is told while a part is judged: the answer's first byte, and the whole exchange.
+
+    Beside them stands the first byte of a process that answers the same at once and does nothing else: what the
+    machine itself takes.
+    """
+    with running(Service(folder, "--queue", "1")) as service, _answering_at_once() as bare:
         content = parts[0].read_bytes()
-        first, whole = [], []
+        first, whole, least = [], [], []  # type: tuple[list[float], list[float], list[float]]
         end = time.perf_counter() + chosen.seconds
         with httpx.Client(base_url=service.address, timeout=_WAIT_S) as client:
             while len(whole) < 200 and time.perf_counter() < end:
@@ -210,12 +214,36 @@ def measure_refusals(folder: Path, parts: list[Path], chosen: argparse.Namespace
                     whole.append(1000 * (time.perf_counter() - began))
                     soon = first_byte_ms(service.address, content)
                     first += [] if soon is None else [soon]
-        for name, waits in (("first byte", sorted(first)), ("whole exchange", sorted(whole))):
+                    least.append(first_byte_ms(bare, content) or 0.0)
+        for name, waits in (("first byte", first), ("whole exchange", whole), ("first byte of a bare process", least)):
+            waits.sort()
             middle, late = statistics.median(waits), waits[int(0.95 * len(waits))]
             print(
                 f"full queue told {len(waits)} times, {name}: "
                 f"p50 {middle:.0f} ms, p95 {late:.0f} ms, most {waits[-1]:.0f} ms"
             )
+
+
+_BARE = """
+import socketserver
+class Handler(socketserver.BaseRequestHandler):
+    def handle(self):
+        self.request.recv(1 << 16)
+        self.request.sendall(b"HTTP/1.1 429 Too Many Requests\\r\\nContent-Length: 0\\r\\n\\r\\n")
+        while self.request.recv(1 << 16):
+            pass
+with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
+    print(server.server_address[1], flush=True)
+    server.serve_forever()
+"""
+
+
+@contextlib.contextmanager
+def _answering_at_once() -> Iterator[str]:
+    with subprocess.Popen([sys.executable, "-c", _BARE], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        process.kill()
 
 
 def first_byte_ms(address: str, content: bytes) -> float | None:
