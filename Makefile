@@ -45,6 +45,7 @@ docs: install-test  ## docs/rules.md, docs/json.md and the drawing of imports, f
 bench: install-test  ## the measurements behind docs/results.md (slow; needs ../shared/data)
 	$(BIN)/python -m benchmarks.projection
 	$(BIN)/python -m benchmarks.video_memory
+	$(BIN)/python -m benchmarks.clips --real $${VLM_INSPECT_DATA:-../shared/data}/ucsd_ped1
 	$(BIN)/python -m benchmarks.eyes
 	$(BIN)/python -m benchmarks.eye_cost
 	$(BIN)/python -m benchmarks.zero_shot dapo-mini rarity

@@ -1,6 +1,7 @@
 """`FrameCurve`: how unusual every frame of a clip is, and the events in it."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,8 @@ from converters.view import BoxXyxyn
 
 LIMIT = 0.5
 """Score beyond which a frame is no normal one."""
+EventKind = Literal["motion", "appearance", "duration"]
+"""Which evidence is highest at the peak of an event: how it moves, how it looks, how long a state lasts."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class ClipEvent:
     """P(anomalous) at its peak, in [0, 1]."""
     box_xyxyn: BoxXyxyn
     """At the peak, relative to the frame."""
+    kind: EventKind
     note: str
     """What is unusual, in words."""
     track: tuple[TrackPoint, ...] = ()

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, PrivateAttr, field
 from converters.view import ViewKind
 from vlm_inspect.errors import OutputError
 from vlm_inspect.file_writing import write_atomically
+from vlm_inspect.frame_curve import EventKind
 from vlm_inspect.safe_text import path_text
 from vlm_inspect.sensitivity.record import Sensitivity
 from vlm_inspect.verdict import RuleStatus, Severity
@@ -90,6 +91,41 @@ class DefectOutcome(_Record):
     """Sample number, of a curve that keeps no time."""
     seen_on: tuple[SeenRecord, ...] = Field(default=(), exclude_if=lambda seen: not seen)
     """Where else this defect is seen, each other view once; left out where there is none."""
+
+
+class TrackPointRecord(_Record):
+    """Where the hottest place of an event is in one frame."""
+
+    frame: int
+    time_s: float | None
+    box_xyxyn: Box
+    """Relative to the frame."""
+
+
+class EventRecord(_Record):
+    """A stretch of a clip that exceeds what normal frames reach."""
+
+    kind: EventKind
+    """The highest evidence at its peak: how it moves, how it looks, or how long a state lasts."""
+    description: str
+    score: float = Field(ge=0.0, le=1.0)
+    """P(anomalous) at its peak."""
+    start_frame: int
+    """Its first frame, from 0."""
+    peak_frame: int
+    """Its most unusual frame."""
+    end_frame: int
+    """Its last frame, which belongs to it."""
+    start_s: float | None
+    """Seconds of its first frame; null where the clip keeps no time."""
+    peak_s: float | None
+    """Seconds of the most unusual frame; likewise."""
+    end_s: float | None
+    """Seconds of its last frame; likewise."""
+    box_xyxyn: Box
+    """Its place at the peak, relative to the frame."""
+    track: tuple[TrackPointRecord, ...] = ()
+    """Where it is from time to time; empty where it stays in its place."""
 
 
 class ViewRecord(_Record):
@@ -197,6 +233,8 @@ class Inspection(_Record):
     unconfirmed: tuple[DefectOutcome, ...] = Field(default=(), exclude_if=lambda places: not places)
     """Places that a heatmap without a tolerance points at and the model says nothing of, hottest first; they decide
     nothing. Left out where there are none."""
+    events: tuple[EventRecord, ...] = Field(default=(), exclude_if=lambda events: not events)
+    """What happens in a clip beyond what normal clips do, in the order of time; left out where there is none."""
     hypotheses: tuple[HypothesisRecord, ...] = Field(default=(), exclude_if=lambda found: not found)
     """What an agent thought may be wrong, and what became of it; left out where there was none."""
     sensitivity: Sensitivity | None = None

@@ -23,6 +23,7 @@ from vlm_inspect.array_cache import content_of, key_of, user_cache
 from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.file_patterns import match_files
 from vlm_inspect.registration.alignment import PosedCloud
+from vlm_inspect.registration.known_scan import Change
 
 SCAN_VERSION = 3
 """Of the alignment and of the deviation's score: another one computes remembered poses and scores anew."""
@@ -50,6 +51,8 @@ class Part:
     """None where only its views are at hand: in a stored case, or on another machine."""
     views: tuple[View, ...]
     frame: ScanFrame | None = None
+    change: Change | None = None
+    """Of a scan made of a reference, as it lies: what tells the two apart."""
 
     @property
     def posed(self) -> PosedCloud | None:

@@ -34,8 +34,8 @@ class DataSet(_Entry):
     """Numbers of references that are measured."""
     in_mean: bool
     """Whether its classes count in the mean of classes."""
-    scene: str = ""
-    """Of clips that are laid out first, see clips.py: the name of their scene."""
+    normal_until: str = ""
+    """Of clips whose own beginning is their reference: how much of it, as `--normal-until` takes it."""
     text: str
     """What it is, for the page."""
     caution: str = ""

@@ -5,33 +5,26 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.real_results.clips import lay_out
 from benchmarks.real_results.data_set import DataSet
 from evaluation.errors import RunError
 from evaluation.runs.finished_run import FinishedRun, read_run
-from vlm_inspect.errors import DatasetError
 
 Runs = Mapping[tuple[str, int], FinishedRun]
 """By data set and number of references."""
 
 
-def command_of(data: Path, out: Path, shots: int, *, resume: bool) -> list[str]:
+def command_of(data: Path, out: Path, shots: int, *, resume: bool, normal_until: str = "") -> list[str]:
     """Return the command line of one run, after `vlm-inspect`."""
-    return ["bench", str(data), "--out", str(out), "--shots", str(shots), *(["--resume"] if resume else [])]
+    beginning = ["--normal-until", normal_until] if normal_until else []
+    further = [*beginning, *(["--resume"] if resume else [])]
+    return ["bench", str(data), "--out", str(out), "--shots", str(shots), *further]
 
 
 def carry_out(one: DataSet, data: Path, out: Path) -> None:
     """Make the runs of a data set, or go on with them; what cannot be run is said on stderr, and the others go on."""
-    folder = data / one.folder
-    try:
-        if one.scene:
-            folder = lay_out(folder, out / one.name / one.scene)
-    except DatasetError as error:
-        print(f"real_results: {error}", file=sys.stderr)
-        return
     for shots in one.shots:
         there = folder_of(out, one, shots)
-        command = command_of(folder, there, shots, resume=there.exists())
+        command = command_of(data / one.folder, there, shots, resume=there.exists(), normal_until=one.normal_until)
         done = subprocess.run([sys.executable, "-m", "vlm_inspect.cli", *command], stdout=sys.stderr, check=False)
         if done.returncode:
             print(f"real_results: {there.name} ended with exit code {done.returncode}", file=sys.stderr)

@@ -144,7 +144,8 @@ def _mean_pixels(runs: Sequence[FinishedRun]) -> Iterator[str]:
 def _chapter(one: DataSet, runs: tables.Told) -> Iterator[str]:
     yield from (f"## {one.title}", "", *_wrapped(one.text))
     if runs:
-        yield from ("", *tables.ranking(runs, one.shots), "", *tables.deciding(runs, one.shots), "")
+        yield from ("", *tables.ranking(runs, one.shots), "", *tables.deciding(runs, one.shots))
+        yield from (*tables.frames(runs, one.shots), "")
         took = ", ".join(f"{shots}: {runs[shots].results.wall_s:.0f} s" for shots in one.shots if shots in runs)
         yield f"`vlm-inspect bench` by number of references, wall time: {took}."
     else:

@@ -27,6 +27,25 @@ def deciding(runs: Told, shots: Sequence[int]) -> Iterator[str]:
     yield from table(heads, _per_class(runs, shots, _decided))
 
 
+def frames(runs: Told, shots: Sequence[int]) -> Iterator[str]:
+    """Yield the table of clips, scored frame by frame; nothing where there is none."""
+    rows = [
+        [clip.id, str(number), f"{clip.anomalous_frames} / {clip.frames}", figure(clip.frame_auroc)]
+        for name in classes_of(runs)
+        for number in shots
+        if number in runs
+        for clip in runs[number].results.categories[name].clips
+    ]
+    pooled = [
+        [f"{name}, all frames together", str(number), "", figure(one.metric("frame_auroc"))]
+        for name in classes_of(runs)
+        for number in shots
+        if number in runs and (one := runs[number].results.categories[name]).metric("frame_auroc") is not None
+    ]
+    if rows:
+        yield from ("", *table(("clip", "references", "anomalous / scored frames", "frame AUROC"), [*rows, *pooled]))
+
+
 def published(rows: Sequence[Published]) -> Iterator[str]:
     """Yield the table of figures that are not ours."""
     heads = ("published", "method", "references", "image AUROC", "pixel AUROC", "AUPRO", "source")

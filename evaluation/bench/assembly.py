@@ -40,7 +40,9 @@ class Bench:
     @property
     def examiner(self) -> Examiner:
         """What does the work of one task."""
-        return Examiner(for_threads(self.inspector), self.plan.rules, self.thresholds, self.own_price)
+        return Examiner(
+            for_threads(self.inspector), self.plan.rules, self.thresholds, self.own_price, self.limits.figures
+        )
 
 
 def prepare_bench(dataset: Dataset, options: BenchOptions) -> Bench:
@@ -79,6 +81,7 @@ def prepare_bench(dataset: Dataset, options: BenchOptions) -> Bench:
         limits_of(options.asking, inspector.backend),
         max_failures=options.max_failures,
         keep_maps=options.keep_maps,
+        figures=options.figures,
         engine=options.engine,
     )
     localizer = inspector.used_localizer
@@ -100,7 +103,9 @@ def _for_all_classes(plan: RunPlan, config: InspectorConfig) -> InspectorConfig:
     """Return the configuration of the model and the localizer of all classes."""
     name = config.localizer.name
     if name == AUTO:
-        name = default_localizer(has_references=any(task.references for task in plan.tasks))
+        referenced = any(task.references for task in plan.tasks)
+        alone = config.normal_until is not None and not referenced  # a clip's beginning needs no other localizer
+        name = "none" if alone else default_localizer(has_references=referenced)
     if plan.asks_questions:
         name = "none"  # the question is asked as it stands, without evidence
     return config.with_changes(calibration=None, localizer={"name": name})

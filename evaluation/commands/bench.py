@@ -7,6 +7,7 @@ import click
 
 from evaluation.engine.options import limit_options
 from vlm_inspect.command_options.agent import agent_options, check_agent
+from vlm_inspect.command_options.clips import normal_until_option
 from vlm_inspect.command_options.general import PATH, common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import model_options
@@ -45,6 +46,7 @@ def _known_format(context: click.Context, parameter: click.Parameter, value: str
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Random seed for choosing references."
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Limit of test items per class. Default: all.")
+@normal_until_option
 @click.option("--rules-dir", type=PATH, metavar="DIR", help="Folder of rule books: DIR/CLASS.yaml.")
 @click.option("--template", default="inspect", show_default=True, metavar="NAME|FILE", help="Prompt template.")
 @click.option(
@@ -66,6 +68,12 @@ def _known_format(context: click.Context, parameter: click.Parameter, value: str
     help="Stop after this many items that could not be read or asked.",
 )
 @click.option("--keep-maps", is_flag=True, help="Keep the anomaly maps in OUT/maps (compressed, 16 bits).")
+@click.option(
+    "--figures",
+    is_flag=True,
+    help="Draw every item in OUT/visualization_results/CLASS/DEFECT: picture, mask and heatmap side by side, and with "
+    "alfa the phrases nearest to it as bars.",
+)
 @click.option(
     "--aupro-200",
     is_flag=True,
@@ -120,6 +128,7 @@ def bench(dataset: Path, **options: Any) -> int:
     Example:
       vlm-inspect bench mvtec --dry-run
       vlm-inspect bench mvtec --out runs/evidence --category bottle --shots 4
+      vlm-inspect bench ucsd_ped1 --out runs/clips --shots 0 --normal-until 60
       vlm-inspect bench mvtec --out runs/gpt --model openai:gpt-4o --concurrency 16 --price 2.50/10 --budget-usd 20
     """
     from evaluation.bench.options import BenchOptions

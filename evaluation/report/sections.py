@@ -62,6 +62,7 @@ def _class(run: FinishedRun, name: str, told: ClassResults) -> dict[str, Any]:
         "defects": defect_table(records, told.defect_types),
         "rules": rule_table(records),
         "note": told.pixel_note,
+        "clips": [{**vars(one), "auroc": number(one.frame_auroc)} for one in told.clips],
     }
 
 

@@ -158,9 +158,8 @@ def check_leaks(plan: RunPlan) -> int:
     missing = sorted(path for path in references if not path.exists())
     if missing:
         raise RunError(f"{len(missing)} references are missing, such as {missing[0]}; complete the data folder")
-    files = {path for path in references if path.is_file()}
-    scored = {path for task in plan.tasks for path in task.item.paths[:1] if path.is_file()}
-    leaks = find_leaks(files, scored)
+    scored = {path for task in plan.tasks for path in task.item.paths[:1] if path.exists()}
+    leaks = find_leaks(references, scored)
     if leaks:
         first = leaks[0]
         raise RunError(

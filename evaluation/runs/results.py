@@ -48,6 +48,17 @@ class TypeRow(_Part):
     items: int
 
 
+class ClipRow(_Part):
+    """One clip, scored frame by frame."""
+
+    id: str
+    frames: int
+    """That are scored: those taken as its normal beginning are not."""
+    anomalous_frames: int
+    frame_auroc: Number | None
+    """None where all of its frames have one label."""
+
+
 class ClassResults(BaseModel):
     """One class. Metrics of scorers (`evaluation.scoring.registry`) stand among these keys; null is n/a."""
 
@@ -70,6 +81,7 @@ class ClassResults(BaseModel):
     types: list[TypeRow] = []
     pixel_types: list[TypeRow] = []
     pixel_types_skipped: list[str] = []
+    clips: list[ClipRow] = []
     pixel_note: str = ""
     """Why places could not be scored."""
 

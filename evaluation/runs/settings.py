@@ -92,6 +92,8 @@ def _differing_sections(was: InspectorConfig | None, now: InspectorConfig | None
         first, second = (None if one.refuter is None else one.refuter.name for one in (was, now))
         yield "refuter", first, second
         return
+    if was.normal_until != now.normal_until:
+        yield "normal_until", was.normal_until, now.normal_until
     for name in ("localizer", "prompt", "views", "agent", "refuter"):
         one, other = (config.model_dump(exclude={"localizer": {"checkpoint"}})[name] or {} for config in (was, now))
         for key in one:
@@ -124,6 +126,7 @@ class Limits:
     price: Price | None = None
     """The user's own, else that of the price tables; None: not known."""
     keep_maps: bool = False
+    figures: bool = False
     engine: Literal["local", "ray"] = "local"
     """Where items are examined: in this process, or by the workers of a Ray cluster."""
 

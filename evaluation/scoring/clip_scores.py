@@ -1,34 +1,40 @@
-"""From the maps of a clip's frame grids to one score a frame."""
-
-from collections.abc import Sequence
+"""One score for every frame of a clip: the curve of what happens in it."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.frame_grid import FramesOrigin
-from converters.view import View
-from evaluation.scoring.item_map import comparable
-from vlm_inspect.evidence import AnomalyMap
+from vlm_inspect.frame_curve import FrameCurve
+
+GIVEN_AS_NORMAL = -1.0
+"""In place of the score of a frame that was taken as a normal reference: it is not scored."""
+NOT_LOOKED_AT = -2.0
+"""In place of the score of a frame that was not looked at: it counts as wrong."""
 
 
-def frame_scores(views: Sequence[View], maps: Sequence[AnomalyMap]) -> NDArray[np.float32] | None:
-    """Return the score of every frame of a clip, (T,), float32 >= 0; None where no map shows any.
+def frame_scores(curve: FrameCurve | None) -> NDArray[np.float32] | None:
+    """Return P(anomalous) of every frame of a clip, (T,), float32 in [0, 1], or one of the two values above.
 
-    A frame that stands in a grid has the highest value of its cell. One between two of those is interpolated linearly
-    by its number, for it was not looked at; before the first and after the last the score runs level. Maps with a
-    tolerance are told in its limits, see `comparable`; scores are not stretched clip by clip.
+    None where the clip could not be held against its references frame by frame: the frames that happened to be shown
+    say nothing of the others. Scores are not stretched clip by clip.
     """
-    peaks: dict[int, float] = {}
-    count = 0
-    for one, values in comparable(maps):
-        origin = views[one.view].origin
-        if not isinstance(origin, FramesOrigin) or origin.frame_count is None:
-            continue
-        count = origin.frame_count
-        for cell in origin.cells:
-            x0, y0, x1, y1 = cell.box_xyxy
-            peaks[cell.frame] = max(peaks.get(cell.frame, 0.0), float(values[y0:y1, x0:x1].max(initial=0.0)))
-    if not peaks:
+    if curve is None:
         return None
-    shown = sorted(peaks)
-    return np.interp(np.arange(count), shown, [peaks[frame] for frame in shown]).astype(np.float32)
+    scores = np.nan_to_num(curve.scores, nan=NOT_LOOKED_AT).astype(np.float32)
+    scores[: curve.normal_frames] = GIVEN_AS_NORMAL
+    return scores
+
+
+def scored_frames(
+    scores: NDArray[np.float32], flags: NDArray[np.bool_], known: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return scores and flags of the frames that count.
+
+    Args:
+        scores: (T,), as `frame_scores` returns them, rounded by less than 0.1.
+        flags: (T,), which frames are anomalous.
+        known: (T,), of which frames that is known.
+    """
+    unseen = scores < (GIVEN_AS_NORMAL + NOT_LOOKED_AT) / 2
+    wrong = np.where(flags, np.float32(-1.0), np.float32(2.0))
+    counts = known & (unseen | (scores > GIVEN_AS_NORMAL / 2))
+    return np.where(unseen, wrong, scores)[counts], flags[counts]

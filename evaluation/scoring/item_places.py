@@ -20,6 +20,7 @@ from vlm_inspect.datasets.item import Item
 from vlm_inspect.datasets.masks import PointMask
 from vlm_inspect.errors import DatasetError
 from vlm_inspect.evidence import AnomalyMap
+from vlm_inspect.frame_curve import FrameCurve
 from vlm_inspect.fused_map import LOWEST, heat_log_odds
 from vlm_inspect.point_values import values_nearby
 from vlm_inspect.tolerance import Tolerance
@@ -40,15 +41,17 @@ class ItemPlaces:
     """The defect words by place of an image."""
 
 
-def find_places(item: Item, views: Sequence[View], maps: Sequence[AnomalyMap]) -> ItemPlaces:
-    """Return the scores by place of one item, from the maps of its views."""
+def find_places(
+    item: Item, views: Sequence[View], maps: Sequence[AnomalyMap], curve: FrameCurve | None = None
+) -> ItemPlaces:
+    """Return the scores by place of one item, from the maps of its views, or the curve of a clip."""
+    if views and views[0].kind == "frames":
+        return ItemPlaces(listed=_stored(frame_scores(curve)))
     if not maps:
         return ItemPlaces()
     origin = scan_origin(views)
     if origin is not None:
         return _scan_places(item, origin, point_scores(views, maps))
-    if views[0].kind == "frames":
-        return ItemPlaces(listed=_stored(frame_scores(views, maps)))
     joined = join_maps(views, maps)
     if joined is None:
         return ItemPlaces()

@@ -13,7 +13,8 @@ _HEAD = """# The JSON of an inspection
 What `vlm-inspect ask PART --json FILE` writes (`-`: to stdout), and what `Inspection.model_dump_json()` returns. Boxes
 are `x0, y0, x1, y1`. The name of a key says its unit: `_xyxyn` is a fraction of the view (0 to 1), `_xyxy` pixels of
 the original picture, `_hw` pixels (height, width), `_mm` the unit of the scan, `_s` seconds, `_pct` per cent. A key
-without a value is `null`; only `steps` (one look), `hypotheses`, `unconfirmed` and `seen_on` (none) are left out.
+without a value is `null`; only `steps` (one look), `hypotheses`, `unconfirmed`, `events` and `seen_on` (none) are left
+out.
 
 This page is generated from the models: `make docs`.
 """
@@ -56,6 +57,11 @@ _MEANINGS = {
         "area_mm2": "area of its surface; left out as `depth_mm`",
         "frame": "frame of a clip, from 0",
         "time_s": "time in a clip or a curve",
+    },
+    "EventRecord": {"description": "what is unusual, in words"},
+    "TrackPointRecord": {
+        "frame": "number of the frame, from 0",
+        "time_s": "its second; null where the clip keeps no time",
     },
     "ViewRecord": {"index": "from 0", "kind": "what it shows", "size_hw": "its size", "label": "its caption"},
     "Usage": {

@@ -1,6 +1,5 @@
 """Kills at random moments: every part has exactly one case, one row and one message id, whatever was going on."""
 
-import json
 import os
 import random
 import signal
@@ -148,16 +147,16 @@ def test_every_part_has_one_case_after_many_kills(
     assert killed(work, tmp_path, 60.0)
     with sqlite3.connect(tmp_path / "cases.db") as database:
         cases = database.execute("SELECT id, input_sha256 FROM cases").fetchall()
-        messages = database.execute("SELECT id, body FROM outbox").fetchall()
+        messages = [name for (name,) in database.execute("SELECT id FROM outbox").fetchall()]
     database.close()
     with CaseStore(tmp_path / "cases.db") as store, Sender(store.outbox, [Webhook(hook)]) as sender:
         deadline = time.monotonic() + 30
         while sender.left() and time.monotonic() < deadline:
             time.sleep(0.05)
-    assert set((tmp_path / "ids.txt").read_text().split()) == {name for name, _ in messages}
+    assert set((tmp_path / "ids.txt").read_text().split()) == set(messages)
     assert sorted(digest for _, digest in cases) == sorted(digests)
     assert len(messages) == len(digests)
-    assert {json.loads(body)["id"] for _, body in messages} == {case_id for case_id, _ in cases}
+    assert {name.rpartition("-")[0] for name in messages} == {case_id for case_id, _ in cases}
     assert list(folder.iterdir()) == []
     assert {sha256_of(path) for path in (tmp_path / "judged" / "REVIEW").iterdir()} == digests
     assert (tmp_path / "out.csv").read_bytes().count(b"\r\n") == len(digests) + 1

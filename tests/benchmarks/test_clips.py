@@ -10,7 +10,7 @@ from vlm_inspect.frame_curve import ClipEvent
 
 def found_at(peak_s: float) -> ClipEvent:
     frame = round(peak_s * FPS)
-    return ClipEvent(frame, frame, frame, peak_s, peak_s, peak_s, 0.9, (0.0, 0.0, 1.0, 1.0), "")
+    return ClipEvent(frame, frame, frame, peak_s, peak_s, peak_s, 0.9, (0.0, 0.0, 1.0, 1.0), "motion", "")
 
 
 @pytest.mark.parametrize("kind", EVENT_KINDS)

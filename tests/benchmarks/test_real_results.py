@@ -12,16 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.real_results.clips import lay_out
 from benchmarks.real_results.data_set import DataSet, Published, read_data_sets
 from benchmarks.real_results.runs import command_of, find_runs
 from benchmarks.real_results.section import BEGIN, END, put_into, section_of
 from evaluation.errors import RunError
-from evaluation.runs.plan import Task, check_leaks, make_plan
+from evaluation.runs.plan import Task
 from evaluation.scoring.pixel_draws import write_draws
 from tests.evaluation.finished_runs import failed, write_run
 from vlm_inspect.datasets.registry import read_dataset
-from vlm_inspect.errors import DatasetError
 
 _THEIRS = Published(of="widgets", method="Other", references="1", image_auroc="0.123", source="X")
 _PARTS = DataSet(
@@ -126,36 +124,6 @@ def test_only_what_stands_between_the_marks_changes(tmp_path: Path) -> None:
         assert page.read_text() == wrong
 
 
-def test_clips_are_laid_out_so_that_no_scored_frame_is_a_reference(tmp_path: Path) -> None:
-    source = tmp_path / "clips"
-    for clip in range(1, 4):
-        for frame in range(4):
-            _picture(source / f"Test00{clip}" / f"{frame:03}.jpg", 60 * clip + 9 * frame)
-            mask = np.zeros((6, 8), np.uint8)
-            mask[2:4, 2:5] = 255 * (frame >= 2)
-            path = source / f"Test00{clip}_gt" / f"{frame:03}.bmp"
-            path.parent.mkdir(exist_ok=True)
-            Image.fromarray(mask).save(path)
-    (source / "Test001_gt" / "001.bmp").unlink()  # nothing says that this frame is normal
-
-    lay_out(source, tmp_path / "runs" / "ped1")
-    scene = lay_out(source, tmp_path / "runs" / "ped1")  # again, over what is there
-    dataset = read_dataset(scene)
-    assert [item.id for item in dataset.category("ped1").train] == ["ped1/Train/Train001/000.jpg"]
-    plan = make_plan(dataset, shots=1, seed=0)
-    assert check_leaks(plan) == 1
-    assert {task.item.group for task in plan.tasks} == {"Test002", "Test003"}
-    assert sum(bool(task.item.anomalous) for task in plan.tasks) == 4
-    assert all(task.item.mask is not None for task in plan.tasks if task.item.anomalous)
-
-    for path in (source / "Test001_gt").iterdir():
-        Image.fromarray(np.full((6, 8), 255, np.uint8)).save(path)
-    with pytest.raises(DatasetError, match="no frame whose mask is empty"):
-        lay_out(source, tmp_path / "runs" / "ped1")
-    with pytest.raises(DatasetError, match="has 0 clips"):
-        lay_out(source / "Test001", tmp_path / "runs" / "ped1")
-
-
 def test_every_published_figure_has_its_source_and_is_a_fraction(tmp_path: Path) -> None:
     for one in read_data_sets():
         for row in one.published:
@@ -174,7 +142,8 @@ def test_every_published_figure_has_its_source_and_is_a_fraction(tmp_path: Path)
 
 def test_a_run_there_is_gone_on_with() -> None:
     assert command_of(Path("d"), Path("o"), 4, resume=False) == ["bench", "d", "--out", "o", "--shots", "4"]
-    assert command_of(Path("d"), Path("o"), 4, resume=True)[-1] == "--resume"
+    command = command_of(Path("d"), Path("o"), 0, resume=True, normal_until="60")
+    assert command[-3:] == ["--normal-until", "60", "--resume"]
 
 
 def test_the_page_of_the_project_has_its_marks() -> None:

@@ -43,7 +43,8 @@ def ask(*arguments: object) -> int:
 @pytest.mark.parametrize("until", ["80", "3.2s"])
 def test_the_beginning_is_normal_and_every_frame_has_a_score(clip: Path, tmp_path: Path, until: str) -> None:
     out = tmp_path / "curve.csv"
-    code = ask(clip, "--normal-until", until, "--curve", out, "--json", tmp_path / "found.json")
+    page = tmp_path / "page.html"
+    code = ask(clip, "--normal-until", until, "--curve", out, "--json", tmp_path / "found.json", "--html", page)
     text = out.read_text(encoding="ascii")
     assert code == 1
     assert text.startswith("frame,time_s,score\n0,0,")
@@ -55,8 +56,19 @@ def test_the_beginning_is_normal_and_every_frame_has_a_score(clip: Path, tmp_pat
     assert scores[120:140].min() > scores[:110].max()
     with Image.open(tmp_path / "curve.png") as plot:
         assert plot.size == (1000, 320)
-    defects = json.loads((tmp_path / "found.json").read_text())["defects"]
-    assert any(4.7 <= defect["time_s"] <= 5.7 for defect in defects)
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert any(4.7 <= defect["time_s"] <= 5.7 for defect in found["defects"])
+    (event,) = found["events"]
+    assert event["kind"] in ("motion", "appearance")
+    assert 110 < event["start_frame"] <= 120 <= event["peak_frame"] < 140 <= event["end_frame"] < 150
+    assert event["peak_s"] == pytest.approx(event["peak_frame"] / FPS, abs=0.001)
+    x0, y0, x1, y1 = event["box_xyxyn"]
+    assert x0 < 120 / 160 < x1
+    assert y0 < 20 / 96 < y1
+    text = page.read_text(encoding="utf-8")
+    assert text.count('<li id="event-') == text.count('class="clip-event"') == 1
+    assert f"{event['start_s']:.2f} s to {event['end_s']:.2f} s" in text
+    assert "no frame of it" not in text
 
 
 def test_a_folder_of_frames_has_no_time(folder: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.datasets import data_folders as folders
 from vlm_inspect.datasets.item import Dataset, Item
-from vlm_inspect.datasets.masks import ClipMask, PointMask, RegionMask, read_at_size
+from vlm_inspect.datasets.masks import ClipMask, FrameMask, PointMask, RegionMask, read_at_size, read_frames
 from vlm_inspect.datasets.mvtec import read_category
 from vlm_inspect.datasets.registry import FORMATS, read_dataset
 from vlm_inspect.datasets.summary import describe
@@ -28,7 +28,7 @@ LAYOUTS = [
     ("real-iad", folders.real_iad, (4, 0, 3, 1, 0, 1)),
     ("kolektor-sdd", folders.kolektor, (4, 0, 4, 4, 0, 4)),
     ("deeppcb", folders.deeppcb, (0, 0, 0, 2, 0, 2)),
-    ("ucsd-ped", folders.ucsd_ped, (6, 0, 2, 4, 0, 4)),
+    ("ucsd-ped", folders.ucsd_ped, (2, 0, 0, 2, 0, 2)),
     ("avenue", folders.avenue, (1, 0, 1, 1, 0, 1)),
     ("folder", folders.plain_folder, (3, 0, 3, 4, 0, 4)),
     ("mmad", folders.mmad, (0, 0, 2, 1, 0, 0)),
@@ -64,7 +64,7 @@ def test_each_layout_is_recognised_and_read(
     assert order == sorted(order)
     assert dataset == read_dataset(root, format=name)
     for item in dataset.items:
-        assert all(path.is_file() for path in item.paths)
+        assert all(path.is_dir() if item.kind == "video" else path.is_file() for path in item.paths)
         assert item.anomalous is not True or item.defects
         if item.mask is not None:
             assert item.anomalous
@@ -175,16 +175,24 @@ def test_deeppcb_boxes_types_and_its_own_template(tmp_path: Path) -> None:
 
 def test_frames_without_masks_need_labels(tmp_path: Path) -> None:
     root = folders.ucsd_ped(tmp_path)
-    for name in ("001.bmp", "002.bmp", "003.bmp"):
-        (root / "UCSDped2" / "Test" / "Test001_gt" / name).unlink()
+    masks = root / "UCSDped2" / "Test" / "Test001_gt"
+    (masks / "001.bmp").unlink()
+    partly = read_dataset(root).category("UCSDped2").test[0]
+    assert isinstance(partly.mask, FrameMask)
+    flags, known = read_frames(partly.mask)
+    assert flags[known].tolist() == [True, True]
+    assert known.tolist() == [False, True, True]
+    for name in ("002.bmp", "003.bmp"):
+        (masks / name).unlink()
     bare = read_dataset(root).category("UCSDped2")
     assert bare.test == ()
     assert any("3 frames have neither" in problem.message for problem in read_dataset(root).problems)
     labels = root / "UCSDped2" / "Test" / "UCSDped2.m"
     labels.write_text("TestVideoFile = {};\nTestVideoFile{end+1}.gt_frame = [1:1, 3:3];\n")
     told = read_dataset(root).category("UCSDped2")
-    assert [item.anomalous for item in told.test] == [True, False, True]
-    assert not told.has_masks
+    assert told.has_masks
+    assert isinstance(told.test[0].mask, FrameMask)
+    assert told.test[0].mask.read().ravel().tolist() == [True, False, True]
     labels.write_text("TestVideoFile{end+1}.gt_frame = [soon];\n")
     with pytest.raises(DatasetError, match="not a list of frames"):
         read_dataset(root)

@@ -50,13 +50,22 @@ def settings_in(folder: Path, *, limits: Limits | None = None, hosts: tuple[str,
     )
 
 
+def until(holds: Callable[[], bool], *, within_s: float = 20.0) -> None:
+    end = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 @contextlib.contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
+def listening(app: FastAPI, *, http: Any = "auto") -> Iterator[str]:
     """Serve an application on a free port of loopback; gives its address."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, ws="none", server_header=False)
+            uvicorn.Config(
+                app, http=http, log_level="warning", timeout_graceful_shutdown=1, ws="none", server_header=False
+            )
         )
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
@@ -68,6 +77,28 @@ def listening(app: FastAPI) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join(20)
+
+
+class Held:
+    """Keeps the judges of a service from getting on, by the lock under which they make an inspector."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+
+    def __call__(self, app: FastAPI) -> None:
+        self.station = app.state.station
+        self.station.books.inspector("plate")
+        self._stack.enter_context(self.station.books._making["plate"])
+
+    def let_go(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture
+def held() -> Iterator[Held]:
+    made = Held()
+    yield made
+    made.let_go()
 
 
 Starter = Callable[..., httpx.Client]

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from tests.service.conftest import listening, part, settings_in
+from tests.service.test_timeline import BOOK as MOTOR
+from tests.service.test_timeline import series_text, write_clip
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.demo.screw import write_screws
 from vlm_inspect.page import router
@@ -116,13 +118,22 @@ def test_the_story(address: str, browser: "playwright.Browser", tmp_path: Path) 
 def test_every_page_is_usable_wide_and_narrow_light_and_dark(tmp_path: Path, browser: "playwright.Browser") -> None:
     settings = settings_in(tmp_path)
     (settings.rules / "slab.yaml").write_text("class_name: slab\n")  # nothing decides: REVIEW
+    (settings.rules / "motor.yaml").write_text(MOTOR)
+    write_clip(tmp_path / "belt.avi")
     with listening(make_app(settings, Tokens(), further=[router])) as address, httpx.Client(base_url=address) as client:
         told = [
             client.post("/v1/inspections", files=part(level), data={"rules": rules}, timeout=60).json()
             for level, rules in ((250, "plate"), (100, "plate"), (100, "slab"))
         ]
+        curve, clip = (
+            client.post("/v1/inspections", files={"file": (name, content)}, data={"rules": rules}).json()["id"]
+            for name, content, rules in (
+                ("motor.csv", series_text(4000, 1234), "motor"),
+                ("belt.avi", (tmp_path / "belt.avi").read_bytes(), "slab"),
+            )
+        )
         pages = ["/", "/login", "/cases", f"/cases/{told[0]['id']}", "/review", "/review?blind=true", "/trust"]
-        pages.append(f"/compare?a={told[0]['id']}&b={told[1]['id']}")
+        pages += [f"/compare?a={told[0]['id']}&b={told[1]['id']}", f"/cases/{curve}", f"/cases/{clip}"]
         for width, scheme, language in ((1280, "light", "en"), (390, "dark", "de")):
             context = browser.new_context(viewport={"width": width, "height": 844}, locale=language)
             context.set_default_timeout(60_000)
@@ -132,6 +143,10 @@ def test_every_page_is_usable_wide_and_narrow_light_and_dark(tmp_path: Path, bro
             for path in pages:
                 page.goto(f"{address}{path}", wait_until="networkidle")
                 watched.check(f"{path}, {width} px, {scheme}, {language}")
+            _zoom_into_a_curve(page, f"{address}/cases/{curve}")
+            _play(page, f"{address}/cases/{clip}")
+            watched.check(f"a clip that was played, {width} px")
+        client.post(f"/v1/inspections/{clip}/judgement", json={"outcome": "OK"})
         _review_by_keyboard(page, client, told[2]["id"])
 
 
@@ -145,6 +160,46 @@ def _review_by_keyboard(page: "playwright.Page", client: httpx.Client, case: str
     page.keyboard.press("o")
     page.locator(f"#review[data-case='{case}']").wait_for(state="detached")
     assert [one["outcome"] for one in client.get(f"/v1/inspections/{case}/judgements").json()] == ["OK"]
+
+
+def _zoom_into_a_curve(page: "playwright.Page", address: str) -> None:
+    """Drag across the line, point the marked stretch out, and see all again by keyboard."""
+    page.goto(address)
+    until(page, "document.querySelector('#timeline').dataset.ready === 'true'")
+    shown = "document.querySelector('#charts').dataset.shown.split(' ').map(Number)"
+    assert page.evaluate(shown) == [0, 3.999]
+    box = page.locator("#charts .u-over").first.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.5, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.75, middle, steps=4)
+    page.mouse.up()
+    until(page, f"Math.abs({shown}[0] - 2) < 0.1 && Math.abs({shown}[1] - 3) < 0.1")
+    page.locator("#stretches button").first.click()
+    until(page, f"{shown}[0] < 1.234 && 1.234 < {shown}[1] && {shown}[1] - {shown}[0] < 1")
+    page.locator("#charts").focus()
+    page.keyboard.press("0")
+    assert page.evaluate(shown) == [0, 3.999]
+
+
+def _play(page: "playwright.Page", address: str) -> None:
+    """Play a clip, stop it, and go on frame by frame: what is drawn is the frame that the clock tells."""
+    page.goto(address)
+    until(page, "document.querySelector('#timeline').dataset.ready === 'true'")
+    picture = page.locator("#film-picture")
+    shown = "Number(document.querySelector('#film-picture').dataset.frame)"
+    page.locator(".film-speed").select_option("2")
+    page.locator(".film-play").click()
+    until(page, f"{shown} >= 20")
+    page.locator(".film-play").click()
+    picture.focus()
+    page.keyboard.press("Home")
+    until(page, f"{shown} === 0")
+    page.keyboard.press("ArrowRight")
+    until(page, f"{shown} === 1")
+    grey = "document.querySelector('#film-picture').getContext('2d').getImageData(5, 5, 1, 1).data[0]"
+    assert abs(page.evaluate(grey) - 24) < 5
+    assert "0.05 s" in page.locator("#film output").inner_text()
 
 
 def until(page: "playwright.Page", holds: str) -> None:

@@ -1,57 +1,18 @@
-"""The queue: bounded, durable, and free of those who left; kills at random moments cost no accepted part."""
+"""The queue: bounded, durable, and free of those who left."""
 
-import contextlib
-import os
-import random
-import signal
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
-from tests.service.conftest import BOOK, Starter, part, photo, settings_in
+from tests.service.conftest import Held, Starter, part, settings_in, until
 from vlm_inspect.errors import StoreError
 from vlm_inspect.service import judging
 from vlm_inspect.service.app import make_app
 from vlm_inspect.service.settings import Limits
 from vlm_inspect.service.spool import MOST_TRIES, Job, QueueFullError, Spool
 from vlm_inspect.service.tokens import Tokens
-from vlm_inspect.store import CaseStore
-
-
-class Held:
-    """Keeps the judges of a service from getting on, by the lock under which they make an inspector."""
-
-    def __init__(self) -> None:
-        self._stack = contextlib.ExitStack()
-
-    def __call__(self, app: FastAPI) -> None:
-        self.station = app.state.station
-        self.station.books.inspector("plate")
-        self._stack.enter_context(self.station.books._making["plate"])
-
-    def let_go(self) -> None:
-        self._stack.close()
-
-
-@pytest.fixture
-def held() -> Iterator[Held]:
-    made = Held()
-    yield made
-    made.let_go()
-
-
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def draft_in(spool: Spool, content: bytes = b"part") -> Path:
@@ -163,70 +124,6 @@ def test_one_data_folder_serves_one_service(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="in use by another service"):
         make_app(settings, Tokens())
     app.state.station.store.close()
-
-
-class Process:
-    """`vlm-inspect serve` as a process of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self._command = [sys.executable, "-m", "vlm_inspect", "serve", "--rules", str(folder / "rules")]
-        self._command += ["--data", str(folder / "data"), "--store", str(folder / "cases.db"), "--localizer", "none"]
-        self._command += ["--port", str(self.port), "--queue", "1000", "--rate", "100000"]
-        self._log = folder / "log.txt"
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
-
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-            self._process = subprocess.Popen(self._command, stderr=log, stdout=log, env=environment)
-        end = time.monotonic() + 120
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                self.client.get("/healthz")
-                return
-            assert self._process.poll() is None, self._log.read_text()
-            assert time.monotonic() < end, self._log.read_text()
-            time.sleep(0.05)
-
-    def end(self, sign: signal.Signals) -> int:
-        self.client.close()
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
-        self._process.send_signal(sign)
-        return self._process.wait(30)
-
-
-@pytest.mark.slow
-def test_kills_at_random_moments_cost_no_accepted_part_and_make_none_two(tmp_path: Path) -> None:
-    kills = int(os.environ.get("VLM_INSPECT_TEST_KILLS", "2"))
-    moments = random.Random(7)
-    (tmp_path / "rules").mkdir()
-    (tmp_path / "rules" / "plate.yaml").write_text(BOOK)
-    service = Process(tmp_path)
-    accepted: list[str] = []
-    for number in range(kills):
-        service.start()
-        for one in range(6):
-            seed = number * 100 + one
-            files = {"file": (f"{seed}.png", photo(100, seed=seed), "image/png")}
-            answer = service.client.post("/v1/inspections", files=files, params={"wait": 0})
-            assert answer.status_code == 202
-            accepted.append(answer.json()["id"])
-        time.sleep(moments.uniform(0.0, 0.6))
-        service.end(signal.SIGKILL)
-    service.start()
-    until(lambda: service.client.get("/v1/inspections", params={"per_page": 1}).json()["total"] >= len(accepted))
-    assert service.end(signal.SIGTERM) in (0, -signal.SIGTERM)
-    service.client.close()
-    with CaseStore(tmp_path / "cases.db") as store:
-        kept = [line.id for line in store.list()]
-        assert sorted(kept) == sorted(accepted)
-        assert len({line.source.rpartition("/")[2] for line in store.list()}) == len(accepted)
-    assert list((tmp_path / "data" / "parts" / "waiting").iterdir()) == []
-    assert list((tmp_path / "data" / "parts" / "failed").iterdir()) == []
-    assert "Traceback" not in (tmp_path / "log.txt").read_text()
 
 
 def test_a_part_whose_client_leaves_at_the_last_moment_ends_no_judge(start: Starter, held: Held) -> None:

@@ -4,14 +4,13 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.sinks.hook import Hook, listening
 from vlm_inspect import cli
 from vlm_inspect.errors import ConfigError
 from vlm_inspect.sinks.sender import Sender
@@ -19,41 +18,10 @@ from vlm_inspect.sinks.webhook import NotDeliveredError, Webhook, key_of, signed
 from vlm_inspect.store import CaseStore, Message
 
 
-class Hook(ThreadingHTTPServer):
-    """Keeps what is posted; the first `failing` posts are answered with 503."""
-
-    daemon_threads = True
-
-    def __init__(self, failing: int = 0) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.failing = failing
-        self.got: list[tuple[dict[str, str], bytes]] = []
-        self.url = f"http://127.0.0.1:{self.server_port}/hook"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Hook
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
-        self.server.failing -= 1
-        self.send_response(503 if self.server.failing >= 0 else 204)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def hook() -> Iterator[Hook]:
-    server = Hook()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with listening() as server:
+        yield server
 
 
 def batch(*arguments: object) -> int:

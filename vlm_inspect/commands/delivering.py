@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from vlm_inspect.command_options.general import PATH, progress
+from vlm_inspect.commands.receivers import receiver_options, receivers_of
 from vlm_inspect.commands.storing import open_store, settings_of, store_option
 from vlm_inspect.real_path import real_path
 from vlm_inspect.safe_text import write_line
@@ -54,20 +55,7 @@ _OPTIONS = (
     click.option("--labelme", "labelme_dir", type=PATH, metavar="DIR", help="Write a LabelMe file for each photo."),
     click.option("--save", is_flag=True, help="Keep each part as a case in the store."),
     click.option("--keep-input", is_flag=True, help="With --save: also keep a copy of each part."),
-    click.option(
-        "--webhook",
-        "webhooks",
-        multiple=True,
-        metavar="URL",
-        help="Post each result as JSON, signed with VLM_INSPECT_WEBHOOK_SECRET, retried until it arrives; repeatable.",
-    ),
-    click.option(
-        "--mqtt",
-        "topics",
-        multiple=True,
-        metavar="mqtt://HOST/TOPIC",
-        help="Publish each result as JSON on an MQTT topic, retried until the broker has it; repeatable.",
-    ),
+    receiver_options,
     click.option(
         "--move-to", "move_dir", type=PATH, metavar="DIR", help="Move each judged part to DIR/OK, DIR/NG or DIR/REVIEW."
     ),
@@ -131,7 +119,7 @@ def open_delivery(config: "InspectorConfig", options: dict[str, Any]) -> Iterato
     coco = None if options["coco_path"] is None else CocoTable(options["coco_path"])
     labelme = None if options["labelme_dir"] is None else LabelMeFiles(options["labelme_dir"])
     folders = None if options["move_dir"] is None else OutcomeFolders(options["move_dir"])
-    receivers = _receivers(options)
+    receivers = receivers_of(options)
     tables: list[Table] = [table for table in (parquet, coco) if table is not None]
     _check_files([options["csv_path"], *(table.path for table in tables)])
     for checked in (parquet, labelme, folders):
@@ -164,18 +152,6 @@ def _store_files(named: str | None) -> list[Path]:
     if found.path is None:
         return []
     return [found.files, *(found.path.with_name(found.path.name + end) for end in ("", "-wal", "-shm"))]
-
-
-def _receivers(options: dict[str, Any]) -> "list[Webhook | MqttTopic]":
-    from vlm_inspect.sinks.mqtt import PASSWORD_VARIABLE, MqttTopic
-    from vlm_inspect.sinks.webhook import SECRET_VARIABLE, Webhook
-
-    secret, password = os.environ.get(SECRET_VARIABLE, ""), os.environ.get(PASSWORD_VARIABLE, "")
-    receivers: list[Webhook | MqttTopic] = [Webhook(url, secret) for url in dict.fromkeys(options["webhooks"])]
-    receivers += [MqttTopic(url, password) for url in dict.fromkeys(options["topics"])]
-    for receiver in receivers:
-        receiver.check()
-    return receivers
 
 
 def _add_store(
@@ -225,8 +201,8 @@ def report_left(sender: "Sender | None") -> None:
     left = 0 if sender is None else sender.left()
     if left:
         write_line(
-            f"{left} message{'s' if left > 1 else ''} could not be delivered yet; kept, and sent with the next batch "
-            "or watch that names the same receiver",
+            f"{left} message{'s' if left > 1 else ''} could not be delivered yet; kept, and sent with the next batch, "
+            "watch or serve that names the same receiver",
             err=True,
         )
 
@@ -235,7 +211,9 @@ def worker_count(config: "InspectorConfig", given: int | None) -> int:
     """Return how many parts are judged at the same time: what was given, else what suits the model."""
     if given is not None:
         return given
-    return 1 if config.asks_a_model else min(os.cpu_count() or 1, _MOST_WORKERS)
+    if config.asks_a_model:
+        return 1
+    return max(min(os.cpu_count() or 1, _MOST_WORKERS), config.localizer.batch)
 
 
 @contextmanager

@@ -10,8 +10,10 @@ from vlm_inspect.command_options.agent import agent_options, check_agent
 from vlm_inspect.command_options.general import PATH, common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import model_options
+from vlm_inspect.commands.receivers import receiver_options, receivers_of
 from vlm_inspect.commands.storing import store_option
 from vlm_inspect.safe_text import write_line
+from vlm_inspect.secret_values import secret_value
 
 if TYPE_CHECKING:
     from vlm_inspect.config import InspectorConfig
@@ -60,6 +62,14 @@ _SWITCH_S = 0.001
     "--rate", type=click.IntRange(1, 1_000_000), default=600, show_default=True, help="Requests a minute and token."
 )
 @click.option("--forget-input", is_flag=True, help="Do not keep the bytes of the parts with their cases.")
+@receiver_options
+@click.option(
+    "--move-to",
+    "move_dir",
+    type=PATH,
+    metavar="DIR",
+    help="Put the file of each judged part into DIR/OK, DIR/NG or DIR/REVIEW.",
+)
 @model_options
 @agent_options
 @store_option
@@ -74,6 +84,7 @@ def serve(*, config: "InspectorConfig", **options: Any) -> int:
     Example:
       vlm-inspect serve --rules demo/rules
       vlm-inspect serve --rules rules --host 0.0.0.0 --tokens tokens.txt --store postgresql://USER@HOST/DATABASE
+      vlm-inspect serve --rules rules --webhook http://mes.local/parts --mqtt mqtt://broker/line/1
     """
     check_agent(config)
     _check_installed()
@@ -131,7 +142,7 @@ def _tokens(options: dict[str, Any]) -> "Tokens":
     from vlm_inspect.service.settings import LOCAL_HOSTS
     from vlm_inspect.service.tokens import ENVIRONMENT, Tokens
 
-    tokens = Tokens(options["tokens_path"], token=os.environ.get(ENVIRONMENT))
+    tokens = Tokens(options["tokens_path"], token=secret_value(ENVIRONMENT))
     elsewhere = options["host"] not in LOCAL_HOSTS or bool(options["hosts"])
     if elsewhere and not tokens.are_asked_for:
         raise click.UsageError(
@@ -144,8 +155,12 @@ def _settings(config: "InspectorConfig", options: dict[str, Any]) -> "ServiceSet
     from platformdirs import user_data_path
 
     from vlm_inspect.service.settings import LOCAL_HOSTS, Limits, ServiceSettings
+    from vlm_inspect.sinks.folders import OutcomeFolders
 
     local = options["host"] in LOCAL_HOSTS
+    folders = None if options["move_dir"] is None else OutcomeFolders(options["move_dir"])
+    if folders is not None:
+        folders.check()
     return ServiceSettings(
         rules=options["rules_folder"],
         data=options["data_folder"] or user_data_path("vlm-inspect", appauthor=False) / "service",
@@ -160,6 +175,8 @@ def _settings(config: "InspectorConfig", options: dict[str, Any]) -> "ServiceSet
             upload_bytes=options["max_upload"] * _MB,
             requests_per_minute=options["rate"],
         ),
+        receivers=receivers_of(options),
+        folders=folders,
     )
 
 
@@ -169,6 +186,8 @@ def _listen(app: Any, options: dict[str, Any]) -> int:
     import sys
 
     import uvicorn
+
+    from vlm_inspect.service.connections import PatientProtocol
 
     sys.setswitchinterval(_SWITCH_S)
     family = socket.AF_INET6 if ":" in options["host"] else socket.AF_INET
@@ -182,6 +201,7 @@ def _listen(app: Any, options: dict[str, Any]) -> int:
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
+                http=PatientProtocol,
                 log_level="warning",
                 access_log=options["debug"],
                 server_header=False,

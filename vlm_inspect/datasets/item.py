@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
+from converters.sample import SampleKind
 from vlm_inspect.datasets.masks import Mask
 from vlm_inspect.datasets.question import Question
 from vlm_inspect.errors import DatasetError
@@ -24,7 +25,8 @@ class Item:
     """Path below the data set's root, with slashes; unique, and the same on every machine."""
     category: str
     paths: tuple[Path, ...]
-    """The file that is inspected, then what else belongs to the sample (the photo beside a scan)."""
+    """The file, or the folder of frames, that is inspected, then what else belongs to the sample (the photo beside a
+    scan)."""
     split: Split
     anomalous: bool | None
     """None only where `split` is unlabelled."""
@@ -35,7 +37,10 @@ class Item:
     references: tuple[Path, ...] = ()
     """Normal samples that belong to this very item (the template of a board); usually none, see `choose_references`."""
     group: str = ""
-    """Items of one group are views of one thing (five photos of a part, frames of a clip); empty: the item alone."""
+    """Items of one group are views of one thing (five photos of a part); empty: the item alone."""
+    kind: SampleKind | None = None
+    """What the file is read as, where the data set says so (a folder as the frames of a clip); None: its content tells.
+    """
 
     def __post_init__(self) -> None:
         for name in ("id", "category", "group"):  # they go into JSON and pages, which take nothing but text

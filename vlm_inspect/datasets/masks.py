@@ -182,6 +182,43 @@ class ClipMask:
             raise DatasetError(f"{self.path} holds no volLabel of frames: {error}") from error
 
 
+@dataclass(frozen=True)
+class FrameMask:
+    """A clip whose truth is told frame by frame: a picture each, a flag each, or neither (UCSD pedestrians)."""
+
+    pictures: tuple[Path | None, ...]
+    """(T,): mask of each frame; None where it has none."""
+    flags: tuple[bool | None, ...]
+    """(T,): whether each frame is anomalous; None where nothing says so, and the frame is not scored."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The pictures."""
+        return tuple(path for path in self.pictures if path is not None)
+
+    def read(self) -> Flags:
+        """Return (T, H, W); (T, 1, 1) where frames have flags alone."""
+        found = [None if path is None else read_picture(path) != 0 for path in self.pictures]
+        shapes = {one.shape for one in found if one is not None}
+        if len(shapes) > 1:
+            raise DatasetError(f"the masks in {self.paths[0].parent} differ in size")
+        shape = next(iter(shapes), (1, 1))
+        whole = [np.full(shape, bool(flag)) for flag in self.flags]
+        return np.stack([flat if one is None else one for one, flat in zip(found, whole, strict=True)])
+
+
+def read_frames(mask: ClipMask | FrameMask) -> tuple[Flags, Flags]:
+    """Return which frames of a clip are anomalous, (T,), and of which that is known, (T,).
+
+    Raises:
+        DatasetError: a file is missing or is no such mask.
+    """
+    if isinstance(mask, FrameMask):
+        return np.array([bool(one) for one in mask.flags]), np.array([one is not None for one in mask.flags])
+    flags = mask.read()
+    return np.asarray(flags.reshape(len(flags), -1).any(axis=1)), np.ones(len(flags), bool)
+
+
 def read_at_size(mask: Mask | None, size_hw: tuple[int, int]) -> Flags:
     """Return a picture's mask at a map's size, nearest neighbour; all False for None (a normal image).
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vlm_inspect.datasets.item import Dataset, Item
+from vlm_inspect.datasets.listing import files_in
 from vlm_inspect.errors import DatasetError
 
 
@@ -40,7 +41,7 @@ def choose_references(dataset: Dataset, category: str, shots: int, seed: int = 0
 
 
 def find_leaks(references: Iterable[Path], scored: Iterable[Path]) -> tuple[Leak, ...]:
-    """Return each reference whose content is that of a scored file, whatever the names; folders are no files.
+    """Return each reference whose content is that of a scored file, or folder of frames, whatever the names.
 
     Raises:
         DatasetError: a file cannot be read.
@@ -72,12 +73,17 @@ def find_duplicates(paths: Iterable[Path]) -> tuple[tuple[Path, ...], ...]:
 
 
 def content_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes in hex.
+    """Return the SHA-256 of a file's bytes in hex; of a folder, of the contents of its files in the order of names.
 
     Raises:
         DatasetError: it cannot be read.
     """
     try:
+        if path.is_dir():
+            total = hashlib.sha256()
+            for file in files_in(path):
+                total.update(content_sha256(file).encode())
+            return total.hexdigest()
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
@@ -93,6 +99,8 @@ def _by_size(paths: Sequence[Path]) -> dict[int, list[Path]]:
 
 def _size(path: Path) -> int:
     try:
+        if path.is_dir():
+            return sum(file.stat().st_size for file in files_in(path))
         return path.stat().st_size
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error

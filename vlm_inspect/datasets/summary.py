@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vlm_inspect.datasets.item import Category, Dataset, Item, Problem, ProblemKind
 from vlm_inspect.datasets.listing import PICTURES
-from vlm_inspect.datasets.masks import picture_size_wh
+from vlm_inspect.datasets.masks import ClipMask, FrameMask, picture_size_wh
 from vlm_inspect.datasets.references import find_duplicates
 from vlm_inspect.datasets.registry import AUTO, read_dataset
 from vlm_inspect.errors import DatasetError
@@ -112,7 +112,7 @@ def _check_labels(category: Category, *, asks: bool) -> Iterator[Problem]:
     name = category.name
     if not category.test:
         yield Problem(ProblemKind.NO_TEST, name, f"{name} has no labelled test item")
-    elif len(odd) in {0, len(category.test)}:
+    elif len(odd) in {0, len(category.test)} and not any(isinstance(one.mask, ClipMask | FrameMask) for one in odd):
         label = "anomalous" if odd else "normal"
         yield Problem(
             ProblemKind.ONE_LABEL, name, f"all {len(category.test)} test items of {name} are {label}: AUROC is n/a"
@@ -138,7 +138,7 @@ def _split_missing(dataset: Dataset) -> tuple[set[Path], list[Problem]]:
     problems = []
     for category in dataset.categories:
         named = sorted({path for item in category.items for path in _files_of(item)})
-        absent = [path for path in named if not path.is_file() or not os.access(path, os.R_OK)]
+        absent = [path for path in named if not path.exists() or not os.access(path, os.R_OK)]
         present |= set(named) - set(absent)
         if absent:
             count = f"{len(absent)} of {len(named)} files of {category.name}"

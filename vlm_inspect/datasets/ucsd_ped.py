@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vlm_inspect.datasets.item import Dataset, Item, Problem, ProblemKind
 from vlm_inspect.datasets.listing import files_in, folders_in, item_id
-from vlm_inspect.datasets.masks import ImageMask
+from vlm_inspect.datasets.masks import FrameMask, ImageMask
 from vlm_inspect.datasets.mvtec import orphan
 from vlm_inspect.errors import DatasetError
 
@@ -20,7 +20,7 @@ _ANOMALY = "event"
 
 
 class UcsdPed:
-    """Every frame is an item, the clip is its group, the scene its class."""
+    """Every clip is an item, the scene its class; the mask tells which of its frames are anomalous."""
 
     name = "ucsd-ped"
 
@@ -29,7 +29,7 @@ class UcsdPed:
         return any(_masked_clips(tests) for _, _, tests in _scenes(root))
 
     def read(self, root: Path) -> Dataset:
-        """Return the frames; those of clips without masks and labels are "unlabelled".
+        """Return the clips; those none of whose frames has a mask or a label are "unlabelled".
 
         Raises:
             DatasetError: no frame, a mask that cannot be read, or frame labels that do not fit the clips.
@@ -37,48 +37,47 @@ class UcsdPed:
         items: list[Item] = []
         problems: list[Problem] = []
         for scene, train, tests in _scenes(root):
-            for clip in folders_in(train):
-                items += [
-                    Item(item_id(scene.parent, path), scene.name, (path,), "train", False, group=clip.name)
-                    for path in files_in(clip)
-                ]
+            items += [
+                Item(item_id(scene.parent, clip), scene.name, (clip,), "train", False, kind="video")
+                for clip in folders_in(train)
+                if files_in(clip)
+            ]
             labels = _frame_labels(tests)
             for clip in _clips(tests):
-                own, odd = _read_clip(scene, clip, labels.get(clip.name))
-                items += own
+                one, odd = _read_clip(scene, clip, labels.get(clip.name))
+                items.append(one)
                 problems += odd
         if not items:
             raise DatasetError(f"{root} has no clip as a folder of frames beside a folder of masks NAME{_TAIL}")
-        return Dataset(root.name, self.name, root, tuple(items), tuple(problems), note="Frames of a clip are alike.")
+        return Dataset(root.name, self.name, root, tuple(items), tuple(problems))
 
 
-def _read_clip(scene: Path, clip: Path, anomalous_frames: set[int] | None) -> tuple[list[Item], list[Problem]]:
+def _read_clip(scene: Path, clip: Path, anomalous_frames: set[int] | None) -> tuple[Item, list[Problem]]:
     masks = {path.stem: path for path in files_in(clip.with_name(clip.name + _TAIL))}
-    missing = 0
-    items: list[Item] = []
-    for number, path in enumerate(files_in(clip), start=1):
-        mask = ImageMask(masks.pop(path.stem)) if path.stem in masks else None
-        drawn = mask is not None and bool(mask.read().any())
-        anomalous = drawn if anomalous_frames is None else number in anomalous_frames
-        told = mask is not None or anomalous_frames is not None
-        missing += not told
-        items.append(
-            Item(
-                item_id(scene.parent, path),
-                scene.name,
-                (path,),
-                "test" if told else "unlabelled",
-                anomalous if told else None,
-                (_ANOMALY,) if anomalous else (),
-                mask if anomalous and drawn else None,
-                group=clip.name,
-            )
-        )
+    pictures = [masks.pop(path.stem, None) for path in files_in(clip)]
+    flags: list[bool | None] = []
+    for number, picture in enumerate(pictures, start=1):
+        drawn = None if picture is None else bool(ImageMask(picture).read().any())
+        flags.append(drawn if anomalous_frames is None else number in anomalous_frames)
+    missing = flags.count(None)
+    told = True in flags or not missing  # a clip with frames that nobody labelled is not known to be normal
+    mask = FrameMask(tuple(pictures), tuple(flags))
+    anomalous = (True in flags) if told else None
+    item = Item(
+        item_id(scene.parent, clip),
+        scene.name,
+        (clip,),
+        "test" if told else "unlabelled",
+        anomalous,
+        (_ANOMALY,) if anomalous else (),
+        mask if anomalous else None,
+        kind="video",
+    )
     problems = [orphan(scene.parent, path, scene.name) for path in masks.values()]
     if missing:
-        message = f"{item_id(scene.parent, clip)}: {missing} frames have neither mask nor label and are not scored"
+        message = f"{item.id}: {missing} frames have neither mask nor label and are not scored"
         problems.append(Problem(ProblemKind.MISSING_FILE, scene.name, message, (clip,)))
-    return items, problems
+    return item, problems
 
 
 def _scenes(root: Path) -> list[tuple[Path, Path, Path]]:

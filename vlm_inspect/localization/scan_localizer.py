@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from converters.sample import SampleKind
 from vlm_inspect.localization.localizer import Localization
-from vlm_inspect.localization.scan_deviation import ScanDeviation, judge, scan_deviation
+from vlm_inspect.localization.scan_deviation import ScanDeviation, scan_deviation
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import SCAN_VERSION, Part, ReferenceSet
 from vlm_inspect.registration.alignment import PosedCloud
@@ -18,6 +18,8 @@ from vlm_inspect.registration.comparison import scan_surface
 from vlm_inspect.registration.coverage import seen_again
 from vlm_inspect.registration.identity import mismatch
 from vlm_inspect.registration.judged import CHANNELS, combined
+from vlm_inspect.registration.known_scan import know
+from vlm_inspect.registration.pose import apply
 from vlm_inspect.registration.variation import Variation, learn
 from vlm_inspect.sensitivity.learning import ChannelPrior
 from vlm_inspect.tolerance import OVERKILL, Tolerance, tolerance_from_normals
@@ -169,11 +171,20 @@ class FittedScans:
         if normal is None:
             raise ValueError("there is no reference scan to hold parts against")
         normal = normal if without is None else normal.without(without)
-        rows = []
+        rows, known = [], None
         for part in parts:
             if part.posed is None:
                 raise ValueError("a part without its scan cannot be held against others")
-            judged, _ = judge(part.posed, normal)
+            change, found = part.change, None
+            if change is None:
+                scan = scan_surface(part.posed.points)
+            else:
+                if known is None or known[0] is not change.sound:
+                    sound = apply(part.posed.pose, change.sound)
+                    own = None if without is None else normal.references[without]
+                    known = change.sound, know(sound, normal.anchor, own)
+                scan, found = known[1].changed(part.posed.points, change)
+            judged = normal.judge(scan, found)
             rows.append(seen_again(normal.anchor, judged).counted(judged).log_scores)
         return np.array(rows).reshape(-1, len(CHANNELS))
 

@@ -15,6 +15,7 @@ from vlm_inspect.planting.picture import COMPONENT_KINDS, SURFACE_KINDS, kinds_f
 from vlm_inspect.planting.scans import SCAN_DEFECTS, ScanDefect
 from vlm_inspect.planting.scans import plant as plant_on_scan
 from vlm_inspect.planting.surface import Mask, Surface, see_surface
+from vlm_inspect.registration.known_scan import Change
 
 _CLIP_KINDS = tuple(kind for kind in SURFACE_KINDS if kind not in COMPONENT_KINDS)
 """What can be put at one place of several frames: a component would be another in each."""
@@ -37,6 +38,8 @@ class PlantedSample:
     """(H, W) of the picture: where it lies."""
     page: int = 0
     """Which page of a picture file."""
+    change: Change | None = None
+    """Of a scan: which of its points tell it from the sound one."""
 
 
 class Specimen(Protocol):
@@ -147,8 +150,8 @@ class ScanSpecimen:
         diameter = size * self.longer_side
         depth = 0.5 * contrast * diameter
         chosen = SCAN_DEFECTS[SCAN_DEFECTS.index(cast(ScanDefect, kind))]
-        cloud, _ = plant_on_scan(self.sample, chosen, diameter, generator, depth_mm=depth)
-        return PlantedSample(cloud, kind, size, diameter)
+        cloud, truth = plant_on_scan(self.sample, chosen, diameter, generator, depth_mm=depth)
+        return PlantedSample(cloud, kind, size, diameter, change=truth.change)
 
 
 def prepare_specimen(sample: Sample, ignore: Sequence[BoxXyxyn] = ()) -> Specimen | None:

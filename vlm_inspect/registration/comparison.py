@@ -24,6 +24,9 @@ _APART = 2.5
 _LONELY = 5.0
 """A point this many times farther from its fourth neighbour than is usual belongs to no surface."""
 
+STRAY_AMONG = 5
+"""Points, itself included, that tell whether a point belongs to a surface."""
+
 Values = NDArray[np.float64]
 
 
@@ -69,9 +72,20 @@ def without_strays(points: Points) -> Points:
 
     if len(points) < 20:
         return points
-    reach = nearest(cKDTree(points), points, 5)[0][:, -1]
-    kept = reach <= _LONELY * max(float(np.median(reach)), 1e-300)
-    return points if kept.all() or kept.mean() < 0.5 else points[kept]
+    kept, _ = on_surface(points, nearest(cKDTree(points), points, STRAY_AMONG)[0][:, -1])
+    return points if kept.all() else points[kept]
+
+
+def on_surface(points: Points, reach: NDArray[np.float64]) -> tuple[NDArray[np.bool_], float]:
+    """Return which points (N,) are no strays, and the distance beyond which one is; infinite where most would go.
+
+    Args:
+        points: (N, 3).
+        reach: (N,), distance from each to the farthest of its `STRAY_AMONG` nearest, itself among them.
+    """
+    limit = _LONELY * max(float(np.median(reach)), 1e-300)
+    kept = reach <= limit
+    return (kept, limit) if kept.mean() >= 0.5 else (np.ones(len(points), dtype=bool), np.inf)
 
 
 def compare(scan: Surface, reference: Surface) -> Comparison:
@@ -80,9 +94,25 @@ def compare(scan: Surface, reference: Surface) -> Comparison:
     The reference says which side of the scan is outside: of a scan from one side, its own shape does not.
     """
     there = reference.gaps(scan.smoothed)
+    scan = scan.facing_as(reference.outward[there.plane], near_enough(scan, reference, there))
+    return comparison_of(scan, reference, there, scan.gaps(reference.smoothed))
+
+
+def near_enough(scan: Surface, reference: Surface, there: Gaps) -> NDArray[np.bool_]:
+    """Return for which of the scan's points (N,), from where they lie, the reference says what is outside."""
+    return np.asarray(there.distance < _UNSEEN * max(scan.spacing, reference.spacing))
+
+
+def comparison_of(scan: Surface, reference: Surface, there: Gaps, back: Gaps) -> Comparison:
+    """Return the comparison from where the points of both lie against the other.
+
+    Args:
+        scan: turned as the reference says.
+        reference: the other.
+        there: the scan's N points against the reference.
+        back: the reference's M points against the scan.
+    """
     spacing = max(scan.spacing, reference.spacing)
-    scan = scan.facing_as(reference.outward[there.plane], there.distance < _UNSEEN * spacing)
-    back = scan.gaps(reference.smoothed)
     signed = _signed(there)
     off = smoothed(scan, signed)
     raw = signed + np.einsum("ij,ij->i", scan.points - scan.smoothed, reference.outward[there.plane])
@@ -99,7 +129,9 @@ def compare(scan: Surface, reference: Surface) -> Comparison:
 
 def smoothed(one: Surface, values: Values) -> Values:
     """Return values (N,) of a surface's points at each of its scales, (SCALES, N)."""
-    fine = np.median(values[one.near[:, :_MEDIAN_OF]], axis=1)
+    around = values[one.near[:, :_MEDIAN_OF]]
+    middle = around.shape[1] // 2
+    fine = np.partition(around, middle, axis=1)[:, middle]
     return np.stack([fine, fine[one.near].mean(axis=1)[one.near].mean(axis=1)])
 
 

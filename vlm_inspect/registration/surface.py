@@ -114,8 +114,11 @@ class Surface:
             candidates: how many of the nearest planes to try; the closest counts (at an edge they differ).
             signed: whether `across` tells the sides apart; that needs `outward`, which takes time to learn.
         """
+        return self.gaps_to(points, nearest(self.tree, points, candidates)[1], signed=signed)
+
+    def gaps_to(self, points: Points, near: NDArray[np.intp], *, signed: bool = True) -> Gaps:
+        """Return the same from the planes to try, (M, candidates), the nearest first."""
         normals = self.outward if signed else self.normals
-        _, near = nearest(self.tree, points, candidates)
         best = np.full(len(points), np.inf)
         across, beside, plane = np.zeros(len(points)), np.zeros(len(points)), near[:, 0].copy()
         for column in near.T:

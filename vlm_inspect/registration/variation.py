@@ -107,15 +107,19 @@ class Variation:
         """Median of the fine spread, in the unit of the scans: turns normal spreads into lengths."""
         return float(np.median(self.spread[0]))
 
-    def judge(self, scan: Surface) -> Judged:
+    def judge(self, scan: Surface, found: Comparison | None = None) -> Judged:
         """Return the deviations of a scan that lies in the frame of the references.
 
         A scan that is coarser or noisier than the references is held against the references as its scanner would have
         seen them: thinned, and with noise added.
+
+        Args:
+            scan: its surface.
+            found: its comparison with the anchor, where that is known.
         """
         seen = self.as_scanned_like(scan)
-        found = seen.judged(compare(scan, self.anchor))
-        return found if seen is self else found.times(self._level_over(seen))
+        seen_as = seen.judged(compare(scan, self.anchor) if found is None else found)
+        return seen_as if seen is self else seen_as.times(self._level_over(seen))
 
     def judged(self, found: Comparison) -> Judged:
         """Return what a comparison with the anchor means."""
@@ -125,7 +129,17 @@ class Variation:
         """Return what the other references alone say; a single one stays."""
         if self.count < 2 or self.left_out is not None:
             return self
-        return replace(self, pair=self.deviations if self.count == 2 else None, left_out=index)
+        found = self._latest.get(index)
+        if found is None:
+            found = self._without(index)
+            self._latest.clear()  # one is asked for many times over, then the next
+            self._latest[index] = found
+        return found
+
+    def _without(self, index: int) -> "Variation":
+        left = replace(self, pair=self.deviations if self.count == 2 else None, left_out=index)
+        left.__dict__["_scanners"] = self._scanners  # what they would have seen does not depend on who plays a part
+        return left
 
     def level(self) -> NDArray[np.float64]:
         """Return the log scores (n, CHANNELS) of the references, each held against the others; (0, CHANNELS) of one.
@@ -164,6 +178,10 @@ class Variation:
             self._scanners[key] = Variation(self.references, self.anchor_index, comparisons, coarse=thinner >= _COARSE)
         found = self._scanners[key]
         return found if self.left_out is None else found.without(self.left_out)
+
+    @cached_property
+    def _latest(self) -> dict[int, "Variation"]:
+        return {}
 
     @cached_property
     def _scanners(self) -> dict[tuple[int, int], "Variation"]:

@@ -1,5 +1,6 @@
 """START: `make_app`, a service put together from its settings."""
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,26 +9,29 @@ from fastapi import APIRouter, FastAPI
 from filelock import FileLock, Timeout
 
 from vlm_inspect.errors import StoreError
+from vlm_inspect.service.access import is_known
 from vlm_inspect.service.audit import AuditTrail
+from vlm_inspect.service.deliveries import Deliveries
 from vlm_inspect.service.errors import add_error_answers
 from vlm_inspect.service.gate import Gate
 from vlm_inspect.service.judging import Judges
 from vlm_inspect.service.metrics import Metrics
 from vlm_inspect.service.path_free import PathFree
 from vlm_inspect.service.rates import Rates
-from vlm_inspect.service.routes import artifacts, health, inspections, rules, sessions, talk
+from vlm_inspect.service.routes import artifacts, health, inspections, learning, rules, sessions, talk, timeline
 from vlm_inspect.service.rule_books import RuleBooks
 from vlm_inspect.service.sessions import Sessions
 from vlm_inspect.service.settings import ServiceSettings
 from vlm_inspect.service.spool import Spool
-from vlm_inspect.service.station import Proposals, Station, Talks
+from vlm_inspect.service.station import Followers, Proposals, Station, Talks
 from vlm_inspect.service.tokens import Tokens
 from vlm_inspect.store import CaseStore
 from vlm_inspect.store.files import make_private
 from vlm_inspect.version import VERSION
 
+_LOG = logging.getLogger("vlm_inspect.service")
 _GUESSES_PER_MINUTE = 20
-_ROUTERS = (health, inspections, artifacts, talk, rules, sessions)
+_ROUTERS = (health, inspections, artifacts, timeline, talk, learning, rules, sessions)
 
 
 def make_app(settings: ServiceSettings, tokens: Tokens, *, further: Sequence[APIRouter] = ()) -> FastAPI:
@@ -46,11 +50,14 @@ def make_app(settings: ServiceSettings, tokens: Tokens, *, further: Sequence[API
     @asynccontextmanager
     async def at_work(app: FastAPI) -> AsyncIterator[None]:
         del app
-        station.judges.start()
         try:
-            yield
+            with station.deliveries:
+                station.judges.start()
+                try:
+                    yield
+                finally:
+                    station.judges.stop()
         finally:
-            station.judges.stop()
             station.store.close()
             lock.release()
 
@@ -68,7 +75,7 @@ def make_app(settings: ServiceSettings, tokens: Tokens, *, further: Sequence[API
     for router in further:
         app.include_router(router)
     add_error_answers(app, station.path_free)
-    app.add_middleware(Gate, hosts=settings.hosts)
+    app.add_middleware(Gate, hosts=settings.hosts, uploads=[inspections.router.prefix], knows=is_known)
     return app
 
 
@@ -87,21 +94,34 @@ def _open_station(settings: ServiceSettings, tokens: Tokens) -> tuple[Station, F
     metrics = Metrics()
     metrics.watch_queue(lambda: spool.counts()["waiting"], lambda: spool.counts()["failed"])
     folders: list[Path] = [settings.data, settings.rules, store.files.folder, Path.cwd(), Path.home()]
+    path_free = PathFree(folders)
+    deliveries = Deliveries(
+        store.outbox,
+        settings.receivers,
+        settings.folders,
+        model=settings.config.model.name,
+        path_free=path_free,
+        log=_LOG,
+    )
+    metrics.watch_messages(deliveries.sender.left)
     station = Station(
         settings=settings,
         spool=spool,
         books=books,
         store=store,
-        judges=Judges(settings, spool, books, store, metrics),
+        judges=Judges(settings, spool, books, store, metrics, deliveries),
+        deliveries=deliveries,
         tokens=tokens,
         sessions=Sessions(settings.data / "session.key", tokens),
         audit=AuditTrail(settings.data / "audit.jsonl"),
         metrics=metrics,
-        path_free=PathFree(folders),
+        path_free=path_free,
         rates=Rates(settings.limits.requests_per_minute),
         guesses=Rates(_GUESSES_PER_MINUTE),
         talks=Talks(settings.limits.talks),
+        followers=Followers(settings.limits.streams),
         proposals=Proposals(),
+        calibrations=Proposals(),
     )
     return station, lock
 

@@ -47,7 +47,7 @@ def add_error_answers(app: FastAPI, path_free: PathFree) -> None:
         return _answer(status, path_free.message(str(error)), {"Retry-After": "5"} if status == 429 else None)
 
     async def broken(request: Request, error: Exception) -> JSONResponse:
-        _LOG.error("%s %s", request.method, request.url.path, exc_info=error)
+        _LOG.error("%s %r", request.method, request.url.path, exc_info=error)
         return _answer(500, "internal error, please report it; the service's log tells more")
 
     app.add_exception_handler(HTTPException, refused)

@@ -3,28 +3,34 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from vlm_inspect.backends.reply_journal import SUFFIX, ReplyJournal, remove_old
 from vlm_inspect.errors import BackendError, InspectError, StoreError
 from vlm_inspect.file_writing import write_atomically
+from vlm_inspect.inspection import StepRecord
 from vlm_inspect.part_queue import judge_one
+from vlm_inspect.service.deliveries import Deliveries
 from vlm_inspect.service.metrics import Metrics
 from vlm_inspect.service.path_free import PathFree
 from vlm_inspect.service.rule_books import RuleBooks
 from vlm_inspect.service.settings import ServiceSettings
 from vlm_inspect.service.spool import Job, Spool
+from vlm_inspect.service.timelines import Timelines
 from vlm_inspect.store import CaseStore
 
 if TYPE_CHECKING:
     from vlm_inspect.examination import Examination
 
+Value = TypeVar("Value")
 _LOG = logging.getLogger("vlm_inspect.service")
-_STORE_TRIES, _STORE_WAIT_S = 5, 2.0
+_STORE_TRIES, _STORE_WAIT_S = 6, 2.0
+"""The store is tried again after 2, 4, 8 s and so on, a minute in all: a database that restarts fails no part."""
 _MODEL_FAILED = "the model failed"
 
 
@@ -42,13 +48,23 @@ class Judges:
     """Judges what the spool holds, until it is stopped."""
 
     def __init__(
-        self, settings: ServiceSettings, spool: Spool, books: RuleBooks, store: CaseStore, metrics: Metrics
+        self,
+        settings: ServiceSettings,
+        spool: Spool,
+        books: RuleBooks,
+        store: CaseStore,
+        metrics: Metrics,
+        deliveries: Deliveries,
     ) -> None:
         """Judge with `settings.workers` threads; nothing begins before `start`."""
         self._settings, self._spool, self._books, self._store, self._metrics = settings, spool, books, store, metrics
+        self._deliveries = deliveries
+        spool.before_failing = self._tell_failure
         self._path_free = PathFree([settings.data, settings.rules])
+        self.timelines = Timelines(settings.data / "timelines")
         self._lock = threading.Lock()
         self._steps: dict[str, str] = {}
+        self._taken: dict[str, tuple[StepRecord, ...]] = {}
         self._waiters: dict[str, Future[Ended]] = {}
         self._stopped = threading.Event()
         self._mean_s = 1.0
@@ -87,6 +103,10 @@ class Judges:
     def step(self, job_id: str) -> str:
         """Return what is being done with a part, in words; empty: nothing is known."""
         return self._steps.get(job_id, "")
+
+    def taken(self, job_id: str) -> tuple[StepRecord, ...]:
+        """Return the steps that an agent, or a second look, has taken over a part that is being judged."""
+        return self._taken.get(job_id, ())
 
     def watch(self, job_id: str) -> "Future[Ended]":
         """Return a future of what becomes of a part; call it before the part can be judged."""
@@ -137,6 +157,7 @@ class Judges:
             with suppress(InspectError):
                 ReplyJournal(self._steps_path(job.id)).discard()  # a failed part keeps its steps for another try
         self._steps.pop(job.id, None)
+        self._taken.pop(job.id, None)
         with self._lock:
             waiter = self._waiters.pop(job.id, None)
         if waiter is not None:
@@ -145,9 +166,12 @@ class Judges:
 
     def _judge(self, job: Job) -> Ended | None:
         """Judge a part and keep it; None: the service stops, and the part waits for its next start."""
-        if self._store.holds(job.id):  # it was kept just before the process ended
-            return Ended("done")
         part = self._spool.part(job)
+        try:
+            if self._patiently(lambda: self._store.holds(job.id)):  # it was kept just before the process ended
+                return self._delivered(job, part, None)
+        except StoreError as error:
+            return self._unkept(error)
         began = time.monotonic()
         with self._metrics.judging.labels(rules=job.rules).time():
             judged = judge_one(lambda source: self._examine(job, source), part)
@@ -158,11 +182,36 @@ class Judges:
         try:
             self._keep(job, judged.examination, part)
         except (InspectError, OSError) as error:
-            if self._stopped.is_set():
-                return None
-            return Ended("failed", self._path_free.message(str(error)))
+            return self._unkept(error)
         self._metrics.inspections.labels(rules=job.rules, outcome=judged.examination.inspection.outcome).inc()
+        return self._delivered(job, part, judged.examination)
+
+    def _delivered(self, job: Job, part: Path, examination: "Examination | None") -> Ended | None:
+        """Deliver a part whose case is kept; see `_judge`. Without an examination it is read from the store."""
+        if not self._deliveries.are_any:
+            return Ended("done")
+        try:
+            self._patiently(
+                lambda: self._deliveries.of_case(job, part, examination or self._store.load(job.id).examination)
+            )
+        except (InspectError, OSError) as error:
+            return self._unkept(error, "it is kept as a case, but what goes out could not be delivered: ")
         return Ended("done")
+
+    def _unkept(self, error: Exception, what: str = "") -> Ended | None:
+        """Return the end of a part that could not be written down; None: the service stops, which may be why."""
+        return None if self._stopped.is_set() else Ended("failed", what + self._path_free.message(str(error)))
+
+    def _tell_failure(self, job_id: str, error: str) -> None:
+        if not self._deliveries.are_any:
+            return
+        job = self._spool.job(job_id) or Job(id=job_id, name="", rules="")
+        try:
+            if self._store.holds(job_id):
+                return  # it was judged: what failed came after
+            self._deliveries.of_failure(job, self._spool.part(job), error)
+        except InspectError as unsaid:
+            _LOG.warning("part %s failed, and nobody could be told: %s", job_id, unsaid)
 
     def _examine(self, job: Job, source: Path) -> "Examination":
         self._steps[job.id] = "getting ready"
@@ -170,12 +219,17 @@ class Judges:
         def say(step: str) -> None:
             self._steps[job.id] = self._path_free.message(step)
 
+        def take(step: StepRecord) -> None:
+            if step.n == 1 and step.phase == "judge":
+                return  # the one look of a plain inspection
+            self._taken[job.id] = (*self._taken.get(job.id, ()), step)
+
         try:
             inspector = self._books.inspector(job.rules)
             if not inspector.agent.enabled:
-                return inspector.examine(source, job.question, progress=say)
+                return inspector.examine(source, job.question, progress=say, watch=take)
             with self._books.steps.using(ReplyJournal(self._steps_path(job.id))):  # a restart pays for no step twice
-                return inspector.examine(source, job.question, progress=say)
+                return inspector.examine(source, job.question, progress=say, watch=take)
         except BackendError:
             self._steps[job.id] = _MODEL_FAILED
             raise
@@ -187,6 +241,7 @@ class Judges:
 
             self.scan_path(job.id).parent.mkdir(mode=0o700, exist_ok=True)
             write_atomically(self.scan_path(job.id), render_ply(examination.evidence.surface))
+        self.timelines.keep(job.id, examination)
         settings = {
             "config": self._books.config(job.rules).as_record(),
             "as_kind": None,
@@ -194,17 +249,23 @@ class Judges:
             "rule_book": job.rules,
             "by": job.by,
         }
-        for number in range(1, _STORE_TRIES + 1):
+        self._patiently(
+            lambda: self._store.save(
+                examination,
+                part,
+                keep_input=self._settings.keep_input,
+                settings=settings,
+                case_id=job.id,
+                serial=job.serial,
+            )
+        )
+
+    def _patiently(self, ask: Callable[[], Value]) -> Value:
+        """Ask the store, several times if need be: another process may hold it, or its server may start again."""
+        for number in range(1, _STORE_TRIES):
             try:
-                self._store.save(
-                    examination,
-                    part,
-                    keep_input=self._settings.keep_input,
-                    settings=settings,
-                    case_id=job.id,
-                    serial=job.serial,
-                )
-                return
+                return ask()
             except StoreError:
-                if number == _STORE_TRIES or self._stopped.wait(_STORE_WAIT_S):
+                if self._stopped.wait(_STORE_WAIT_S * 2.0 ** (number - 1)):
                     raise
+        return ask()

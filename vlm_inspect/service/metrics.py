@@ -25,6 +25,13 @@ class Metrics:
         self._waiting = Gauge("vlm_inspect_waiting", "Accepted parts that wait.", registry=self._registry)
         self._failed = Gauge("vlm_inspect_failed_parts", "Failed parts that are kept.", registry=self._registry)
 
+    def watch_messages(self, waiting: Callable[[], int]) -> None:
+        """Count the messages that have not arrived whenever the figures are asked for."""
+        from prometheus_client import Gauge
+
+        gauge = Gauge("vlm_inspect_messages_waiting", "Messages that have not arrived.", registry=self._registry)
+        gauge.set_function(lambda: float(waiting()))
+
     def watch_queue(self, waiting: Callable[[], int], failed: Callable[[], int]) -> None:
         """Read the queue's length whenever the figures are asked for."""
         self._waiting.set_function(lambda: float(waiting()))

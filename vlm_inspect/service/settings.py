@@ -1,9 +1,15 @@
 """`ServiceSettings`: what a service is started with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vlm_inspect.config import InspectorConfig
+
+if TYPE_CHECKING:
+    from vlm_inspect.sinks.folders import OutcomeFolders
+    from vlm_inspect.sinks.sender import Receiver
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 """Names under which nobody but this machine reaches a service."""
@@ -21,6 +27,8 @@ class Limits:
     """Longest time in which a request's body must have arrived, in seconds."""
     requests_per_minute: int = 600
     """Most requests of one token, or of this machine without tokens, a minute."""
+    streams: int = 32
+    """Most parts that one person follows at the same time, by server-sent events."""
     talks: int = 4
     """Most answers that are in the making at the same time."""
 
@@ -39,6 +47,8 @@ class ServiceSettings:
         keep_input: whether the bytes of every part are kept with its case.
         hosts: names under which the service is reached; empty: any.
         limits: what one caller may ask.
+        receivers: who is told of every part.
+        folders: where the files of judged parts are moved; None: they go with the part.
     """
 
     rules: Path
@@ -50,3 +60,5 @@ class ServiceSettings:
     keep_input: bool = True
     hosts: tuple[str, ...] = LOCAL_HOSTS
     limits: Limits = field(default_factory=Limits)
+    receivers: "Sequence[Receiver]" = ()
+    folders: "OutcomeFolders | None" = None

@@ -64,6 +64,8 @@ class Spool:
         self._most = most_waiting
         self._order: deque[str] = deque()
         self._promised = 0
+        self.before_failing: Callable[[str, str], None] = lambda job_id, error: None
+        """Told the id of a part and why it could not be judged, before it is put apart; the same again after a kill."""
         self._judging: set[str] = set()
         self._changed = threading.Condition()
         self._closed = False
@@ -150,6 +152,13 @@ class Spool:
                 continue
             return job
 
+    def job(self, job_id: str) -> Job | None:
+        """Return what was asked of a part that waits or is judged; None: its record cannot be read."""
+        try:
+            return self._read(job_id)
+        except (OSError, ValueError):
+            return None
+
     def part(self, job: Job) -> Path:
         """Return where the part of a job is."""
         return self._waiting / job.id / "part" / job.name
@@ -162,6 +171,7 @@ class Spool:
 
     def fail(self, job_id: str, error: str) -> None:
         """Keep a part that could not be judged apart, with the reason in one line."""
+        self.before_failing(job_id, error)
         place = self._waiting / job_id
         with suppress(OSError):
             (place / "error.txt").write_text(error, encoding="utf-8")

@@ -19,18 +19,26 @@ class Messages:
         outbox: of the store.
         targets: URLs of the receivers.
         told: called after each, so that it is sent at once.
+        shown: what a message says, given what is known: a service leaves out the paths of its machine.
     """
 
     outbox: Outbox
     targets: Sequence[str]
     told: Callable[[], None] = lambda: None
+    shown: Callable[[dict[str, Any]], dict[str, Any]] = lambda told: told
 
     def deliver(self, result: Result) -> None:
         """Keep the messages; a part that comes again has the same ids, which are not added again."""
         for target in self.targets:
-            name = f"{result.row.case_id}-{hashlib.sha256(target.encode()).hexdigest()[:8]}"
-            self.outbox.add(Message(name, target, json.dumps(message_of(result))))
+            body = json.dumps(self.shown(message_of(result)))
+            self.outbox.add(Message(f"{result.row.case_id}-{_ending(result, target)}", target, body))
         self.told()
+
+
+def _ending(result: Result, target: str) -> str:
+    """Return what tells the messages about one part apart: the receiver, and why the part could not be judged."""
+    why = f"\n{result.row.review_reasons}" if result.examination is None else ""
+    return hashlib.sha256((target + why).encode()).hexdigest()[:8]
 
 
 def message_of(result: Result) -> dict[str, Any]:

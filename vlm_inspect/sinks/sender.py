@@ -1,8 +1,8 @@
-"""`Sender`: a thread that sends what waits in the outbox, until it has arrived."""
+"""`Sender`: threads that send what waits in the outbox, until it has arrived."""
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, Self
 
 from vlm_inspect.errors import StoreError
@@ -27,24 +27,35 @@ class Receiver(Protocol):
 
 
 class Sender:
-    """Sends the messages of an outbox to their receivers. Use as a context manager."""
+    """Sends the messages of an outbox, a thread for each receiver: a slow one holds up no other. A context manager."""
 
-    def __init__(self, outbox: Outbox, receivers: Sequence[Receiver], *, last_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        receivers: Sequence[Receiver],
+        *,
+        last_s: float = 10.0,
+        trouble: Callable[[str, str], None] = lambda target, why: None,
+    ) -> None:
         """Begin at the start of the `with` block, with what earlier runs left, too.
 
         Args:
             outbox: of the store.
             receivers: whose messages are sent; those of others stay.
             last_s: longest wait, at the end, for messages that were never tried, in seconds.
+            trouble: told the URL of a receiver that does not take a message, and why; once until it takes one again.
         """
-        self._outbox, self._last_s = outbox, last_s
-        self._receivers = {one.target: one for one in receivers}
-        self._new, self._ended = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
+        self._outbox, self._last_s, self._trouble = outbox, last_s, trouble
+        self._targets = [one.target for one in receivers]
+        self._new = {target: threading.Event() for target in self._targets}
+        self._ended = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=(one,), name="sender", daemon=True) for one in receivers
+        ]
 
     def __enter__(self) -> Self:
-        if self._receivers:
-            self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -52,43 +63,51 @@ class Sender:
 
     def finish(self) -> None:
         """Try once what was never tried, then end."""
-        if not self._receivers or self._ended.is_set():
+        if not self._threads or self._ended.is_set():
             return
         deadline = time.monotonic() + self._last_s
-        while time.monotonic() < deadline and self._outbox.count_waiting(list(self._receivers), untried=True):
+        while time.monotonic() < deadline and self._outbox.count_waiting(self._targets, untried=True):
             self.wake()
             time.sleep(0.02)
         self._ended.set()
         self.wake()
-        self._thread.join(self._last_s)
+        for thread in self._threads:
+            thread.join(max(0.1, deadline - time.monotonic()))
 
     def wake(self) -> None:
         """Say that there is something new."""
-        self._new.set()
+        for new in self._new.values():
+            new.set()
 
     def left(self) -> int:
         """Return how many messages to these receivers have not arrived."""
-        return self._outbox.count_waiting(list(self._receivers)) if self._receivers else 0
+        return self._outbox.count_waiting(self._targets) if self._targets else 0
 
-    def _run(self) -> None:
+    def _run(self, receiver: Receiver) -> None:
+        new, is_well = self._new[receiver.target], True
         while not self._ended.is_set():
-            self._new.clear()
+            new.clear()
             try:
-                sent = self._send_some()
+                tried, is_well = self._send_some(receiver, is_well=is_well)
             except StoreError:  # locked for a moment: the messages are in it, and wait
-                sent = 0
-            if not sent:
-                self._new.wait(_LOOK_S)
+                tried = 0
+            if not tried:
+                new.wait(_LOOK_S)
 
-    def _send_some(self) -> int:
-        messages = self._outbox.take(list(self._receivers))
+    def _send_some(self, receiver: Receiver, *, is_well: bool) -> tuple[int, bool]:
+        """Try some messages; returns how many, and whether the last one arrived."""
+        messages = self._outbox.take([receiver.target])
         for message in messages:
             try:
-                self._receivers[message.target].send(message)
+                receiver.send(message)
             except NotDeliveredError as error:
                 self._outbox.mark_failed(message, str(error))
+                if is_well:
+                    self._trouble(receiver.target, str(error))
+                is_well = False
             else:
                 self._outbox.mark_delivered(message)
+                is_well = True
             if self._ended.is_set():
                 break
-        return len(messages)
+        return len(messages), is_well

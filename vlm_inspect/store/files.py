@@ -133,6 +133,17 @@ class FileFolder:
         self._check(name, hashlib.sha256(data).hexdigest())
         return data
 
+    def path(self, name: str) -> Path:
+        """Return where a file lies, for a reader that seeks in it; its content is not checked.
+
+        Raises:
+            StoreError: it is gone.
+        """
+        path = self._path(name)
+        if not path.is_file():
+            raise self._gone(name)
+        return path
+
     def copy(self, name: str, target: Path) -> None:
         """Copy an input to `target`."""
         try:

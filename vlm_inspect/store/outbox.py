@@ -13,11 +13,12 @@ from sqlalchemy import delete, func, select
 from vlm_inspect.store.database import Database
 from vlm_inspect.store.tables import OutboxRow
 
-_CLAIM_S = 60.0
-"""How long a message is left to the process that took it; then another may, because that one is gone."""
+_CLAIM_S = 20.0
+"""How long a message is left to the process that took it; then another may, because that one is gone. Sending takes
+10 s at most."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 900.0
 _KEPT_DAYS = 30
-"""Days that messages which have arrived are kept."""
+"""Days that the ids of messages which have arrived are kept; what they said goes at once."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Outbox:
                     )
                 )
 
-    def take(self, targets: Sequence[str], *, most: int = 4) -> tuple[Message, ...]:
-        """Return messages whose time has come, the oldest first; for a minute no other process is given them."""
+    def take(self, targets: Sequence[str], *, most: int = 1) -> tuple[Message, ...]:
+        """Return messages whose time has come, the oldest first; for a while no other process is given them."""
         now = time.time()
         waiting = (OutboxRow.delivered_at.is_(None), OutboxRow.target.in_(targets), OutboxRow.next_at <= now)
         query = select(OutboxRow).where(*waiting).order_by(OutboxRow.created_at, OutboxRow.id).limit(most)
@@ -75,12 +76,12 @@ class Outbox:
             return tuple(Message(row.id, row.target, row.body, row.attempts) for row in rows)
 
     def mark_delivered(self, message: Message) -> None:
-        """Say that a message has arrived; those that arrived long ago are forgotten."""
+        """Say that a message has arrived: its id stays, so that it is not added again; old ones are forgotten."""
         past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=_KEPT_DAYS)
         with self._database.writing() as session:
             row = session.get(OutboxRow, message.id)
             if row is not None:
-                row.delivered_at, row.error = _now(), ""
+                row.delivered_at, row.error, row.body = _now(), "", ""
             session.execute(delete(OutboxRow).where(OutboxRow.delivered_at < past.isoformat(timespec="seconds")))
 
     def mark_failed(self, message: Message, error: str) -> None:

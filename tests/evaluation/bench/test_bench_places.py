@@ -9,6 +9,7 @@ from PIL import Image
 from evaluation.scoring.item_map import read_map
 from tests.evaluation.bench_runs import Bench, items_of, results_of
 from tests.evaluation.bench_runs import bench as bench  # noqa: PLC0414 (a fixture)
+from tests.localization.clip_events.belts import belt
 
 Flags = NDArray[np.bool_]
 SHAPE_HW = (60, 80)
@@ -54,3 +55,32 @@ def test_a_bump_on_an_organised_scan_has_pixels(bench: Bench, tmp_path: Path) ->
     assert not found[:4].any(), "no point, the lowest score"
     row, column = np.unravel_index(found.argmax(), SHAPE_HW)
     assert np.hypot(row - 40, column - 20) <= 6
+
+
+def test_a_folder_of_frames_is_a_clip_whose_beginning_may_be_its_reference(bench: Bench, tmp_path: Path) -> None:
+    event = range(48, 60)
+    for name, marked in (("Test001", event), ("Test002", range(0))):
+        clip = belt(8 + len(marked), 72, mark_at=marked)
+        for frame in clip.frames():
+            path = tmp_path / "data" / name / f"{frame.index:03}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(frame.image).save(path)
+            mask = np.full((4, 6), 255 * (frame.index in marked), np.uint8)
+            path = tmp_path / "data" / f"{name}_gt" / f"{frame.index:03}.bmp"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(mask).save(path)
+    out = tmp_path / "out"
+    ran = bench(tmp_path / "data", "--out", out, "--shots", 0, "--normal-until", 30, "--quiet")
+    assert ran.code == 0, ran.err
+    assert "frame_auroc " in ran.out
+    found = results_of(out)["categories"]["data"]
+    assert (found["n"], found["n_anomalous"], found["clips_without_frames"]) == (2, 1, 0)
+    assert found["frame_auroc"] > 0.95
+    first, second = found["clips"]
+    assert (first["frames"], first["anomalous_frames"]) == (42, 12)  # the beginning is given, so it is not scored
+    assert first["frame_auroc"] > 0.95
+    assert second["frame_auroc"] is None
+    assert ">data/Test001</th>" in (out / "report.html").read_text(encoding="utf-8")
+    ran = bench(tmp_path / "data", "--out", out, "--shots", 0, "--normal-until", 40, "--resume")
+    assert ran.code == 2
+    assert "normal_until '30'" in ran.err

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm_inspect.frame_curve import EventKind
 from vlm_inspect.localization.clip_events.features import ClipFeatures, Floats
 from vlm_inspect.localization.clip_events.grid import LeftOut
 
@@ -23,7 +24,7 @@ class AppearanceChannel:
     normal ones (the nearest feature line: Li & Lu, IEEE Trans. Neural Networks 10(2), 1999, eq. 2, cut to the segment).
     """
 
-    name = "appearance"
+    name: EventKind = "appearance"
     said = "it looks there as it normally never does"
 
     def __init__(self, stretches: Sequence[ClipFeatures]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm_inspect.frame_curve import EventKind
 from vlm_inspect.localization.clip_events.features import ClipFeatures, Floats
 from vlm_inspect.localization.clip_events.grid import LeftOut, box_mean
 
@@ -63,7 +64,7 @@ class _Usual:
 class DurationChannel:
     """Normal lengths of states, place by place."""
 
-    name = "duration"
+    name: EventKind = "duration"
     said = "a state lasts there longer or shorter than it normally does"
 
     def __init__(self, stretches: Sequence[ClipFeatures]) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from converters.view import BoxXyxyn
 from vlm_inspect.frame_curve import ClipEvent, TrackPoint
 from vlm_inspect.localization.clip_events.curve import ClipCurve
+from vlm_inspect.localization.clip_events.normality import Channel
 
 _LIMIT = 1.0
 _EDGE = 0.6
@@ -22,18 +23,18 @@ _MOVES = 0.05
 """Share of the frame by which what moves is displaced at least."""
 
 
-def find_events(curve: ClipCurve, said: Sequence[str], most: int = 50) -> list[ClipEvent]:
+def find_events(curve: ClipCurve, channels: Sequence[Channel], most: int = 50) -> list[ClipEvent]:
     """Return the events of a clip in the order of time; of more than `most` the highest.
 
     Args:
         curve: of the clip.
-        said: what a high score of each channel means, in words.
+        channels: in the order of its scores.
         most: how many.
     """
     heights = curve.heights
     spans = _spans(heights, curve.times_s)
     spans = sorted(spans, key=lambda span: -heights[span[0] : span[1] + 1].max())[:most]
-    return [_event(curve, said, first, last) for first, last in sorted(spans)]
+    return [_event(curve, channels, first, last) for first, last in sorted(spans)]
 
 
 def _spans(heights: NDArray[np.float64], times_s: NDArray[np.float64] | None) -> list[tuple[int, int]]:
@@ -57,8 +58,9 @@ def _stretches(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return list(zip(np.flatnonzero(edges == 1).tolist(), (np.flatnonzero(edges == -1) - 1).tolist(), strict=True))
 
 
-def _event(curve: ClipCurve, said: Sequence[str], first: int, last: int) -> ClipEvent:
+def _event(curve: ClipCurve, channels: Sequence[Channel], first: int, last: int) -> ClipEvent:
     peak = first + int(curve.heights[first : last + 1].argmax())
+    highest = channels[int(curve.scores[peak].argmax())]
     frames = np.unique(np.linspace(first, last, min(_TRACK_POINTS, last - first + 1)).round().astype(int))
     track = [TrackPoint(int(one), _time(curve, int(one)), hot_box(curve.heat_at(int(one)))) for one in frames]
     return ClipEvent(
@@ -70,7 +72,8 @@ def _event(curve: ClipCurve, said: Sequence[str], first: int, last: int) -> Clip
         last_s=_time(curve, last),
         score=float(curve.probabilities[peak]),
         box_xyxyn=hot_box(curve.heat_at(peak)),
-        note=said[int(curve.scores[peak].argmax())],
+        kind=highest.name,
+        note=highest.said,
         track=tuple(track) if _wanders(track) else (),
     )
 

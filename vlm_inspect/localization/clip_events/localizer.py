@@ -179,7 +179,7 @@ class FittedClips:
             key = key_of(NAME, VERSION, sha256_of(clip.path), clip.frame_count, normal.identity, len(own))
             kept = user_cache(), key
         curve = score_clip(clip, behaviour, analysed_size(normal.clip.size_hw), own=own, kept=kept)
-        events = tuple(find_events(curve, [channel.said for channel in behaviour.channels]))
+        events = tuple(find_events(curve, behaviour.channels))
         beginning = sum(len(one.heights) for one in own) if self._normal is not None else 0
         calibrated = self._normal is not None
         found = FrameCurve(curve.times_s, curve.probabilities, events if calibrated else (), beginning, calibrated)

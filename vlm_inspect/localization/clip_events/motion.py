@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm_inspect.frame_curve import EventKind
 from vlm_inspect.localization.clip_events.features import ClipFeatures, Floats
 from vlm_inspect.localization.clip_events.grid import LeftOut, box_mean, mean_over_frames
 
@@ -76,7 +77,7 @@ class _PlaceMemory:
 class MotionChannel:
     """Normal motion, place by place."""
 
-    name = "motion"
+    name: EventKind = "motion"
     said = "something moves there as nothing normally does"
 
     def __init__(self, stretches: Sequence[ClipFeatures]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.view import BoxXyxyn
+from vlm_inspect.frame_curve import EventKind
 from vlm_inspect.localization.clip_events.appearance import AppearanceChannel
 from vlm_inspect.localization.clip_events.durations import DurationChannel
 from vlm_inspect.localization.clip_events.features import ClipFeatures, Floats
@@ -42,9 +43,15 @@ _LEAST_SCORE = 1e-3
 class Channel(Protocol):
     """One kind of evidence."""
 
-    name: str
-    said: str
-    """What a high score means, in words."""
+    @property
+    def name(self) -> EventKind:
+        """Which kind."""
+        ...
+
+    @property
+    def said(self) -> str:
+        """What a high score means, in words."""
+        ...
 
     def heat(self, features: ClipFeatures, left_out: LeftOut | None = None) -> Floats:
         """Return how unusual each place of each frame is, (N, gh, gw)."""

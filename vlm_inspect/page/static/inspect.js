@@ -1,9 +1,9 @@
 // Drop, paste, choose or photograph a part; follow it until it is a case.
-import { ask, element, errorWords, fill, follow, say, wordsOf } from "./page.js";
+import { ask, errorWords, fill, follow, say, wordsOf } from "./page.js";
+import { SentPart } from "./sent.js";
 
 const form = document.getElementById("drop");
 const states = wordsOf(form);
-const list = document.getElementById("sent");
 const remembered = localStorage.getItem("rules");
 if (remembered && [...form.elements.rules.options].some((one) => one.value === remembered)) {
   form.elements.rules.value = remembered;
@@ -12,8 +12,7 @@ form.elements.rules.addEventListener("change", () => localStorage.setItem("rules
 form.addEventListener("submit", (event) => event.preventDefault());
 
 async function inspect(file) {
-  const row = element("li", {}, `${file.name}: ${list.dataset.sending}`);
-  list.prepend(row);
+  const row = new SentPart(file);
   const body = new FormData();
   body.append("file", file, file.name);
   for (const name of ["rules", "question", "serial"]) {
@@ -23,16 +22,24 @@ async function inspect(file) {
     const accepted = await (await ask("/v1/inspections?wait=0", { method: "POST", body })).json();
     let last = accepted;
     await follow(await ask(`/v1/inspections/${accepted.id}/events`), (name, told) => {
+      if (name === "step") return row.take(told);
       last = told;
-      if (told.state in states) row.textContent = `${file.name}: ${fill(states[told.state], told)} ${told.step || ""}`;
+      if (told.state in states) row.say(`${fill(states[told.state], told)}${told.step ? `: ${doing(told.step)}` : ""}`);
+      return undefined;
     });
     if (last.state === "failed") throw new Error(last.error);
+    if (last.state !== "done") throw new Error(errorWords.offline);
     location.assign(`/cases/${accepted.id}`);
   } catch (error) {
-    row.textContent = `${file.name}: ${error.message}`;
-    row.className = "failed";
+    row.fail(error.message);
     say(error.message);
   }
+}
+
+/** What is at work on a part, in the words of the page where it has some. */
+function doing(step) {
+  const key = `doing_${step.replace(/\W+/g, "_")}`;
+  return states[key] || step;
 }
 
 function take(files) {
