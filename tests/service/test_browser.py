@@ -11,12 +11,12 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.service.conftest import listening, part, settings_in
+from tests.service.conftest import listening, part, photo, settings_in
 from tests.service.test_timeline import BOOK as MOTOR
 from tests.service.test_timeline import series_text, write_clip
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.demo.screw import write_screws
-from vlm_inspect.page import router
+from vlm_inspect.page import error_page, router
 from vlm_inspect.qualification.trial import PLANTED
 from vlm_inspect.service.app import make_app
 from vlm_inspect.service.settings import ServiceSettings
@@ -25,12 +25,17 @@ from vlm_inspect.service.tokens import Tokens, entry_line
 CHROMIUM = Path("/usr/bin/chromium")
 TOKEN = "the token of anna, an engineer"
 _SWIFTSHADER = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 _DROP = """([name, content]) => {
     const bytes = Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0));
     const carried = new DataTransfer();
     carried.items.add(new File([bytes], name));
     const told = { dataTransfer: carried, bubbles: true, cancelable: true };
     document.querySelector("#drop").dispatchEvent(new DragEvent("drop", told));
+}"""
+_COPY = """async (content) => {
+    const bytes = Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0));
+    await navigator.clipboard.write([new ClipboardItem({ "image/png": new Blob([bytes], { type: "image/png" }) })]);
 }"""
 _STORY_MS = 300_000
 """Longest wait for the first part, with which the references are learned; some twenty seconds on a free machine."""
@@ -79,14 +84,16 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     settings = ServiceSettings(
         rules, tmp_path / "data", InspectorConfig(), store=str(tmp_path / "cases.db"), tokens=tmp_path / "tokens.txt"
     )
-    with listening(make_app(settings, Tokens(tmp_path / "tokens.txt"), further=[router])) as found:
+    with listening(
+        make_app(settings, Tokens(tmp_path / "tokens.txt"), further=[router], error_page=error_page)
+    ) as found:
         yield found
 
 
 @pytest.fixture
 def browser() -> Iterator["playwright.Browser"]:
     with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=str(CHROMIUM), args=_SWIFTSHADER)
+        started = driver.chromium.launch(executable_path=str(CHROMIUM), args=[*_SWIFTSHADER, *_CAMERA])
         yield started
         started.close()
 
@@ -120,13 +127,18 @@ def test_every_page_is_usable_wide_and_narrow_light_and_dark(tmp_path: Path, bro
     (settings.rules / "slab.yaml").write_text("class_name: slab\n")  # nothing decides: REVIEW
     (settings.rules / "motor.yaml").write_text(MOTOR)
     write_clip(tmp_path / "belt.avi")
-    with listening(make_app(settings, Tokens(), further=[router])) as address, httpx.Client(base_url=address) as client:
+    with (
+        listening(make_app(settings, Tokens(), further=[router], error_page=error_page)) as address,
+        httpx.Client(base_url=address) as client,
+    ):
         told = [
             client.post("/v1/inspections", files=part(level), data={"rules": rules}, timeout=60).json()
             for level, rules in ((250, "plate"), (100, "plate"), (100, "slab"))
         ]
         curve, clip = (
-            client.post("/v1/inspections", files={"file": (name, content)}, data={"rules": rules}).json()["id"]
+            client.post("/v1/inspections", files={"file": (name, content)}, data={"rules": rules}, timeout=60).json()[
+                "id"
+            ]
             for name, content, rules in (
                 ("motor.csv", series_text(4000, 1234), "motor"),
                 ("belt.avi", (tmp_path / "belt.avi").read_bytes(), "slab"),
@@ -148,6 +160,57 @@ def test_every_page_is_usable_wide_and_narrow_light_and_dark(tmp_path: Path, bro
             watched.check(f"a clip that was played, {width} px")
         client.post(f"/v1/inspections/{clip}/judgement", json={"outcome": "OK"})
         _review_by_keyboard(page, client, told[2]["id"])
+
+
+def test_parts_come_by_camera_and_paste_and_are_handled_by_touch(tmp_path: Path, browser: "playwright.Browser") -> None:
+    with listening(make_app(settings_in(tmp_path), Tokens(), further=[router], error_page=error_page)) as address:
+        context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, locale="en-GB")
+        context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
+        context.set_default_timeout(60_000)
+        page = context.new_page()
+        watched = Watched(page, address)
+        page.goto(address)
+        page.get_by_role("button", name="Camera").tap()
+        until(page, "document.getElementById('camera-picture').videoWidth > 0")
+        page.get_by_role("button", name="Take picture").tap()
+        page.wait_for_url("**/cases/2*")
+        assert page.get_by_text("camera.png").first.is_visible()
+
+        page.goto(address)
+        page.evaluate(_COPY, base64.b64encode(photo(100)).decode())
+        page.keyboard.press("Control+V")
+        page.wait_for_url("**/cases/2*")
+        assert page.get_by_role("heading", level=1).inner_text().endswith("OK")
+        _pinch(page)
+        watched.check("a part that was pinched")
+        page.goto(f"{address}/cases/nothing")
+        watched.wrong.clear()  # the browser tells of the status itself
+        watched.check("an error")
+        assert page.get_by_role("heading", name="That is not here").is_visible()
+
+
+def _pinch(page: "playwright.Page") -> None:
+    """Two fingers go apart: closer; one finger then moves the picture."""
+    box = page.locator(".stage").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *fingers: tuple[float, float]) -> None:
+        points = [{"x": x + dx, "y": y + dy, "id": number} for number, (dx, dy) in enumerate(fingers)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", (-20, 0), (20, 0))
+    for apart in (30, 40, 60):
+        touch("touchMove", (-apart, 0), (apart, 0))
+    touch("touchEnd")
+    zoom = "Number(/scale\\(([\\d.]+)/.exec(document.querySelector('.canvas').style.transform)[1])"
+    until(page, f"{zoom} > 1.8")
+    before = page.locator(".canvas").first.get_attribute("style")
+    touch("touchStart", (0, 0))
+    for moved in (10, 20, 30):
+        touch("touchMove", (moved, 0))
+    touch("touchEnd")
+    until(page, f"document.querySelector('.canvas').getAttribute('style') !== {json.dumps(before)}")
 
 
 def _review_by_keyboard(page: "playwright.Page", client: httpx.Client, case: str) -> None:
@@ -214,7 +277,7 @@ def _see_ng(page: "playwright.Page", tmp_path: Path) -> None:
     scan = tmp_path / "rules" / "screw" / "short.pcd"
     page.evaluate(_DROP, ["short.pcd", base64.b64encode(scan.read_bytes()).decode()])
     page.wait_for_url("**/cases/2*", timeout=_STORY_MS)
-    assert page.get_by_role("heading", level=1).inner_text() == "NG"
+    assert page.get_by_role("heading", level=1).inner_text().endswith("NG")
     until(page, "document.querySelector('.canvas .picture').naturalWidth > 0")
     level = page.locator(".heat-level")
     level.focus()
@@ -223,6 +286,31 @@ def _see_ng(page: "playwright.Page", tmp_path: Path) -> None:
     page.locator(".stage").first.focus()
     page.keyboard.press("+")
     assert "scale(1.5)" in page.locator(".canvas").first.get_attribute("style")
+    _handle_by_mouse(page)
+
+
+def _handle_by_mouse(page: "playwright.Page") -> None:
+    """The heat follows its slider, marks go and come, the wheel zooms, dragging moves, a defect is gone to."""
+    slider = page.locator(".heat-level").bounding_box()
+    page.mouse.click(slider["x"] + slider["width"] / 2, slider["y"] + slider["height"] / 2)
+    assert 0.4 < float(page.locator(".canvas .heat").first.evaluate("image => image.style.opacity")) < 0.6
+    page.get_by_label("Marks").uncheck()
+    assert not page.locator(".boxes").first.is_visible()
+    page.get_by_label("Marks").check()
+    assert page.locator(".boxes").first.is_visible()
+    canvas, stage = page.locator(".canvas").first, page.locator(".stage").first.bounding_box()
+    page.mouse.move(stage["x"] + 200, stage["y"] + 200)
+    page.mouse.wheel(0, -300)
+    until(page, "/scale\\(1\\.8\\)/.test(document.querySelector('.canvas').style.transform)")
+    before = canvas.get_attribute("style")
+    page.mouse.down()
+    page.mouse.move(stage["x"] + 260, stage["y"] + 230, steps=3)
+    page.mouse.up()
+    assert canvas.get_attribute("style") != before
+    page.locator(".defect-row").first.click()
+    assert page.locator(".boxes .chosen").count() >= 1
+    page.get_by_role("button", name="Whole picture").click()
+    assert "scale(1)" in canvas.get_attribute("style")
 
 
 def _turn(page: "playwright.Page") -> None:
@@ -233,7 +321,18 @@ def _turn(page: "playwright.Page") -> None:
     canvas.focus()
     for _ in range(4):
         page.keyboard.press("ArrowRight")
-    assert canvas.screenshot() != before
+    after = canvas.screenshot()
+    assert after != before
+    frame = canvas.bounding_box()
+    page.mouse.move(frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(frame["x"] + frame["width"] / 2 + 90, frame["y"] + frame["height"] / 2 + 40, steps=4)
+    page.mouse.up()
+    assert canvas.screenshot() != after, "dragging turns it"
+    drawn = int(canvas.get_attribute("data-drawn"))
+    page.mouse.wheel(0, 200)
+    until(page, f"Number(document.querySelector('#turn-canvas').dataset.drawn) > {drawn}")
+    assert "mm" in page.locator("#turn-legend").inner_text()
 
 
 def _talk(page: "playwright.Page") -> None:
@@ -258,7 +357,7 @@ def _correct(page: "playwright.Page", tmp_path: Path) -> None:
 
 def _judge_by_keyboard(page: "playwright.Page", address: str) -> None:
     case = page.url.rpartition("/")[2]
-    page.get_by_role("button", name="It is NG").focus()
+    page.get_by_role("button", name="It is NG").first.focus()
     page.keyboard.press("Enter")
     page.get_by_text("NG by anna").wait_for(timeout=60_000)
     told = json.loads(page.request.get(f"{address}/v1/inspections/{case}/judgements").text())
