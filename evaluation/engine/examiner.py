@@ -43,9 +43,11 @@ from vlm_inspect.localization.localizer import (
     Localization,
     Localizer,
     ScoredLocalizer,
+    batch_of,
     is_scored,
     vocabulary_of,
 )
+from vlm_inspect.localization.localizer_sum import LocalizerSum
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.looks.look import Look, Step, read_look
 from vlm_inspect.references import Part, ReferenceSet
@@ -174,7 +176,16 @@ class _ScoredOneAtATime(_FittedOneAtATime):
 def for_threads(inspector: Inspector) -> Inspector:
     """Return the inspector with a localizer that several threads may call."""
     localizer = inspector.used_localizer
-    return replace(inspector, localizer=None if localizer is None else OneAtATime(localizer))
+    return replace(inspector, localizer=None if localizer is None else _for_threads(localizer))
+
+
+def _for_threads(localizer: Localizer) -> Localizer:
+    """Return a localizer that several threads may call; one that judges their parts together is left as it is."""
+    if batch_of(localizer) == 1:
+        return OneAtATime(localizer)
+    if isinstance(localizer, LocalizerSum):
+        return LocalizerSum([_for_threads(member) for member in localizer.members])
+    return localizer
 
 
 @dataclass(frozen=True, eq=False)

@@ -95,7 +95,7 @@ def test_a_name_that_ships_not_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [one for one in CONFIGS if one.startswith(("winclip", "alfa"))])
 def test_words_without_training(name: str, data: Path, clip: Path, tmp_path: Path) -> None:
-    options = ("--config", name, "--clip", clip, "--shots", 0, "--limit", 4)
+    options = ("--config", name, "--clip", clip, "--shots", 0, "--limit", 4, "--localizer-batch", 4)
     found = bench(data, tmp_path / "out", *options, *(["--figures"] if name in ("winclip", "alfa") else []))
     if name in ("winclip", "alfa"):
         heights = {

@@ -106,7 +106,7 @@ def test_references_set_the_tolerance_and_are_scored_once(tmp_path: Path) -> Non
     assert len(normal.normal_scores) == 3
     judge = text._judge
     assert isinstance(judge, RedJudge)
-    assert len(judge.seen) == 2 + 3  # the references are not judged again for the second part
+    assert [pictures for pictures, _ in judge.seen] == [3, 1, 1]  # the references are judged together, and once
     again = TextLocalizer(RedJudge(), ArrayCache(tmp_path))
     assert localize(again, [plate(0.11)], references, SUBJECT)[0].tolerance == normal.tolerance
 

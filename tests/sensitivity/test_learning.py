@@ -4,6 +4,25 @@ import pytest
 from vlm_inspect.sensitivity.bounds import defects_bound
 from vlm_inspect.sensitivity.learning import ChannelPrior, PlantedScores, learn_decision, respond
 from vlm_inspect.sensitivity.normal_scores import NormalScores
+from vlm_inspect.sensitivity.record import record_sensitivity
+from vlm_inspect.sensitivity.standing import standing_of
+from vlm_inspect.sensitivity.wording import tell_whole
+
+
+def some_sensitivity():
+    found = np.ones(8, bool)
+    sizes = np.array([0.1] * 7 + [np.nan])
+    return record_sensitivity(
+        ["stain"] * 7 + ["uneven"],
+        sizes,
+        found,
+        references=4,
+        earns_ok=True,
+        matters=(0.05, 0.2),
+        missed=0.0,
+        unit_per_share=None,
+    )
+
 
 PRIORS = [ChannelPrior("a", 0.09), ChannelPrior("b", 0.2)]
 
@@ -43,6 +62,20 @@ def test_a_shade_that_no_place_shows_counts_by_the_whole_surface_and_a_spot_by_i
     of_channels = decision.combine(decision.level + np.array([[0.8, 0.0], [0.0, 0.8], [0.0, 0.0]]))
     assert (of_channels[:2] > decision.bounds.ng_above).all()
     assert of_channels[2] <= decision.bounds.ok_below
+    told = [
+        tell_whole(standing_of(decision.level + np.array(over), decision, some_sensitivity()))
+        for over in ([0.0, 0.8], [0.8, 0.0], [0.0, 0.0])
+    ]
+    assert "surface as a whole" in told[0]
+    assert told[1:] == ["", ""]
+
+
+def test_a_change_of_the_whole_surface_has_no_size_and_stands_in_no_curve():
+    told = some_sensitivity()
+    assert told.by_kind["uneven"].size_pct is None
+    assert "no size" in told.by_kind["uneven"].reason
+    assert (told.planted, told.found) == (8, 8)
+    assert [point.size_pct for point in told.curve] == pytest.approx([10.0] * len(told.curve))
 
 
 def test_the_whole_surface_is_not_heard_where_it_sees_shades_no_better_than_places_do():

@@ -80,6 +80,28 @@ def listening(app: FastAPI, *, http: Any = "auto") -> Iterator[str]:
             thread.join(20)
 
 
+class Held:
+    """Keeps the judges of a service from getting on, by the lock under which they make an inspector."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+
+    def __call__(self, app: FastAPI) -> None:
+        self.station = app.state.station
+        self.station.books.inspector("plate")
+        self._stack.enter_context(self.station.books._making["plate"])
+
+    def let_go(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture
+def held() -> Iterator[Held]:
+    made = Held()
+    yield made
+    made.let_go()
+
+
 Starter = Callable[..., httpx.Client]
 
 

@@ -13,10 +13,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from tests.service.conftest import Starter, listening, part, photo, settings_in, until
+from tests.service.conftest import Held, Starter, listening, part, photo, settings_in, until
 from vlm_inspect.service import bodies
 from vlm_inspect.service.app import make_app
 from vlm_inspect.service.connections import PatientProtocol
+from vlm_inspect.service.settings import Limits
 from vlm_inspect.service.tokens import Tokens
 
 TOKEN = "a token that is long enough"
@@ -191,13 +192,23 @@ def test_an_internal_error_tells_nothing(
     assert "secret at" in caplog.text
 
 
-def test_followers_that_hang_up_are_let_go(start: Starter, tmp_path: Path) -> None:
-    client = start()
-    case = client.post("/v1/inspections", files=part()).json()["id"]
+def test_followers_are_few_and_let_go_when_they_hang_up(start: Starter, tmp_path: Path, held: Held) -> None:
+    client = start(settings=settings_in(tmp_path, limits=Limits(streams=2)), prepare=held)
+    case = client.post("/v1/inspections", files=part(), params={"wait": 0}).json()["id"]
     head = f"GET /v1/inspections/{case}/events HTTP/1.1\nHost: localhost\n\n"
-    for _ in range(20):
-        with raw(client, head):
-            pass
-    with raw(client, head) as follower:
-        until(lambda: b"done" in follower.recv(1 << 16))
+
+    def begins(follower: socket.socket) -> bytes:
+        received = b""
+        while b"event: " not in received:
+            received += follower.recv(1 << 16)
+        return received
+
+    for _ in range(2):  # those that hung up are gone
+        with raw(client, head) as one, raw(client, head) as two, raw(client, head) as three:
+            assert b"event: state" in begins(one)
+            assert b"event: state" in begins(two)
+            assert b"follows 2 parts already" in begins(three)
+        until(lambda: not held.station.followers._open)
+    held.let_go()
+    until(lambda: client.get(f"/v1/inspections/{case}").json()["state"] == "done")
     assert client.post("/v1/inspections", files={"file": ("a.png", photo(seed=3))}).status_code == 200

@@ -46,7 +46,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("language", "detail", "max_pictures", "max_references", "max_tokens", "reasoning_effort", "timeout_s"),
         *("base_url", "headers", "ca_file", "device", "dtype", "quantize", "trust_remote_code"),
     ),
-    "Heatmap": ("localizer", "eye", "backbone", "clip", "half", "checkpoint", "calibration_path"),
+    "Heatmap": ("localizer", "eye", "backbone", "clip", "half", "localizer_batch", "checkpoint", "calibration_path"),
     "Speed and cost": (
         "concurrency",
         "tokens_per_minute",

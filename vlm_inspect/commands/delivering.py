@@ -211,7 +211,9 @@ def worker_count(config: "InspectorConfig", given: int | None) -> int:
     """Return how many parts are judged at the same time: what was given, else what suits the model."""
     if given is not None:
         return given
-    return 1 if config.asks_a_model else min(os.cpu_count() or 1, _MOST_WORKERS)
+    if config.asks_a_model:
+        return 1
+    return max(min(os.cpu_count() or 1, _MOST_WORKERS), config.localizer.batch)
 
 
 @contextmanager

@@ -168,3 +168,18 @@ class Localizer(Protocol):
             LocalizerError: the backbone, its weights or a word cannot be used.
         """
         ...
+
+
+@runtime_checkable
+class BatchingLocalizer(Protocol):
+    """A localizer that several threads may call at once where `batch` is above 1: it judges their parts together."""
+
+    @property
+    def batch(self) -> int:
+        """Pictures that are judged together; 1: one thread at a time may call."""
+        ...
+
+
+def batch_of(localizer: Localizer | None) -> int:
+    """Return how many pictures a localizer judges together; 1 of one that takes parts one by one."""
+    return localizer.batch if isinstance(localizer, BatchingLocalizer) else 1

@@ -33,8 +33,10 @@ class PictureScores:
     """Whether a place may be called by its word: False of a method that has not shown that it tells kinds apart."""
     phrases: Phrases | None = None
     """Of a method that judges by sentences: those that speak for an anomaly."""
+    fallback: str = ""
+    """What the method did where this picture alone tells it nothing; how often that happens is for the view to say."""
     notes: tuple[str, ...] = ()
-    """What an engineer should know: a fallback that was taken."""
+    """What an engineer should know, the same for every picture."""
 
 
 class FittedJudge(Protocol):

@@ -80,6 +80,11 @@ class Decision:
         over = log_scores - self.level
         return np.asarray(np.maximum(over @ self.weights, self.whole.score(over)), np.float64)
 
+    def by_whole(self, log_scores: NDArray[np.float64]) -> bool:
+        """Tell whether the combined log score of log scores (C,) is that of the surface as a whole."""
+        over = log_scores - self.level
+        return bool(self.whole.score(over) > over @ self.weights)
+
 
 def learn_decision(
     level: NDArray[np.float64],

@@ -27,6 +27,8 @@ class Limits:
     """Longest time in which a request's body must have arrived, in seconds."""
     requests_per_minute: int = 600
     """Most requests of one token, or of this machine without tokens, a minute."""
+    streams: int = 32
+    """Most parts that one person follows at the same time, by server-sent events."""
     talks: int = 4
     """Most answers that are in the making at the same time."""
 

@@ -1,6 +1,7 @@
 """`Station`: all that the routes of a service share."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ class Station:
     guesses: Rates
     """How often one address may show a wrong token."""
     talks: "Talks"
+    followers: "Followers"
     proposals: "Proposals[Proposal]"
     calibrations: "Proposals[Calibration]"
     """Likewise by the name of their rule book."""
@@ -73,6 +75,30 @@ class Talks:
             if free:
                 with self._lock:
                     self._busy.discard(case_id)
+
+
+class Followers:
+    """How many parts somebody follows at the same time: streams that are left open take connections from others."""
+
+    def __init__(self, most: int) -> None:
+        """Allow everybody `most` streams."""
+        self._most = most
+        self._lock = threading.Lock()
+        self._open: Counter[str] = Counter()
+
+    @contextmanager
+    def stream_of(self, name: str) -> Iterator[bool]:
+        """Give whether somebody may follow one part more; it ends with the block."""
+        with self._lock:
+            free = self._open[name] < self._most
+            self._open[name] += free
+        try:
+            yield free
+        finally:
+            with self._lock:
+                self._open[name] -= free
+                if not self._open[name]:
+                    del self._open[name]
 
 
 class Proposals(Generic[Proposed]):

@@ -179,27 +179,36 @@ async def follow_inspection(case_id: str, station: AtWork, person: Operator) -> 
 
     `state` tells where it is, and what is at work on it; `step` every step that an agent, or a second look, has taken.
     """
-    del person
     if await run_in_threadpool(waiting_values, case_id, station) is None:
         await run_in_threadpool(station.store.load, case_id)  # raises where there is no such case
 
     async def events() -> AsyncIterator[str]:
-        last, sent = None, 0
-        while True:
-            told = await run_in_threadpool(waiting_values, case_id, station) or {"id": case_id, "state": "done"}
-            ended = told["state"] in ("done", "failed")
-            steps = await run_in_threadpool(_steps_taken, case_id, told["state"], station)
-            for step in steps[sent:]:
-                yield event("step", station.path_free.values(step.model_dump(mode="json")))
-            sent = max(sent, len(steps))
-            if told != last:
-                yield event("state", told)
-                last = told
-            if ended:
+        with station.followers.stream_of(person.name) as free:
+            if not free:
+                most = station.settings.limits.streams
+                yield event("error", {"error": f"{person.name} follows {most} parts already; end one of those"})
                 return
-            await asyncio.sleep(_EVENT_EVERY_S)
+            async for told in _events_of(case_id, station):
+                yield told
 
     return StreamingResponse(events(), media_type="text/event-stream")
+
+
+async def _events_of(case_id: str, station: Station) -> AsyncIterator[str]:
+    last, sent = None, 0
+    while True:
+        told = await run_in_threadpool(waiting_values, case_id, station) or {"id": case_id, "state": "done"}
+        ended = told["state"] in ("done", "failed")
+        steps = await run_in_threadpool(_steps_taken, case_id, told["state"], station)
+        for step in steps[sent:]:
+            yield event("step", station.path_free.values(step.model_dump(mode="json")))
+        sent = max(sent, len(steps))
+        if told != last:
+            yield event("state", told)
+            last = told
+        if ended:
+            return
+        await asyncio.sleep(_EVENT_EVERY_S)
 
 
 def _steps_taken(case_id: str, state: str, station: Station) -> tuple[StepRecord, ...]:
