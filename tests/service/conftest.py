@@ -127,3 +127,14 @@ def start(tmp_path: Path) -> Iterator[Starter]:
             return stack.enter_context(httpx.Client(base_url=address, timeout=30, headers=headers))
 
         yield begin
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """Give a Chromium that draws without a graphics card, and whose camera is a test picture."""
+    from tests.service.browsing import CAMERA, CHROMIUM, SWIFTSHADER, playwright
+
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=str(CHROMIUM), args=[*SWIFTSHADER, *CAMERA])
+        yield started
+        started.close()
