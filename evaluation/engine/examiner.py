@@ -29,7 +29,7 @@ from evaluation.runs.plan import Task
 from evaluation.runs.record import Choice, Failure, FailureKind, ItemRecord, ModelBox, Spent
 from evaluation.runs.settings import Price
 from evaluation.scoring.item_map import heatmap_score
-from evaluation.scoring.item_places import ItemPlaces, find_places, heat_picture
+from evaluation.scoring.item_places import ItemPlaces, find_places, fused_scan, heat_picture
 from vlm_inspect.asking import ask_model
 from vlm_inspect.backends.backend import Backend, Request
 from vlm_inspect.datasets.masks import read_at_size
@@ -294,6 +294,8 @@ class Examiner:
         places = find_places(ready.task.item, examination.views, evidence.maps, evidence.curve)
         if record.boxes is not None:
             places = replace(places, odds=heat_picture(examination.views, evidence.latest_maps))
+        else:
+            places = replace(places, fused=fused_scan(ready.task.item, examination.views, examination.fused))
         preview, figure, views = None, None, examination.views
         if wanted(record):
             flags = None if places.picture is None else _mask_at(ready.task, places.picture.steps.shape[:2])

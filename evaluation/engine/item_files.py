@@ -52,7 +52,8 @@ class ItemFiles:
         places, record = result.places, result.record
         if record.category not in self._with_maps:
             return
-        kept = zip(place_names(record), (places.picture, places.listed, places.types, places.odds), strict=False)
+        found = places.picture, places.listed, places.types, places.odds, places.fused
+        kept = zip(place_names(record), found, strict=True)
         for name, one in kept:
             if one is not None:
                 self._maps.mkdir(exist_ok=True)

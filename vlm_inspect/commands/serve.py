@@ -10,6 +10,7 @@ from vlm_inspect.command_options.agent import agent_options, check_agent
 from vlm_inspect.command_options.general import PATH, common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import model_options
+from vlm_inspect.commands.delivering import worker_count
 from vlm_inspect.commands.receivers import receiver_options, receivers_of
 from vlm_inspect.commands.storing import store_option
 from vlm_inspect.safe_text import write_line
@@ -51,7 +52,11 @@ _SWITCH_S = 0.001
     metavar="FOLDER",
     help="Where accepted parts, the audit trail and coloured scans are; default: the user's data folder.",
 )
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Parts judged at a time.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    help="Parts judged at the same time. Default: one a core, at most 8, without a language model; otherwise 1.",
+)
 @click.option(
     "--queue", type=click.IntRange(1, 100_000), default=64, show_default=True, help="Most parts that wait; then 429."
 )
@@ -167,7 +172,7 @@ def _settings(config: "InspectorConfig", options: dict[str, Any]) -> "ServiceSet
         config=config,
         store=options["store"],
         tokens=options["tokens_path"],
-        workers=options["workers"],
+        workers=worker_count(config, options["workers"]),
         keep_input=not options["forget_input"],
         hosts=(*LOCAL_HOSTS, *options["hosts"]) if local else tuple(options["hosts"]),
         limits=Limits(
