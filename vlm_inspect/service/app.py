@@ -23,7 +23,7 @@ from vlm_inspect.service.rule_books import RuleBooks
 from vlm_inspect.service.sessions import Sessions
 from vlm_inspect.service.settings import ServiceSettings
 from vlm_inspect.service.spool import Spool
-from vlm_inspect.service.station import Followers, Proposals, Station, Talks
+from vlm_inspect.service.station import Proposals, Shares, Station, Talks
 from vlm_inspect.service.tokens import Tokens
 from vlm_inspect.store import CaseStore
 from vlm_inspect.store.files import make_private
@@ -126,7 +126,8 @@ def _open_station(settings: ServiceSettings, tokens: Tokens) -> tuple[Station, F
         rates=Rates(settings.limits.requests_per_minute),
         guesses=Rates(_GUESSES_PER_MINUTE),
         talks=Talks(settings.limits.talks),
-        followers=Followers(settings.limits.streams),
+        followed=Shares(settings.limits.streams),
+        arriving=Shares(settings.limits.uploads),
         proposals=Proposals(),
         calibrations=Proposals(),
     )
