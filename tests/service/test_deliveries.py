@@ -15,6 +15,7 @@ from tests.sinks.hook import Hook, listening
 from vlm_inspect.cli import cli
 from vlm_inspect.commands import serve as serve_command
 from vlm_inspect.errors import StoreError
+from vlm_inspect.service import judging
 from vlm_inspect.service.settings import ServiceSettings
 from vlm_inspect.sinks.folders import OutcomeFolders
 from vlm_inspect.sinks.mqtt import MqttTopic
@@ -143,3 +144,27 @@ def test_what_cannot_be_told_is_said_before_it_listens(
     assert says in done.output + str(done.exception)
     assert not listened
     assert not (tmp_path / "data").exists()
+
+
+def test_a_store_that_is_down_for_a_moment_fails_no_part(
+    start: Starter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "_STORE_WAIT_S", 0.01)
+    down = {"holds": 2, "save": 3}
+
+    def failing(name: str) -> Callable[..., Any]:
+        asked = getattr(CaseStore, name)
+
+        def ask(*given: Any, **named: Any) -> Any:
+            if down[name]:
+                down[name] -= 1
+                raise StoreError("the database cannot be reached")
+            return asked(*given, **named)
+
+        return ask
+
+    for name in down:
+        monkeypatch.setattr(CaseStore, name, failing(name))
+    answer = start().post("/v1/inspections", files=part())
+    assert (answer.status_code, answer.json()["outcome"]) == (200, "OK")
+    assert down == {"holds": 0, "save": 0}

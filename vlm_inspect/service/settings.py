@@ -27,6 +27,8 @@ class Limits:
     """Longest time in which a request's body must have arrived, in seconds."""
     requests_per_minute: int = 600
     """Most requests of one token, or of this machine without tokens, a minute."""
+    uploads: int = 64
+    """Most parts that one person sends at the same time."""
     streams: int = 32
     """Most parts that one person follows at the same time, by server-sent events."""
     talks: int = 4
