@@ -95,11 +95,11 @@ def serve(*, config: "InspectorConfig", **options: Any) -> int:
     """
     check_agent(config)
     _check_installed()
-    from vlm_inspect.page import router
+    from vlm_inspect.page import error_page, router
     from vlm_inspect.service.app import make_app
 
     tokens, settings = _tokens(options), _settings(config, options)
-    app = make_app(settings, tokens, further=[router])
+    app = make_app(settings, tokens, further=[router], error_page=error_page)
     audit = app.state.station.audit
     if not options["quiet"]:
         write_line(f"audit trail: {audit.head}", err=True)
