@@ -230,7 +230,10 @@ class Handler(socketserver.BaseRequestHandler):
     def handle(self):
         self.request.recv(1 << 16)
         self.request.sendall(b"HTTP/1.1 429 Too Many Requests\\r\\nContent-Length: 0\\r\\n\\r\\n")
-        while self.request.recv(1 << 16):
+        try:
+            while self.request.recv(1 << 16):
+                pass
+        except ConnectionResetError:
             pass
 with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
     print(server.server_address[1], flush=True)
@@ -273,9 +276,9 @@ def measure_memory(folder: Path, parts: list[Path], chosen: argparse.Namespace) 
         send(service.address, parts, 2, most=40, seconds=_WAIT_S)
         done, began = 40, time.perf_counter()
         print(f"after {done:6} parts: {service.memory_mb():.0f} MB", flush=True)
-        step = max(1, (chosen.parts - done) // 10)
         while done < chosen.parts and time.perf_counter() - began < chosen.seconds:
             left_s = max(1.0, chosen.seconds - (time.perf_counter() - began))
+            step = min(max(20, done // 4), chosen.parts - done)
             done += send(service.address, parts, 4, most=step, seconds=left_s).parts
             print(f"after {done:6} parts: {service.memory_mb():.0f} MB", flush=True)
         listed = httpx.get(f"{service.address}/v1/inspections", timeout=_WAIT_S).json()["total"]

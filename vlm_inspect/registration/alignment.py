@@ -182,7 +182,7 @@ def _coarse_scores(
     for points, there, onto in ways:
         some = points.points[thinned(points.points, few)]
         moved = np.einsum("kij,nj->kni", there[:, :3, :3], some) + there[:, None, :3, 3]
-        gaps, _ = nearest(onto.tree, moved.reshape(-1, 3))
+        gaps, _ = nearest(onto.tree, moved.reshape(-1, 3), within=limit)
         total += (np.minimum(gaps, limit) ** 2).reshape(len(poses), -1).mean(axis=1)
     return total
 
