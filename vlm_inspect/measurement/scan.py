@@ -23,7 +23,7 @@ _FACE_NEIGHBOURS = 120
 _FACING = 0.5
 """Cosine between axis and surface normal: below it an end of the box is a rim, not a face. Planes of 120 neighbours
 hold where noise is as large as the spacing, and where a scan is twenty times finer one way than the other."""
-_OPEN = 0.02
+_OPEN = 0.08
 """Share of a surface's points on its rim from which on it is open: which side is outside, it does not tell."""
 _LONELY = 6.0
 """A point this many times farther from its fifth neighbour than is usual belongs to no surface."""
