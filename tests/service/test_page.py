@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.service.conftest import Starter, part, settings_in
-from vlm_inspect.page import error_page, router
+from vlm_inspect.page import error_page, router, routes
 from vlm_inspect.page.review import disputed_cases, is_sampled, next_after, waiting_for
 from vlm_inspect.page.trust import days_of, drift_of
 from vlm_inspect.page.wording import languages, wording_for
@@ -128,7 +128,8 @@ def test_only_its_own_files_are_sent(start: Starter) -> None:
         assert client.get(f"/static/{path}").status_code == 404, path
 
 
-def test_the_gallery_filters_and_exports(start: Starter, tmp_path: Path) -> None:
+def test_the_gallery_filters_and_exports(start: Starter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "_EXPORTED_AT_ONCE", 1)
     client = with_page(start)
     for level, serial in ((100, "good-1"), (250, "bad-1")):
         client.post("/v1/inspections", files=part(level), data={"serial": serial})
@@ -138,6 +139,7 @@ def test_the_gallery_filters_and_exports(start: Starter, tmp_path: Path) -> None
     table = client.get("/cases.csv?outcome=NG")
     assert table.headers["content-type"].startswith("text/csv")
     assert table.text.count("\n") == 2
+    assert client.get("/cases.csv").text.count("\n") == 3, "every case, however many pages"
     assert str(tmp_path) not in table.text
     assert client.get("/cases?outcome=x").status_code == 422
     assert client.get("/cases?since=2026-03-14&until=&class=&serial=").status_code == 200
