@@ -230,7 +230,10 @@ class Handler(socketserver.BaseRequestHandler):
     def handle(self):
         self.request.recv(1 << 16)
         self.request.sendall(b"HTTP/1.1 429 Too Many Requests\\r\\nContent-Length: 0\\r\\n\\r\\n")
-        while self.request.recv(1 << 16):
+        try:
+            while self.request.recv(1 << 16):
+                pass
+        except ConnectionResetError:
             pass
 with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
     print(server.server_address[1], flush=True)

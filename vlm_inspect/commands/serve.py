@@ -12,6 +12,7 @@ from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import model_options
 from vlm_inspect.commands.delivering import worker_count
 from vlm_inspect.commands.receivers import receiver_options, receivers_of
+from vlm_inspect.commands.serial_options import serial_finder, serial_options
 from vlm_inspect.commands.storing import store_option
 from vlm_inspect.safe_text import write_line
 from vlm_inspect.secret_values import secret_value
@@ -68,6 +69,7 @@ _SWITCH_S = 0.001
 )
 @click.option("--forget-input", is_flag=True, help="Do not keep the bytes of the parts with their cases.")
 @receiver_options
+@serial_options
 @click.option(
     "--move-to",
     "move_dir",
@@ -182,6 +184,7 @@ def _settings(config: "InspectorConfig", options: dict[str, Any]) -> "ServiceSet
         ),
         receivers=receivers_of(options),
         folders=folders,
+        serial=serial_finder(options),
     )
 
 

@@ -28,6 +28,8 @@ from vlm_inspect.store.files import make_private
 
 MOST_TRIES = 10
 """How often a part may be begun: one that ends the process every time must not do so for ever."""
+LONGEST_SERIAL = 200
+"""Most characters of a serial number or lot."""
 State = Literal["waiting", "judging", "failed"]
 
 
