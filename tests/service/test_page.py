@@ -11,7 +11,7 @@ import yaml
 from tests.service.conftest import Starter, part, settings_in
 from vlm_inspect.page import error_page, router, routes
 from vlm_inspect.page.review import disputed_cases, is_sampled, next_after, waiting_for
-from vlm_inspect.page.trust import days_of, drift_of
+from vlm_inspect.page.trust import days_of, drift_of, held_up_of
 from vlm_inspect.page.wording import languages, wording_for
 from vlm_inspect.service.tokens import Tokens, entry_line
 from vlm_inspect.store import CaseLine, CaseStore
@@ -228,6 +228,22 @@ def test_the_p_chart_has_the_limits_of_its_day() -> None:
         True,
     ]
     assert days_of([]) == []
+
+
+def test_a_calibration_that_holds_up_too_many_normal_parts_is_told() -> None:
+    sampled = [n for n in range(4000) if is_sampled(line(n).id)]
+    judged = [line(n, score=0.5 if k % 20 == 0 else 0.1, judged="OK") for k, n in enumerate(sampled[:60])]
+    told = held_up_of(judged, 0.4, 0.05)
+    assert told is not None
+    assert (told.count, told.n, told.is_too_many) == (3, 50, False)
+    moved = held_up_of([line(n, "REVIEW", score=0.5, judged="OK") for n in sampled[60:72]] + judged, 0.4, 0.05)
+    assert moved is not None
+    assert moved.is_too_many
+    others = [line(n, "REVIEW", score=0.5, judged="OK") for n in range(400) if n not in sampled]
+    assert held_up_of(others + judged, 0.4, 0.05) == told, (
+        "people see every part that is held up, but a tenth of others"
+    )
+    assert held_up_of([line(n, score=0.5) for n in sampled], 0.4, 0.05) is None, "nobody said that they are normal"
 
 
 def test_drift_of_normal_parts_is_told_from_chance() -> None:
