@@ -68,9 +68,6 @@ class Outcomes:
     by_channel: dict[str, float]
     """Image AUROC of every channel alone."""
     weights: dict[str, float]
-    """Of the score of odd places; 0 of the channels that look at the whole surface."""
-    whole: dict[str, float]
-    """Likewise of the score of the whole surface; all 0 where it is not heard."""
     pixel_auroc: float | None
     aupro: float | None
     """Where there are masks, at 256 px on the long side; AUPRO exact, limit 0.3."""
@@ -177,7 +174,6 @@ def _outcomes(
         image_auroc=_auroc(judged, scores),
         by_channel=seen.by_channel,
         weights=dict(zip(seen.by_channel, qualified.decision.weights.tolist(), strict=True)),
-        whole=dict(zip(seen.by_channel, qualified.decision.whole.weights.tolist(), strict=True)),
         pixel_auroc=seen.pixel[0],
         aupro=seen.pixel[1],
         anomalous=_count(names[judged.anomalous]),

@@ -2,7 +2,7 @@
 
     nice -n 12 python -m benchmarks.station                       # all of them, bounded in time
     nice -n 12 python -m benchmarks.station --only speed --size 960 1280
-    nice -n 12 python -m benchmarks.station --only memory --parts 10000 --size 96 128
+    nice -n 12 python -m benchmarks.station --only memory --parts 10000 --size 96 128 --localizer none
     python -m benchmarks.station_kills                            # kills at random moments
 
 Both ways judge the same photos by the same rule book with the same references, one after the other in one run, each
@@ -69,7 +69,7 @@ class Service:
         """End it and wait for that."""
         assert self._process is not None
         self._process.send_signal(sign)
-        self._process.wait(60)
+        self._process.wait(_WAIT_S)
 
     def memory_mb(self) -> float:
         """Return what it holds in memory now (Linux)."""
@@ -230,7 +230,10 @@ class Handler(socketserver.BaseRequestHandler):
     def handle(self):
         self.request.recv(1 << 16)
         self.request.sendall(b"HTTP/1.1 429 Too Many Requests\\r\\nContent-Length: 0\\r\\n\\r\\n")
-        while self.request.recv(1 << 16):
+        try:
+            while self.request.recv(1 << 16):
+                pass
+        except ConnectionResetError:
             pass
 with socketserver.TCPServer(("127.0.0.1", 0), Handler) as server:
     print(server.server_address[1], flush=True)
@@ -269,13 +272,13 @@ def _send_all(opened: socket.socket, content: bytes) -> None:
 
 def measure_memory(folder: Path, parts: list[Path], chosen: argparse.Namespace) -> None:
     """Print the memory of the service as parts go through it, whose bytes are kept with their cases."""
-    with running(Service(folder, "--eye", "fast")) as service:
+    with running(Service(folder, "--localizer", chosen.localizer)) as service:
         send(service.address, parts, 2, most=40, seconds=_WAIT_S)
         done, began = 40, time.perf_counter()
         print(f"after {done:6} parts: {service.memory_mb():.0f} MB", flush=True)
-        step = max(1, (chosen.parts - done) // 10)
         while done < chosen.parts and time.perf_counter() - began < chosen.seconds:
             left_s = max(1.0, chosen.seconds - (time.perf_counter() - began))
+            step = min(max(20, done // 4), chosen.parts - done)
             done += send(service.address, parts, 4, most=step, seconds=left_s).parts
             print(f"after {done:6} parts: {service.memory_mb():.0f} MB", flush=True)
         listed = httpx.get(f"{service.address}/v1/inspections", timeout=_WAIT_S).json()["total"]
@@ -304,6 +307,7 @@ def main() -> None:
     parser.add_argument(
         "--size", type=int, nargs=2, default=second_part.SIZE_HW, metavar=("H", "W"), help="of the photos"
     )
+    parser.add_argument("--localizer", default="auto", help="of the memory figure; none: parts of milliseconds")
     parser.add_argument("--only", choices=MEASURES)
     chosen = parser.parse_args()
     second_part.SIZE_HW = tuple(chosen.size)

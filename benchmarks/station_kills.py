@@ -187,11 +187,7 @@ class Trial:
                 self._wait_for_service(child)
                 self.send_parts()
             done += self._killed(child, self.moments.uniform(0.0, 0.5 if self.name == "serve" else 1.5))
-        child = forked(command(self.arguments), self.folder / "log.txt")
         self._wait_until_all_arrived()
-        if self.name != "batch":
-            os.kill(child, signal.SIGTERM)
-        os.waitpid(child, 0)
         self.receiver.end()
         return self._found(kills)
 
@@ -233,16 +229,25 @@ class Trial:
         return rows
 
     def _wait_until_all_arrived(self) -> None:
-        """Wait until all cases are there and no message waits; messages that a killed process took are freed."""
+        """Let it run until all cases are there and no message waits; messages that a killed process took are freed.
+
+        `batch` ends when the parts are judged, and its next run sends what has not arrived.
+        """
         end = time.monotonic() + _MOST_S
+        child = forked(command(self.arguments), self.folder / "log.txt")
         while time.monotonic() < end:
+            if self.name == "batch" and os.waitpid(child, os.WNOHANG)[0]:
+                child = forked(command(self.arguments), self.folder / "log.txt")
             with suppress(sqlite3.OperationalError):
                 cases = len(self._rows("SELECT id FROM cases"))
                 self._rows("UPDATE outbox SET next_at = 0 WHERE delivered_at IS NULL")
                 waiting = len(self._rows("SELECT id FROM outbox WHERE delivered_at IS NULL"))
                 if cases >= self.expected and not waiting:
-                    return
+                    break
             time.sleep(0.5)
+        if self.name != "batch":
+            os.kill(child, signal.SIGTERM)
+        os.waitpid(child, 0)
 
     def _found(self, kills: int) -> str:
         cases = self._rows("SELECT id, input_sha256 FROM cases")

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from converters.view import BoxXyxyn, Place
 from vlm_inspect.frame_curve import FrameCurve
+from vlm_inspect.sample_curve import SampleCurve
 from vlm_inspect.sensitivity.standing import Standing
 from vlm_inspect.tolerance import Tolerance
 
@@ -180,6 +181,8 @@ class Evidence:
     not keep."""
     curve: FrameCurve | None = None
     """Of a clip, for `--curve`: a number for every frame, which a case does not keep."""
+    sample_curve: SampleCurve | None = None
+    """Likewise of a sensor curve, for every sample; its events a case keeps."""
 
     @property
     def latest_maps(self) -> tuple[AnomalyMap, ...]:

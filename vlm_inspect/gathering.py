@@ -18,7 +18,6 @@ from vlm_inspect.localization.localizer import Localization
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.sensitivity.standing import Standing
-from vlm_inspect.sensitivity.wording import tell_whole
 
 MAX_REGIONS = 8
 """Most regions over all views; the hottest are kept."""
@@ -60,11 +59,11 @@ def gather(
         localizer=fitted.localizer,
         surface=next((one.surface for one in found if one.surface is not None), None),
         curve=next((one.curve for one in found if one.curve is not None), None),
+        sample_curve=next((one.sample_curve for one in found if one.sample_curve is not None), None),
         mismatch=next((one.mismatch for one in found if one.mismatch), ""),
         standing=standing,
         notes=(
             *((fitted.advice,) if fitted.advice else ()),
-            *(note for note in (tell_whole(standing),) if note),
             *_notes(part.sample),
             *notes,
             *dict.fromkeys(note for one in maps for note in one.notes),

@@ -24,8 +24,9 @@ from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.file_patterns import match_files
 from vlm_inspect.registration.alignment import PosedCloud
 from vlm_inspect.registration.known_scan import Change
+from vlm_inspect.registration.levels import Levels, levels
 
-SCAN_VERSION = 2
+SCAN_VERSION = 3
 """Of the alignment and of the deviation's score: another one computes remembered poses and scores anew."""
 WINDOW_MARGIN = 1.1
 """The window of a class is this much larger than its first reference needs, so that foreign material stays in sight."""
@@ -41,6 +42,13 @@ class Stage:
     frame: ScanFrame | None = None
     """Scan coordinates of the anchor to the common frame."""
     limits: tuple[Limits, ...] | None = None
+
+    @cached_property
+    def levels(self) -> Levels:
+        """The anchor as every other scan is laid onto it; there must be one."""
+        if self.anchor is None:
+            raise ValueError("there is no scan to lay others onto")
+        return levels(self.anchor.points)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,9 +168,8 @@ def _frame_on(stage: Stage, cloud: PointCloud) -> ScanFrame:
         return canonical_frame(cloud)
     if cloud is stage.anchor:
         return stage.frame
-    anchor = stage.anchor
     key = key_of(SCAN_VERSION, "pose", content_of(cloud.points), stage.anchor_content)
-    to_anchor = user_cache().array("scans", key, (4, 4), lambda: align(cloud.points, anchor.points).pose)
+    to_anchor = user_cache().array("scans", key, (4, 4), lambda: align(cloud.points, stage.levels).pose)
     return replace(stage.frame, pose=stage.frame.pose @ to_anchor)
 
 

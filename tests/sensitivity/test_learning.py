@@ -5,24 +5,6 @@ from vlm_inspect.sensitivity.bounds import defects_bound
 from vlm_inspect.sensitivity.learning import ChannelPrior, PlantedScores, learn_decision, respond
 from vlm_inspect.sensitivity.normal_scores import NormalScores
 from vlm_inspect.sensitivity.record import record_sensitivity
-from vlm_inspect.sensitivity.standing import standing_of
-from vlm_inspect.sensitivity.wording import tell_whole
-
-
-def some_sensitivity():
-    found = np.ones(8, bool)
-    sizes = np.array([0.1] * 7 + [np.nan])
-    return record_sensitivity(
-        ["stain"] * 7 + ["uneven"],
-        sizes,
-        found,
-        references=4,
-        earns_ok=True,
-        matters=(0.05, 0.2),
-        missed=0.0,
-        unit_per_share=None,
-    )
-
 
 PRIORS = [ChannelPrior("a", 0.09), ChannelPrior("b", 0.2)]
 
@@ -44,55 +26,36 @@ def planted(rises, n=4, whole=0):
     )
 
 
-SURFACE = [ChannelPrior("a", 0.1), ChannelPrior("a", 0.1, whole=True)]
-"""One channel that looks for odd places, one that looks at the surface as a whole."""
-
-
-def spots_and_shades(shade=(0.02, 0.8)):
+def spots_and_shades(shade):
     """60 spots that raise the first channel alone, and 12 shades."""
-    return planted([(0.8, 0.01)] * 60 + [shade] * 12, whole=12)
+    return planted([(0.8, 0.01)] * 60 + [(shade, shade)] * 12, whole=12)
 
 
-def test_a_shade_that_no_place_shows_counts_by_the_whole_surface_and_a_spot_by_its_place():
+def test_shades_that_nobody_sees_lower_the_bound_of_an_ok_and_move_no_weight():
     level = np.random.default_rng(3).normal(0, 0.1, (4, 2))
-    decision, responses = learn_decision(level, spots_and_shades(), SURFACE)
-    assert decision.weights.tolist() == [1.0, 0.0]
-    assert decision.whole.heard
-    assert (responses > decision.bounds.ng_above).all()
-    of_channels = decision.combine(decision.level + np.array([[0.8, 0.0], [0.0, 0.8], [0.0, 0.0]]))
-    assert (of_channels[:2] > decision.bounds.ng_above).all()
-    assert of_channels[2] <= decision.bounds.ok_below
-    told = [
-        tell_whole(standing_of(decision.level + np.array(over), decision, some_sensitivity()))
-        for over in ([0.0, 0.8], [0.8, 0.0], [0.0, 0.0])
-    ]
-    assert "surface as a whole" in told[0]
-    assert told[1:] == ["", ""]
+    seen, _ = learn_decision(level, spots_and_shades(0.8), PRIORS)
+    blind, responses = learn_decision(level, spots_and_shades(0.0), PRIORS)
+    assert (responses[-12:] == -np.inf).all()
+    assert blind.bounds.defects_above < seen.bounds.defects_above
+    assert blind.weights.tolist() == seen.weights.tolist()
 
 
 def test_a_change_of_the_whole_surface_has_no_size_and_stands_in_no_curve():
-    told = some_sensitivity()
+    sizes = np.array([0.1] * 7 + [np.nan])
+    told = record_sensitivity(
+        ["stain"] * 7 + ["uneven"],
+        sizes,
+        np.ones(8, bool),
+        references=4,
+        earns_ok=True,
+        matters=(0.05, 0.2),
+        missed=0.0,
+        unit_per_share=None,
+    )
     assert told.by_kind["uneven"].size_pct is None
     assert "no size" in told.by_kind["uneven"].reason
     assert (told.planted, told.found) == (8, 8)
     assert [point.size_pct for point in told.curve] == pytest.approx([10.0] * len(told.curve))
-
-
-def test_the_whole_surface_is_not_heard_where_it_sees_shades_no_better_than_places_do():
-    level = np.random.default_rng(3).normal(0, 0.1, (4, 2))
-    alone, _ = learn_decision(level[:1], planted([(0.02, 0.8)] * 12, n=1, whole=12), SURFACE)
-    assert not alone.whole.heard  # of a single reference the levels are known too vaguely
-    decision, _ = learn_decision(level, spots_and_shades(shade=(0.2, 0.1)), SURFACE)
-    assert not decision.whole.heard
-    assert decision.combine(decision.level + np.array([0.0, 5.0])) == 0.0
-
-
-def test_shades_that_nobody_sees_lower_the_bound_of_an_ok():
-    level = np.random.default_rng(3).normal(0, 0.1, (4, 2))
-    seen, _ = learn_decision(level, spots_and_shades(), SURFACE)
-    blind, responses = learn_decision(level, spots_and_shades(shade=(0.0, 0.0)), SURFACE)
-    assert (responses[-12:] == -np.inf).all()
-    assert blind.bounds.defects_above < seen.bounds.defects_above
 
 
 def test_a_class_whose_defects_stand_out_decides():

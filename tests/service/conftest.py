@@ -5,7 +5,7 @@ import io
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from PIL import Image
 
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.service.app import make_app
+from vlm_inspect.service.errors import ErrorPage
 from vlm_inspect.service.settings import LOCAL_HOSTS, Limits, ServiceSettings
 from vlm_inspect.service.tokens import Tokens
 
@@ -113,12 +114,27 @@ def start(tmp_path: Path) -> Iterator[Starter]:
             *,
             tokens: Tokens | None = None,
             settings: ServiceSettings | None = None,
+            further: Sequence[APIRouter] = (),
+            error_page: ErrorPage | None = None,
             prepare: Callable[[FastAPI], None] = lambda app: None,
             headers: dict[str, str] | None = None,
         ) -> httpx.Client:
-            app = make_app(settings or settings_in(tmp_path), tokens or Tokens())
+            app = make_app(
+                settings or settings_in(tmp_path), tokens or Tokens(), further=further, error_page=error_page
+            )
             prepare(app)
             address = stack.enter_context(listening(app))
             return stack.enter_context(httpx.Client(base_url=address, timeout=30, headers=headers))
 
         yield begin
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """Give a Chromium that draws without a graphics card, and whose camera is a test picture."""
+    from tests.service.browsing import CAMERA, CHROMIUM, SWIFTSHADER, playwright
+
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=str(CHROMIUM), args=[*SWIFTSHADER, *CAMERA])
+        yield started
+        started.close()

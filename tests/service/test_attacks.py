@@ -18,7 +18,7 @@ from vlm_inspect.service import bodies
 from vlm_inspect.service.app import make_app
 from vlm_inspect.service.connections import PatientProtocol
 from vlm_inspect.service.settings import Limits
-from vlm_inspect.service.tokens import Tokens
+from vlm_inspect.service.tokens import Tokens, entry_line
 
 TOKEN = "a token that is long enough"
 
@@ -204,11 +204,32 @@ def test_followers_are_few_and_let_go_when_they_hang_up(start: Starter, tmp_path
         return received
 
     for _ in range(2):  # those that hung up are gone
-        with raw(client, head) as one, raw(client, head) as two, raw(client, head) as three:
-            assert b"event: state" in begins(one)
-            assert b"event: state" in begins(two)
-            assert b"follows 2 parts already" in begins(three)
-        until(lambda: not held.station.followers._open)
+        with contextlib.ExitStack() as stack:
+            for told in (b"event: state", b"event: state", b"follows 2 parts already"):
+                assert told in begins(stack.enter_context(raw(client, head)))
+        until(lambda: not held.station.followed._open)
     held.let_go()
     until(lambda: client.get(f"/v1/inspections/{case}").json()["state"] == "done")
     assert client.post("/v1/inspections", files={"file": ("a.png", photo(seed=3))}).status_code == 200
+
+
+def test_somebody_s_open_uploads_are_few(start: Starter, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.txt"
+    tokens.write_text(
+        entry_line("line-3", "operator", TOKEN) + "\n" + entry_line("anna", "engineer", TOKEN + "2") + "\n"
+    )
+    client = start(tokens=Tokens(tokens), settings=settings_in(tmp_path, limits=Limits(uploads=1)))
+    head = (
+        f"POST /v1/inspections HTTP/1.1\nHost: localhost\nAuthorization: Bearer {TOKEN}\nContent-Length: 5000\n"
+        "Content-Type: multipart/form-data; boundary=b\n\n--b\n"
+    )
+    drafts = tmp_path / "data" / "parts" / "drafts"
+    with raw(client, head):
+        until(lambda: len(list(drafts.iterdir())) == 1)
+        refused = client.post("/v1/inspections", files=part(), headers={"Authorization": f"Bearer {TOKEN}"})
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        other = client.post("/v1/inspections", files=part(), headers={"Authorization": f"Bearer {TOKEN}2"})
+        assert other.status_code == 200
+    until(lambda: not list(drafts.iterdir()))
+    again = client.post("/v1/inspections", files=part(), headers={"Authorization": f"Bearer {TOKEN}"})
+    assert again.status_code == 200

@@ -44,7 +44,7 @@ def learning(start: Starter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return start(
         settings=ServiceSettings(settings.rules, settings.data, config, store=settings.store, tokens=tokens),
         tokens=Tokens(tokens),
-        prepare=lambda app: app.include_router(router),
+        further=[router],
         headers={"Authorization": f"Bearer {ENGINEER}"},
     )
 

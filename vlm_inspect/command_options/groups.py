@@ -27,6 +27,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
             "serial",
             "serial_code",
             "settle_s",
+            *("camera", "events_dir", "before_s", "after_s"),
             "planted",
         ),
     ),

@@ -17,6 +17,7 @@ from vlm_inspect.evidence import AnomalyMap, SurfaceDeviation
 from vlm_inspect.frame_curve import FrameCurve
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
+from vlm_inspect.sample_curve import SampleCurve
 from vlm_inspect.sensitivity.learning import ChannelPrior
 
 PICTURES: Final[frozenset[SampleKind]] = frozenset({"image", "point_cloud", "video"})
@@ -55,6 +56,8 @@ class Localization:
     """Of a scan: how far each of its points is off."""
     curve: FrameCurve | None = None
     """Of a clip: how unusual each of its frames is."""
+    sample_curve: SampleCurve | None = None
+    """Of a sensor curve: how unusual each of its samples is, and when."""
 
 
 class FittedLocalizer(Protocol):

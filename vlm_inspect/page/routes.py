@@ -9,9 +9,10 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from vlm_inspect.page.case_view import defects_of, panels_of, rules_of
+from vlm_inspect.page.case_view import defects_of, panels_of, rules_of, turn_marks_of
+from vlm_inspect.page.failures import failed_parts
 from vlm_inspect.page.rendering import render
-from vlm_inspect.page.review import next_after, waiting_for
+from vlm_inspect.page.review import Disputed, disputed_cases, next_after, waiting_for
 from vlm_inspect.page.trust_view import classes_of, trust_values
 from vlm_inspect.page.wording import COOKIE, Wording, languages, wording_for
 from vlm_inspect.service.access import AtWork, caller_of
@@ -70,7 +71,10 @@ def get_static(path: str) -> Response:
 def inspect_page(request: Request, station: AtWork) -> Response:
     """Show where parts are dropped."""
     lines = station.store.list(Filters(limit=6))
-    return _page(request, "inspect.html.j2", here="inspect", lines=lines)
+    counts = station.spool.counts()
+    failed = failed_parts(station)
+    values = {"lines": lines, "queue": counts, "failed": failed, "failed_count": counts["failed"]}
+    return _page(request, "inspect.html.j2", here="inspect", **values)
 
 
 @router.get("/login")
@@ -121,7 +125,11 @@ def export_cases(request: Request, station: AtWork, wanted: Annotated[CaseFilter
 
 @router.get("/cases/{case_id}")
 def case_page(case_id: str, request: Request, station: AtWork) -> Response:
-    """Show a case: the part, what was found, and the talk over it."""
+    """Show a case: the part, what was found, and the talk over it; of a part that is none yet, how far it is."""
+    if station.spool.state(case_id) is not None:
+        job = station.spool.job(case_id)
+        name = case_id if job is None else job.name
+        return _page(request, "waiting.html.j2", here="inspect", part=case_id, part_name=name)
     return _page(request, "case.html.j2", here="cases", case_id=case_id)
 
 
@@ -144,7 +152,13 @@ def review_page(
     person = caller_of(request)
     waiting = [] if person is None else waiting_for(station.store, person.name)
     line = next_after(waiting, passed.split(","))
-    values = {"blind": blind, "waiting": len(waiting), "passed": passed, "line": line}
+    values = {
+        "blind": blind,
+        "waiting": len(waiting),
+        "passed": passed,
+        "line": line,
+        "disputed": [] if person is None else _disputed(station, person),
+    }
     return _page(request, "review.html.j2", here="review", case_id=None if line is None else line.id, **values)
 
 
@@ -156,6 +170,17 @@ def trust_page(
     t = _wording(request)
     values = {} if caller_of(request) is None else trust_values(station, class_name, t)
     return _page(request, "trust.html.j2", here="trust", **values)
+
+
+def error_page(request: Request, status: int, message: str) -> Response:
+    """Draw an error: what is wrong, and the ways on."""
+    station: Station = request.app.state.station
+    try:
+        person = caller_of(request)
+    except HTTPException:  # too many wrong tokens: that is the error
+        person = None
+    values = {**_common(request, person, here=""), "status": status, "message": message}
+    return HTMLResponse(render("error.html.j2", station.path_free.text, **values), status)
 
 
 def _page(request: Request, template: str, *, here: str, **values: Any) -> Response:
@@ -171,6 +196,10 @@ def _page(request: Request, template: str, *, here: str, **values: Any) -> Respo
     if "case_ids" in values:
         values["cases"] = [_case_values(station, one) for one in values.pop("case_ids")]
     return HTMLResponse(render(template, station.path_free.text, **common, **values))
+
+
+def _disputed(station: Station, person: Person) -> list[Disputed]:
+    return disputed_cases(station.store, None if person.may("engineer") else person.name)
 
 
 def _common(request: Request, person: Person | None, *, here: str) -> dict[str, Any]:
@@ -197,6 +226,7 @@ def _case_values(station: Station, case_id: str) -> dict[str, Any]:
         "panels": panels_of(case),
         "rules": rules_of(case, case.rules),
         "defects": defects_of(case),
+        "turn_marks": turn_marks_of(case),
         "turns": station.store.turns(case.id),
         "judgements": station.store.judgements(case.id),
         "can_correct": name in station.books.names(),

@@ -45,7 +45,7 @@ class Qualification:
 
     def standing_of(self, log_scores: NDArray[np.float64]) -> Standing:
         """Return where a part with these log scores (C,) stands."""
-        return standing_of(log_scores, self.decision, self.sensitivity)
+        return standing_of(float(self.decision.combine(log_scores)), self.decision, self.sensitivity)
 
 
 def qualify(

@@ -19,6 +19,8 @@ SCALES = 2
 _MEDIAN_OF = 9
 _UNSEEN = 4.0
 """A place farther than this many spacings from a scan's surface, nearest to its rim, is a hole or was not scanned."""
+_APART = 2.5
+"""A place farther than this many spacings from a scan's surface has none of its points near it."""
 _LONELY = 5.0
 """A point this many times farther from its fourth neighbour than is usual belongs to no surface."""
 
@@ -36,9 +38,14 @@ class Comparison:
     """(SCALES, N): signed distance of the scan's points from the reference; positive: material too much."""
     plane: NDArray[np.intp]
     """(N,): the reference's plane that each point was held against."""
+    raw: Values
+    """(N,): the same as `off` before anything is averaged: noise of the scanner, and no more."""
     lacking: Values
     """(SCALES, M): signed distance of the reference's points from the scan; positive: material lacking. Where the scan
     has no surface it is how far the nearest lies."""
+    apart: NDArray[np.bool_]
+    """(M,): whether no surface of the scan lies near that place. Elsewhere the scan's own points tell what is lacking:
+    a plane of a coarse scan that bridges a groove does not."""
     unseen: NDArray[np.bool_]
     """(M,): the scan has no surface at that place of the reference."""
     edge: NDArray[np.bool_]
@@ -106,7 +113,9 @@ def comparison_of(scan: Surface, reference: Surface, there: Gaps, back: Gaps) ->
         back: the reference's M points against the scan.
     """
     spacing = max(scan.spacing, reference.spacing)
-    off = smoothed(scan, _signed(there))
+    signed = _signed(there)
+    off = smoothed(scan, signed)
+    raw = signed + np.einsum("ij,ij->i", scan.points - scan.smoothed, reference.outward[there.plane])
     lacking = smoothed(reference, _signed(back))
     rim = scan.rim[back.plane] | (back.beside > 0.0)
     turned = np.einsum("ij,ij->i", scan.outward[back.plane], reference.outward) < 0.0
@@ -114,7 +123,8 @@ def comparison_of(scan: Surface, reference: Surface, there: Gaps, back: Gaps) ->
     unseen = far & (scan.rim[back.plane] | turned | (back.beside > np.abs(back.across)))
     for _ in range(3):  # single planes of a rim are told wrongly: the places around decide
         unseen = far & (unseen[reference.near].sum(axis=1) > 0.5 * far[reference.near].sum(axis=1))
-    return Comparison(off, there.plane, lacking, unseen, np.asarray(scan.rim[scan.near].any(axis=1)), rim)
+    edge = np.asarray(scan.rim[scan.near].any(axis=1))
+    return Comparison(off, there.plane, raw, lacking, back.distance > _APART * spacing, unseen, edge, rim)
 
 
 def smoothed(one: Surface, values: Values) -> Values:

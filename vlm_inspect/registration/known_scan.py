@@ -250,7 +250,7 @@ def _reached(points: Points, others: Points, reach: NDArray[np.float64]) -> NDAr
     widest = float(reach.max())
     inside = (points >= others.min(axis=0) - widest) & (points <= others.max(axis=0) + widest)
     asked = np.flatnonzero(inside.all(axis=1))
-    gaps = nearest(_tree(others), points[asked])[0][:, 0]
+    gaps = nearest(_tree(others), points[asked], within=widest)[0][:, 0]
     return np.asarray(asked[gaps <= reach[asked]])
 
 

@@ -154,11 +154,15 @@ def surface(points: Points, *, neighbours: int = NEIGHBOURS) -> Surface:
     return Surface(points, centres, normals, roughness, spacing, near.astype(np.int32), tree)
 
 
-def nearest(tree: "cKDTree", points: Points, k: int = 1) -> tuple[Points, NDArray[np.intp]]:
-    """Return distances and indices (N, k) of the k nearest points of a tree, k no more than it holds."""
+def nearest(tree: "cKDTree", points: Points, k: int = 1, *, within: float = np.inf) -> tuple[Points, NDArray[np.intp]]:
+    """Return distances and indices (N, k) of the k nearest points of a tree, k no more than it holds.
+
+    Farther than `within` nothing is looked for, which saves most of the time: the distance is infinite there, and the
+    index that of no point.
+    """
     k = min(k, tree.n)
     workers = -1 if len(points) > 20_000 else 1  # starting threads costs about 0.5 ms
-    distances, indices = tree.query(points, k=k, workers=workers)
+    distances, indices = tree.query(points, k=k, workers=workers, distance_upper_bound=within)
     return np.asarray(distances).reshape(len(points), k), np.asarray(indices).reshape(len(points), k)
 
 

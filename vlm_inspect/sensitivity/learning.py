@@ -2,7 +2,6 @@
 
 level, rises   log scores of n references and of m planted pictures over their reference, by C channels
 weights        Fisher's discriminant between the two                                             weights.py
-whole          the same for the channels that look at the whole surface                          whole_surface.py
 normal         distribution of the combined score of the next normal part                        normal_scores.py
 responses      combined score of a part that is as normal ones are, but for the planted defect
 bounds         OK below, NG above, REVIEW between                                                bounds.py
@@ -19,7 +18,6 @@ from vlm_inspect.sensitivity.bounds import MISSED, OVERKILL, Bounds, set_bounds
 from vlm_inspect.sensitivity.normal_scores import NormalScores, normal_scores
 from vlm_inspect.sensitivity.probability import ScoreOdds, learn_odds
 from vlm_inspect.sensitivity.weights import learn_weights, shrunk_covariance
-from vlm_inspect.sensitivity.whole_surface import WholeVote, learn_whole, silent
 
 _SEEN = 0.25
 """A rise of less than this share of the normal spread is none."""
@@ -36,8 +34,6 @@ class ChannelPrior:
     """Standard deviation of the log score among normal parts of one class."""
     level_spread: float = 0.0
     """Standard deviation of the error that the level of a class has beside chance, with this number of references."""
-    whole: bool = False
-    """Whether it scores the surface as a whole, not its oddest places."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +51,8 @@ class PlantedScores:
     rises: NDArray[np.float64]
     """(m, C): log score over that of the same reference without the defect, both without it in the memory."""
     whole: NDArray[np.bool_]
-    """(m,): which change the surface as a whole, and have no size of their own."""
+    """(m,): which change the surface as a whole. They have no size of their own, and say nothing of which channel sees
+    a place; the bound D counts them like all others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +62,7 @@ class Decision:
     level: NDArray[np.float64]
     """(C,): log score that each channel gives normal parts."""
     weights: NDArray[np.float64]
-    """(C,): >= 0, sum 1; of the channels that look for odd places."""
-    whole: WholeVote
-    """What the others, which look at the surface as a whole, have to say."""
+    """(C,): >= 0, sum 1."""
     normal: NormalScores
     """Of the combined log score, in which 0 is a normal part."""
     bounds: Bounds
@@ -77,13 +72,7 @@ class Decision:
 
     def combine(self, log_scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return combined log scores (...,) of log scores (..., C)."""
-        over = log_scores - self.level
-        return np.asarray(np.maximum(over @ self.weights, self.whole.score(over)), np.float64)
-
-    def by_whole(self, log_scores: NDArray[np.float64]) -> bool:
-        """Tell whether the combined log score of log scores (C,) is that of the surface as a whole."""
-        over = log_scores - self.level
-        return bool(self.whole.score(over) > over @ self.weights)
+        return np.asarray((log_scores - self.level) @ self.weights, np.float64)
 
 
 def learn_decision(
@@ -103,63 +92,18 @@ def learn_decision(
         overkill: share of normal parts that may be called NG.
         missed: share of planted defects of the size that matters that may be called OK.
     """
-    placed = np.array([not prior.whole for prior in priors])
-    centre, slow = level.mean(axis=0), planted.rises[planted.whole]
-    local = _Voices(priors, _weights(level, planted.rises[~planted.whole], priors, placed))
-    own, normal, responses = local.hear(level, planted)
-    vote = silent(len(priors))
-    if not placed.all():
-        wide = _Voices(priors, _weights(level, slow, priors, ~placed))
-        _, of_whole, seen = wide.hear(level, planted)
-        vote = learn_whole(wide.weights, of_whole, normal, slow @ wide.weights, slow @ local.weights)
-        if vote.heard:
-            responses = np.maximum(responses, seen * vote.scale - vote.allowed)
-            normal = local.normal(np.maximum(own, vote.score(level - centre)))
-    spread = local.prior_spread
-    bounds = set_bounds(normal, responses[planted.matter], overkill=overkill, missed=missed, least_spread=spread)
+    spreads = np.array([prior.spread for prior in priors])
+    networks = [prior.network for prior in priors]
+    weights = learn_weights(level, planted.rises[~planted.whole], spreads.tolist(), networks)
+    centre = level.mean(axis=0)
+    own = (level - centre) @ weights
+    prior_spread = float(np.sqrt(weights @ shrunk_covariance(np.zeros((1, len(spreads))), spreads, networks) @ weights))
+    level_spread = float(np.array([prior.level_spread for prior in priors]) @ weights)
+    normal = normal_scores(own.tolist(), prior_spread=prior_spread, level_spread=level_spread)
+    responses = respond(own, planted.rises @ weights, planted.owners, normal)
+    bounds = set_bounds(normal, responses[planted.matter], overkill=overkill, missed=missed, least_spread=prior_spread)
     odds = _odds(normal, responses[planted.matter], bounds.ng_above)
-    return Decision(centre, local.weights, vote, normal, bounds, odds, spread), responses
-
-
-@dataclass(frozen=True, eq=False)
-class _Voices:
-    """Some of the channels, and what a score made of them is expected to do."""
-
-    priors: Sequence[ChannelPrior]
-    weights: NDArray[np.float64]
-    """(C,): >= 0, sum 1; 0 of the others."""
-
-    @property
-    def prior_spread(self) -> float:
-        """Standard deviation of their log score that is expected before any reference is seen."""
-        spreads = np.array([prior.spread for prior in self.priors])
-        expected = shrunk_covariance(np.zeros((1, len(spreads))), spreads, [prior.network for prior in self.priors])
-        return float(np.sqrt(self.weights @ expected @ self.weights))
-
-    def normal(self, own: NDArray[np.float64]) -> NormalScores:
-        """Return the normal scores that those of the references (n,) let expect."""
-        errors = np.array([prior.level_spread for prior in self.priors])
-        level_spread = float(errors @ self.weights)
-        return normal_scores(own.tolist(), prior_spread=self.prior_spread, level_spread=level_spread)
-
-    def hear(
-        self, level: NDArray[np.float64], planted: PlantedScores
-    ) -> tuple[NDArray[np.float64], NormalScores, NDArray[np.float64]]:
-        """Return the references' log scores (n,), the normal scores, and the responses to all planted defects (m,)."""
-        own = (level - level.mean(axis=0)) @ self.weights
-        normal = self.normal(own)
-        return own, normal, respond(own, planted.rises @ self.weights, planted.owners, normal)
-
-
-def _weights(
-    level: NDArray[np.float64], rises: NDArray[np.float64], priors: Sequence[ChannelPrior], chosen: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Return the weights (C,) of the chosen channels; 0 of the others."""
-    own = [prior for prior, is_own in zip(priors, chosen, strict=True) if is_own]
-    weights = np.zeros(len(priors))
-    spreads, networks = [prior.spread for prior in own], [prior.network for prior in own]
-    weights[chosen] = learn_weights(level[:, chosen], rises[:, chosen], spreads, networks)
-    return weights
+    return Decision(centre, weights, normal, bounds, odds, prior_spread), responses
 
 
 def with_normals(

@@ -1,7 +1,6 @@
 """A sensitivity in one line."""
 
 from vlm_inspect.sensitivity.record import Detection, Sensitivity
-from vlm_inspect.sensitivity.standing import Standing
 
 _KINDS_SAID = 2
 
@@ -19,16 +18,6 @@ def tell_sensitivity(sensitivity: Sensitivity) -> str:
     told = [f"{kind} {size_words(one.size_pct, one.size_mm)}" for kind, one in _ends(kinds)]
     besides = f" ({', '.join(told)})" if told else ""
     return f"would have held up 9 of 10 planted defects from {size} on{besides}"
-
-
-def tell_whole(standing: Standing | None) -> str:
-    """Return what is said of a part that is held up by its surface as a whole, which no place of the heat shows; else
-    nothing."""
-    if standing is None or standing.outcome == "OK" or not standing.by_whole:
-        return ""
-    return (
-        "the surface as a whole is less like the references than any one place: look for a change of shade or texture"
-    )
 
 
 def _ends(kinds: list[tuple[str, Detection]]) -> list[tuple[str, Detection]]:

@@ -14,13 +14,14 @@ from vlm_inspect.backends.reply_journal import SUFFIX, ReplyJournal, remove_old
 from vlm_inspect.errors import BackendError, InspectError, StoreError
 from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.inspection import StepRecord
-from vlm_inspect.part_queue import judge_one
+from vlm_inspect.part_queue import Judged, judge_one
 from vlm_inspect.service.deliveries import Deliveries
 from vlm_inspect.service.metrics import Metrics
 from vlm_inspect.service.path_free import PathFree
+from vlm_inspect.service.priority import give_way
 from vlm_inspect.service.rule_books import RuleBooks
 from vlm_inspect.service.settings import ServiceSettings
-from vlm_inspect.service.spool import Job, Spool
+from vlm_inspect.service.spool import LONGEST_SERIAL, Job, Spool
 from vlm_inspect.service.timelines import Timelines
 from vlm_inspect.store import CaseStore
 
@@ -127,6 +128,7 @@ class Judges:
         return self._settings.data / f"paid{SUFFIX}" / f"{job_id}{SUFFIX}"
 
     def _warm_up(self) -> None:
+        give_way()
         for name in list(self.cold):
             if self._stopped.is_set():
                 return
@@ -138,6 +140,7 @@ class Judges:
                 self.cold.pop(name, None)
 
     def _run(self) -> None:
+        give_way()
         while (job := self._spool.take()) is not None:
             try:
                 ended = self._judge(job)
@@ -176,6 +179,7 @@ class Judges:
         with self._metrics.judging.labels(rules=job.rules).time():
             judged = judge_one(lambda source: self._examine(job, source), part)
         self._mean_s += (time.monotonic() - began - self._mean_s) / 8
+        job = self._with_serial(job, judged)
         if judged.examination is None:
             by_model = self._steps.get(job.id) == _MODEL_FAILED
             return Ended("failed", self._path_free.message(judged.error), by_model)
@@ -190,10 +194,16 @@ class Judges:
         """Deliver a part whose case is kept; see `_judge`. Without an examination it is read from the store."""
         if not self._deliveries.are_any:
             return Ended("done")
+
+        def deliver() -> None:
+            if examination is not None:
+                self._deliveries.of_case(job, part, examination)
+                return
+            case = self._store.load(job.id)
+            self._deliveries.of_case(job.model_copy(update={"serial": case.serial}), part, case.examination)
+
         try:
-            self._patiently(
-                lambda: self._deliveries.of_case(job, part, examination or self._store.load(job.id).examination)
-            )
+            self._patiently(deliver)
         except (InspectError, OSError) as error:
             return self._unkept(error, "it is kept as a case, but what goes out could not be delivered: ")
         return Ended("done")
@@ -202,6 +212,12 @@ class Judges:
         """Return the end of a part that could not be written down; None: the service stops, which may be why."""
         return None if self._stopped.is_set() else Ended("failed", what + self._path_free.message(str(error)))
 
+    def _with_serial(self, job: Job, judged: "Judged[Path]") -> Job:
+        """Return the job with the serial number of its part: the one that came with it, else the one that is found."""
+        finder = self._settings.serial
+        found = None if job.serial or finder is None else finder.find(judged)[:LONGEST_SERIAL]
+        return job.model_copy(update={"serial": found}) if found else job
+
     def _tell_failure(self, job_id: str, error: str) -> None:
         if not self._deliveries.are_any:
             return
@@ -209,7 +225,8 @@ class Judges:
         try:
             if self._store.holds(job_id):
                 return  # it was judged: what failed came after
-            self._deliveries.of_failure(job, self._spool.part(job), error)
+            part = self._spool.part(job)
+            self._deliveries.of_failure(self._with_serial(job, Judged(part, None, error)), part, error)
         except InspectError as unsaid:
             _LOG.warning("part %s failed, and nobody could be told: %s", job_id, unsaid)
 

@@ -47,7 +47,10 @@ class Station:
     guesses: Rates
     """How often one address may show a wrong token."""
     talks: "Talks"
-    followers: "Followers"
+    followed: "Shares"
+    """Parts that are followed by server-sent events."""
+    arriving: "Shares"
+    """Parts that are being sent."""
     proposals: "Proposals[Proposal]"
     calibrations: "Proposals[Calibration]"
     """Likewise by the name of their rule book."""
@@ -77,18 +80,18 @@ class Talks:
                     self._busy.discard(case_id)
 
 
-class Followers:
-    """How many parts somebody follows at the same time: streams that are left open take connections from others."""
+class Shares:
+    """How much somebody does at the same time: whoever leaves streams or uploads open takes connections from others."""
 
     def __init__(self, most: int) -> None:
-        """Allow everybody `most` streams."""
+        """Allow everybody `most` at a time."""
         self._most = most
         self._lock = threading.Lock()
         self._open: Counter[str] = Counter()
 
     @contextmanager
-    def stream_of(self, name: str) -> Iterator[bool]:
-        """Give whether somebody may follow one part more; it ends with the block."""
+    def one_more(self, name: str) -> Iterator[bool]:
+        """Give whether somebody may begin one more; it ends with the block."""
         with self._lock:
             free = self._open[name] < self._most
             self._open[name] += free

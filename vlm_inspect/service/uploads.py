@@ -17,6 +17,7 @@ from starlette.requests import Request
 from converters.system_files import is_system_file
 from vlm_inspect.service.bodies import bounded_receive, is_too_long, too_large
 from vlm_inspect.service.settings import Limits
+from vlm_inspect.service.spool import LONGEST_SERIAL
 
 _MOST_TEXT = 8_000
 _OVERHEAD = 1 << 16
@@ -33,7 +34,7 @@ class PartAsJson(BaseModel):
     name: str = Field(default="part", description="What the file is called.", min_length=1, max_length=400)
     rules: str | None = Field(default=None, description="Name of the rule book; needed where there are several.")
     question: str | None = Field(default=None, max_length=_MOST_TEXT)
-    serial: str | None = Field(default=None, max_length=200, description="Serial number or lot of the part.")
+    serial: str | None = Field(default=None, max_length=LONGEST_SERIAL, description="Serial number or lot of the part.")
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ async def _from_form(request: Request, draft: Path, limits: Limits) -> Sent:
         name,
         _text("rules", texts["rules"], 64),
         _text("question", texts["question"], _MOST_TEXT),
-        _text("serial", texts["serial"], 200),
+        _text("serial", texts["serial"], LONGEST_SERIAL),
     )
 
 

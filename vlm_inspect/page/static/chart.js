@@ -54,13 +54,13 @@ export class Charts {
         { ...axis, size: 62 },
       ],
       series: [
-        { label: this.labels.clock, value: (_, value) => (value === null ? "" : value.toPrecision(5)) },
+        { label: this.labels.clock, value: (_, value) => (value === null ? "–" : value.toPrecision(5)) },
         {
           label: line.unit ? `${line.name} [${line.unit}]` : line.name,
           stroke: colour("accent"),
           width: 1.5,
           points: { show: false },
-          value: (_, value) => (value === null ? "" : value.toPrecision(4)),
+          value: (_, value) => (value === null ? "–" : value.toPrecision(4)),
         },
       ],
       hooks: {

@@ -22,7 +22,7 @@ export function proposalCard(told, words, address) {
   card.append(list);
   if (told.untold?.length) card.append(untoldOf(told.untold, words));
   if (told.calibration_lost) card.append(element("p", { class: "notice" }, words.calibration_lost));
-  card.append(question(words, address));
+  card.append(question({ ...words, changed: told.outcomes ? words.calibration_holds : words.changed }, address));
   return card;
 }
 

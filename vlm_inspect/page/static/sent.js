@@ -1,26 +1,45 @@
 // A part that was sent: its picture, what is at work on it, and the steps of an agent as they are taken.
-import { element, wordsOf } from "./page.js";
+import { ask, element, errorWords, fill, follow } from "./page.js";
 
 const list = document.getElementById("sent");
 const SVG = "http://www.w3.org/2000/svg";
 
 export class SentPart {
-  constructor(file) {
-    this.words = wordsOf(document.getElementById("drop"));
+  /** A part of a name; `file` where this browser sent it. */
+  constructor(name, file = null) {
+    this.words = JSON.parse(document.getElementById("sent-words").textContent);
     this.row = element("li");
     this.field = element("div", { class: "sent-picture" });
     this.state = element("span", { role: "status" }, list.dataset.sending);
     this.clock = element("span", { class: "faint number", "aria-hidden": "true" });
     this.steps = element("ol", { class: "steps", "aria-live": "polite" });
     const head = element("p", { class: "sent-head" });
-    head.append(element("strong", {}, file.name), " ", this.state, " ", this.clock);
+    head.append(element("strong", {}, name), " ", this.state, " ", this.clock);
     const body = element("div");
     body.append(head, this.steps);
     this.row.append(this.field, body);
     list.prepend(this.row);
     const began = performance.now();
     this.timer = setInterval(() => { this.clock.textContent = `${Math.round((performance.now() - began) / 1000)} s`; }, 1000);
-    this.show(file);
+    if (file) this.show(file);
+  }
+
+  /** Follow what becomes of it until it is a case; throws where it cannot be one. */
+  async follow(id) {
+    let last = {};
+    await follow(await ask(`/v1/inspections/${id}/events`), (name, told) => {
+      if (name === "step") return this.take(told);
+      last = told;
+      if (told.state in this.words) this.say(`${fill(this.words[told.state], told)}${told.step ? `: ${this.doing(told.step)}` : ""}`);
+      return undefined;
+    });
+    if (last.state === "failed") throw new Error(last.error);
+    if (last.state !== "done") throw new Error(errorWords.offline);
+  }
+
+  /** What is at work on it, in the words of the page where it has some. */
+  doing(step) {
+    return this.words[`doing_${step.replace(/\W+/g, "_")}`] || step;
   }
 
   /** Show the part at once, where the browser can. */

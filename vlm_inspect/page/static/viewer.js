@@ -105,6 +105,7 @@ export class Viewer {
       this.y = Math.min(Math.max(this.y, -room(canvas.clientHeight)), room(canvas.clientHeight));
       canvas.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.zoom})`;
       canvas.classList.toggle("close", this.zoom > 3);
+      canvas.parentNode.classList.toggle("zoomed", this.zoom > 1); // else one finger scrolls the page
       const heat = canvas.querySelector(".heat");
       if (heat) heat.style.opacity = level;
       const boxes = canvas.querySelector(".boxes");
@@ -137,7 +138,9 @@ export class Viewer {
       }
       const [[ax, ay], [bx, by]] = pointers.values();
       const now = Math.hypot(ax - bx, ay - by);
-      if (apart) this.scale(now / apart);
+      const frame = stage.getBoundingClientRect();
+      const middle = [(ax + bx) / 2 - frame.left - frame.width / 2, (ay + by) / 2 - frame.top - frame.height / 2];
+      if (apart) this.scale(now / apart, middle);
       apart = now;
     });
     for (const name of ["pointerup", "pointercancel"]) {

@@ -67,15 +67,23 @@ async def inspect_part(
     if station.spool.is_full:  # known before the part is read
         station.metrics.refused.labels(why="queue").inc()
         raise too_many("the queue is full; send the part again later", station.judges.pause_s)
+    with station.arriving.one_more(person.name) as free:
+        if not free:
+            station.metrics.refused.labels(why="uploads").inc()
+            raise too_many(f"{person.name} sends {station.settings.limits.uploads} parts already", 1.0)
+        job, ending = await _receive(request, station, person)
+    return await _answer(request, station, job, ending, wait)
+
+
+async def _receive(request: Request, station: Station, person: Person) -> "tuple[Job, Future[Ended]]":
     draft = await run_in_threadpool(station.spool.draft)
     try:
-        job, ending = await _accept(request, station, person, draft)
+        return await _accept(request, station, person, draft)
     except QueueFullError as error:
         station.metrics.refused.labels(why="queue").inc()
         raise too_many(str(error), station.judges.pause_s) from error
     finally:
         await run_in_threadpool(shutil.rmtree, draft, ignore_errors=True)  # what was not accepted
-    return await _answer(request, station, job, ending, wait)
 
 
 async def _accept(request: Request, station: Station, person: Person, draft: Path) -> "tuple[Job, Future[Ended]]":
@@ -183,7 +191,7 @@ async def follow_inspection(case_id: str, station: AtWork, person: Operator) -> 
         await run_in_threadpool(station.store.load, case_id)  # raises where there is no such case
 
     async def events() -> AsyncIterator[str]:
-        with station.followers.stream_of(person.name) as free:
+        with station.followed.one_more(person.name) as free:
             if not free:
                 most = station.settings.limits.streams
                 yield event("error", {"error": f"{person.name} follows {most} parts already; end one of those"})
