@@ -51,7 +51,8 @@ class NormalCurves:
 
     def distances(self, curve: PreparedCurve, *, without: int | None = None) -> Distances:
         """Return how far a curve is from the nearest reference, one of which may be left out."""
-        return reduce(Distances.nearer, [compare(curve, self.curves[j], self.measure) for j in self._others(without)])
+        each = [compare(curve, self.curves[j], self.measure) for j in self._others(without)]
+        return reduce(Distances.nearer, each).with_lasting()
 
     def nearest(self, curve: PreparedCurve) -> int:
         """Return the reference that a curve is nearest in all."""
@@ -107,7 +108,7 @@ class NormalCurves:
     def _left_out(self, index: int, also: int | None = None) -> Distances:
         """Return how far a reference is from the nearest of the others."""
         others = [self._pairs[index][j] for j in self._others(also) if j != index]
-        return reduce(Distances.nearer, [one for one in others if one is not None])
+        return reduce(Distances.nearer, [one for one in others if one is not None]).with_lasting()
 
     def _others(self, without: int | None) -> list[int]:
         return [j for j in range(len(self.curves)) if j != without]
