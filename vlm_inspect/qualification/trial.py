@@ -17,7 +17,7 @@ from vlm_inspect.planting.specimen import PlantedSample, Specimen, prepare_speci
 from vlm_inspect.references import Part, ReferenceSet, present
 from vlm_inspect.sensitivity.learning import PlantedScores
 
-PLANTED: dict[SampleKind, int] = {"image": 96, "series": 96, "point_cloud": 32, "video": 12}
+PLANTED: dict[SampleKind, int] = {"image": 96, "series": 96, "point_cloud": 32, "video": 20}
 """How many defects are planted: of scans and clips fewer, since each has many views."""
 _TOGETHER = 8
 """Planted samples that are scored at once."""

@@ -17,7 +17,7 @@ from vlm_inspect.frame_curve import EventKind
 from vlm_inspect.localization.clip_events.appearance import AppearanceChannel
 from vlm_inspect.localization.clip_events.durations import DurationChannel
 from vlm_inspect.localization.clip_events.features import ClipFeatures, Floats
-from vlm_inspect.localization.clip_events.grid import LeftOut, box_mean, frame_scores, smooth
+from vlm_inspect.localization.clip_events.grid import LeftOut, frame_scores, smooth
 from vlm_inspect.localization.clip_events.motion import MotionChannel
 from vlm_inspect.tolerance import Tolerance, tolerance_from_normals
 
@@ -109,18 +109,6 @@ class NormalBehaviour:
     def judge(self, features: ClipFeatures, first: int, end: int) -> Heights:
         """Return the heights of the frames from `first` to before `end`; those around them are context."""
         return self._heights(*self._raw(self._levelled(features), first, end, None))
-
-    def judge_looks(self, grey: Floats) -> NDArray[np.float64]:
-        """Return the heights (N,) of single frames, which look like something and do not move.
-
-        Args:
-            grey: (N, h, w), see `ClipFeatures`.
-        """
-        still = np.zeros((len(grey), *self.stretches[0].features.grid_hw, 3), np.float32)
-        channel = next(k for k, one in enumerate(self.channels) if isinstance(one, AppearanceChannel))
-        heat = self.channels[channel].heat(self._levelled(ClipFeatures(grey, still)))
-        tolerance = self.tolerances[channel]
-        return _height(frame_scores(box_mean(heat, 3)), tolerance.limit, np.log(tolerance.limit / tolerance.centre))
 
     def left_out(self, stretch: int) -> Heights:
         """Return the heights of a normal stretch, each frame judged without itself and its neighbours."""
