@@ -113,7 +113,7 @@ def _in_time(clip: VideoClip, kind: str, size: float, contrast: float, generator
     """Show the frames in another order: each number stands for a frame of the original."""
     count = clip.frame_count
     lasting = max(_LEAST, min(round(size * min(count, SPAN)), count // 4, _MOST_LASTING))
-    pace = {"standstill": 0.0, "slow": 1.0 - 0.75 * contrast, "fast": 1.0 + 2.0 * contrast, "reversed": -1.0}[kind]
+    pace = {"standstill": 0.0, "slow": 0.6 - 0.5 * contrast, "fast": 1.0 + 2.0 * contrast, "reversed": -1.0}[kind]
     before = lasting if kind == "reversed" else 1
     after = max(1, round((pace - 1.0) * lasting)) if pace > 1 else 1
     first = int(generator.integers(before, max(before + 1, count - lasting - after)))
