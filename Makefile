@@ -31,7 +31,7 @@ demo: install  ## write demo parts, ask about one scan, print the outcome and th
 	@echo "heatmap: demo/overlay.png   report: demo/report.html"
 
 test: install-test lint  ## lint, types, import rules, then every test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: install-test  ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

@@ -81,6 +81,9 @@ class Outcomes:
     real_by_size: dict[str, tuple[int, int]]
     """Found and all real defects by size class, where there are masks."""
     planted_by_size: dict[str, tuple[int, int]]
+    """Likewise of planted ones that have a size."""
+    planted_uneven: tuple[int, int]
+    """Likewise of planted changes of the whole surface."""
     real_by_type: dict[str, tuple[int, int]]
     ok_below: float
     ng_above: float
@@ -139,7 +142,7 @@ def _see(category: Category, member: FittedMemory, qualified: Qualification, jud
         pixel = metrics.pixel_auroc(masks, maps), metrics.aupro(masks, maps)
     names = [channel.name for channel in one.memory.channels]
     alone = {name: _auroc(judged, scores[:, number]) for number, name in enumerate(names)}
-    return Seen(weights.score(scores), alone, pixel)
+    return Seen(decision.combine(scores - one.usual), alone, pixel)
 
 
 def _combined(member: ScoredLocalizer, qualified: Qualification, judged: Judged) -> NDArray[np.float64]:
@@ -162,7 +165,7 @@ def _outcomes(
     passing = bounds.ok_below if bounds.earns_ok else bounds.usual_below
     trial, normal = qualified.trial, scores[~judged.anomalous]
     sizes, types = _real(category, judged)
-    held_up = scores > passing
+    held_up, whole = scores > passing, trial.planted.whole
     return Outcomes(
         category=category.name,
         references=count,
@@ -179,7 +182,8 @@ def _outcomes(
         a90_95_pct=qualified.sensitivity.size_pct,
         missed=qualified.sensitivity.missed,
         real_by_size=_by_size(sizes, held_up[judged.anomalous]) if sizes is not None else {},
-        planted_by_size=_by_size(trial.planted.sizes, qualified.responses > passing),
+        planted_by_size=_by_size(trial.planted.sizes[~whole], (qualified.responses > passing)[~whole]),
+        planted_uneven=(int((qualified.responses[whole] > passing).sum()), int(whole.sum())),
         real_by_type=_by_type(types, held_up[judged.anomalous]),
         ok_below=bounds.ok_below if bounds.earns_ok else -99.0,
         ng_above=bounds.ng_above,

@@ -95,7 +95,7 @@ def run_draw(category: Category, name: str, settings: MemorySettings, count: int
     judged = _plant_on(order[count : count + HELD_OUT]) if planted else _read_test(category)
     found = one.memory.score(judged.views)
     scores = np.array([seen.log_scores for seen in found])
-    combined = weights.score(scores)
+    combined = qualified.decision.combine(scores - one.usual)
     pixel_auroc, aupro = None, None
     if judged.items is not None and category.has_masks:
         maps = [shrink(weights.map(seen.maps())) for seen in found]

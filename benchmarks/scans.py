@@ -19,6 +19,7 @@ from vlm_inspect.localization.scan_deviation import scan_deviation
 from vlm_inspect.localization.scan_localizer import FittedScans
 from vlm_inspect.registration.alignment import PosedCloud, align
 from vlm_inspect.registration.comparison import scan_surface
+from vlm_inspect.registration.judged import combined
 from vlm_inspect.registration.levels import Levels, levels
 from vlm_inspect.registration.variation import Variation, learn
 
@@ -69,7 +70,7 @@ def judged(scan: GeneratedScan, normal: Variation, first: Levels) -> Row:
     posed = PosedCloud(scan.cloud, align(scan.cloud.points, first).pose)
     found = scan_deviation(posed, normal, [])
     seconds = time.perf_counter() - start
-    score = float(np.exp(found.log_scores.max()))
+    score = found.score
     if not scan.shows.any():
         return Row(scan.flaw, score, None, None, None, seconds, scan.noise_mm, scan.depth_mm)
     place = size = None
@@ -89,7 +90,7 @@ def print_class(name: str, asked: argparse.Namespace) -> None:
     sound = [row.score for row in rows if not row.flaw]
     flawed = [row for row in rows if row.flaw]
     fitted = FittedScans(normal, "mm")
-    level = np.exp(fitted.level.max(axis=1)) if len(fitted.level) else np.array([np.nan])
+    level = np.exp(combined(fitted.level)) if len(fitted.level) else np.array([np.nan])
     print(f"\n{name}: image AUROC {auroc([r.score for r in flawed], sound):.3f}, "
           f"point AUROC {np.mean([r.point_auroc for r in flawed if r.point_auroc is not None]):.3f}, "
           f"{np.mean([r.seconds for r in rows]):.1f} s a scan; "

@@ -5,6 +5,7 @@ draws depth, normals and shaded views from the sides that have something to show
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,15 @@ from numpy.typing import NDArray
 
 from converters.errors import ConversionError
 from converters.mesh_sampling import sample_surface, surface_area, weld
-from converters.projection import DepthMap, Direction, ScanFrame, ScanOrigin, canonical_frame, project
+from converters.projection import (
+    DepthMap,
+    Direction,
+    Projection,
+    ScanFrame,
+    ScanOrigin,
+    canonical_frame,
+    project_like,
+)
 from converters.raw_scan import RawScan
 from converters.sample import Mesh, PointCloud, ScanGrid
 from converters.scan_files import read_raw
@@ -25,6 +34,8 @@ MAX_COORDINATE = 1e12
 _THINNEST = 1e-7
 """A scan whose second longest axis is below this share of its longest is a line: float64 tells no width any more."""
 _ORDER: tuple[Direction, ...] = ("front", "back", "top", "bottom", "left", "right")
+_LIT = ("depth", "shaded", "normals")
+"""Names of the views of a lit side; others have the first."""
 _LIT_DIRECTIONS = 3
 _NARROWEST = 0.06
 """A side whose box is smaller than this share of the largest side's is an edge with nothing to see."""
@@ -146,15 +157,48 @@ def render_point_cloud(cloud: PointCloud, budget: ViewBudget, frame: ScanFrame |
         budget: `scan_size` is the side of a view in pixels.
         frame: pose and scale; give that of a reference to draw two scans alike.
     """
-    frame = frame or canonical_frame(cloud)
-    maps = project(cloud, frame, budget.scan_size)
+    return list(draw_point_cloud(cloud, budget, frame or canonical_frame(cloud)).views)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """The views of a scan, and what they were drawn from."""
+
+    projection: Projection
+    views: tuple[View, ...]
+
+
+def draw_point_cloud(cloud: PointCloud, budget: ViewBudget, frame: ScanFrame, before: Drawing | None = None) -> Drawing:
+    """Draw a scan, see `render_point_cloud`.
+
+    Args:
+        cloud: the scan.
+        budget: `scan_size` is the side of a view in pixels.
+        frame: pose and scale.
+        before: of the same scan with a few points elsewhere, in the same frame and size: its views of sides from which
+            nothing changed are taken over, the same objects.
+    """
+    projection = project_like(cloud, frame, budget.scan_size, None if before is None else before.projection)
+    maps = projection.surfaces
     box = frame.box_half_mm or _box_half(cloud, frame)
     if not any(seen.mask.any() for seen in maps.values()):
         raise ConversionError(f"{cloud.path}: no point of the scan lies in the frame of its reference: align it first")
     views: list[View] = []
     for rank, direction in enumerate(_directions(cloud, frame, box, maps)):
-        views.extend(_draw(cloud, frame, box, maps[direction], lit=rank < _LIT_DIRECTIONS))
-    return views
+        lit = rank < _LIT_DIRECTIONS
+        same = None if before is None or not frame.box_half_mm else _taken_over(before, maps[direction], lit=lit)
+        views.extend(_draw(cloud, frame, box, maps[direction], lit=lit) if same is None else same)
+    return Drawing(projection, tuple(views))
+
+
+def _taken_over(before: Drawing, seen: DepthMap, *, lit: bool) -> list[View] | None:
+    """Return the views of a side that looks as before; None where it does not."""
+    side = seen.camera.direction
+    if before.projection.surfaces[side] is not seen:
+        return None
+    known = {view.key: view for view in before.views}
+    wanted = [f"{name}/{side}" for name in (_LIT if lit else _LIT[:1])]
+    return [known[key] for key in wanted] if all(key in known for key in wanted) else None
 
 
 def _box_half(cloud: PointCloud, frame: ScanFrame) -> tuple[float, float, float]:
@@ -192,11 +236,12 @@ def _draw(
 ) -> Iterator[View]:
     thickness = float(np.abs(seen.camera.rotation[2]) @ np.array(box))
     half_depth = max(_DEPTH_MARGIN * thickness, _FLATTEST * frame.half_extent_mm)
-    yield _view(cloud, frame, seen, "depth", "depth", depth_image(seen, half_depth))
+    depth, shaded, directions = _LIT
+    yield _view(cloud, frame, seen, "depth", depth, depth_image(seen, half_depth))
     if lit:
         normals = surface_normals(seen)
-        yield _view(cloud, frame, seen, "image", "shaded", shaded_image(seen, normals, cloud))
-        yield _view(cloud, frame, seen, "normals", "normals", normals_image(normals))
+        yield _view(cloud, frame, seen, "image", shaded, shaded_image(seen, normals, cloud))
+        yield _view(cloud, frame, seen, "normals", directions, normals_image(normals))
 
 
 def _view(

@@ -22,10 +22,12 @@ __all__ = [
     "Camera",
     "DepthMap",
     "Direction",
+    "Projection",
     "ScanFrame",
     "ScanOrigin",
     "canonical_frame",
     "project",
+    "project_like",
     "zbuffer",
     "zbuffer_pair",
 ]
@@ -99,13 +101,53 @@ def _unpack(best: NDArray[np.int64], empty: int, size: int) -> tuple[NDArray[np.
     return np.where(seen, depth, np.float32(np.nan)).reshape(size, size), index.reshape(size, size)
 
 
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """What is seen of a scan from the six sides."""
+
+    density: float
+    """Points a square mm of surface, from `surface_density`."""
+    points: dict[Direction, DepthMap]
+    """As the points fall into pixels."""
+    surfaces: dict[Direction, DepthMap]
+    """With closed surfaces."""
+
+
 def project(cloud: PointCloud, frame: ScanFrame, size: int) -> dict[Direction, DepthMap]:
     """Return what is seen of a scan from the six sides, with closed surfaces; `size` is the side in pixels."""
-    density = surface_density(cloud.points)
+    return project_like(cloud, frame, size).surfaces
+
+
+def project_like(cloud: PointCloud, frame: ScanFrame, size: int, before: Projection | None = None) -> Projection:
+    """Return what is seen of a scan from the six sides.
+
+    Args:
+        cloud: the scan.
+        frame: pose and scale.
+        size: side of a view in pixels.
+        before: of the same scan with a few points elsewhere, in the same frame and size. Its density holds, and the
+            depth map of a side from which nothing changed is the same object; its indices are those of that scan.
+    """
+    density = surface_density(cloud.points) if before is None else before.density
     posed = np.empty((3, len(cloud.points)), dtype=np.float32)
     for start in range(0, posed.shape[1], _BLOCK):
         posed[:, start : start + _BLOCK] = frame.posed(cloud.points[start : start + _BLOCK]).T
-    return {seen.camera.direction: close_surface(seen, density) for seen in _pairs(posed.T, frame, size)}
+    points = {seen.camera.direction: seen for seen in _pairs(posed.T, frame, size)}
+    if before is None:
+        return Projection(density, points, {side: close_surface(seen, density) for side, seen in points.items()})
+    surfaces = {}
+    for side, seen in points.items():
+        same = before.surfaces[side]
+        if not _same_depth(seen, before.points[side]):
+            closed = close_surface(seen, density)
+            same = same if _same_depth(closed, same) else closed  # what changed may lie behind what is seen
+        surfaces[side] = same
+    return Projection(density, points, surfaces)
+
+
+def _same_depth(one: DepthMap, other: DepthMap) -> bool:
+    """Whether two depth maps show the same; the points that they show may have other indices."""
+    return one.outside == other.outside and np.array_equal(one.depth_hw, other.depth_hw, equal_nan=True)
 
 
 def _pairs(posed: NDArray[np.float32], frame: ScanFrame, size: int) -> Iterator[DepthMap]:

@@ -98,7 +98,7 @@ class ContainerSource:
         """Yield every frame; a file that breaks off is an error."""
         import cv2
 
-        capture = _open_capture(self.path)
+        capture = open_capture(self.path)
         index = -1
         try:
             while capture.grab():
@@ -124,7 +124,7 @@ def _open_container(path: Path, container: str) -> ContainerSource:
 
     if missing := missing_bytes(path, container):
         raise ConversionError(f"{path}: truncated: {missing} bytes are missing at its end; copy or record it again")
-    capture = _open_capture(path)
+    capture = open_capture(path)
     try:
         width, height = (int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
         fps, announced = (capture.get(key) for key in (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))
@@ -145,7 +145,7 @@ def _count_packets(path: Path) -> int:
     """Number of compressed pictures, without decoding them."""
     import cv2
 
-    capture = _open_capture(path, (cv2.CAP_PROP_FORMAT, -1))
+    capture = open_capture(path, (cv2.CAP_PROP_FORMAT, -1))
     try:
         count = 0
         while capture.grab():
@@ -156,7 +156,7 @@ def _count_packets(path: Path) -> int:
         capture.release()
 
 
-def _open_capture(path: Path, parameters: tuple[int, ...] = ()) -> "cv2.VideoCapture":
+def open_capture(path: Path, parameters: tuple[int, ...] = ()) -> "cv2.VideoCapture":
     """Open a file with FFmpeg, which would report every broken picture on stderr, past Python."""
     import cv2
 

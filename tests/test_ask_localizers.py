@@ -58,11 +58,13 @@ def asked(answer: tuple[int, str, str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ["winclip", "alfa"])
 def test_without_references_the_outcome_is_review_and_the_place_is_shown(ask: Ask, clip: Path, name: str) -> None:
-    inspection = asked(ask("--rules", "rules.yaml", "--localizer", name, "--clip", clip, "--json", "-"))
+    options = ("--rules", "rules.yaml", "--localizer", name, "--clip", clip, "--json", "-", "--html", "part.html")
+    inspection = asked(ask(*options))
     assert inspection["localizer"] == name
     assert inspection["outcome"] == "REVIEW"
     if name == "alfa":
         assert any("phrases nearest to the picture" in note for note in inspection["notes"])
+    assert ('class="phrases"' in Path("part.html").read_text(encoding="utf-8")) == (name == "alfa")
 
 
 @pytest.mark.parametrize("name", ["winclip", "memory+alfa"])

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from converters.view import ViewBudget
+from vlm_inspect.calibration.box_record import read_box_record
 from vlm_inspect.calibration.intervals import overkill_interval
-from vlm_inspect.calibration_file import Calibration, load_calibration, save_calibration
+from vlm_inspect.calibration_file import BoxRecord, Calibration, load_calibration, save_calibration
 from vlm_inspect.errors import CalibrationError, OutputError
 from vlm_inspect.tolerance import OVERKILL, PRIOR_DOF, PRIOR_SPREAD, Tolerance, tolerance_from_normals
 
@@ -188,3 +189,43 @@ def test_a_missing_file_and_an_unwritable_place_are_one_line(tmp_path: Path) -> 
         load_calibration(tmp_path / "none.json", rules_sha256=SHA, localizer="memory")
     with pytest.raises(OutputError, match="cannot be written"):
         save_calibration(Calibration.model_validate(calibration()), tmp_path / "no-folder" / "c.json")
+
+
+def write_run(folder: Path, model: str = "openai:gpt-4o", **classes: dict[str, float]) -> Path:
+    folder.mkdir(exist_ok=True)
+    results = {
+        "settings": {"model": model, "seed": 0},
+        "categories": {name: {"n": 3} | one for name, one in classes.items()},
+    }
+    (folder / "results.json").write_text(json.dumps(results))
+    return folder
+
+
+def test_what_a_benchmark_says_of_boxes_is_kept_by_model(tmp_path: Path) -> None:
+    bottle = {"model_boxes": 30, "boxes_right": 20, "boxes_sure": 24.0}
+    screw = {"model_boxes": 10, "boxes_right": 4, "boxes_sure": 8.0}
+    record = read_box_record(write_run(tmp_path / "run", bottle=bottle, screw=screw))
+    assert (record.model, record.boxes, record.right, record.sure) == ("openai:gpt-4o", 40, 24, 32.0)
+    assert record.trust == pytest.approx(26 / 36)
+    assert BoxRecord(model="m", boxes=1, right=1, sure=0.2).trust == pytest.approx(3 / 4.2)
+    path = tmp_path / "calibration.json"
+    save_calibration(Calibration.model_validate(calibration(boxes=record.model_dump())), path)
+    loaded = load_calibration(path, rules_sha256="a" * 64, localizer="memory")
+    assert loaded.thresholds_for("openai:gpt-4o").box_trust == record.trust
+    assert loaded.thresholds_for("openai:other").box_trust is None
+    assert loaded.thresholds.box_trust is None
+    assert Calibration.model_validate(calibration()).thresholds_for("openai:gpt-4o").box_trust is None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "cannot be read"), ("[]", "no result of bench"), ("{", "no result of bench"), ("none", "named no place")],
+)
+def test_a_run_that_tells_nothing_of_boxes_is_one_line(content: str | None, said: str, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", bottle={})
+    if content is None:
+        (run / "results.json").unlink()
+    elif content != "none":
+        (run / "results.json").write_text(content)
+    with pytest.raises(CalibrationError, match=said):
+        read_box_record(run)

@@ -16,9 +16,11 @@ from vlm_inspect.fused_map import (
     LOWEST,
     OUTSIDE,
     PLACED,
+    UNKNOWN_MODEL,
     UNKNOWN_P,
     agreements_of,
     belief,
+    below_hottest,
     box_evidence,
     fuse_maps,
     heat_log_odds,
@@ -77,11 +79,34 @@ def test_the_mixture_is_the_formula() -> None:
     (q,) = agreements_of(log_odds, None, [HOT])
     assert q > 0.99
     r = belief(0.9, q)
-    added = box_evidence(log_odds, None, [(HOT, 0.9)])
+    added = box_evidence(log_odds, None, [(HOT, 0.9)], trust=PLACED)
     assert added[60, 60] == pytest.approx(math.log(1 - r + r * INSIDE), rel=1e-4)
     assert added[5, 5] == pytest.approx(math.log(1 - r + r * OUTSIDE), rel=1e-3)
     assert added[60, 72] < added[60, 69]  # a soft edge
     assert not box_evidence(log_odds, None, [(HOT, 0.9)], trust=0).any()
+
+
+def test_of_a_model_that_nothing_is_known_of_a_box_counts_where_the_heat_is_hottest() -> None:
+    log_odds = heat_log_odds([heat()])[0]
+    (near, far) = below_hottest(log_odds, None, [HOT, COLD])
+    assert near == pytest.approx(0, abs=1e-3)
+    assert far > 2
+    (q,) = agreements_of(log_odds, None, [HOT])
+    r, (inside, outside) = belief(0.9, q), UNKNOWN_MODEL
+    added = box_evidence(log_odds, None, [(HOT, 0.9)])
+    assert added[60, 60] == pytest.approx(math.log(1 - r + r * inside), rel=1e-2)
+    assert added[5, 5] == pytest.approx(math.log(1 - r + r * outside), rel=1e-2)
+    assert np.abs(box_evidence(log_odds, None, [(COLD, 0.9)])).max() < 0.1
+    beside: BoxXyxyn = (0.72, 0.5, 0.92, 0.7)  # roughly there, and widened for that
+    assert below_hottest(log_odds, None, [beside])[0] < 0.1
+    part = np.zeros((100, 100), bool)
+    part[:40] = True  # the hot place lies off the part
+    assert below_hottest(log_odds, part, [COLD])[0] < 1.5
+
+
+def test_boxes_that_the_heat_never_bears_out_add_nothing() -> None:
+    steep = np.tile(np.linspace(-12, 12, 96, dtype=np.float32), (96, 1))
+    assert not box_evidence(steep, None, [((0.0, 0.4, 0.1, 0.6), 0.9)]).any()
 
 
 def test_belief_grows_with_probability_and_agreement() -> None:
@@ -143,8 +168,8 @@ def test_the_evidence_model_has_nothing_to_fuse() -> None:
 def test_a_box_on_a_photo_counts_on_its_tiles_too() -> None:
     views = (view_of(), view_of((50, 50, 100, 100)), view_of((0, 0, 40, 40)))
     maps = tuple(heat(view=i) for i in range(3))
-    found = fuse_maps(opinion(HOT), Evidence(maps=maps), views, BOOK)
-    plain = fuse_maps(opinion(), Evidence(maps=maps), views, BOOK)
+    found = fuse_maps(opinion(HOT), Evidence(maps=maps), views, BOOK, trust=PLACED)
+    plain = fuse_maps(opinion(), Evidence(maps=maps), views, BOOK, trust=PLACED)
     changed = [not np.array_equal(a.values, b.values) for a, b in zip(found, plain, strict=True)]
     assert changed == [True, True, False]
 
@@ -155,7 +180,7 @@ def test_trust_is_learnt_without_labels() -> None:
     assert learn_trust(right.tolist()) > 0.85
     assert learn_trust(chance.tolist()) == 0
     assert 0.3 < learn_trust([*right[:30], *chance[:30]]) < 0.8
-    assert learn_trust([1.0] * 7) == PLACED
+    assert learn_trust([1.0] * 7) is None
 
 
 def test_the_overlay_shows_it_where_a_model_names_a_place(plate: Path) -> None:  # noqa: F811
@@ -170,3 +195,13 @@ def test_the_overlay_shows_it_where_a_model_names_a_place(plate: Path) -> None: 
     assert (
         examine(plate, says(PLACE, "solder splash"), defects=("dent",)).drawn_evidence.latest_maps[0].source == "fused"
     )
+
+
+def test_a_box_of_a_model_with_a_good_record_counts_for_more(plate: Path) -> None:  # noqa: F811  # the fixture
+    found = examine(plate, says(CORNER, "dent"))
+    kept = replace(found, thresholds=replace(found.thresholds, box_trust=0.95))
+    (plain,), (trusted,) = found.fused, kept.fused
+    x0, y0, x1, y1 = (side / 1000 for side in CORNER)
+    height, width = plain.values.shape
+    at = slice(int(y0 * height), int(y1 * height)), slice(int(x0 * width), int(x1 * width))
+    assert trusted.values[at].mean() > plain.values[at].mean()

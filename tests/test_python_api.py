@@ -87,7 +87,7 @@ def test_an_inspector_from_rules_references_and_calibration(book: Path, tmp_path
         ng_above=0.9,
     )
     save_calibration(calibration, tmp_path / "c.json")
-    known = Inspector.from_rules(book, references=[tmp_path / "normal" / "*.png"], calibration=tmp_path / "c.json")
+    known = Inspector.from_rules(book, references=tmp_path / "normal" / "*.png", calibration=tmp_path / "c.json")
     assert known.thresholds.calibrated
     assert known.thresholds.ok_below == 0.2
     with pytest.raises(CalibrationError, match="1 of its references"):

@@ -17,7 +17,27 @@ from vlm_inspect.rules import RuleBook
 
 Weight = Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)]
 """Bounded, so that no sum or product of weights overflows."""
+_PRIOR_BOXES = 4.0
+"""How many sure boxes the guess of one half counts for."""
 Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+
+
+class BoxRecord(BaseModel):
+    """How often the boxes of a model meant the right place, in a benchmark with masks."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(min_length=1)
+    boxes: int = Field(ge=1)
+    right: int = Field(ge=0)
+    """Boxes that meant the place of a defect."""
+    sure: float = Field(gt=0.0, allow_inf_nan=False)
+    """Sum of the probabilities that the model gave with them."""
+
+    @property
+    def trust(self) -> float:
+        """The share of sure boxes that are right, in (0, 1]; few boxes leave it near one half."""
+        return min(1.0, (self.right + _PRIOR_BOXES / 2) / (self.sure + _PRIOR_BOXES))
 
 
 class Calibration(BaseModel):
@@ -48,6 +68,8 @@ class Calibration(BaseModel):
     planted."""
     model_weight: Weight = 0.5
     heatmap_weight: Weight = 0.5
+    boxes: BoxRecord | None = None
+    """What is known of a model's boxes; None: nothing."""
 
     @model_validator(mode="after")
     def _is_ordered(self) -> Self:
@@ -61,13 +83,19 @@ class Calibration(BaseModel):
 
     @property
     def thresholds(self) -> Thresholds:
-        """The thresholds that fusion takes."""
+        """The thresholds that fusion takes, for any model."""
+        return self.thresholds_for("")
+
+    def thresholds_for(self, model: str) -> Thresholds:
+        """Return the thresholds that fusion takes, with what is known of this model's boxes."""
+        known = self.boxes is not None and self.boxes.model == model
         return Thresholds(
             ok_below=self.ok_below,
             ng_above=self.ng_above,
             model_weight=self.model_weight,
             heatmap_weight=self.heatmap_weight,
             calibrated=True,
+            box_trust=self.boxes.trust if known and self.boxes is not None else None,
         )
 
 
@@ -81,7 +109,7 @@ def save_calibration(calibration: Calibration, path: Path) -> None:
 
 
 def load_thresholds(
-    path: Path, rules: RuleBook, localizer: str, references: Sequence[Path], views: ViewBudget
+    path: Path, rules: RuleBook, localizer: str, references: Sequence[Path], views: ViewBudget, *, model: str = ""
 ) -> Thresholds:
     """Return the thresholds of a calibration file, checked as in `load_calibration`.
 
@@ -91,6 +119,7 @@ def load_thresholds(
         localizer: its name; `none`: there is none.
         references: files of the references.
         views: how many pictures each part becomes.
+        model: its name, for what is known of its boxes.
 
     Raises:
         CalibrationError: see `load_calibration`.
@@ -99,7 +128,7 @@ def load_thresholds(
     digests = sorted({sha256_of(reference) for reference in references})
     return load_calibration(
         path, rules_sha256=rules.scoring_sha256, localizer=localizer, references_sha256=digests, views=views
-    ).thresholds
+    ).thresholds_for(model)
 
 
 def load_calibration(

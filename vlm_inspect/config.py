@@ -260,7 +260,7 @@ class InspectorConfig(_Section):
         if self.calibration is None:
             return Thresholds()
         name = "none" if localizer is None else localizer.name
-        return load_thresholds(self.calibration, rules, name, paths, self.views)
+        return load_thresholds(self.calibration, rules, name, paths, self.views, model=self.model.name)
 
     @property
     def asks_a_model(self) -> bool:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from converters.view import BoxXyxyn, Place
 from vlm_inspect.frame_curve import FrameCurve
+from vlm_inspect.sample_curve import SampleCurve
 from vlm_inspect.sensitivity.standing import Standing
 from vlm_inspect.tolerance import Tolerance
 
@@ -22,6 +23,17 @@ class TypeMap:
     """(K, h, w) in [0, 1]: P of each word by place, on a coarse grid over the view."""
     names: bool = True
     """Whether a place may be called by them: False of a method that has not shown that it tells kinds apart."""
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """Why a method that judges by sentences finds a picture anomalous."""
+
+    nearest: tuple[tuple[str, float], ...]
+    """The sentences of an anomalous part nearest to the picture, each with its cosine in [-1, 1], best first."""
+    normal: float
+    """The mean cosine of the sentences of a normal part that count for the picture: what lies beyond it speaks for an
+    anomaly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +62,8 @@ class AnomalyMap:
     """(h, w, 4) of a coarse grid over the view: reference index, reference view index, and x, y in [0, 1] on that view
     of the place that matches the grid cell best; NaN where there is none."""
     types: TypeMap | None = None
+    phrases: Phrases | None = None
+    """Of a method that judges by sentences, of the most anomalous picture of the view."""
     notes: tuple[str, ...] = ()
     """What the method has to say of the view: phrases that speak for an anomaly, a fallback that was taken."""
     normal_scores: tuple[float, ...] = ()
@@ -167,6 +181,8 @@ class Evidence:
     not keep."""
     curve: FrameCurve | None = None
     """Of a clip, for `--curve`: a number for every frame, which a case does not keep."""
+    sample_curve: SampleCurve | None = None
+    """Likewise of a sensor curve, for every sample; its events a case keeps."""
 
     @property
     def latest_maps(self) -> tuple[AnomalyMap, ...]:

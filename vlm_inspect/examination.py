@@ -89,7 +89,8 @@ class Examination:
     def fused(self) -> tuple[AnomalyMap, ...]:
         """Heat and the model's places in one map for each view that has either; none where no model judged."""
         verdict = self.opinion if isinstance(self.opinion, Verdict) else None
-        return fuse_maps(verdict, self.evidence, self.views, self.record.rules)
+        trust = self.thresholds.box_trust
+        return fuse_maps(verdict, self.evidence, self.views, self.record.rules, trust=trust)
 
     @property
     def fused_at_points(self) -> NDArray[np.float32] | None:

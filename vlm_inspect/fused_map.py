@@ -5,10 +5,10 @@ itself is to be believed, r, from its probability p and from the heat,
 
     r / (1 - r) = t p / (1 - t p) * AGREES q^(AGREES - 1)
 
-where t is the share of sure boxes that are right (`PLACED`, or learnt from many parts, `learn_trust`), and q the share
-of equally large boxes of the view that are not hotter on average. A box put down at random has a q that is spread
-evenly over [0, 1]; that of a right one lies near 1: a Beta(AGREES, 1) density against an even one. Then, at each place,
-the mixture of a right box and a random one is added as log-odds,
+where t is the share of sure boxes that are right (kept from a benchmark of the model, or learnt from many parts,
+`learn_trust`; else `PLACED`), and q the share of equally large boxes of the view that are not hotter on average. A box
+put down at random has a q that is spread evenly over [0, 1]; that of a right one lies near 1: a Beta(AGREES, 1) density
+against an even one. Then, at each place, the mixture of a right box and a random one is added as log-odds,
 
     fused = logit P(heat) + ln(1 - R + R (OUTSIDE + (INSIDE - OUTSIDE) g)),      R = 1 - prod(1 - r)
 
@@ -17,8 +17,12 @@ much more often a place is anomalous where a right box is, and is not, than anyw
 bear out change little, and without boxes the order of places is that of the heat. The result is told in nats,
 -ln(1 - P), which keeps the order of places that are all but certain.
 
+Of a single part and a model that nothing is known of, a box is held against the heat's own hottest places, too: r falls
+with the distance d in log-odds between the hottest place of the view and that of the box, r exp(-d / FALLS), and the
+likelihood ratios are moderate (`UNKNOWN_MODEL`). So boxes put down at random leave the map as good as it was.
+
 The numbers were chosen on planted defects, but for the bound of trust: a run over test bottles showed that it was too
-low (decision 18).
+low (decisions 18 and 30).
 """
 
 import math
@@ -42,6 +46,12 @@ AGREES = 4.0
 """Exponent of the density of q for right boxes; 1 would be that of random ones."""
 INSIDE, OUTSIDE = 100.0, 0.3
 """Likelihood ratios of an anomalous place, inside a right box and outside of all."""
+UNKNOWN_MODEL = 10.0, 0.7
+"""Likewise where nothing is known of how often the model's boxes are right."""
+FALLS = 0.7
+"""Log-odds by which the hottest place of a box may lie below that of the view for the box to count for a third."""
+_BESIDE = 0.15
+"""Share of its sides by which a box is widened for that: boxes of models lie roughly."""
 UNKNOWN_P = 0.02
 """P(anomalous) of a place of which no map says anything: as in the middle of normal scores."""
 UNSTATED = 0.9
@@ -68,7 +78,7 @@ class NamedPlace:
 
 
 def fuse_maps(
-    verdict: Verdict | None, evidence: Evidence, views: Sequence[View], book: RuleBook, *, trust: float = PLACED
+    verdict: Verdict | None, evidence: Evidence, views: Sequence[View], book: RuleBook, *, trust: float | None = None
 ) -> tuple[AnomalyMap, ...]:
     """Return one map for each view that has heat or a box of the model, in their order; none where no model judged.
 
@@ -78,7 +88,7 @@ def fuse_maps(
         evidence: its latest maps; of several of one view, the highest log-odds count.
         views: of the part. A box on a photo counts on every view that shows the place.
         book: its ignored areas never count.
-        trust: the share of sure boxes that are right; see `learn_trust`.
+        trust: the share of sure boxes that are right; None: nothing is known of the model.
     """
     if verdict is not None and not verdict.by_model:
         return ()
@@ -127,7 +137,7 @@ def heat_log_odds(maps: Sequence[AnomalyMap]) -> dict[int, Grid]:
     return found
 
 
-def learn_trust(agreements: Sequence[float], *, least: int = 8) -> float:
+def learn_trust(agreements: Sequence[float], *, least: int = 8) -> float | None:
     """Return the share of a model's boxes that mean the right place, from their agreement with the heat alone.
 
     No label plays a part. Agreements are a mixture of those of right boxes, Beta(AGREES, 1), and of random ones, even
@@ -136,11 +146,11 @@ def learn_trust(agreements: Sequence[float], *, least: int = 8) -> float:
 
     Args:
         agreements: of the boxes of one class, each in [0, 1]; see `agreement_of`.
-        least: with fewer, it is `PLACED`.
+        least: with fewer, it is None: not known.
     """
     given = np.clip(np.asarray(agreements, np.float64), _EDGE, 1.0)
     if len(given) < least:
-        return PLACED
+        return None
     if (given.mean() - 0.5) * math.sqrt(12 * len(given)) < _ONE_SIDED:
         return 0.0
     density, share = AGREES * given ** (AGREES - 1), 0.5
@@ -150,7 +160,11 @@ def learn_trust(agreements: Sequence[float], *, least: int = 8) -> float:
 
 
 def box_evidence(
-    log_odds: Grid, mask: NDArray[np.bool_] | None, boxes: Sequence[tuple[BoxXyxyn, float]], *, trust: float = PLACED
+    log_odds: Grid,
+    mask: NDArray[np.bool_] | None,
+    boxes: Sequence[tuple[BoxXyxyn, float]],
+    *,
+    trust: float | None = None,
 ) -> Grid:
     """Return what boxes add to the log-odds of each place, (H, W) float32.
 
@@ -158,17 +172,46 @@ def box_evidence(
         log_odds: (H, W), by the heat.
         mask: (H, W), where the part is; None: everywhere.
         boxes: the model's boxes, each with its probability.
-        trust: the share of sure boxes that are right.
+        trust: the share of sure boxes that are right; None: not known, and a box counts as far as the heat has one of
+            its hottest places there.
     """
-    if not boxes or trust <= 0:
+    if not boxes or (trust is not None and trust <= 0):
         return np.zeros(log_odds.shape, np.float32)
-    agreements = agreements_of(log_odds, mask, [box for box, _ in boxes])
-    beliefs = [belief(p, q, trust) for (_, p), q in zip(boxes, agreements, strict=True)]
+    places = [box for box, _ in boxes]
+    agreements = agreements_of(log_odds, mask, places)
+    beliefs = [belief(p, q, PLACED if trust is None else trust) for (_, p), q in zip(boxes, agreements, strict=True)]
+    ratio_inside, ratio_outside = INSIDE, OUTSIDE
+    if trust is None:
+        ratio_inside, ratio_outside = UNKNOWN_MODEL
+        behind = below_hottest(log_odds, mask, places)
+        beliefs = [r * math.exp(-gap / FALLS) for r, gap in zip(beliefs, behind, strict=True)]
+    best = max(beliefs)
+    if best < _EDGE:
+        return np.zeros(log_odds.shape, np.float32)
     right = 1.0 - math.prod(1.0 - r for r in beliefs)
-    inside = np.max([r * _soft_box(log_odds.shape, box) for r, (box, _) in zip(beliefs, boxes, strict=True)], axis=0)
-    share = inside / max(beliefs)
-    added: Grid = np.log(1.0 - right + right * (OUTSIDE + (INSIDE - OUTSIDE) * share)).astype(np.float32)
+    inside = np.max([r * _soft_box(log_odds.shape, box) for r, box in zip(beliefs, places, strict=True)], axis=0)
+    share = inside / best
+    ratio = ratio_outside + (ratio_inside - ratio_outside) * share
+    added: Grid = np.log(1.0 - right + right * ratio).astype(np.float32)
     return added
+
+
+def below_hottest(log_odds: Grid, mask: NDArray[np.bool_] | None, boxes: Sequence[BoxXyxyn]) -> list[float]:
+    """Return of each box how far its hottest place lies below the hottest of the view, in log-odds, >= 0.
+
+    Both are means over a cell of a coarse grid; a map that says nothing gives 0.
+    """
+    small, there = _small(log_odds, mask)
+    height, width = small.shape
+    known = np.where(there, small, np.float32(LOWEST))
+    top, found = float(known.max()), []
+    for x0, y0, x1, y1 in boxes:
+        aside, above = _BESIDE * (x1 - x0), _BESIDE * (y1 - y0)
+        left, upper = max(0, int((x0 - aside) * width)), max(0, int((y0 - above) * height))
+        right, lower = math.ceil((x1 + aside) * width), math.ceil((y1 + above) * height)
+        own = known[upper : max(upper + 1, lower), left : max(left + 1, right)]
+        found.append(top - float(own.max(initial=LOWEST)))
+    return found
 
 
 def belief(p: float, q: float, trust: float = PLACED) -> float:

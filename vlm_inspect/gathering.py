@@ -59,6 +59,7 @@ def gather(
         localizer=fitted.localizer,
         surface=next((one.surface for one in found if one.surface is not None), None),
         curve=next((one.curve for one in found if one.curve is not None), None),
+        sample_curve=next((one.sample_curve for one in found if one.sample_curve is not None), None),
         mismatch=next((one.mismatch for one in found if one.mismatch), ""),
         standing=standing,
         notes=(

@@ -128,6 +128,28 @@ class EventRecord(_Record):
     """Where it is from time to time; empty where it stays in its place."""
 
 
+class CurveEventRecord(_Record):
+    """A stretch of a sensor curve that exceeds what normal curves reach."""
+
+    channels: tuple[str, ...]
+    """Which of its channels are unusual."""
+    description: str
+    score: float = Field(ge=0.0, le=1.0)
+    """P(anomalous) at its peak."""
+    start_sample: int
+    """Its first sample, from 0."""
+    peak_sample: int
+    """Its most unusual sample."""
+    end_sample: int
+    """Its last sample, which belongs to it."""
+    start_s: float | None
+    """Seconds of its first sample, as in the file; null where the curve keeps no time."""
+    peak_s: float | None
+    """Seconds of the most unusual sample; likewise."""
+    end_s: float | None
+    """Seconds of its last sample; likewise."""
+
+
 class ViewRecord(_Record):
     """What the model was shown, without the pixels."""
 
@@ -235,6 +257,8 @@ class Inspection(_Record):
     nothing. Left out where there are none."""
     events: tuple[EventRecord, ...] = Field(default=(), exclude_if=lambda events: not events)
     """What happens in a clip beyond what normal clips do, in the order of time; left out where there is none."""
+    curve_events: tuple[CurveEventRecord, ...] = Field(default=(), exclude_if=lambda events: not events)
+    """Likewise of a sensor curve."""
     hypotheses: tuple[HypothesisRecord, ...] = Field(default=(), exclude_if=lambda found: not found)
     """What an agent thought may be wrong, and what became of it; left out where there was none."""
     sensitivity: Sensitivity | None = None

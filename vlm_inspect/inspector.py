@@ -116,14 +116,14 @@ class Inspector:
         cls,
         path: str | Path,
         *,
-        references: Iterable[str | Path] = (),
+        references: str | Path | Iterable[str | Path] = (),
         calibration: str | Path | None = None,
     ) -> "Inspector":
         """Make an inspector, offline, from a rule book and the references that it names.
 
         Args:
             path: the rule book.
-            references: files, folders and patterns of further normal samples.
+            references: files, folders and patterns of further normal samples, one or several.
             calibration: thresholds, as `vlm-inspect calibrate` writes them.
 
         Raises:
@@ -132,7 +132,8 @@ class Inspector:
             CalibrationError: the calibration was made for other rules, references or another localizer.
         """
         rules = load_rules(Path(path))
-        paths = (*resolve_references(rules), *expand_references([str(one) for one in references]))
+        named = [references] if isinstance(references, str | Path) else references
+        paths = (*resolve_references(rules), *expand_references([str(one) for one in named]))
         inspector = cls(rules=rules, references=tuple(dict.fromkeys(paths)))
         if calibration is None:
             return inspector
@@ -179,6 +180,9 @@ class Inspector:
                 that there is nothing new at present.
             workers: threads that judge, >= 1.
             waiting: judgements and parts that may wait beside those at work, >= 0.
+
+        Raises:
+            ValueError: a number is out of range, or `sources` is one part.
         """
         return judge_many(self.examine, sources, workers=workers, waiting=waiting)
 

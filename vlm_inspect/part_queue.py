@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from converters.errors import ConversionError
@@ -43,8 +44,10 @@ def judge_many(
         waiting: judgements and parts that may wait beside those at work, >= 0.
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: a number is out of range, or `sources` is one part.
     """
+    if isinstance(sources, str | bytes | Path):  # its letters or bytes would be taken for parts
+        raise ValueError("this is one part; give a list of parts, such as sorted(Path(FOLDER).iterdir())")
     if workers < 1 or waiting < 0:
         raise ValueError("workers must be at least 1 and waiting at least 0")
     return _judge(examine, iter(sources), workers, workers + waiting)

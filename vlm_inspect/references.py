@@ -23,8 +23,10 @@ from vlm_inspect.array_cache import content_of, key_of, user_cache
 from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.file_patterns import match_files
 from vlm_inspect.registration.alignment import PosedCloud
+from vlm_inspect.registration.known_scan import Change
+from vlm_inspect.registration.levels import Levels, levels
 
-SCAN_VERSION = 2
+SCAN_VERSION = 3
 """Of the alignment and of the deviation's score: another one computes remembered poses and scores anew."""
 WINDOW_MARGIN = 1.1
 """The window of a class is this much larger than its first reference needs, so that foreign material stays in sight."""
@@ -41,6 +43,13 @@ class Stage:
     """Scan coordinates of the anchor to the common frame."""
     limits: tuple[Limits, ...] | None = None
 
+    @cached_property
+    def levels(self) -> Levels:
+        """The anchor as every other scan is laid onto it; there must be one."""
+        if self.anchor is None:
+            raise ValueError("there is no scan to lay others onto")
+        return levels(self.anchor.points)
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
@@ -50,6 +59,8 @@ class Part:
     """None where only its views are at hand: in a stored case, or on another machine."""
     views: tuple[View, ...]
     frame: ScanFrame | None = None
+    change: Change | None = None
+    """Of a scan made of a reference, as it lies: what tells the two apart."""
 
     @property
     def posed(self) -> PosedCloud | None:
@@ -157,9 +168,8 @@ def _frame_on(stage: Stage, cloud: PointCloud) -> ScanFrame:
         return canonical_frame(cloud)
     if cloud is stage.anchor:
         return stage.frame
-    anchor = stage.anchor
     key = key_of(SCAN_VERSION, "pose", content_of(cloud.points), stage.anchor_content)
-    to_anchor = user_cache().array("scans", key, (4, 4), lambda: align(cloud.points, anchor.points).pose)
+    to_anchor = user_cache().array("scans", key, (4, 4), lambda: align(cloud.points, stage.levels).pose)
     return replace(stage.frame, pose=stage.frame.pose @ to_anchor)
 
 

@@ -79,7 +79,7 @@ def tolerance_from_normals(
     Raises:
         ValueError: no score, one that is negative or not finite, or an overkill rate outside (0, 0.5).
     """
-    from scipy.stats import t as student_t
+    from scipy.special import stdtrit  # scipy.stats takes a second to import
 
     if not scores or any(not math.isfinite(s) or s < 0 for s in scores):
         raise ValueError(f"a tolerance needs finite scores >= 0 of normal samples, got {list(scores)!r}")
@@ -92,5 +92,5 @@ def tolerance_from_normals(
     own = sum((x - mean) ** 2 for x in logs)
     dof = n - 1 + prior_dof
     spread = math.sqrt((own + prior_dof * prior_spread**2) / dof)
-    bound = float(student_t.ppf(1 - overkill, dof)) * spread * math.sqrt(1 + 1 / n)
+    bound = float(stdtrit(dof, 1 - overkill)) * spread * math.sqrt(1 + 1 / n)
     return Tolerance(limit=math.exp(mean + bound), centre=math.exp(mean), n=n, overkill=overkill)

@@ -40,7 +40,9 @@ class Bench:
     @property
     def examiner(self) -> Examiner:
         """What does the work of one task."""
-        return Examiner(for_threads(self.inspector), self.plan.rules, self.thresholds, self.own_price)
+        return Examiner(
+            for_threads(self.inspector), self.plan.rules, self.thresholds, self.own_price, self.limits.figures
+        )
 
 
 def prepare_bench(dataset: Dataset, options: BenchOptions) -> Bench:
@@ -79,6 +81,7 @@ def prepare_bench(dataset: Dataset, options: BenchOptions) -> Bench:
         limits_of(options.asking, inspector.backend),
         max_failures=options.max_failures,
         keep_maps=options.keep_maps,
+        figures=options.figures,
         engine=options.engine,
     )
     localizer = inspector.used_localizer

@@ -31,6 +31,7 @@ class BenchOptions:
     dry_run: bool = False
     max_failures: int | None = 100
     keep_maps: bool = False
+    figures: bool = False
     aupro_200: bool = False
     engine: Literal["local", "ray"] = "local"
     ray_address: str | None = None

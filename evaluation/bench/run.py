@@ -124,7 +124,13 @@ def carry_out(bench: Bench, journal: Journal, options: BenchOptions, problems: S
     """
     out, limits = journal.path.parent, bench.limits
     known = journal.records()
-    files = ItemFiles(out, bench.plan.categories, keep_maps=limits.keep_maps, aupro_200=bench.settings.aupro_200)
+    files = ItemFiles(
+        out,
+        bench.plan.categories,
+        keep_maps=limits.keep_maps,
+        aupro_200=bench.settings.aupro_200,
+        figures=limits.figures,
+    )
     cache = cache_of(options.asking)
     shown = RunProgress(bench.plan, Spending(limits, known.values()), quiet=options.quiet)
     shown.recall(known.values())
@@ -220,6 +226,7 @@ def _engine(bench: Bench, options: BenchOptions, items: int) -> "Iterator[Worker
         localizer_name=bench.settings.localizer,
         server=bench.settings.server,
         folder=Path.cwd(),
+        figures=bench.limits.figures,
     )
     with open_workers(
         recipe, address=options.ray_address, concurrency=options.asking.concurrency, items=items

@@ -69,6 +69,12 @@ def _known_format(context: click.Context, parameter: click.Parameter, value: str
 )
 @click.option("--keep-maps", is_flag=True, help="Keep the anomaly maps in OUT/maps (compressed, 16 bits).")
 @click.option(
+    "--figures",
+    is_flag=True,
+    help="Draw every item in OUT/visualization_results/CLASS/DEFECT: picture, mask and heatmap side by side, and with "
+    "alfa the phrases nearest to it as bars.",
+)
+@click.option(
     "--aupro-200",
     is_flag=True,
     help="Also compute AUPRO with 200 thresholds, as the code of several papers does. Only for "

@@ -23,12 +23,13 @@ from converters.errors import ConversionError
 from converters.sample import SampleKind
 from evaluation.engine.asking import Answered
 from evaluation.engine.choices import question_template, question_text, read_choice
+from evaluation.engine.item_figures import draw_figure
 from evaluation.engine.previews import draw_preview
 from evaluation.runs.plan import Task
 from evaluation.runs.record import Choice, Failure, FailureKind, ItemRecord, ModelBox, Spent
 from evaluation.runs.settings import Price
 from evaluation.scoring.item_map import heatmap_score
-from evaluation.scoring.item_places import ItemPlaces, find_places, heat_picture
+from evaluation.scoring.item_places import ItemPlaces, find_places, fused_scan, heat_picture
 from vlm_inspect.asking import ask_model
 from vlm_inspect.backends.backend import Backend, Request
 from vlm_inspect.datasets.masks import read_at_size
@@ -42,9 +43,11 @@ from vlm_inspect.localization.localizer import (
     Localization,
     Localizer,
     ScoredLocalizer,
+    batch_of,
     is_scored,
     vocabulary_of,
 )
+from vlm_inspect.localization.localizer_sum import LocalizerSum
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.looks.look import Look, Step, read_look
 from vlm_inspect.references import Part, ReferenceSet
@@ -91,6 +94,8 @@ class Result:
     """Where it looks anomalous."""
     preview: bytes | None = None
     """JPEG; None where nobody wants it."""
+    figure: bytes | None = None
+    """PNG; likewise."""
 
 
 Wanted = Callable[[ItemRecord], bool]
@@ -171,7 +176,16 @@ class _ScoredOneAtATime(_FittedOneAtATime):
 def for_threads(inspector: Inspector) -> Inspector:
     """Return the inspector with a localizer that several threads may call."""
     localizer = inspector.used_localizer
-    return replace(inspector, localizer=None if localizer is None else OneAtATime(localizer))
+    return replace(inspector, localizer=None if localizer is None else _for_threads(localizer))
+
+
+def _for_threads(localizer: Localizer) -> Localizer:
+    """Return a localizer that several threads may call; one that judges their parts together is left as it is."""
+    if batch_of(localizer) == 1:
+        return OneAtATime(localizer)
+    if isinstance(localizer, LocalizerSum):
+        return LocalizerSum([_for_threads(member) for member in localizer.members])
+    return localizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,12 +198,14 @@ class Examiner:
         rules: rule book by class.
         thresholds: by class; the defaults where it is absent.
         price: the user's own; None: what the model's usage says.
+        figures: whether a figure of every item is drawn.
     """
 
     inspector: Inspector
     rules: Mapping[str, RuleBook] = field(default_factory=dict)
     thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
     price: Price | None = None
+    figures: bool = False
     _inspectors: OrderedDict[tuple[str, tuple[Path, ...], bool], Inspector] = field(
         default_factory=OrderedDict, repr=False
     )
@@ -278,11 +294,16 @@ class Examiner:
         places = find_places(ready.task.item, examination.views, evidence.maps, evidence.curve)
         if record.boxes is not None:
             places = replace(places, odds=heat_picture(examination.views, evidence.latest_maps))
-        preview = None
+        else:
+            places = replace(places, fused=fused_scan(ready.task.item, examination.views, examination.fused))
+        preview, figure, views = None, None, examination.views
         if wanted(record):
             flags = None if places.picture is None else _mask_at(ready.task, places.picture.steps.shape[:2])
-            preview = draw_preview(examination.views, evidence, flags)
-        return Result(record, _texts(ready), places, preview)
+            preview = draw_preview(views, evidence, flags)
+        if self.figures:
+            flags = _mask_at(ready.task, views[0].size_hw) if views[0].kind == "image" else None
+            figure = draw_figure(views, evidence, flags, anomalous=record.anomalous)
+        return Result(record, _texts(ready), places, preview, figure)
 
     def _choice(self, ready: Ready) -> Result:
         question, failure, chosen = ready.task.question, None, None

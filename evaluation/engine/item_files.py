@@ -1,9 +1,11 @@
-"""What is kept beside the journal: maps until the pixels of their class are scored, previews of the worst mistakes."""
+"""What is kept beside the journal: maps until the pixels of their class are scored, previews of the worst mistakes, and
+figures of all items where they are asked for."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evaluation.engine.examiner import Result
+from evaluation.engine.item_figures import FIGURES, figure_names
 from evaluation.engine.previews import prune_previews, worst_of
 from evaluation.runs.plan import Task
 from evaluation.runs.record import ItemRecord
@@ -24,9 +26,17 @@ class ItemFiles:
     """The files of one output folder."""
 
     def __init__(
-        self, folder: Path, categories: Sequence[Category], *, keep_maps: bool = False, aupro_200: bool = False
+        self,
+        folder: Path,
+        categories: Sequence[Category],
+        *,
+        keep_maps: bool = False,
+        aupro_200: bool = False,
+        figures: bool = False,
     ) -> None:
         """Use a folder that exists; maps are written of classes whose pixels can be scored, or of all."""
+        self._figures = folder / FIGURES
+        self._figure_names = figure_names(item for one in categories for item in one.test) if figures else {}
         self._aupro_200 = aupro_200
         self._maps, self._previews = folder / MAPS, folder / PREVIEWS
         for rest in (*self._maps.glob(".*"), *self._previews.glob(".*")):
@@ -42,7 +52,8 @@ class ItemFiles:
         places, record = result.places, result.record
         if record.category not in self._with_maps:
             return
-        kept = zip(place_names(record), (places.picture, places.listed, places.types, places.odds), strict=False)
+        found = places.picture, places.listed, places.types, places.odds, places.fused
+        kept = zip(place_names(record), found, strict=True)
         for name, one in kept:
             if one is not None:
                 self._maps.mkdir(exist_ok=True)
@@ -58,6 +69,19 @@ class ItemFiles:
             return
         self._previews.mkdir(exist_ok=True)
         write_atomically(self._previews / f"{result.record.preview}.jpg", result.preview)
+
+    def save_figure(self, result: Result) -> None:
+        """Write the figure of an item, if it has one, before the item is journalled.
+
+        Raises:
+            OutputError: the disk is full, or writing is not allowed.
+        """
+        name = self._figure_names.get(result.record.id)
+        if result.figure is None or name is None:
+            return
+        path = self._figures / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, result.figure)
 
     def drop_previews(self, before: Sequence[ItemRecord], worst: Sequence[ItemRecord]) -> None:
         """Remove the previews of items that are among the worst no more."""

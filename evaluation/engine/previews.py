@@ -29,17 +29,22 @@ def draw_preview(views: Sequence[View], evidence: Evidence, mask: NDArray[np.boo
         evidence: with the maps of those views.
         mask: (H, W) of the whole image; drawn where the whole image is the view that is shown.
     """
-    heats = [heat_of_view(evidence, index) for index in range(len(views))]
-    index = 0
-    if views[0].kind != "image":
-        index = max(range(len(views)), key=lambda at: (heats[at] is not None, getattr(heats[at], "peak", 0.0)))
-    view, heat = views[index], heats[index]
+    index = hottest_view(views, evidence)
+    view, heat = views[index], heat_of_view(evidence, index)
     plain = _fit(view.image)
     hot = plain if heat is None else _fit(blend(view.image, heat))
     if mask is not None and mask.ndim == 2 and view.kind == "image" and index == 0:
         hot = _outlined(hot, mask)
     gap = np.full((plain.shape[0], 4, 3), 255, np.uint8)
     return _jpeg(np.concatenate([plain, gap, hot], axis=1))
+
+
+def hottest_view(views: Sequence[View], evidence: Evidence) -> int:
+    """Return which view shows an item best: of an image the whole, else the one whose heatmap is hottest."""
+    if views[0].kind == "image":
+        return 0
+    heats = [heat_of_view(evidence, index) for index in range(len(views))]
+    return max(range(len(views)), key=lambda at: (heats[at] is not None, getattr(heats[at], "peak", 0.0)))
 
 
 def worst_of(records: Iterable[ItemRecord], count: int = WORST) -> list[ItemRecord]:

@@ -33,6 +33,7 @@ from evaluation.scoring.resampling import PlaceScores
 from vlm_inspect.backends import is_local
 from vlm_inspect.datasets.listing import PICTURES
 from vlm_inspect.errors import BackendError, InspectWarning
+from vlm_inspect.localization.localizer import batch_of
 
 MOST_THREADS = 4
 """Threads that prepare and conclude."""
@@ -119,7 +120,8 @@ class _Session:
             remote_tasks=None if remote is None else remote.at_once,
             standing=lambda: f"{self._standing()}; --resume with a higher --budget-usd goes on",
         )
-        threads = _thread_count(self.pending, local=is_local(examiner.backend.name))
+        together = batch_of(examiner.inspector.used_localizer)
+        threads = _thread_count(self.pending, local=is_local(examiner.backend.name), together=together)
         self._threads = ThreadPoolExecutor(threads, "prepare")
         self._room = asyncio.Semaphore(self._asker.at_once + threads + 1)
 
@@ -239,6 +241,7 @@ class _Session:
     def _save(self, result: Result) -> None:
         """Write map and preview; runs in a thread, for the loop, and with it all requests, would wait for the disk."""
         self.runner.files.save_map(result)
+        self.runner.files.save_figure(result)
         if result.preview is not None and self._is_among_worst(result.record):
             self.runner.files.save_preview(result)
 
@@ -289,13 +292,15 @@ class _Session:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
-def _thread_count(tasks: Sequence[Task], *, local: bool) -> int:
+def _thread_count(tasks: Sequence[Task], *, local: bool, together: int = 1) -> int:
     """Return how many threads prepare: several for pictures; drawing scans and curves is not made for threads.
 
-    Beside a local model one is enough: it would only take cores away from it.
+    Beside a local model one is enough: it would only take cores away from it. A localizer that judges the pictures of
+    several parts together needs a thread for each.
     """
-    pictures = not local and all(task.item.path.suffix.lower() in PICTURES for task in tasks)
-    return min(MOST_THREADS, max(2, os.cpu_count() or 1)) if pictures else 1
+    if not all(task.item.path.suffix.lower() in PICTURES for task in tasks):
+        return 1
+    return max(together, 1 if local else min(MOST_THREADS, max(2, os.cpu_count() or 1)))
 
 
 def _groups(tasks: Sequence[Task], size: int) -> Iterator[list[Task]]:

@@ -126,6 +126,7 @@ class Limits:
     price: Price | None = None
     """The user's own, else that of the price tables; None: not known."""
     keep_maps: bool = False
+    figures: bool = False
     engine: Literal["local", "ray"] = "local"
     """Where items are examined: in this process, or by the workers of a Ray cluster."""
 

@@ -39,6 +39,8 @@ class ItemPlaces:
     class is scored (`scorers/fused_pixels.py`)."""
     types: StoredTypes | None = None
     """The defect words by place of an image."""
+    fused: StoredMap | None = None
+    """Heat and the model's boxes together, of a scan that a model judged: as `picture` or `listed`."""
 
 
 def find_places(
@@ -56,6 +58,15 @@ def find_places(
     if joined is None:
         return ItemPlaces()
     return ItemPlaces(StoredMap.of(joined), types=find_types(views, maps, (joined.shape[0], joined.shape[1])))
+
+
+def fused_scan(item: Item, views: Sequence[View], fused: Sequence[AnomalyMap]) -> StoredMap | None:
+    """Return the fused maps of a scan's views as one picture or list of its points; None of what is no scan."""
+    origin = scan_origin(views) if views and fused else None
+    if origin is None:
+        return None
+    places = _scan_places(item, origin, point_scores(views, fused))
+    return places.picture or places.listed
 
 
 def heat_picture(views: Sequence[View], maps: Sequence[AnomalyMap]) -> StoredMap | None:

@@ -59,6 +59,7 @@ _MEANINGS = {
         "time_s": "time in a clip or a curve",
     },
     "EventRecord": {"description": "what is unusual, in words"},
+    "CurveEventRecord": {"description": "what is unusual, in words"},
     "TrackPointRecord": {
         "frame": "number of the frame, from 0",
         "time_s": "its second; null where the clip keeps no time",

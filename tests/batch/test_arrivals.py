@@ -1,5 +1,6 @@
 """Parts that arrive in a folder: each once, when it is complete, by content."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -101,3 +102,27 @@ def test_an_empty_file_waits_longer_and_one_that_goes_is_none(tmp_path: Path, st
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path, stop: threading.Event) -> None:
     with pytest.raises(InspectError, match="cannot be watched"):
         next(iter(FolderArrivals(tmp_path / "none", stop)))
+
+
+def test_a_part_that_failed_comes_again_after_a_while_or_when_written_anew(
+    tmp_path: Path, stop: threading.Event
+) -> None:
+    part, failed = tmp_path / "a.png", True
+    part.write_bytes(b"a part")
+    arrivals = FolderArrivals(tmp_path, stop, settle_s=0.05, has_failed=lambda digest: failed, again_s=0.3)
+    given: list[float] = []
+    for path in arrivals:
+        if path is not None:
+            given.append(time.monotonic())
+        if len(given) == 3:  # at once, after 0.3 s, after 0.6 s more
+            break
+    assert given[1] - given[0] >= 0.3
+    assert given[2] - given[1] >= 0.6
+    arrivals.again_s = 1000.0
+    os.utime(part, (1.0, 1.0))  # written anew, with the same content
+    assert take(iter(arrivals), 1) == ["a.png"]
+    failed = False
+    os.utime(part, (2.0, 2.0))
+    arrivals.again_s = 0.0
+    threading.Timer(1.0, stop.set).start()
+    assert [path for path in arrivals if path is not None] == []

@@ -190,6 +190,8 @@ def test_inspect_many_takes_few_ahead_and_stays_in_order(parts: Path) -> None:
     assert len(taken) <= 8 + 3
     with pytest.raises(ValueError, match="workers"):
         Inspector(localizer=None).inspect_many([], workers=0)
+    with pytest.raises(ValueError, match="this is one part; give a list"):
+        Inspector(localizer=None).inspect_many(str(parts))
 
 
 def test_time_left_does_not_count_the_first_part(monkeypatch: pytest.MonkeyPatch) -> None:

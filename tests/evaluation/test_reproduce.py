@@ -59,6 +59,11 @@ def bench(data: Path, out: Path, *arguments: object) -> dict[str, Any]:
     return next(iter(found["categories"].values()))
 
 
+def figure_size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size
+
+
 def train(method: str, name: str, data: Path, clip: Path, out: Path) -> Path:
     options = [part for key, value in QUICK.items() for part in ((key,) if value is None else (key, value))]
     if method == "promptad":
@@ -90,7 +95,15 @@ def test_a_name_that_ships_not_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [one for one in CONFIGS if one.startswith(("winclip", "alfa"))])
 def test_words_without_training(name: str, data: Path, clip: Path, tmp_path: Path) -> None:
-    found = bench(data, tmp_path / "out", "--config", name, "--clip", clip, "--shots", 0, "--limit", 4)
+    options = ("--config", name, "--clip", clip, "--shots", 0, "--limit", 4, "--localizer-batch", 4)
+    found = bench(data, tmp_path / "out", *options, *(["--figures"] if name in ("winclip", "alfa") else []))
+    if name in ("winclip", "alfa"):
+        heights = {
+            path.parent.name: figure_size(path)[1]
+            for path in (tmp_path / "out").rglob("visualization_results/*/*/*.png")
+        }
+        assert len(heights) >= 2, "normal and anomalous"
+        assert min(heights.values()) > 200 if name == "alfa" else max(heights.values()) < 200, "bars of phrases"
     for metric in ("heatmap_auroc", "heatmap_ap", "heatmap_f1_max", "pixel_auroc", "pixel_accuracy", "aupro"):
         assert 0 <= found[metric] <= 1
 
@@ -110,11 +123,17 @@ def test_dapo_trains_on_one_set_and_is_tested_on_another(
 def test_promptad_of_a_class_in_light_and_shade(data: Path, clip: Path, tmp_path: Path) -> None:
     weights = train("promptad", "promptad", data / "bottle", clip, tmp_path / "bottle.safetensors")
     options = ("--config", "promptad", "--clip", clip, "--checkpoint", weights, "--shots", 0, "--keep-maps")
-    whole = bench(data, tmp_path / "out", *options)
+    whole = bench(data, tmp_path / "out", *options, "--figures")
     run("shift", data, tmp_path / "darker", "--by", "darker", "--quiet")
     darker = bench(tmp_path / "darker", tmp_path / "out2", *options)
     assert whole["n"] == darker["n"]
     assert list((tmp_path / "out" / "maps").glob("*.npz"))
+    figures = sorted((tmp_path / "out" / "visualization_results").rglob("*.png"))
+    assert len(figures) == whole["n"]
+    assert {path.parents[1].name for path in figures} == {"bottle"}
+    assert "good" in {path.parent.name for path in figures}
+    widths = {figure_size(path)[0] for path in figures}
+    assert min(widths) > 2 * figure_size(figures[0])[1], "picture, mask and heat side by side"
 
 
 def test_the_ladder_of_prompts(data: Path, tmp_path: Path) -> None:

@@ -37,22 +37,22 @@ def fitted() -> FittedScans:
 
 
 def test_references_score_as_a_fresh_part_does_and_a_dent_rises(fitted: FittedScans) -> None:
-    assert fitted.level.shape == (3, 2)
-    assert len(fitted.priors) == 2
+    assert fitted.level.shape == (3, 3)
+    assert [one.network for one in fitted.priors] == ["deviation fine", "deviation coarse", "deviation pooled"]
     fresh = cloud(screw(20, n=6000))
     dented, _ = plant(fresh, "dent", 3.0, np.random.default_rng(0), depth_mm=0.5)
     sound, flawed = fitted.score([part(fresh), part(dented)])
     assert sound.max() - fitted.level.max() < np.log(2.5)
     assert flawed.max() > sound.max() + np.log(2.0)
     held = fitted.score([part(dented)], without=1)
-    assert held.shape == (1, 2)
+    assert held.shape == (1, 3)
     assert held.max() > sound.max() + np.log(1.5)
     assert fitted.localize(part(fresh)).log_scores == pytest.approx(sound)
 
 
 def test_one_channel_may_be_left_out_of_the_maps(fitted: FittedScans) -> None:
     centre = fitted.level.mean(axis=0)
-    fine = fitted.weigh(centre, np.array([1.0, 0.0]))
+    fine = fitted.weigh(centre, np.array([1.0, 0.0, 0.0]))
     fresh = part(cloud(screw(21, n=6000)))
     both, one = fitted.localize(fresh), fine.localize(fresh)
     assert one.log_scores == pytest.approx(both.log_scores)

@@ -13,6 +13,7 @@ from converters.image import ImageOrigin
 from converters.view import Pane, View
 from tests.localization.fitted import localize
 from vlm_inspect.array_cache import ArrayCache
+from vlm_inspect.evidence import Phrases
 from vlm_inspect.localization.dual_encoder.encoder import Rgb
 from vlm_inspect.localization.localizer_sum import LocalizerSum, add_maps
 from vlm_inspect.localization.picture_judge import PictureScores
@@ -55,7 +56,7 @@ class FittedRed:
             heat=heat[::2, ::2],
             types=np.stack([heat * (red < 0.6), heat * (red >= 0.6)])[:, ::2, ::2],
             words=SUBJECT.defects,
-            descriptors=(("a red plate", 0.5),),
+            phrases=Phrases((("a red plate", 0.5),), 0.4),
         )
 
 
@@ -105,7 +106,7 @@ def test_references_set_the_tolerance_and_are_scored_once(tmp_path: Path) -> Non
     assert len(normal.normal_scores) == 3
     judge = text._judge
     assert isinstance(judge, RedJudge)
-    assert len(judge.seen) == 2 + 3  # the references are not judged again for the second part
+    assert [pictures for pictures, _ in judge.seen] == [3, 1, 1]  # the references are judged together, and once
     again = TextLocalizer(RedJudge(), ArrayCache(tmp_path))
     assert localize(again, [plate(0.11)], references, SUBJECT)[0].tolerance == normal.tolerance
 

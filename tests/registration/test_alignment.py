@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.measurement.screw_parts import cloud, moved, rigid, screw
+from vlm_inspect.demo.solids import SOLIDS
 from vlm_inspect.measurement.scan import max_deviation, rms_deviation
 from vlm_inspect.registration.alignment import PosedCloud, align, aligned, common_frame
+from vlm_inspect.registration.levels import levels
 from vlm_inspect.registration.pose import apply, inverse, turn_deg
 from vlm_inspect.registration.surface import surface
 from vlm_inspect.registration.thinning import thinned
@@ -87,6 +89,22 @@ def test_a_real_gear_is_turned_to_its_teeth(shared_data: Path) -> None:
         found = align(moved(scanned, rigid(seed)), np.asarray(drawing))
         assert found.rms_mm < 0.15  # a tooth off is 0.2
         assert found.overlap > 0.99
+
+
+def test_a_keyway_is_laid_onto_the_keyway_and_no_tooth_off() -> None:
+    parts = [
+        SOLIDS["gear"](np.random.default_rng(seed)).sample(9_000, np.random.default_rng(seed)) for seed in range(4)
+    ]
+    first = levels(parts[0])
+    assert len(first.repeats) == 36  # eighteen teeth, either face up
+    for part, motion in zip(parts[1:], (rigid(3), rigid(4), rigid(5)), strict=True):
+        towards = (align(moved(part, motion), first).pose @ motion)[:3, 0]  # where the keyway then lies
+        assert towards == pytest.approx([1.0, 0.0, 0.0], abs=0.03)
+
+
+def test_a_part_that_every_turn_or_none_brings_back_has_no_repeats(reference: np.ndarray) -> None:
+    assert len(levels(reference).repeats) == 0
+    assert len(levels(bracket(0)).repeats) == 0
 
 
 def test_a_common_frame_is_that_of_the_first_reference(reference: np.ndarray) -> None:

@@ -5,7 +5,7 @@ import io
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from PIL import Image
 
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.service.app import make_app
+from vlm_inspect.service.errors import ErrorPage
 from vlm_inspect.service.settings import LOCAL_HOSTS, Limits, ServiceSettings
 from vlm_inspect.service.tokens import Tokens
 
@@ -58,12 +59,14 @@ def until(holds: Callable[[], bool], *, within_s: float = 20.0) -> None:
 
 
 @contextlib.contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
+def listening(app: FastAPI, *, http: Any = "auto") -> Iterator[str]:
     """Serve an application on a free port of loopback; gives its address."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, ws="none", server_header=False)
+            uvicorn.Config(
+                app, http=http, log_level="warning", timeout_graceful_shutdown=1, ws="none", server_header=False
+            )
         )
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
@@ -75,6 +78,28 @@ def listening(app: FastAPI) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join(20)
+
+
+class Held:
+    """Keeps the judges of a service from getting on, by the lock under which they make an inspector."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+
+    def __call__(self, app: FastAPI) -> None:
+        self.station = app.state.station
+        self.station.books.inspector("plate")
+        self._stack.enter_context(self.station.books._making["plate"])
+
+    def let_go(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture
+def held() -> Iterator[Held]:
+    made = Held()
+    yield made
+    made.let_go()
 
 
 Starter = Callable[..., httpx.Client]
@@ -89,12 +114,27 @@ def start(tmp_path: Path) -> Iterator[Starter]:
             *,
             tokens: Tokens | None = None,
             settings: ServiceSettings | None = None,
+            further: Sequence[APIRouter] = (),
+            error_page: ErrorPage | None = None,
             prepare: Callable[[FastAPI], None] = lambda app: None,
             headers: dict[str, str] | None = None,
         ) -> httpx.Client:
-            app = make_app(settings or settings_in(tmp_path), tokens or Tokens())
+            app = make_app(
+                settings or settings_in(tmp_path), tokens or Tokens(), further=further, error_page=error_page
+            )
             prepare(app)
             address = stack.enter_context(listening(app))
             return stack.enter_context(httpx.Client(base_url=address, timeout=30, headers=headers))
 
         yield begin
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """Give a Chromium that draws without a graphics card, and whose camera is a test picture."""
+    from tests.service.browsing import CAMERA, CHROMIUM, SWIFTSHADER, playwright
+
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=str(CHROMIUM), args=[*SWIFTSHADER, *CAMERA])
+        yield started
+        started.close()

@@ -2,27 +2,28 @@
 
 import base64
 import json
-import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import httpx
 import numpy as np
 import pytest
 
-from tests.service.conftest import listening, part, settings_in
+from tests.service.browsing import Watched, needs_browser, until
+from tests.service.conftest import listening
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.demo.screw import write_screws
-from vlm_inspect.page import router
+from vlm_inspect.page import error_page, router
 from vlm_inspect.qualification.trial import PLANTED
 from vlm_inspect.service.app import make_app
 from vlm_inspect.service.settings import ServiceSettings
 from vlm_inspect.service.tokens import Tokens, entry_line
 
-CHROMIUM = Path("/usr/bin/chromium")
+if TYPE_CHECKING:
+    from playwright import sync_api as playwright
+
 TOKEN = "the token of anna, an engineer"
-_SWIFTSHADER = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 _DROP = """([name, content]) => {
     const bytes = Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0));
     const carried = new DataTransfer();
@@ -33,35 +34,7 @@ _DROP = """([name, content]) => {
 _STORY_MS = 300_000
 """Longest wait for the first part, with which the references are learned; some twenty seconds on a free machine."""
 ROOT = Path(__file__).parents[2]
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}")
-
-
-class Watched:
-    """A page on which nothing may go wrong unseen."""
-
-    def __init__(self, page: "playwright.Page", address: str) -> None:
-        self.page, self.address = page, address
-        self.wrong: list[str] = []
-        page.on("console", lambda told: told.type in ("error", "warning") and self.wrong.append(told.text))
-        page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        page.on("request", self._seen)
-
-    def _seen(self, request: "playwright.Request") -> None:
-        if not request.url.startswith((self.address, "data:", "blob:")):
-            self.wrong.append(f"a request to {request.url}")
-
-    def check(self, what: str) -> None:
-        """Nothing went wrong, nothing is wider than the screen, and axe finds nothing serious."""
-        loud = [told for told in self.wrong if "GL Driver Message" not in told and "GPU stall" not in told]
-        assert loud == [], what
-        page = self.page
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{what} is wider than the screen"
-        found = axe.Axe().run(page).response["violations"]
-        serious = [one for one in found if one["impact"] in ("serious", "critical")]
-        assert serious == [], (what, [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in serious])
+pytestmark = needs_browser
 
 
 @pytest.fixture
@@ -77,16 +50,10 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     settings = ServiceSettings(
         rules, tmp_path / "data", InspectorConfig(), store=str(tmp_path / "cases.db"), tokens=tmp_path / "tokens.txt"
     )
-    with listening(make_app(settings, Tokens(tmp_path / "tokens.txt"), further=[router])) as found:
+    with listening(
+        make_app(settings, Tokens(tmp_path / "tokens.txt"), further=[router], error_page=error_page)
+    ) as found:
         yield found
-
-
-@pytest.fixture
-def browser() -> Iterator["playwright.Browser"]:
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=str(CHROMIUM), args=_SWIFTSHADER)
-        yield started
-        started.close()
 
 
 @pytest.mark.slow
@@ -113,53 +80,11 @@ def test_the_story(address: str, browser: "playwright.Browser", tmp_path: Path) 
     watched.check("trust")
 
 
-def test_every_page_is_usable_wide_and_narrow_light_and_dark(tmp_path: Path, browser: "playwright.Browser") -> None:
-    settings = settings_in(tmp_path)
-    (settings.rules / "slab.yaml").write_text("class_name: slab\n")  # nothing decides: REVIEW
-    with listening(make_app(settings, Tokens(), further=[router])) as address, httpx.Client(base_url=address) as client:
-        told = [
-            client.post("/v1/inspections", files=part(level), data={"rules": rules}, timeout=60).json()
-            for level, rules in ((250, "plate"), (100, "plate"), (100, "slab"))
-        ]
-        pages = ["/", "/login", "/cases", f"/cases/{told[0]['id']}", "/review", "/review?blind=true", "/trust"]
-        pages.append(f"/compare?a={told[0]['id']}&b={told[1]['id']}")
-        for width, scheme, language in ((1280, "light", "en"), (390, "dark", "de")):
-            context = browser.new_context(viewport={"width": width, "height": 844}, locale=language)
-            context.set_default_timeout(60_000)
-            page = context.new_page()
-            page.emulate_media(color_scheme=scheme)
-            watched = Watched(page, address)
-            for path in pages:
-                page.goto(f"{address}{path}", wait_until="networkidle")
-                watched.check(f"{path}, {width} px, {scheme}, {language}")
-        _review_by_keyboard(page, client, told[2]["id"])
-
-
-def _review_by_keyboard(page: "playwright.Page", client: httpx.Client, case: str) -> None:
-    page.goto(f"{client.base_url}/review")
-    page.wait_for_selector(f"#review[data-case='{case}']")
-    page.keyboard.press("b")
-    page.wait_for_url("**/review?blind=true*")
-    page.wait_for_selector("#review[data-blind='true']")
-    page.wait_for_load_state("networkidle")
-    page.keyboard.press("o")
-    page.locator(f"#review[data-case='{case}']").wait_for(state="detached")
-    assert [one["outcome"] for one in client.get(f"/v1/inspections/{case}/judgements").json()] == ["OK"]
-
-
-def until(page: "playwright.Page", holds: str) -> None:
-    """Wait for an expression; the driver's own way evaluates a text within the page, which its policy forbids."""
-    end = time.monotonic() + 60
-    while not page.evaluate(holds):
-        assert time.monotonic() < end, holds
-        page.wait_for_timeout(50)
-
-
 def _see_ng(page: "playwright.Page", tmp_path: Path) -> None:
     scan = tmp_path / "rules" / "screw" / "short.pcd"
     page.evaluate(_DROP, ["short.pcd", base64.b64encode(scan.read_bytes()).decode()])
     page.wait_for_url("**/cases/2*", timeout=_STORY_MS)
-    assert page.get_by_role("heading", level=1).inner_text() == "NG"
+    assert page.get_by_role("heading", level=1).inner_text().endswith("NG")
     until(page, "document.querySelector('.canvas .picture').naturalWidth > 0")
     level = page.locator(".heat-level")
     level.focus()
@@ -168,6 +93,31 @@ def _see_ng(page: "playwright.Page", tmp_path: Path) -> None:
     page.locator(".stage").first.focus()
     page.keyboard.press("+")
     assert "scale(1.5)" in page.locator(".canvas").first.get_attribute("style")
+    _handle_by_mouse(page)
+
+
+def _handle_by_mouse(page: "playwright.Page") -> None:
+    """The heat follows its slider, marks go and come, the wheel zooms, dragging moves, a defect is gone to."""
+    slider = page.locator(".heat-level").bounding_box()
+    page.mouse.click(slider["x"] + slider["width"] / 2, slider["y"] + slider["height"] / 2)
+    assert 0.4 < float(page.locator(".canvas .heat").first.evaluate("image => image.style.opacity")) < 0.6
+    page.get_by_label("Marks").uncheck()
+    assert not page.locator(".boxes").first.is_visible()
+    page.get_by_label("Marks").check()
+    assert page.locator(".boxes").first.is_visible()
+    canvas, stage = page.locator(".canvas").first, page.locator(".stage").first.bounding_box()
+    page.mouse.move(stage["x"] + 200, stage["y"] + 200)
+    page.mouse.wheel(0, -300)
+    until(page, "/scale\\(1\\.8\\)/.test(document.querySelector('.canvas').style.transform)")
+    before = canvas.get_attribute("style")
+    page.mouse.down()
+    page.mouse.move(stage["x"] + 260, stage["y"] + 230, steps=3)
+    page.mouse.up()
+    assert canvas.get_attribute("style") != before
+    page.locator(".defect-row").first.click()
+    assert page.locator(".boxes .chosen").count() >= 1
+    page.get_by_role("button", name="Whole picture").click()
+    assert "scale(1)" in canvas.get_attribute("style")
 
 
 def _turn(page: "playwright.Page") -> None:
@@ -178,7 +128,18 @@ def _turn(page: "playwright.Page") -> None:
     canvas.focus()
     for _ in range(4):
         page.keyboard.press("ArrowRight")
-    assert canvas.screenshot() != before
+    after = canvas.screenshot()
+    assert after != before
+    frame = canvas.bounding_box()
+    page.mouse.move(frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(frame["x"] + frame["width"] / 2 + 90, frame["y"] + frame["height"] / 2 + 40, steps=4)
+    page.mouse.up()
+    assert canvas.screenshot() != after, "dragging turns it"
+    drawn = int(canvas.get_attribute("data-drawn"))
+    page.mouse.wheel(0, 200)
+    until(page, f"Number(document.querySelector('#turn-canvas').dataset.drawn) > {drawn}")
+    assert "mm" in page.locator("#turn-legend").inner_text()
 
 
 def _talk(page: "playwright.Page") -> None:
@@ -203,7 +164,7 @@ def _correct(page: "playwright.Page", tmp_path: Path) -> None:
 
 def _judge_by_keyboard(page: "playwright.Page", address: str) -> None:
     case = page.url.rpartition("/")[2]
-    page.get_by_role("button", name="It is NG").focus()
+    page.get_by_role("button", name="It is NG").first.focus()
     page.keyboard.press("Enter")
     page.get_by_text("NG by anna").wait_for(timeout=60_000)
     told = json.loads(page.request.get(f"{address}/v1/inspections/{case}/judgements").text())

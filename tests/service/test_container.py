@@ -3,6 +3,10 @@
 import json
 import re
 import shlex
+import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +19,11 @@ from dockerfile_parse import DockerfileParser
 from tests.service.conftest import settings_in
 from vlm_inspect.cli import cli
 from vlm_inspect.commands import serve as serve_command
+from vlm_inspect.errors import ConfigError
+from vlm_inspect.secret_values import FILE, secret_value
 from vlm_inspect.service.tokens import ENVIRONMENT
 from vlm_inspect.store.location import ENVIRONMENT as STORE
-from vlm_inspect.store.location import FILES_ENVIRONMENT, find_store
+from vlm_inspect.store.location import FILES_ENVIRONMENT, PASSWORD_VARIABLE, find_store
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,6 +64,29 @@ def test_the_containerfile_is_sound(steps: list[dict[str, str]]) -> None:
     assert {"HEALTHCHECK", "EXPOSE"} <= set(order)
 
 
+def test_what_it_copies_is_enough_for_the_package(steps: list[dict[str, str]], tmp_path: Path) -> None:
+    for value in of(steps, "COPY"):
+        *sources, target = shlex.split(value)
+        for source in sources:
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, tmp_path / target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / source, tmp_path / target)
+    built = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel"],
+        check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode == 0, built.stderr
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        names = set(packed.namelist())
+    assert {"vlm_inspect/weights/dapo_mini.safetensors", "vlm_inspect/configs/winclip.yaml"} <= names
+    assert any(name.startswith("vlm_inspect/prompts/") for name in names)
+
+
 def test_its_command_is_one_of_the_program(
     steps: list[dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,7 +106,8 @@ def test_its_command_is_one_of_the_program(
     monkeypatch.delenv(ENVIRONMENT, raising=False)
     refused = CliRunner().invoke(cli, words)
     assert refused.exit_code == 2, "beyond this machine it takes a token"
-    monkeypatch.setenv(ENVIRONMENT, "a token that is long enough")
+    (tmp_path / "token").write_text("a token that is long enough\n")
+    monkeypatch.setenv(f"{ENVIRONMENT}{FILE}", str(tmp_path / "token"))
     done = CliRunner().invoke(cli, words, catch_exceptions=False)
     assert done.exit_code == 0
     ((app, options),) = served
@@ -86,12 +116,13 @@ def test_its_command_is_one_of_the_program(
     app.state.station.store.close()
 
 
-def test_the_compose_file_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_compose_file_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = yaml.safe_load((ROOT / "compose.yaml").read_text())
-    assert set(told) == {"services", "volumes"}
+    assert set(told) == {"services", "secrets", "volumes"}
     service, database = told["services"]["inspect"], told["services"]["database"]
     assert (ROOT / service["build"]["dockerfile"]).is_file()
-    assert {ENVIRONMENT, STORE, FILES_ENVIRONMENT} == set(service["environment"])
+    secrets = {f"{ENVIRONMENT}{FILE}", f"{PASSWORD_VARIABLE}{FILE}"}
+    assert {STORE, FILES_ENVIRONMENT} | secrets == set(service["environment"])
     for one in (service, database):
         assert one["restart"] == "unless-stopped"
         for volume in one["volumes"]:
@@ -101,16 +132,45 @@ def test_the_compose_file_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not database.get("ports")
     assert re.fullmatch(r".*/postgres:\d+-\w+", database["image"])
     assert service["depends_on"]["database"]["condition"] == "service_healthy"
-    address = re.sub(r"\$\{\w+:\?[^}]*\}", "secret", service["environment"][STORE])
-    place = find_store(address)
-    assert (place.url.username, place.url.database) == (
+    (tmp_path / "password").write_text("pass/word\n")
+    monkeypatch.setenv(f"{PASSWORD_VARIABLE}{FILE}", str(tmp_path / "password"))
+    place = find_store(service["environment"][STORE])
+    assert (place.url.username, place.url.password, place.url.database) == (
         database["environment"]["POSTGRES_USER"],
+        "pass/word",
         database["environment"]["POSTGRES_DB"],
     )
+    assert "pass/word" not in str(place)
     assert place.url.host in told["services"]
-    for one in (service, database):  # nothing secret is written down
+    for one in (service, database):  # nothing secret is written down: each has files of its own
+        given = {f"/run/secrets/{name}" for name in one["secrets"]}
+        assert set(one["secrets"]) <= set(told["secrets"])
         for name, value in one["environment"].items():
-            assert not re.search("PASSWORD|TOKEN", name) or value.startswith("${"), name
+            if re.search("PASSWORD|TOKEN", name):
+                assert name.endswith(FILE)
+                assert value in given
+    for secret in told["secrets"].values():
+        assert secret["file"].startswith("./secrets/")
+    for ignored in (".gitignore", ".containerignore"):
+        assert any(line.strip("/") == "secrets" for line in (ROOT / ignored).read_text().splitlines()), ignored
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(b"", "holds no secret"), (b"\xff", "no text in UTF-8"), (None, "cannot be read")]
+)
+def test_a_secret_s_file_that_holds_none(
+    content: bytes | None, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_SECRET_FILE", str(tmp_path / "secret"))
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    with pytest.raises(ConfigError, match=says):
+        secret_value("A_SECRET")
+    (tmp_path / "secret").write_text("a secret\r\n")
+    assert secret_value("A_SECRET") == "a secret"
+    monkeypatch.setenv("A_SECRET", "another")
+    with pytest.raises(ConfigError, match="both set"):
+        secret_value("A_SECRET")
 
 
 def test_the_options_it_names_exist(steps: list[dict[str, str]]) -> None:

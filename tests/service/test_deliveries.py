@@ -1,23 +1,29 @@
 """What goes out of a service: webhooks, MQTT, folders; a part that fails is told; a kill in between costs nothing."""
 
 import dataclasses
+import io
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from tests.service.conftest import Starter, part, settings_in, until
 from tests.sinks.hook import Hook, listening
 from vlm_inspect.cli import cli
 from vlm_inspect.commands import serve as serve_command
 from vlm_inspect.errors import StoreError
+from vlm_inspect.service import judging
 from vlm_inspect.service.settings import ServiceSettings
 from vlm_inspect.sinks.folders import OutcomeFolders
 from vlm_inspect.sinks.mqtt import MqttTopic
+from vlm_inspect.sinks.serial import SerialFinder
 from vlm_inspect.sinks.webhook import Webhook
 from vlm_inspect.store import CaseStore, Message, Outbox
 
@@ -143,3 +149,50 @@ def test_what_cannot_be_told_is_said_before_it_listens(
     assert says in done.output + str(done.exception)
     assert not listened
     assert not (tmp_path / "data").exists()
+
+
+def test_a_store_that_is_down_for_a_moment_fails_no_part(
+    start: Starter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "_STORE_WAIT_S", 0.01)
+    down = {"holds": 2, "save": 3}
+
+    def failing(name: str) -> Callable[..., Any]:
+        asked = getattr(CaseStore, name)
+
+        def ask(*given: Any, **named: Any) -> Any:
+            if down[name]:
+                down[name] -= 1
+                raise StoreError("the database cannot be reached")
+            return asked(*given, **named)
+
+        return ask
+
+    for name in down:
+        monkeypatch.setattr(CaseStore, name, failing(name))
+    answer = start().post("/v1/inspections", files=part())
+    assert (answer.status_code, answer.json()["outcome"]) == (200, "OK")
+    assert down == {"holds": 0, "save": 0}
+
+
+def test_a_serial_number_that_was_not_sent_is_found_in_the_name(start: Starter, tmp_path: Path) -> None:
+    with listening() as hook:
+        settings = dataclasses.replace(telling(tmp_path, hook.url), serial=SerialFinder(re.compile(r"SN(\d+)")))
+        client = start(settings=settings)
+        for number, data in (("1", {}), ("2", {"serial": "lot 7"})):
+            client.post("/v1/inspections", files=part(seed=int(number), name=f"SN00{number}.png"), data=data)
+        client.post("/v1/inspections", files={"file": ("SN003.png", b"no picture")})
+        assert {one["serial"] for one in client.get("/v1/inspections").json()["items"]} == {"001", "lot 7"}
+        until(lambda: len(hook.got) == 3)
+        assert sorted(one["serial"] for one in told(hook)) == ["001", "003", "lot 7"]
+
+
+@pytest.mark.slow
+def test_a_serial_number_is_read_from_a_code_on_the_part(start: Starter, tmp_path: Path) -> None:
+    zxingcpp = pytest.importorskip("zxingcpp")
+    code = np.asarray(zxingcpp.create_barcode("SN-42", zxingcpp.BarcodeFormat.QRCode).to_image(scale=6))
+    content = io.BytesIO()
+    Image.fromarray(code).convert("RGB").save(content, "PNG")
+    client = start(settings=dataclasses.replace(settings_in(tmp_path), serial=SerialFinder(from_code=True)))
+    answer = client.post("/v1/inspections", files={"file": ("a.png", content.getvalue())})
+    assert answer.json()["serial"] == "SN-42"

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from tests.service.conftest import Starter, part, settings_in
-from vlm_inspect.page import router
-from vlm_inspect.page.review import is_sampled, next_after, waiting_for
+from vlm_inspect.page import error_page, router
+from vlm_inspect.page.review import disputed_cases, is_sampled, next_after, waiting_for
 from vlm_inspect.page.trust import days_of, drift_of
 from vlm_inspect.page.wording import languages, wording_for
 from vlm_inspect.service.tokens import Tokens, entry_line
@@ -21,7 +21,7 @@ TOKEN = "an engineer's token"
 
 
 def with_page(start: Starter, **options: object) -> httpx.Client:
-    return start(prepare=lambda app: app.include_router(router), **options)
+    return start(further=[router], error_page=error_page, **options)
 
 
 def line(number: int, outcome: str = "OK", *, score: float = 0.1, day: int = 1, judged: str | None = None) -> CaseLine:
@@ -53,8 +53,11 @@ def test_every_word_is_there_in_every_language_and_used() -> None:
     for key in words["en"]:
         end = key.partition("_")[2]
         is_used = f"'{key}'" in source or f'"{key}"' in source or key in dynamic
-        of_a_script = key.startswith(("error_", "state_")) and (f".{end}" in scripts or key.startswith("state_"))
-        assert is_used or of_a_script or key.startswith(("meaning_", "source_")), f"nobody uses {key}"
+        of_a_script = key.startswith(("error_", "time_")) and f".{end}" in scripts
+        of_a_script |= key.startswith("state_")
+        assert is_used or of_a_script or key.startswith(("meaning_", "source_", "phase_", "became_")), (
+            f"nobody uses {key}"
+        )
 
 
 @pytest.mark.parametrize(
@@ -156,6 +159,49 @@ def test_review_offers_what_this_person_has_not_judged(start: Starter, tmp_path:
     with CaseStore(tmp_path / "cases.db") as store:
         assert [one.id for one in waiting_for(store, "local")] == [cases[0]["id"]]
         assert len(waiting_for(store, "another inspector")) == 2
+
+
+def test_parts_on_which_people_differ_are_listed_for_those_who_judged_them(start: Starter, tmp_path: Path) -> None:
+    client = with_page(start)
+    cases = [client.post("/v1/inspections", files=part(seed=seed)).json()["id"] for seed in range(2)]
+    with CaseStore(tmp_path / "cases.db") as store:
+        for case, outcomes in zip(cases, ("OK NG OK", "OK OK OK"), strict=True):
+            for name, outcome in zip(("anna", "bob", "anna"), outcomes.split(), strict=True):
+                store.judge(case, outcome, by=name, reason="seen")
+        (one,) = disputed_cases(store, "bob")
+        assert (one.line.id, [(said.by, said.outcome) for said in one.said]) == (
+            cases[0],
+            [("anna", "OK"), ("bob", "NG")],
+        )
+        assert disputed_cases(store, "carl") == [], "who has not judged sees nothing of what others said"
+        assert disputed_cases(store, None) == [one]
+    assert "Judged differently" in client.get("/review").text
+    assert "Judged differently" not in client.get("/review?blind=true").text
+
+
+def test_a_part_that_failed_is_shown_and_tried_again(start: Starter) -> None:
+    client = with_page(start)
+    answer = client.post("/v1/inspections", files={"file": ("no.png", b"no picture", "image/png")})
+    failed = answer.json()["id"]
+    page = client.get("/").text
+    assert "Parts that could not be inspected" in page
+    assert f'data-part="{failed}"' in page
+    assert "no.png" in page
+    waiting = client.get(f"/cases/{failed}")
+    assert f'data-part="{failed}"' in waiting.text
+    assert client.post(f"/v1/inspections/{failed}/retry").status_code == 202
+
+
+def test_an_error_is_a_page_for_people_and_json_for_programs(start: Starter) -> None:
+    client = with_page(start)
+    people = {"Accept": "text/html,*/*", "Accept-Language": "de"}
+    for url, status in (("/cases/20200101-000000-0000", 404), ("/nowhere", 404), ("/cases?page=0", 422)):
+        answer = client.get(url, headers=people)
+        assert answer.status_code == status, url
+        assert answer.headers["content-type"].startswith("text/html")
+        assert '<html lang="de">' in answer.text
+        assert "error" in client.get(url).json()
+    assert "error" in client.get("/v1/inspections/20200101-000000-0000", headers=people).json()
 
 
 def test_a_tenth_of_ok_parts_is_sampled_and_always_the_same() -> None:

@@ -1,43 +1,18 @@
 """The queue: bounded, durable, and free of those who left."""
 
-import contextlib
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
-from tests.service.conftest import Starter, part, settings_in, until
+from tests.service.conftest import Held, Starter, part, settings_in, until
 from vlm_inspect.errors import StoreError
 from vlm_inspect.service import judging
 from vlm_inspect.service.app import make_app
 from vlm_inspect.service.settings import Limits
 from vlm_inspect.service.spool import MOST_TRIES, Job, QueueFullError, Spool
 from vlm_inspect.service.tokens import Tokens
-
-
-class Held:
-    """Keeps the judges of a service from getting on, by the lock under which they make an inspector."""
-
-    def __init__(self) -> None:
-        self._stack = contextlib.ExitStack()
-
-    def __call__(self, app: FastAPI) -> None:
-        self.station = app.state.station
-        self.station.books.inspector("plate")
-        self._stack.enter_context(self.station.books._making["plate"])
-
-    def let_go(self) -> None:
-        self._stack.close()
-
-
-@pytest.fixture
-def held() -> Iterator[Held]:
-    made = Held()
-    yield made
-    made.let_go()
 
 
 def draft_in(spool: Spool, content: bytes = b"part") -> Path:

@@ -1,14 +1,17 @@
 """A service whose model works in steps: a kill in the middle of one pays for no other twice."""
 
+import json
 import signal
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.agent.scripted import BOX, turn, verdict
 from tests.backends.openai_server import Body, OpenAIServer, hang
-from tests.service.conftest import photo
+from tests.service.conftest import Starter, part, photo, settings_in
 from tests.service.test_kills import Process
 from vlm_inspect.store import CaseStore
 
@@ -25,6 +28,40 @@ def until(met: "object", what: str) -> None:
     while not met():  # type: ignore[operator]
         assert time.monotonic() < end, what
         time.sleep(0.05)
+
+
+def test_every_step_comes_as_an_event_while_it_is_taken(start: Starter, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    (settings.rules / "plate.yaml").write_text(BOOK)
+    went_on = threading.Event()
+
+    def judged(body: Body) -> object:
+        assert went_on.wait(60), "the first step was not told before the last one was answered"
+        return verdict()(body)
+
+    script = (SCRIPT[0], turn("judge"), judged)
+    with OpenAIServer([lambda body: script[steps_of(body)](body)], refuses=("tools",)) as server:  # type: ignore[list-item]
+        model = {"name": "openai:tiny", "base_url": server.base_url}
+        config = settings.config.with_changes(model=model, agent={"enabled": True})
+        client = start(settings=replace(settings, config=config))
+        job = client.post("/v1/inspections", files=part(), params={"wait": 0}).json()["id"]
+        told = []
+        with client.stream("GET", f"/v1/inspections/{job}/events") as stream:
+            for line in stream.iter_lines():
+                if line.startswith("event: "):
+                    told.append(line[7:])
+                elif told and told[-1] == "step" and line:
+                    told[-1] = json.loads(line[6:])
+                    went_on.set()
+    steps = [one for one in told if isinstance(one, dict)]
+    assert [(one["n"], one["phase"], one["tool"]) for one in steps] == [
+        (1, "observe", None),
+        (2, "observe", "zoom"),
+        (3, "judge", None),
+    ]
+    assert steps[1]["saw"] == [{"view": 0, "box_xyxyn": [0.1, 0.1, 0.4, 0.4]}]
+    assert told[-1] == "state"
+    assert steps == client.get(f"/v1/inspections/{job}").json()["steps"]
 
 
 @pytest.mark.slow

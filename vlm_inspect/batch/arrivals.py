@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from converters.digest import sha256_of
@@ -24,6 +24,8 @@ LOOK_MS = 200
 LOOK_THROUGH_S = 20.0
 _EMPTY_TIMES = 10
 """How many times longer than another an empty file may stay as it is before it is taken for a part."""
+_MOST_DOUBLINGS = 6
+"""A part that keeps failing is tried again every 64 times the first wait in the end."""
 _AT_WORK = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", ".download", ".swp")
 """Endings of files that another program is writing."""
 
@@ -40,6 +42,8 @@ class FolderArrivals:
         is_known: whether a part of this digest was judged before.
         apart: files and folders in it that are no parts.
         settle_s: how long a file must stay as it is, in seconds.
+        has_failed: whether a part of this digest could not be judged when it was given out last.
+        again_s: after how long a part that failed is given out again; each time after twice as long as before.
     """
 
     folder: Path
@@ -47,12 +51,15 @@ class FolderArrivals:
     is_known: Callable[[str], bool] = lambda digest: False
     apart: Sequence[Path] = ()
     settle_s: float = 1.0
+    has_failed: Callable[[str], bool] = lambda digest: False
+    again_s: float = 60.0
     _seen: dict[Path, State] = field(default_factory=dict)
     """What was given out or known, as it was then."""
     _waiting: dict[Path, tuple[State, float]] = field(default_factory=dict)
     """What is not complete yet: as it was, and since when, in seconds of the monotonic clock."""
-    _given: set[str] = field(default_factory=set)
-    """Digests that were given out."""
+    _looked_again: float = 0.0
+    _given: dict[str, "_Given"] = field(default_factory=dict)
+    """What was given out, by digest; what could not be read, by path."""
 
     def __iter__(self) -> Iterator[Path | None]:
         """Yield the parts; raises InspectError where the folder cannot be watched any more."""
@@ -80,6 +87,7 @@ class FolderArrivals:
                 for path in found:
                     self._notice(path, apart)
                 yield from self._complete()
+                yield from self._again()
                 yield None
         except (OSError, RuntimeError) as error:
             raise InspectError(f"{self.folder} cannot be watched: {error}; check that it is there") from error
@@ -119,11 +127,41 @@ class FolderArrivals:
         try:
             digest = sha256_of(path)
         except ConversionError:
-            return path.exists()  # it cannot be read, which its row says
-        if digest in self._given or self.is_known(digest):
-            return False
-        self._given.add(digest)
+            if path.exists():  # it cannot be read, which its row says
+                self._given[str(path)] = _Given(path, time.monotonic(), is_read=False)
+            return path.exists()
+        before = self._given.get(digest)
+        if self.is_known(digest) or (before is not None and not self.has_failed(digest)):
+            return False  # one that failed and whose file was written anew is given out at once
+        self._given[digest] = _Given(path, time.monotonic())
         return True
+
+    def _again(self) -> Iterator[Path]:
+        """Yield the parts that failed and have waited long enough: a full disk or a lost model may be mended."""
+        now = time.monotonic()
+        if now - self._looked_again < min(1.0, self.again_s):
+            return
+        self._looked_again = now
+        for key, one in list(self._given.items()):
+            if now - one.since < self.again_s * 2.0 ** min(one.tries, _MOST_DOUBLINGS):
+                continue
+            if one.is_read and not self.has_failed(key):
+                continue
+            if not one.path.exists():
+                del self._given[key]
+                continue
+            self._given[key] = replace(one, since=now, tries=one.tries + 1)
+            yield one.path
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A part that was given out: as which file, when (monotonic clock), and how often again."""
+
+    path: Path
+    since: float
+    tries: int = 0
+    is_read: bool = True
 
 
 def _with_inside(path: Path) -> Iterator[Path]:

@@ -6,7 +6,9 @@ was not taken. A new reference changes the maps themselves; there the parts are 
 still what they were.
 """
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -202,6 +204,18 @@ def _because(inspection: Inspection) -> str:
     return told[0]
 
 
+@contextmanager
+def _part_of(case: Case) -> Iterator[Path]:
+    """Give the part of a case: where it was, or else as it was kept."""
+    if case.source.exists() and sha256_of(case.source) == case.inspection.provenance.input_sha256:
+        yield case.source
+        return
+    if not case.input_names:
+        raise StoreError(f"{case.source.name} is gone or has changed since, so that it cannot be measured again")
+    with tempfile.TemporaryDirectory() as folder:
+        yield case.write_input(Path(folder))
+
+
 class _Measured:
     """Measures parts again with the references of another rule book."""
 
@@ -215,10 +229,9 @@ class _Measured:
         Raises:
             InspectError, ConversionError: its file is gone or another one, or it cannot be measured.
         """
-        if not case.source.exists() or sha256_of(case.source) != case.inspection.provenance.input_sha256:
-            raise StoreError(f"{case.source.name} is gone or has changed since, so that it cannot be measured again")
         inspector = self._inspector(case)
-        prepared = inspector.prepare(case.source, case.question)
+        with _part_of(case) as part:
+            prepared = inspector.prepare(part, case.question)
         opinion = _opinion(case, self._book, prepared.evidence, prepared.views)
         told = case.inspection
         record = Record(

@@ -27,6 +27,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
             "serial",
             "serial_code",
             "settle_s",
+            *("camera", "events_dir", "before_s", "after_s"),
             "planted",
         ),
     ),
@@ -46,7 +47,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("language", "detail", "max_pictures", "max_references", "max_tokens", "reasoning_effort", "timeout_s"),
         *("base_url", "headers", "ca_file", "device", "dtype", "quantize", "trust_remote_code"),
     ),
-    "Heatmap": ("localizer", "eye", "backbone", "clip", "half", "checkpoint", "calibration_path"),
+    "Heatmap": ("localizer", "eye", "backbone", "clip", "half", "localizer_batch", "checkpoint", "calibration_path"),
     "Speed and cost": (
         "concurrency",
         "tokens_per_minute",
@@ -77,7 +78,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
             "pictures",
             "by",
         ),
-        *("keep_maps",),
+        *("keep_maps", "figures"),
     ),
 }
 """Heading -> parameters, in this order; what no group names stands under "Other options"."""
@@ -96,6 +97,8 @@ ENVIRONMENT: Mapping[str, str] = {
     "VLM_INSPECT_WEBHOOK_SECRET": "Key that signs the messages of --webhook.",
     "VLM_INSPECT_MQTT_PASSWORD": "Password of the user that --mqtt names.",
     "VLM_INSPECT_TOKEN": "Token of one engineer of `serve`, beside those of --tokens.",
+    "VLM_INSPECT_STORE_PASSWORD": "Password of the store's database, where its URL has none. It, the token and the two "
+    "above can stand in a file that VLM_INSPECT_STORE_PASSWORD_FILE, ..._FILE names.",
     "OPENAI_BASE_URL": "Server of openai: models, where --base-url is not given.",
     "OPENAI_API_KEY": "API key of that server.",
     "RAY_AUTH_TOKEN": "Token of a Ray cluster; requires RAY_AUTH_MODE=token.",

@@ -202,6 +202,16 @@ MODEL_OPTIONS = (
     ),
     click.option("--half", is_flag=True, help="Load --clip with float16 weights; requires CUDA. Default: float32."),
     click.option(
+        "--localizer-batch",
+        "localizer_batch",
+        type=click.IntRange(1, 1024),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Pictures that winclip, alfa, dapo or promptad judges together, across parts that are judged at the same "
+        "time. Pays on a GPU.",
+    ),
+    click.option(
         "--checkpoint",
         type=PATH,
         metavar="FILE",
@@ -269,6 +279,7 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "backbone": ("localizer", "memory", "backbone"),
     "clip": ("localizer", "clip"),
     "half": ("localizer", "half"),
+    "localizer_batch": ("localizer", "batch"),
     "checkpoint": ("localizer", "checkpoint"),
     "device": ("device",),
     "calibration_path": ("calibration",),

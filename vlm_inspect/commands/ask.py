@@ -56,7 +56,8 @@ if TYPE_CHECKING:
     "curve_path",
     type=PATH,
     metavar="OUT.csv",
-    help="Write how unusual every frame of a clip is (frame,time_s,score), and a plot beside it (OUT.png).",
+    help="Write how unusual every frame of a clip, or sample of a curve, is (frame,time_s,score), and a plot beside it "
+    "(OUT.png).",
 )
 @click.option("--save", is_flag=True, help="Keep the inspection as a case; its id goes to stderr.")
 @click.option("--keep-input", is_flag=True, help="With --save: also keep a copy of SOURCE.")

@@ -46,6 +46,13 @@ _SHOWN = 5
     is_flag=True,
     help="Also take the parts of this class that people judged: normal those judged OK, anomalous those judged NG.",
 )
+@click.option(
+    "--boxes-from",
+    type=PATH,
+    metavar="RUN_DIR",
+    help="Output folder of a `bench` run over pictures with masks: keeps how often its model's boxes were right, which "
+    "says how far its boxes count in the fused map of a single part.",
+)
 @store_option
 @inspector_options
 @common
@@ -65,6 +72,7 @@ def calibrate(normals: Path | None, out: Path, *, config: "InspectorConfig", **o
     """
     import tempfile
 
+    from vlm_inspect.calibration.box_record import read_box_record
     from vlm_inspect.calibration.run import calibrate as run_calibration
     from vlm_inspect.calibration_file import save_calibration
     from vlm_inspect.file_writing import check_writable
@@ -74,6 +82,7 @@ def calibrate(normals: Path | None, out: Path, *, config: "InspectorConfig", **o
     if normals is None and not options["judged"]:
         raise click.UsageError("name a folder of normal parts, or take those that people judged: --judged")
     check_writable(out)
+    record = read_box_record(options["boxes_from"]) if options["boxes_from"] else None
     judged: JudgedParts | None = None
     paths = [] if normals is None else _files(normals)
     others = _files(options["anomalous"]) if options["anomalous"] else []
@@ -90,7 +99,7 @@ def calibrate(normals: Path | None, out: Path, *, config: "InspectorConfig", **o
             anomalous=others,
             progress=lambda done, of, path: say(f"{done} of {of} parts; now {path.name}"),
         )
-    save_calibration(run.calibration, out)
+    save_calibration(run.calibration.model_copy(update={"boxes": record}), out)
     _report(run, out)
     if judged is not None:
         _tell_judged(judged)

@@ -1,7 +1,6 @@
 """What `batch` and `watch` share: options that say what becomes of the parts, and the destinations made of them."""
 
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ import click
 
 from vlm_inspect.command_options.general import PATH, progress
 from vlm_inspect.commands.receivers import receiver_options, receivers_of
+from vlm_inspect.commands.serial_options import serial_finder, serial_options
 from vlm_inspect.commands.storing import open_store, settings_of, store_option
 from vlm_inspect.real_path import real_path
 from vlm_inspect.safe_text import write_line
@@ -30,13 +30,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _EVERY_S = 10.0
 _MOST_WORKERS = 8
 """Most parts at a time where nobody says how many: each holds its part in memory."""
-
-
-def _pattern(context: click.Context, parameter: click.Parameter, value: str | None) -> re.Pattern[str] | None:
-    try:
-        return None if value is None else re.compile(value)
-    except re.error as error:
-        raise click.BadParameter(f"{value!r} is no regular expression: {error}.") from error
 
 
 _OPTIONS = (
@@ -59,17 +52,7 @@ _OPTIONS = (
     click.option(
         "--move-to", "move_dir", type=PATH, metavar="DIR", help="Move each judged part to DIR/OK, DIR/NG or DIR/REVIEW."
     ),
-    click.option(
-        "--serial",
-        callback=_pattern,
-        metavar="REGEX",
-        help="Pattern of the serial number in a file's name. If it has a group, the group is the number.",
-    ),
-    click.option(
-        "--serial-code",
-        is_flag=True,
-        help="Read the serial number from a Data Matrix, QR or bar code on the part; --serial then searches its text.",
-    ),
+    serial_options,
     click.option(
         "--workers",
         type=click.IntRange(1, 64),
@@ -108,13 +91,11 @@ def open_delivery(config: "InspectorConfig", options: dict[str, Any]) -> Iterato
     from vlm_inspect.sinks.folders import OutcomeFolders
     from vlm_inspect.sinks.labelme import LabelMeFiles
     from vlm_inspect.sinks.parquet import ParquetTable
-    from vlm_inspect.sinks.serial import SerialFinder
     from vlm_inspect.sinks.sink import Sink, Table
 
     if options["keep_input"] and not options["save"]:
         raise click.UsageError("--keep-input belongs to --save; add it")
-    serial = SerialFinder(options["serial"], from_code=options["serial_code"])
-    serial.check()
+    serial = serial_finder(options)
     parquet = None if options["parquet_path"] is None else ParquetTable(options["parquet_path"])
     coco = None if options["coco_path"] is None else CocoTable(options["coco_path"])
     labelme = None if options["labelme_dir"] is None else LabelMeFiles(options["labelme_dir"])
@@ -211,7 +192,9 @@ def worker_count(config: "InspectorConfig", given: int | None) -> int:
     """Return how many parts are judged at the same time: what was given, else what suits the model."""
     if given is not None:
         return given
-    return 1 if config.asks_a_model else min(os.cpu_count() or 1, _MOST_WORKERS)
+    if config.asks_a_model:
+        return 1
+    return max(min(os.cpu_count() or 1, _MOST_WORKERS), config.localizer.batch)
 
 
 @contextmanager

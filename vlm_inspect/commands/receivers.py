@@ -1,10 +1,11 @@
 """Who is told of judged parts, for every command that judges many: the options and the receivers made of them."""
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from vlm_inspect.secret_values import secret_value
 
 if TYPE_CHECKING:
     from vlm_inspect.sinks.mqtt import MqttTopic
@@ -45,7 +46,7 @@ def receivers_of(options: dict[str, Any]) -> "list[Webhook | MqttTopic]":
     from vlm_inspect.sinks.mqtt import PASSWORD_VARIABLE, MqttTopic
     from vlm_inspect.sinks.webhook import SECRET_VARIABLE, Webhook
 
-    secret, password = os.environ.get(SECRET_VARIABLE, ""), os.environ.get(PASSWORD_VARIABLE, "")
+    secret, password = secret_value(SECRET_VARIABLE) or "", secret_value(PASSWORD_VARIABLE) or ""
     receivers: list[Webhook | MqttTopic] = [Webhook(url, secret) for url in dict.fromkeys(options["webhooks"])]
     receivers += [MqttTopic(url, password) for url in dict.fromkeys(options["topics"])]
     for receiver in receivers:

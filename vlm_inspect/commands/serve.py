@@ -10,9 +10,12 @@ from vlm_inspect.command_options.agent import agent_options, check_agent
 from vlm_inspect.command_options.general import PATH, common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import model_options
+from vlm_inspect.commands.delivering import worker_count
 from vlm_inspect.commands.receivers import receiver_options, receivers_of
+from vlm_inspect.commands.serial_options import serial_finder, serial_options
 from vlm_inspect.commands.storing import store_option
 from vlm_inspect.safe_text import write_line
+from vlm_inspect.secret_values import secret_value
 
 if TYPE_CHECKING:
     from vlm_inspect.config import InspectorConfig
@@ -50,7 +53,11 @@ _SWITCH_S = 0.001
     metavar="FOLDER",
     help="Where accepted parts, the audit trail and coloured scans are; default: the user's data folder.",
 )
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Parts judged at a time.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    help="Parts judged at the same time. Default: one a core, at most 8, without a language model; otherwise 1.",
+)
 @click.option(
     "--queue", type=click.IntRange(1, 100_000), default=64, show_default=True, help="Most parts that wait; then 429."
 )
@@ -62,6 +69,7 @@ _SWITCH_S = 0.001
 )
 @click.option("--forget-input", is_flag=True, help="Do not keep the bytes of the parts with their cases.")
 @receiver_options
+@serial_options
 @click.option(
     "--move-to",
     "move_dir",
@@ -87,11 +95,11 @@ def serve(*, config: "InspectorConfig", **options: Any) -> int:
     """
     check_agent(config)
     _check_installed()
-    from vlm_inspect.page import router
+    from vlm_inspect.page import error_page, router
     from vlm_inspect.service.app import make_app
 
     tokens, settings = _tokens(options), _settings(config, options)
-    app = make_app(settings, tokens, further=[router])
+    app = make_app(settings, tokens, further=[router], error_page=error_page)
     audit = app.state.station.audit
     if not options["quiet"]:
         write_line(f"audit trail: {audit.head}", err=True)
@@ -141,7 +149,7 @@ def _tokens(options: dict[str, Any]) -> "Tokens":
     from vlm_inspect.service.settings import LOCAL_HOSTS
     from vlm_inspect.service.tokens import ENVIRONMENT, Tokens
 
-    tokens = Tokens(options["tokens_path"], token=os.environ.get(ENVIRONMENT))
+    tokens = Tokens(options["tokens_path"], token=secret_value(ENVIRONMENT))
     elsewhere = options["host"] not in LOCAL_HOSTS or bool(options["hosts"])
     if elsewhere and not tokens.are_asked_for:
         raise click.UsageError(
@@ -166,7 +174,7 @@ def _settings(config: "InspectorConfig", options: dict[str, Any]) -> "ServiceSet
         config=config,
         store=options["store"],
         tokens=options["tokens_path"],
-        workers=options["workers"],
+        workers=worker_count(config, options["workers"]),
         keep_input=not options["forget_input"],
         hosts=(*LOCAL_HOSTS, *options["hosts"]) if local else tuple(options["hosts"]),
         limits=Limits(
@@ -176,6 +184,7 @@ def _settings(config: "InspectorConfig", options: dict[str, Any]) -> "ServiceSet
         ),
         receivers=receivers_of(options),
         folders=folders,
+        serial=serial_finder(options),
     )
 
 
@@ -185,6 +194,8 @@ def _listen(app: Any, options: dict[str, Any]) -> int:
     import sys
 
     import uvicorn
+
+    from vlm_inspect.service.connections import PatientProtocol
 
     sys.setswitchinterval(_SWITCH_S)
     family = socket.AF_INET6 if ":" in options["host"] else socket.AF_INET
@@ -198,6 +209,7 @@ def _listen(app: Any, options: dict[str, Any]) -> int:
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
+                http=PatientProtocol,
                 log_level="warning",
                 access_log=options["debug"],
                 server_header=False,

@@ -1,4 +1,4 @@
-"""`vlm-inspect watch`: parts judged as they arrive in a folder."""
+"""`vlm-inspect watch`: parts judged as they arrive in a folder, and events of a live source."""
 
 import os
 import signal
@@ -13,10 +13,11 @@ import click
 
 from vlm_inspect.command_options.agent import agent_options, check_agent
 from vlm_inspect.command_options.clips import normal_until_option
-from vlm_inspect.command_options.general import PATH, common
+from vlm_inspect.command_options.general import common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
 from vlm_inspect.commands.delivering import check_apart, destination_options, open_delivery, report_left, worker_count
+from vlm_inspect.commands.live_watch import Watched, live_address, options_of_live, watch_live
 from vlm_inspect.safe_text import write_line
 
 if TYPE_CHECKING:
@@ -28,11 +29,12 @@ _INTERRUPTED = 130
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("folder", type=PATH)
+@click.argument("source", required=False)
 @inspector_options
 @normal_until_option
 @agent_options
 @destination_options
+@options_of_live
 @click.option(
     "--settle",
     "settle_s",
@@ -43,8 +45,12 @@ _INTERRUPTED = 130
     help="A file is complete when nothing of it has changed for this long.",
 )
 @common
-def watch(folder: Path, *, config: "InspectorConfig", **options: Any) -> int:
-    """Judge every part that arrives in FOLDER or its subfolders, and those that are there, until Ctrl-C.
+def watch(source: str | None, *, config: "InspectorConfig", **options: Any) -> int:
+    """Judge every part that arrives in the folder SOURCE or its subfolders, and those that are there, until Ctrl-C.
+
+    SOURCE may be live: the address of a stream (rtsp, http, ...), or a clip, which plays at its own rate; or give
+    --camera. Each event in it becomes a clip with what was before and after it, named by when it began (UTC), and is
+    a part. It is held against normal clips, or its own beginning (--normal-until). A lost source is tried again.
 
     A part is judged once, by its content, also after a restart. Half-written files are waited for. Ctrl-C or a
     termination signal finishes the parts at work and writes the tables; a second one ends at once, and nothing is lost.
@@ -55,7 +61,20 @@ def watch(folder: Path, *, config: "InspectorConfig", **options: Any) -> int:
     Example:
       vlm-inspect watch camera/ --rules rules/screw.yaml --csv parts.csv --html gallery
       vlm-inspect watch camera/ --rules rules/screw.yaml --csv parts.csv --save --move-to judged
+      vlm-inspect watch rtsp://camera/line1 --normal-until 20s --csv events.csv --html gallery
     """
+    check_agent(config)
+    address = live_address(source, options["camera"])
+    if address is None:
+        counts = _watch_folder(Path(source or ""), config, options)
+    else:
+        how = Watched(threading.Event(), _ended_by_signals, _tell)
+        counts = watch_live(address, config, {**options, "known_to": _known_to}, how)
+    _report(counts, options["csv_path"])
+    return 0
+
+
+def _watch_folder(folder: Path, config: "InspectorConfig", options: dict[str, Any]) -> Counter[str]:
     from vlm_inspect.batch.arrivals import FolderArrivals
     from vlm_inspect.batch.run import digest_of_settings
     from vlm_inspect.batch.watching import watch_parts
@@ -63,7 +82,6 @@ def watch(folder: Path, *, config: "InspectorConfig", **options: Any) -> int:
 
     if not folder.is_dir():
         raise OutputError(f"{folder}: no such folder; make it first")
-    check_agent(config)
     stop = threading.Event()
     with open_delivery(config, options) as delivery:
         made = delivery.destinations
@@ -72,7 +90,7 @@ def watch(folder: Path, *, config: "InspectorConfig", **options: Any) -> int:
         apart = [*made.own, made.csv, *inspector.references]
 
         def arrivals(journal: "Journal") -> FolderArrivals:
-            return FolderArrivals(folder, stop, _known_to(journal), apart, options["settle_s"])
+            return FolderArrivals(folder, stop, _known_to(journal), apart, options["settle_s"], _failed_in(journal))
 
         if not options["quiet"]:
             write_line(f"watching {folder}; Ctrl-C ends it", err=True)
@@ -89,18 +107,27 @@ def watch(folder: Path, *, config: "InspectorConfig", **options: Any) -> int:
         if sender is not None:
             sender.finish()
             report_left(sender)
-    _report(counts, options["csv_path"])
-    return 0
+    return counts
 
 
 def _known_to(journal: "Journal") -> Callable[[str], bool]:
-    """Return what tells a part that was judged; one that could not be is tried again after a restart."""
+    """Return what tells a part that was judged; one that could not be is tried again, after a restart, too."""
 
     def is_known(digest: str) -> bool:
         row = journal.rows.get(digest)
         return row is not None and row.outcome != "ERROR"
 
     return is_known
+
+
+def _failed_in(journal: "Journal") -> Callable[[str], bool]:
+    """Return what tells a part that could not be judged."""
+
+    def has_failed(digest: str) -> bool:
+        row = journal.rows.get(digest)
+        return row is not None and row.outcome == "ERROR"
+
+    return has_failed
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from converters.view import View
 from vlm_inspect.decision.agreement import agreeing, points_elsewhere
 from vlm_inspect.decision.bounds import between, bounded, unsettled
 from vlm_inspect.decision.defects import FAILED_CHECK_SCORE, DefectList, collect_defects
-from vlm_inspect.decision.events import record_events
+from vlm_inspect.decision.events import record_curve_events, record_events
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import Evidence, Measurement
@@ -125,6 +125,7 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
         defects=found.defects,
         unconfirmed=found.unconfirmed,
         events=record_events(evidence.curve),
+        curve_events=record_curve_events(evidence.sample_curve),
         views=tuple(
             ViewRecord(index=index, kind=view.kind, size_hw=view.size_hw, label=view.label)
             for index, view in enumerate(record.views)

@@ -16,3 +16,5 @@ class Thresholds:
     """Weights of the two log-odds in the fused score."""
     calibrated: bool = False
     """True when they come from a calibration file."""
+    box_trust: float | None = None
+    """Share of the model's sure boxes that mean the right place, kept from a benchmark; None: not known."""

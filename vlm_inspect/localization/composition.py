@@ -92,9 +92,9 @@ def _scans() -> Localizer:
 
 
 def _curves() -> Localizer:
-    from vlm_inspect.localization.series_localizer import SeriesLocalizer
+    from vlm_inspect.localization.curves.localizer import CurveLocalizer
 
-    return SeriesLocalizer()
+    return CurveLocalizer()
 
 
 def _clips() -> Localizer:

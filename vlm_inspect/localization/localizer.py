@@ -17,6 +17,7 @@ from vlm_inspect.evidence import AnomalyMap, SurfaceDeviation
 from vlm_inspect.frame_curve import FrameCurve
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
+from vlm_inspect.sample_curve import SampleCurve
 from vlm_inspect.sensitivity.learning import ChannelPrior
 
 PICTURES: Final[frozenset[SampleKind]] = frozenset({"image", "point_cloud", "video"})
@@ -55,6 +56,8 @@ class Localization:
     """Of a scan: how far each of its points is off."""
     curve: FrameCurve | None = None
     """Of a clip: how unusual each of its frames is."""
+    sample_curve: SampleCurve | None = None
+    """Of a sensor curve: how unusual each of its samples is, and when."""
 
 
 class FittedLocalizer(Protocol):
@@ -168,3 +171,18 @@ class Localizer(Protocol):
             LocalizerError: the backbone, its weights or a word cannot be used.
         """
         ...
+
+
+@runtime_checkable
+class BatchingLocalizer(Protocol):
+    """A localizer that several threads may call at once where `batch` is above 1: it judges their parts together."""
+
+    @property
+    def batch(self) -> int:
+        """Pictures that are judged together; 1: one thread at a time may call."""
+        ...
+
+
+def batch_of(localizer: Localizer | None) -> int:
+    """Return how many pictures a localizer judges together; 1 of one that takes parts one by one."""
+    return localizer.batch if isinstance(localizer, BatchingLocalizer) else 1

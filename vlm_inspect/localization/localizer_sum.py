@@ -13,7 +13,7 @@ import numpy as np
 
 from converters.sample import SampleKind
 from vlm_inspect.evidence import AnomalyMap
-from vlm_inspect.localization.localizer import FittedLocalizer, Localization, Localizer, vocabulary_of
+from vlm_inspect.localization.localizer import FittedLocalizer, Localization, Localizer, batch_of, vocabulary_of
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.tolerance import OVERKILL, Tolerance, tolerance_from_normals
@@ -32,6 +32,16 @@ class LocalizerSum:
     def name(self) -> str:
         """The names of the members, joined by +."""
         return "+".join(member.name for member in self._members)
+
+    @property
+    def members(self) -> tuple[Localizer, ...]:
+        """What it adds."""
+        return self._members
+
+    @property
+    def batch(self) -> int:
+        """The largest batch of its members."""
+        return max(map(batch_of, self._members))
 
     @property
     def kinds(self) -> frozenset[SampleKind]:

@@ -36,7 +36,7 @@ class Maker:
             return ReferenceMemory(self.settings.memory)
         from vlm_inspect.localization.text_localizer import TextLocalizer
 
-        return TextLocalizer(JUDGES[name](self))
+        return TextLocalizer(JUDGES[name](self), batch=self.settings.batch)
 
     def encoder_for(self, name: str) -> "DualEncoder":
         """Return the towers.
@@ -92,7 +92,7 @@ def _dapo(maker: Maker) -> "PictureJudge":
     encoder = maker.encoder_for("dapo")
     from vlm_inspect.localization.dapo.loading import load_dapo
 
-    return load_dapo(settings.checkpoint, encoder, settings.dapo)
+    return load_dapo(settings.checkpoint, encoder, settings.dapo, batch=settings.batch)
 
 
 def _promptad(maker: Maker) -> "PictureJudge":
@@ -104,7 +104,7 @@ def _promptad(maker: Maker) -> "PictureJudge":
     encoder = maker.encoder_for("promptad")
     from vlm_inspect.localization.promptad.judge import load_promptad
 
-    return load_promptad(settings.checkpoint, encoder, settings.promptad)
+    return load_promptad(settings.checkpoint, encoder, settings.promptad, batch=settings.batch)
 
 
 JUDGES: dict[str, Callable[[Maker], "PictureJudge"]] = {

@@ -155,9 +155,10 @@ class FittedMemory:
         rows = np.full((len(parts), len(self.priors)), -np.inf)
         for key, one in self.memories.items():
             views = [(row, view) for row, part in enumerate(parts) for view in part.views if view.key == key]
-            found = one.memory.score([view for _, view in views], without=without)
-            for (row, _), scores in zip(views, found, strict=True):
-                rows[row] = np.maximum(rows[row], scores.log_scores - one.usual)
+            unlike = {id(view): view for _, view in views}  # parts made of one reference share views
+            found = dict(zip(unlike, one.memory.score(list(unlike.values()), without=without), strict=True))
+            for row, view in views:
+                rows[row] = np.maximum(rows[row], found[id(view)].log_scores - one.usual)
         return rows
 
     def weigh(self, centre: NDArray[np.float64], weights: NDArray[np.float64]) -> "FittedMemory":

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm_inspect.evidence import Phrases
 from vlm_inspect.localization.dual_encoder.encoder import Rgb
 from vlm_inspect.localization.subject import Subject
 
@@ -30,10 +31,12 @@ class PictureScores:
     """The K defect words of `types`."""
     names: bool = True
     """Whether a place may be called by its word: False of a method that has not shown that it tells kinds apart."""
-    descriptors: tuple[tuple[str, float], ...] = ()
-    """Phrases that speak for an anomaly, with their similarity, best first."""
+    phrases: Phrases | None = None
+    """Of a method that judges by sentences: those that speak for an anomaly."""
+    fallback: str = ""
+    """What the method did where this picture alone tells it nothing; how often that happens is for the view to say."""
     notes: tuple[str, ...] = ()
-    """What an engineer should know: a fallback that was taken."""
+    """What an engineer should know, the same for every picture."""
 
 
 class FittedJudge(Protocol):

@@ -17,12 +17,13 @@ from converters.view import BoxXyxyn, Place, View
 from vlm_inspect.evidence import AnomalyMap, SurfaceDeviation
 from vlm_inspect.localization.deviation_picture import deviation_picture
 from vlm_inspect.registration.alignment import PosedCloud
-from vlm_inspect.registration.comparison import scan_surface
+from vlm_inspect.registration.comparison import SCALES, scan_surface
 from vlm_inspect.registration.coverage import Coverage, seen_again
 from vlm_inspect.registration.findings import Finding, find
+from vlm_inspect.registration.judged import Judged
 from vlm_inspect.registration.pose import apply, inverse
 from vlm_inspect.registration.surface import Points, Surface, nearest
-from vlm_inspect.registration.variation import Judged, Variation
+from vlm_inspect.registration.variation import Variation
 from vlm_inspect.tolerance import Tolerance
 
 _PICTURES = 3
@@ -58,7 +59,9 @@ class ScanDeviation:
     findings: list[Finding]
     """Places of the part that deviate, strongest first."""
     log_scores: NDArray[np.float64]
-    """(SCALES,), of the whole part."""
+    """(CHANNELS,), of the whole part."""
+    score: float
+    """Of the whole part, in normal spreads."""
     surface: SurfaceDeviation
     """Of every point of the scan as it was read."""
     coverage: Coverage
@@ -140,17 +143,18 @@ def scan_deviation(
         views: the scan's views; those of kind "depth" get a map.
         unit: of the scan's coordinates.
         tolerance: of the maps' scores; None: nothing is known of how far normal parts go.
-        gains: (SCALES,), factors of the scales in the maps; None: they count alike.
+        gains: (CHANNELS,), factors of the channels in the maps; None: they count alike.
         in_lengths: hold plain lengths against the tolerance, wherever they are, as a drawing's limit does.
     """
     judged, own = judge(query, normal)
     coverage = seen_again(normal.anchor, judged)
     judged = coverage.counted(judged)
-    log_scores = judged.log_scores
+    log_scores, score = judged.log_scores, judged.score(gains)
     if in_lengths:
         judged = judged.in_lengths(normal.typical)
+        score = float(np.exp(judged.log_scores[:SCALES].max()))
     if gains is not None:
-        judged = replace(judged, off=judged.off * gains[:, None], lacking=judged.lacking * gains[:, None])
+        judged = judged.weighed(gains)
     painted = _Painted(judged, own, normal)
     back = inverse(query.pose)
     maps, layers, origins = [], {}, {}
@@ -158,8 +162,8 @@ def scan_deviation(
         if view.kind == "depth" and isinstance(view.origin, ScanOrigin):
             origins[i] = view.origin
             layers[i] = painted.layers(view.origin, view.origin.pose @ back)
-            maps.append(_map(i, layers[i], judged, normal, unit, tolerance))
-    maps = _hottest_tells(maps, float(np.exp(judged.log_scores).max()) * normal.typical)
+            maps.append(_map(i, layers[i], score * normal.typical, unit, tolerance))
+    maps = _hottest_tells(maps, score * normal.typical)
     shown = sorted(maps, key=lambda one: -float(one.values.max()))[:_PICTURES]
     full = max((float(np.abs(layers[one.view].signed).max()) for one in shown), default=0.0)
     pictures = [deviation_picture(views[m.view], layers[m.view].signed, normal.typical, full, unit) for m in shown]
@@ -168,7 +172,7 @@ def scan_deviation(
     _, near = nearest(own.tree, query.points)
     off, signed = judged.off.max(axis=0)[near[:, 0]], judged.signed[near[:, 0]]
     told = SurfaceDeviation(query.cloud.points, signed, off, normal.typical, unit)
-    return ScanDeviation(maps, layers, pictures, findings, log_scores, told, coverage, unit, origins)
+    return ScanDeviation(maps, layers, pictures, findings, log_scores, score, told, coverage, unit, origins)
 
 
 def judge(query: PosedCloud, normal: Variation) -> tuple[Judged, Surface]:
@@ -177,10 +181,7 @@ def judge(query: PosedCloud, normal: Variation) -> tuple[Judged, Surface]:
     return normal.judge(own), own
 
 
-def _map(
-    index: int, layer: ViewDeviation, judged: Judged, normal: Variation, unit: str, tolerance: Tolerance | None
-) -> AnomalyMap:
-    score = float(np.exp(judged.log_scores).max()) * normal.typical
+def _map(index: int, layer: ViewDeviation, score: float, unit: str, tolerance: Tolerance | None) -> AnomalyMap:
     # A view shows a part of what the score of the whole part rests on; where it shows less, its own peak counts.
     return AnomalyMap(index, layer.values, min(score, float(layer.values.max())), "deviation", unit, tolerance)
 

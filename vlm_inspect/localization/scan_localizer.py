@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 
 from converters.sample import SampleKind
 from vlm_inspect.localization.localizer import Localization
-from vlm_inspect.localization.scan_deviation import ScanDeviation, judge, scan_deviation
+from vlm_inspect.localization.scan_deviation import ScanDeviation, scan_deviation
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import SCAN_VERSION, Part, ReferenceSet
 from vlm_inspect.registration.alignment import PosedCloud
-from vlm_inspect.registration.comparison import SCALES, scan_surface
+from vlm_inspect.registration.comparison import scan_surface
 from vlm_inspect.registration.coverage import seen_again
 from vlm_inspect.registration.identity import mismatch
+from vlm_inspect.registration.judged import CHANNELS, combined
+from vlm_inspect.registration.known_scan import know
+from vlm_inspect.registration.pose import apply
 from vlm_inspect.registration.variation import Variation, learn
 from vlm_inspect.sensitivity.learning import ChannelPrior
 from vlm_inspect.tolerance import OVERKILL, Tolerance, tolerance_from_normals
@@ -30,8 +33,8 @@ _GROSS_SHARE = 0.02
 """Share of a drawing's size beyond which a deviation counts where no rule limits it."""
 _NEARLY = 0.9
 """Share of a stated limit up to which a scan is as good as sound."""
-_ALONE = 6.0
-"""Score of a sound scan held against a single reference, in spreads of noise: the middle of generated classes."""
+_ALONE = np.array([6.0, 6.0, 6.0])
+"""Scores of a sound scan held against a single reference, by channel: the middle of generated classes."""
 _LEVEL_SPREADS = {1: 0.5, 2: 0.3}
 """Of the error of a class's level beside chance, by the number of references; 0.15 with more."""
 
@@ -94,7 +97,7 @@ class NominalScans:
 
 
 class FittedScans:
-    """Knows how the references of a class differ; its channels are the two scales of a comparison."""
+    """Knows how the references of a class differ; its channels are the two scales of a comparison, and its zones."""
 
     name = NAME
     identity = f"{NAME}/{SCAN_VERSION}"
@@ -105,7 +108,7 @@ class FittedScans:
         Args:
             normal: what the references say.
             unit: of lengths.
-            gains: (SCALES,), >= 0: factors of the channels in the maps; None: they count alike.
+            gains: (CHANNELS,), >= 0: factors of the channels in the maps; None: they count alike.
         """
         self._normal, self._unit, self._gains = normal, unit, gains
 
@@ -114,22 +117,22 @@ class FittedScans:
         """Of the maps' scores; None with one reference, which says nothing about how much normal parts differ."""
         if self._normal is None or self._normal.count < 2:
             return None
-        scores = np.exp(self.level + (0.0 if self._gains is None else np.log(np.maximum(self._gains, 1e-9))))
-        return tolerance_from_normals(list(scores.max(axis=1) * self._normal.typical), prior_spread=_SPREAD)
+        scores = np.exp(combined(self.level, self._gains)) * self._normal.typical
+        return tolerance_from_normals(list(scores), prior_spread=_SPREAD)
 
     @property
     def priors(self) -> tuple[ChannelPrior, ...]:
-        """One a scale."""
+        """One a channel."""
         count = 0 if self._normal is None else self._normal.count
         level_spread = _LEVEL_SPREADS.get(count, 0.15)
-        return tuple(ChannelPrior(f"{NAME} {scale}", _SPREAD, level_spread) for scale in ("fine", "coarse")[:SCALES])
+        return tuple(ChannelPrior(f"{NAME} {scale}", _SPREAD, level_spread) for scale in CHANNELS)
 
     @cached_property
     def level(self) -> NDArray[np.float64]:
-        """(n, SCALES): log scores of the references, each held against the others; of a single one what is usual."""
+        """(n, CHANNELS): log scores of the references, each held against the others; of a single one what is usual."""
         if self._normal is None:
-            return np.zeros((0, SCALES))
-        return self._normal.level() if self._normal.count > 1 else np.full((1, SCALES), np.log(_ALONE))
+            return np.zeros((0, len(CHANNELS)))
+        return self._normal.level() if self._normal.count > 1 else np.log(_ALONE)[None]
 
     def localize(self, part: Part) -> Localization:
         """Return a map of every depth view, pictures of the directions that deviate most, and where that is."""
@@ -163,18 +166,27 @@ class FittedScans:
         return mismatch(scan_surface(posed.points), self._normal.anchor)
 
     def score(self, parts: Sequence[Part], *, without: int | None = None) -> NDArray[np.float64]:
-        """Return log scores of whole scans, (m, SCALES); see `ScoredLocalizer`."""
+        """Return log scores of whole scans, (m, CHANNELS); see `ScoredLocalizer`."""
         normal = self._normal
         if normal is None:
             raise ValueError("there is no reference scan to hold parts against")
         normal = normal if without is None else normal.without(without)
-        rows = []
+        rows, known = [], None
         for part in parts:
             if part.posed is None:
                 raise ValueError("a part without its scan cannot be held against others")
-            judged, _ = judge(part.posed, normal)
+            change, found = part.change, None
+            if change is None:
+                scan = scan_surface(part.posed.points)
+            else:
+                if known is None or known[0] is not change.sound:
+                    sound = apply(part.posed.pose, change.sound)
+                    own = None if without is None else normal.references[without]
+                    known = change.sound, know(sound, normal.anchor, own)
+                scan, found = known[1].changed(part.posed.points, change)
+            judged = normal.judge(scan, found)
             rows.append(seen_again(normal.anchor, judged).counted(judged).log_scores)
-        return np.array(rows).reshape(-1, SCALES)
+        return np.array(rows).reshape(-1, len(CHANNELS))
 
     def weigh(self, centre: NDArray[np.float64], weights: NDArray[np.float64]) -> "FittedScans":
         """Return the same with the maps of channels brought to one level; one without weight is left out."""

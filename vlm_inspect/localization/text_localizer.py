@@ -9,6 +9,7 @@ References need not be remembered for that, but they say how high normal parts s
 few-shot memory scores each of them against the others.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from vlm_inspect.array_cache import ArrayCache, content_of, key_of, user_cache
 from vlm_inspect.evidence import AnomalyMap, TypeMap
 from vlm_inspect.localization.dual_encoder.encoder import Rgb
 from vlm_inspect.localization.localizer import PICTURES, Localization
+from vlm_inspect.localization.picture_batch import BatchedJudge
 from vlm_inspect.localization.picture_judge import FittedJudge, PictureJudge, PictureScores
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
@@ -57,9 +59,19 @@ class TextLocalizer:
 
     kinds = PICTURES
 
-    def __init__(self, judge: PictureJudge, cache: ArrayCache | None = None) -> None:
+    def __init__(self, judge: PictureJudge, cache: ArrayCache | None = None, *, batch: int = 1) -> None:
+        """Make a localizer of a judge.
+
+        Args:
+            judge: what judges pictures.
+            cache: where the scores of references are kept; None: the user's.
+            batch: above 1, several threads may localize parts at once, and so many of their pictures are judged
+                together.
+        """
         self._judge = judge
         self._cache = cache or user_cache()
+        self.batch = batch
+        self._turn = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -82,8 +94,12 @@ class TextLocalizer:
         for key in sorted({view.key for one in views for view in one}):
             same = _pictures_by_reference(key, views)
             fitted = shared or judge.fit(subject, [picture for pictures in same for picture in pictures])
-            normal[key] = _Normal(fitted, self._normal_scores(same, subject))
-        return FittedText(judge.name, judge.normal_spread, normal or _Normal(shared or judge.fit(subject)))
+            normal[key] = _Normal(self._batched(fitted), self._normal_scores(same, subject))
+        bare = None if normal else _Normal(self._batched(shared or judge.fit(subject)))
+        return FittedText(judge.name, judge.normal_spread, bare or normal)
+
+    def _batched(self, fitted: FittedJudge) -> FittedJudge:
+        return fitted if self.batch < 2 else BatchedJudge(fitted, self.batch, self._turn)
 
     def _normal_scores(self, same: Sequence[Sequence[Rgb]], subject: Subject) -> tuple[Scored, ...]:
         """Score every reference, against the others where the judge remembers normal parts; kept on disk."""
@@ -96,17 +112,21 @@ class TextLocalizer:
 
     def _score_references(self, same: Sequence[Sequence[Rgb]], subject: Subject) -> NDArray[np.float64]:
         """Return the score and the highest place of each reference, (n, 2)."""
-        judge, rows = self._judge, []
-        shared = None if judge.uses_normals else judge.fit(subject)
-        for left_out, pictures in enumerate(same):
-            others = [picture for i, ps in enumerate(same) if i != left_out for picture in ps]
-            answers = (shared or judge.fit(subject, others)).judge(pictures)
-            rows.append(
-                (
-                    surprisal(max(a.score for a in answers)).item(),
-                    max(float(surprisal(a.heat).max(initial=0.0)) for a in answers),
-                )
+        judge = self._judge
+        if judge.uses_normals:
+            by_reference = []
+            for left_out, pictures in enumerate(same):
+                others = [picture for i, ps in enumerate(same) if i != left_out for picture in ps]
+                by_reference.append(judge.fit(subject, others).judge(pictures))
+        else:
+            by_reference = judge_groups(judge.fit(subject), same)
+        rows = [
+            (
+                surprisal(max(a.score for a in answers)).item(),
+                max(float(surprisal(a.heat).max(initial=0.0)) for a in answers),
             )
+            for answers in by_reference
+        ]
         return np.asarray(rows, np.float64)
 
 
@@ -131,15 +151,29 @@ class FittedText:
         """
         known = [(i, view, self._known(view.key)) for i, view in enumerate(part.views)]
         judged = [(i, view, normal) for i, view, normal in known if normal is not None]
-        return Localization(tuple(self._map(i, view, normal, tests=len(judged)) for i, view, normal in judged))
+        answers: dict[int, list[PictureScores]] = {}
+        for judge in {id(normal.judge): normal.judge for _, _, normal in judged}.values():
+            own = [(i, view) for i, view, normal in judged if normal.judge is judge]
+            told = judge_groups(judge, [_pictures(view) for _, view in own])
+            answers |= {i: of_view for (i, _), of_view in zip(own, told, strict=True)}
+        maps = (self._map(i, view, normal, answers[i], tests=len(judged)) for i, view, normal in judged)
+        return Localization(tuple(maps))
 
     def _known(self, key: str) -> "_Normal | None":
         return self._normal if isinstance(self._normal, _Normal) else self._normal.get(key)
 
-    def _map(self, index: int, view: View, known: _Normal, *, tests: int) -> AnomalyMap:
-        answers = known.judge.judge(_pictures(view))
+    def _map(
+        self, index: int, view: View, known: _Normal, answers: Sequence[PictureScores], *, tests: int
+    ) -> AnomalyMap:
         tolerances = _tolerances(known.scores, self._spread, tests=tests)
         return _draw(index, view, answers, self.name, known.scores, tolerances)
+
+
+def judge_groups(judge: FittedJudge, groups: Sequence[Sequence[Rgb]]) -> list[list[PictureScores]]:
+    """Return the answers for the pictures of each group, all of them judged in one call."""
+    answers = judge.judge([picture for group in groups for picture in group])
+    ends = np.cumsum([len(group) for group in groups])
+    return [answers[end - len(group) : end] for group, end in zip(groups, ends, strict=True)]
 
 
 def _tolerances(normal: Sequence[Scored], spread: float, tests: int) -> tuple[Tolerance, Tolerance] | None:
@@ -211,6 +245,7 @@ def _draw(
         tolerance=None if tolerances is None else tolerances[0],
         peak_tolerance=None if tolerances is None else tolerances[1],
         types=_types(view, answers),
+        phrases=max(answers, key=lambda answer: answer.score).phrases if answers else None,
         notes=_notes(answers, name),
         normal_scores=tuple(one.score for one in normal),
         normal_peaks=tuple(one.peak for one in normal),
@@ -242,8 +277,10 @@ def _types(view: View, answers: Sequence[PictureScores]) -> TypeMap | None:
 def _notes(answers: Sequence[PictureScores], name: str) -> tuple[str, ...]:
     """Return what the judge has to say, and the phrases that speak most for an anomaly in the worst picture."""
     notes = [note for answer in answers for note in answer.notes]
+    starved = [answer.fallback for answer in answers if answer.fallback]
+    notes += [f"{told} ({len(starved)} of {len(answers)} pictures)" for told in starved]
     worst = max(answers, key=lambda answer: answer.score, default=None)
-    if worst is not None and worst.descriptors:
-        phrases = "; ".join(f"{text} ({similarity:.2f})" for text, similarity in worst.descriptors)
+    if worst is not None and worst.phrases is not None and worst.phrases.nearest:
+        phrases = "; ".join(f"{text} ({similarity:.2f})" for text, similarity in worst.phrases.nearest)
         notes.append(f"{name}: phrases nearest to the picture among those of an anomalous part: {phrases}")
     return tuple(dict.fromkeys(notes))

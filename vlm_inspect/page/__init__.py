@@ -11,7 +11,7 @@ Whatever changes something goes through the API of `service`. Pages are complete
 sending, zooming and talking.
 """
 
-from vlm_inspect.page.routes import router
+from vlm_inspect.page.routes import error_page, router
 
-__all__ = ["router"]
-"""Added to the service by `make_app(further=...)`."""
+__all__ = ["error_page", "router"]
+"""Added to the service by `make_app(further=[router], error_page=error_page)`."""

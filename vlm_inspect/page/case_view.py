@@ -104,6 +104,12 @@ def rules_of(case: Case, book: RuleBook) -> list[RuleRow]:
     return sorted(rows, key=lambda row: order[row.status])
 
 
+def turn_marks_of(case: Case) -> list[tuple[int, tuple[float, float, float]]]:
+    """Return the numbers and the points of the defects that have a place on the scan."""
+    told = enumerate(case.inspection.defects, start=1)
+    return [(number, one.point_mm) for number, one in told if one.point_mm is not None]
+
+
 def defects_of(case: Case) -> list[DefectRow]:
     """Return the defects, numbered as their marks are."""
     told = enumerate(case.inspection.defects, start=1)

@@ -9,18 +9,16 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from vlm_inspect.errors import InspectError
-from vlm_inspect.page import charts, trust
-from vlm_inspect.page.case_view import defects_of, panels_of, rules_of
+from vlm_inspect.page.case_view import defects_of, panels_of, rules_of, turn_marks_of
+from vlm_inspect.page.failures import failed_parts
 from vlm_inspect.page.rendering import render
-from vlm_inspect.page.review import next_after, waiting_for
+from vlm_inspect.page.review import Disputed, disputed_cases, next_after, waiting_for
+from vlm_inspect.page.trust_view import classes_of, trust_values
 from vlm_inspect.page.wording import COOKIE, Wording, languages, wording_for
-from vlm_inspect.rater_agreement.ratings import collect_ratings
-from vlm_inspect.rater_agreement.report import blocks
-from vlm_inspect.rater_agreement.study import study_agreement
 from vlm_inspect.service.access import AtWork, caller_of
 from vlm_inspect.service.sessions import COOKIE as SESSION_COOKIE
 from vlm_inspect.service.station import Station
+from vlm_inspect.service.timeline import is_over_time
 from vlm_inspect.service.tokens import Person
 from vlm_inspect.store import Filters
 from vlm_inspect.store.export import csv_text
@@ -28,7 +26,6 @@ from vlm_inspect.store.export import csv_text
 router = APIRouter(include_in_schema=False)
 _TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml", "txt": "text/plain"}
 _PER_PAGE = 24
-_MOST_LINES = 10_000
 _MOST_EXPORTED = 2_000
 
 
@@ -74,7 +71,10 @@ def get_static(path: str) -> Response:
 def inspect_page(request: Request, station: AtWork) -> Response:
     """Show where parts are dropped."""
     lines = station.store.list(Filters(limit=6))
-    return _page(request, "inspect.html.j2", here="inspect", lines=lines)
+    counts = station.spool.counts()
+    failed = failed_parts(station)
+    values = {"lines": lines, "queue": counts, "failed": failed, "failed_count": counts["failed"]}
+    return _page(request, "inspect.html.j2", here="inspect", **values)
 
 
 @router.get("/login")
@@ -105,7 +105,7 @@ def cases_page(request: Request, station: AtWork, wanted: Annotated[CaseFilters,
         "total": total,
         "pages": max(1, -(-total // _PER_PAGE)),
         "wanted": wanted,
-        "classes": _classes(station),
+        "classes": classes_of(station),
     }
     return _page(request, "cases.html.j2", here="cases", **values)
 
@@ -125,7 +125,11 @@ def export_cases(request: Request, station: AtWork, wanted: Annotated[CaseFilter
 
 @router.get("/cases/{case_id}")
 def case_page(case_id: str, request: Request, station: AtWork) -> Response:
-    """Show a case: the part, what was found, and the talk over it."""
+    """Show a case: the part, what was found, and the talk over it; of a part that is none yet, how far it is."""
+    if station.spool.state(case_id) is not None:
+        job = station.spool.job(case_id)
+        name = case_id if job is None else job.name
+        return _page(request, "waiting.html.j2", here="inspect", part=case_id, part_name=name)
     return _page(request, "case.html.j2", here="cases", case_id=case_id)
 
 
@@ -148,7 +152,13 @@ def review_page(
     person = caller_of(request)
     waiting = [] if person is None else waiting_for(station.store, person.name)
     line = next_after(waiting, passed.split(","))
-    values = {"blind": blind, "waiting": len(waiting), "passed": passed, "line": line}
+    values = {
+        "blind": blind,
+        "waiting": len(waiting),
+        "passed": passed,
+        "line": line,
+        "disputed": [] if person is None else _disputed(station, person),
+    }
     return _page(request, "review.html.j2", here="review", case_id=None if line is None else line.id, **values)
 
 
@@ -157,23 +167,20 @@ def trust_page(
     request: Request, station: AtWork, class_name: Annotated[str, Query(alias="class", max_length=200)] = ""
 ) -> Response:
     """Show how far to trust it, class by class."""
-    lines = station.store.list(Filters(class_name=class_name or None, since=trust.since_text(), limit=_MOST_LINES))
-    days = trust.days_of(lines)
-    classes = _classes(station)
-    by_class = {name: [line for line in lines if line.class_name == name] for name in classes}
-    newest = lines[0].id if lines else None
-    told = None if newest is None else station.store.load(newest).inspection.sensitivity
-    values = {
-        "chosen": class_name,
-        "classes": classes,
-        "days": days,
-        "outcomes": charts.outcome_chart(days) if days else None,
-        "reviews": charts.review_chart(days) if days else None,
-        "drifts": {name: trust.drift_of(some) for name, some in by_class.items() if some},
-        **_agreement(station, class_name),
-        "curve": charts.sensitivity_chart(told.curve) if told is not None and told.curve else None,
-    }
+    t = _wording(request)
+    values = {} if caller_of(request) is None else trust_values(station, class_name, t)
     return _page(request, "trust.html.j2", here="trust", **values)
+
+
+def error_page(request: Request, status: int, message: str) -> Response:
+    """Draw an error: what is wrong, and the ways on."""
+    station: Station = request.app.state.station
+    try:
+        person = caller_of(request)
+    except HTTPException:  # too many wrong tokens: that is the error
+        person = None
+    values = {**_common(request, person, here=""), "status": status, "message": message}
+    return HTMLResponse(render("error.html.j2", station.path_free.text, **values), status)
 
 
 def _page(request: Request, template: str, *, here: str, **values: Any) -> Response:
@@ -191,12 +198,15 @@ def _page(request: Request, template: str, *, here: str, **values: Any) -> Respo
     return HTMLResponse(render(template, station.path_free.text, **common, **values))
 
 
+def _disputed(station: Station, person: Person) -> list[Disputed]:
+    return disputed_cases(station.store, None if person.may("engineer") else person.name)
+
+
 def _common(request: Request, person: Person | None, *, here: str) -> dict[str, Any]:
     station: Station = request.app.state.station
-    wording = wording_for(request.cookies.get(COOKIE), request.headers.get("accept-language", ""))
     cookie = request.cookies.get(SESSION_COOKIE)
     return {
-        "t": wording,
+        "t": _wording(request),
         "languages": [(code, _own_name(known)) for code, known in languages().items()],
         "person": person,
         "proof": station.sessions.proof(cookie) if cookie is not None and station.tokens.are_asked_for else "",
@@ -216,28 +226,17 @@ def _case_values(station: Station, case_id: str) -> dict[str, Any]:
         "panels": panels_of(case),
         "rules": rules_of(case, case.rules),
         "defects": defects_of(case),
+        "turn_marks": turn_marks_of(case),
         "turns": station.store.turns(case.id),
         "judgements": station.store.judgements(case.id),
         "can_correct": name in station.books.names(),
+        "over_time": is_over_time(case),
         "has_scan": station.judges.scan_path(case.id).is_file(),
     }
 
 
-def _agreement(station: Station, class_name: str) -> dict[str, Any]:
-    """Return whether people agree with each other and with the tool, as tables."""
-    filters = Filters(class_name=class_name or None, limit=_MOST_LINES)
-    judged = station.store.judged_cases(filters)
-    if not judged:
-        return {"agreement": [], "agreement_error": ""}
-    try:
-        study = study_agreement(collect_ratings(station.store.list(filters), judged))
-        return {"agreement": list(blocks(study)), "agreement_error": ""}
-    except InspectError as error:
-        return {"agreement": [], "agreement_error": str(error)}
-
-
-def _classes(station: Station) -> list[str]:
-    return sorted({station.books.book(name).class_name for name in station.books.names()})
+def _wording(request: Request) -> Wording:
+    return wording_for(request.cookies.get(COOKIE), request.headers.get("accept-language", ""))
 
 
 def _own_name(wording: Wording) -> str:

@@ -29,9 +29,19 @@ class Wording:
         text = self.words[key]
         return text.format(**values) if values else text
 
-    def some(self, prefix: str) -> dict[str, str]:
-        """Return the words whose keys begin like this, without the beginning: what a script needs."""
-        return {key.removeprefix(prefix): text for key, text in self.words.items() if key.startswith(prefix)}
+    def of(self, *keys: str) -> dict[str, str]:
+        """Return the words of some keys."""
+        return {key: self.words[key] for key in keys}
+
+    def some(self, first: str, *prefixes: str) -> dict[str, str]:
+        """Return words that a script needs.
+
+        Args:
+            first: of the keys that begin like this, without this beginning.
+            prefixes: of the keys that begin like one of these, whole.
+        """
+        own = {key.removeprefix(first): text for key, text in self.words.items() if key.startswith(first)}
+        return own | {key: text for key, text in self.words.items() if prefixes and key.startswith(prefixes)}
 
 
 @cache

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.planting import marks, material
+from vlm_inspect.planting.design import WHOLE
 from vlm_inspect.planting.marks import Changed
 from vlm_inspect.planting.surface import Mask, Spot, Surface, choose_component, choose_place, window_around
+from vlm_inspect.planting.uneven import uneven
 
 _VISIBLE = 6.0
 """Grey levels in the most changed channel from which on a pixel has changed."""
@@ -43,7 +45,7 @@ COMPONENT_KINDS = ("missing component", "displaced component", "deformation", "w
 """Kinds that need something there."""
 OUTLINE_KINDS: dict[str, Kind] = {"missing piece": material.missing_piece, "burr": material.burr}
 """Kinds that need an outline."""
-KINDS = {**SURFACE_KINDS, **OUTLINE_KINDS}
+KINDS = {**SURFACE_KINDS, **OUTLINE_KINDS, WHOLE: uneven}
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +67,7 @@ class Planted:
 
 def kinds_for(surface: Surface) -> tuple[str, ...]:
     """Return the kinds that a surface can have: one without outline has no burr, a plain one no components."""
-    kinds = KINDS if surface.outlined else SURFACE_KINDS
+    kinds = (*SURFACE_KINDS, *(OUTLINE_KINDS if surface.outlined else ()), WHOLE)
     return tuple(kind for kind in kinds if kind not in COMPONENT_KINDS or surface.structured)
 
 
@@ -75,7 +77,8 @@ def plant(surface: Surface, kind: str, size: float, contrast: float, generator: 
     Args:
         surface: the picture, from `see_surface`.
         kind: one of `kinds_for(surface)`.
-        size: diameter of the disc of equal area, as a share of the part's longer side, in (0, 1).
+        size: diameter of the disc of equal area, as a share of the part's longer side, in (0, 1]; a change of the whole
+            surface ends where the part does.
         contrast: strength as a share of the picture's own range of values, in (0, 1].
         generator: source of every choice.
 
@@ -86,9 +89,11 @@ def plant(surface: Surface, kind: str, size: float, contrast: float, generator: 
     Raises:
         ValueError: an unknown kind, or a size or contrast out of range.
     """
-    if kind not in KINDS or not 0 < size < 1 or not 0 < contrast <= 1:
+    if kind not in KINDS or not 0 < size <= 1 or not 0 < contrast <= 1:
         raise ValueError(f"cannot plant {kind!r} of size {size!r} and contrast {contrast!r}")
     diameter = max(size * surface.longer_side_px, 2 * math.sqrt(_LEAST_PIXELS / math.pi))
+    if kind == WHOLE:
+        diameter = min(diameter, 2 * math.sqrt(float(surface.part.sum()) / math.pi))
     changed: NDArray[np.uint8] | None = None
     mask = np.zeros(surface.part.shape, bool)
     for attempt in range(_TRIES):  # a place where nothing shows is no defect: stronger, elsewhere
@@ -109,9 +114,9 @@ def _try(
         place = choose_component(surface, diameter, generator)
     else:
         place = choose_place(surface, generator, on_outline=kind in OUTLINE_KINDS)
-    rows, columns = window_around(surface, place, diameter)
+    rows, columns = (slice(None), slice(None)) if kind == WHOLE else window_around(surface, place, diameter)
     part = surface.part[rows, columns]
-    center = place[0] - rows.start + 0.5, place[1] - columns.start + 0.5
+    center = place[0] - (rows.start or 0) + 0.5, place[1] - (columns.start or 0) + 0.5
     pixels = surface.picture[rows, columns].astype(np.float32)
     content, opacity = KINDS[kind](Spot(pixels, part, center, diameter, amplitude, surface), generator)
     if kind != "burr":

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.sample import PointCloud, ScanGrid
+from vlm_inspect.registration.known_scan import Change
 from vlm_inspect.registration.surface import Points, Surface, nearest, surface
 from vlm_inspect.registration.thinning import averaged
 
@@ -44,6 +45,8 @@ class PlantedScan:
     """(3,), unit: out of the material at the centre."""
     points: NDArray[np.bool_]
     """(N',), which points of the planted scan lie on the defect."""
+    change: Change
+    """What else tells the planted scan from the sound one: nothing."""
 
 
 def plant(
@@ -72,9 +75,10 @@ def plant(
     offset = cloud.points - centre
     height = offset @ outward
     aside = np.linalg.norm(offset - height[:, None] * outward, axis=1) / (size_mm / 2.0)
-    _, near = nearest(skin.tree, cloud.points)
-    facing = skin.outward[near[:, 0]] @ outward
     inside = (aside < 1.0) & (np.abs(height) < max(size_mm / 2.0, 2.0 * depth))
+    _, near = nearest(skin.tree, cloud.points[inside])
+    facing = np.zeros(len(inside))
+    facing[inside] = skin.outward[near[:, 0]] @ outward
     skin_side = inside & (facing > 0.0)
     target = _target(kind, height, aside, depth)
     moved = np.where(skin_side, target, height)
@@ -84,7 +88,8 @@ def plant(
     if kind in {"dent", "missing"}:
         kept = ~_broken_through(offset, outward, moved, skin_side, inside & (facing <= 0.0))
     planted = _rebuilt(cloud, points, kept)
-    return planted, PlantedScan(kind, size_mm, depth, centre, outward, defect[kept])
+    change = Change(cloud.points, kept, moved != height)
+    return planted, PlantedScan(kind, size_mm, depth, centre, outward, defect[kept], change)
 
 
 @lru_cache(maxsize=8)

@@ -18,6 +18,7 @@ from vlm_inspect.planting.picture import kinds_for, plant
 from vlm_inspect.planting.scans import SCAN_DEFECTS, ScanDefect
 from vlm_inspect.planting.scans import plant as plant_on_scan
 from vlm_inspect.planting.surface import Mask, Surface, see_surface
+from vlm_inspect.registration.known_scan import Change
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,8 @@ class PlantedSample:
     """(H, W) of the picture: where it lies."""
     page: int = 0
     """Which page of a picture file."""
+    change: Change | None = None
+    """Of a scan: which of its points tell it from the sound one."""
 
 
 class Specimen(Protocol):
@@ -141,8 +144,8 @@ class ScanSpecimen:
         diameter = size * self.longer_side
         depth = 0.5 * contrast * diameter
         chosen = SCAN_DEFECTS[SCAN_DEFECTS.index(cast(ScanDefect, kind))]
-        cloud, _ = plant_on_scan(self.sample, chosen, diameter, generator, depth_mm=depth)
-        return PlantedSample(cloud, kind, size, diameter)
+        cloud, truth = plant_on_scan(self.sample, chosen, diameter, generator, depth_mm=depth)
+        return PlantedSample(cloud, kind, size, diameter, change=truth.change)
 
 
 def prepare_specimen(sample: Sample, ignore: Sequence[BoxXyxyn] = ()) -> Specimen | None:

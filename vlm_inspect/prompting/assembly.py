@@ -26,6 +26,7 @@ from vlm_inspect.prompting.facts import (
 )
 from vlm_inspect.prompting.labels import sent_labels
 from vlm_inspect.prompting.marks import crop_around, draw_marks, enlarge, place_side_by_side
+from vlm_inspect.prompting.point_text import point_facts
 from vlm_inspect.prompting.template import ALL_INGREDIENTS, Block, Ingredient, Template, look_of
 from vlm_inspect.rules import RuleBook
 
@@ -126,6 +127,9 @@ def build_request(
         raise PromptError("there is no view to show to the model")
     if question and not template.takes_question:
         raise PromptError(f"template {template.task} has no place for a question; leave it out or use inspect")
+    points = point_facts(views) if template.shows_points else None
+    if template.shows_points and points is None:
+        raise PromptError(f"template {template.task} shows the points of a scan, and this part is none; use inspect")
     regions = dict(enumerate(evidence.regions[: limits.regions], start=1))
     limits = _within_pictures(limits, template, len(views), evidence.regions, ingredients)
     shown = _shown_references(template, references, ingredients, limits)
@@ -143,6 +147,8 @@ def build_request(
         "reference_views_left_out": shown.views_left_out,
         "views": [view_facts(template.words, view, i, labels[i]) for i, view in enumerate(views)],
         **evidence_facts(evidence, regions, views, frame),
+        "points": points,
+        "reference_points": _reference_points(template, references, shown),
         "question": question,
         "language": limits.language,
         "calibrated": limits.calibrated,
@@ -166,6 +172,14 @@ def build_request(
         language=limits.language,
         prompt_sha256=digest_messages(messages),
     )
+
+
+def _reference_points(
+    template: Template, references: Sequence[Sequence[View]], shown: ShownReferences
+) -> list[dict[str, Any]]:
+    if not template.shows_points:
+        return []
+    return [facts for views in references[: shown.shown] if (facts := point_facts(views)) is not None]
 
 
 def _shown_references(

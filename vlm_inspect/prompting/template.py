@@ -61,10 +61,22 @@ SHARED_VARIABLES = frozenset(
     {
         *("class_name", "description", "defects", "unit", "rules", "kinds"),
         *("reference_count", "references_shown", "reference_views_left_out", "language", "box", "calibrated"),
+        "reference_points",
     }
 )
 PART_VARIABLES = frozenset(
-    {"views", "further_kinds", "measurements", "maps", "regions", "regions_left_out", "by_words", "notes", "question"}
+    {
+        "views",
+        "further_kinds",
+        "measurements",
+        "maps",
+        "regions",
+        "regions_left_out",
+        "by_words",
+        "notes",
+        "question",
+        "points",
+    }
 )
 ITEM_VARIABLES: dict[str, frozenset[str]] = {
     "references": frozenset({"reference", "view"}),
@@ -141,6 +153,11 @@ class Template(_Strict):
     def states_boxes(self) -> bool:
         """Whether its texts say how boxes are written by the variable, so that they fit any model."""
         return any("box" in _names_of(block.text, self.task) for block in self.blocks)
+
+    @cached_property
+    def shows_points(self) -> bool:
+        """Whether its texts hold the points of a scan."""
+        return any("points" in _names_of(block.text, self.task) for block in self.blocks)
 
     def fill(self, text: str, values: Mapping[str, Any]) -> str:
         """Fill one text of this template; surrounding blank lines are cut.

@@ -28,9 +28,9 @@ def expected_ok(qualification: Qualification, references: int) -> float:
 
 def normal_share(normal: NormalScores, log_score: float) -> float:
     """Return the share of normal parts that score at most this, the level taken as known."""
-    from scipy.stats import norm
+    from scipy.special import ndtr
 
-    return float(norm.cdf((log_score - normal.mean) / normal.spread))
+    return float(ndtr((log_score - normal.mean) / normal.spread))
 
 
 def project(normal: NormalScores, references: int) -> NormalScores:

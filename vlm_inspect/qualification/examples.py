@@ -12,7 +12,8 @@ from vlm_inspect.localization.composition import FittedClass
 from vlm_inspect.localization.subject import Subject
 from vlm_inspect.qualification.qualify import Qualification
 from vlm_inspect.qualification.settings import QualificationSettings
-from vlm_inspect.qualification.trial import PLANTED, plan_trial, plant_as_planned, set_up, stand_in
+from vlm_inspect.qualification.stands import StandIns, set_up
+from vlm_inspect.qualification.trial import PLANTED, plan_trial
 from vlm_inspect.references import ReferenceSet
 
 _EACH_KIND = 2
@@ -54,8 +55,7 @@ def show_examples(
     examples = []
     for number in _chosen([one.kind for one in plan], found.tolist()):
         stand = stands[plan[number].reference]
-        planted = plant_as_planned(stand, plan[number])
-        part = stand_in(stand, planted.sample, references, budget, subject)
+        part, planted = StandIns(stand, references.stage, budget, subject).planted(plan[number])
         seen = [one.localize(part) for one in fitted.members]
         maps = [one for finding in seen for one in finding.maps]
         hottest = max(maps, key=_height, default=None)

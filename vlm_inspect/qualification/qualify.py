@@ -10,6 +10,7 @@ from converters.view import ViewBudget
 from vlm_inspect.array_cache import Arrays, key_of, user_cache
 from vlm_inspect.localization.localizer import ScoredLocalizer
 from vlm_inspect.localization.subject import Subject
+from vlm_inspect.planting.design import WHOLE
 from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.qualification.trial import PLANTED, Trial, run_trial
 from vlm_inspect.references import ReferenceSet
@@ -18,7 +19,7 @@ from vlm_inspect.sensitivity.learning import ChannelPrior, Decision, PlantedScor
 from vlm_inspect.sensitivity.record import Sensitivity, record_sensitivity
 from vlm_inspect.sensitivity.standing import Standing, standing_of
 
-VERSION = 3
+VERSION = 4
 """Changes whenever a remembered trial would no longer be what this code tries."""
 
 
@@ -90,7 +91,7 @@ def qualification_of(
     matter = trial.planted.matter
     sensitivity = record_sensitivity(
         trial.planted.kinds,
-        trial.planted.sizes,
+        np.where(trial.planted.whole, np.nan, trial.planted.sizes),
         found,
         references=references,
         earns_ok=bounds.earns_ok,
@@ -159,5 +160,7 @@ def unpack_trial(arrays: Arrays, channels: int, references: int) -> Trial | None
     if any(len(column) != len(kinds) for column in columns) or not np.isfinite(level).all():
         raise ValueError("the arrays of a remembered trial do not fit each other")
     unit, (low, high) = float(arrays["unit"][0]), (float(end) for end in arrays["matters"])
-    planted = PlantedScores(kinds, columns[0].astype(float), columns[1].astype(bool), columns[2].astype(int), rises)
+    whole = np.array([kind == WHOLE for kind in kinds], bool)
+    sizes, matter, owners = columns[0].astype(float), columns[1].astype(bool), columns[2].astype(int)
+    planted = PlantedScores(kinds, sizes, matter, owners, rises, whole)
     return Trial(level, planted, None if np.isnan(unit) else unit, (low, high))

@@ -1,23 +1,21 @@
 """The trial: defects planted on left-out references, and what they do to the scores of every channel."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.sample import ImageSample, PointCloud, Sample, SampleKind
+from converters.sample import PointCloud, Sample, SampleKind
 from converters.view import ViewBudget
-from vlm_inspect.ignored import blanked
 from vlm_inspect.localization.localizer import ScoredLocalizer
 from vlm_inspect.localization.subject import Subject
-from vlm_inspect.planting.copies import COPIES, changed_copy
-from vlm_inspect.planting.design import STANDARD_SIZES, Planting, design
-from vlm_inspect.planting.specimen import PlantedSample, Specimen, prepare_specimen
-from vlm_inspect.references import Part, ReferenceSet, present
+from vlm_inspect.planting.design import STANDARD_SIZES, WHOLE, Planting, design
+from vlm_inspect.qualification.stands import Stand, StandIns, set_up
+from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.sensitivity.learning import PlantedScores
 
-PLANTED: dict[SampleKind, int] = {"image": 96, "series": 96, "point_cloud": 32, "video": 20}
+PLANTED: dict[SampleKind, int] = {"image": 108, "series": 96, "point_cloud": 32, "video": 20}
 """How many defects are planted: of scans and clips fewer, since each has many views."""
 _TOGETHER = 8
 """Planted samples that are scored at once."""
@@ -36,16 +34,6 @@ class Trial:
     """Length of the part's longer side in the unit of its scan, of a curve in seconds; None where it is not known."""
     matters: tuple[float, float]
     """Least and greatest of the sizes that matter, as shares of the longer side."""
-
-
-@dataclass(frozen=True, eq=False)
-class Stand:
-    """A specimen in its place: which reference it is, and as which row of the levels it counts."""
-
-    specimen: Specimen
-    sample: Sample
-    reference: Part
-    row: int
 
 
 def run_trial(
@@ -79,66 +67,37 @@ def run_trial(
     level = np.concatenate([one.level for one in members], axis=1)
     alone = len(references) == 1
     for index, stand in enumerate(stands):
-        left_out = None if alone else stand.row
-        base = _scores(members, [stand_in(stand, stand.sample, references, budget, subject)], left_out)[0]
-        if alone:  # a copy scores far below the next part, on which a defect has to stand out
-            base = np.maximum(base, level[stand.row])
-        own = [number for number, one in enumerate(plan) if one.reference == index]
-        for some in _chunks(own):
-            made = [plant_as_planned(stand, plan[number]) for number in some]
-            parts = [stand_in(stand, one.sample, references, budget, subject) for one in made]
-            rises[some] = _scores(members, parts, left_out) - base
-            sizes[some] = [one.size for one in made]
+        makes = StandIns(stand, references.stage, budget, subject)
+        left_out, sound = None if alone else stand.row, makes.sound()
+        base: NDArray[np.float64] | None = None
+        for some in _chunks([number for number, one in enumerate(plan) if one.reference == index]):
+            made = [makes.planted(plan[number]) for number in some]
+            # What parts share with the sound one is judged once where they are judged together.
+            together = [sound] if base is None or makes.share_views else []
+            scores = _scores(members, [*together, *(part for part, _ in made)], left_out)
+            if base is None:
+                # A copy scores far below the next part, on which a defect has to stand out.
+                base = np.maximum(scores[0], level[stand.row]) if alone else scores[0]
+            rises[some] = scores[len(together) :] - base
+            sizes[some] = [one.size for _, one in made]
     return Trial(
         level=level,
         planted=PlantedScores(
             kinds=tuple(one.kind for one in plan),
             sizes=sizes,
-            matter=np.array([matters[0] <= one.size <= matters[1] for one in plan]),
+            matter=np.array([one.kind == WHOLE or matters[0] <= one.size <= matters[1] for one in plan]),
             owners=np.array([stands[one.reference].row for one in plan]),
             rises=rises,
+            whole=np.array([one.kind == WHOLE for one in plan], bool),
         ),
         unit_per_share=unit,
         matters=matters,
     )
 
 
-def set_up(references: ReferenceSet, subject: Subject) -> list[Stand]:
-    """Return the specimens: every reference, or changed copies of a single photograph."""
-    stands = []
-    alone = len(references) == 1
-    for row, part in enumerate(references.parts):
-        for sample in _copies(part.sample) if alone else [part.sample]:
-            specimen = None if sample is None else prepare_specimen(sample, subject.ignore)
-            if specimen is not None and sample is not None:
-                stands.append(Stand(specimen, sample, part, row))
-    return stands
-
-
 def plan_trial(stands: Sequence[Stand], matters: tuple[float, float], *, count: int, seed: int) -> list[Planting]:
     """Return what is planted on specimens; `Planting.reference` counts them."""
     return design([stand.specimen.kinds for stand in stands], count, matters=matters, seed=seed)
-
-
-def plant_as_planned(stand: Stand, planting: Planting) -> PlantedSample:
-    """Return the specimen with the planned defect: the same plan, the same defect."""
-    generator = np.random.default_rng(planting.seed)
-    return stand.specimen.plant(planting.kind, planting.size, planting.contrast, generator)
-
-
-def stand_in(stand: Stand, sample: Sample, references: ReferenceSet, budget: ViewBudget, subject: Subject) -> Part:
-    """Return a changed reference as a part; a scan keeps the pose of the reference, which a defect does not turn."""
-    part = _present(stand, sample, references, budget)
-    return replace(part, views=blanked(part.views, subject.ignore))
-
-
-def _present(stand: Stand, sample: Sample, references: ReferenceSet, budget: ViewBudget) -> Part:
-    if isinstance(sample, PointCloud) and stand.reference.frame is not None:
-        from converters.point_cloud import render_point_cloud
-
-        frame = stand.reference.frame
-        return Part(sample=sample, views=tuple(render_point_cloud(sample, budget, frame)), frame=frame)
-    return present(sample, references.stage, budget)
 
 
 def unit_per_share(sample: Sample) -> float | None:
@@ -166,15 +125,6 @@ def sizes_that_matter(subject: Subject, unit: float | None, compactness: float) 
         return STANDARD_SIZES[0] * compactness, STANDARD_SIZES[1] * compactness
     least = smallest.as_share(unit)
     return least, min(0.9, _MATTERS_UP_TO * least)
-
-
-def _copies(sample: Sample | None) -> list[Sample]:
-    """Return changed copies of a single reference that is a photograph; of nothing else."""
-    if not isinstance(sample, ImageSample):
-        return []
-    return [
-        replace(sample, pages=tuple(changed_copy(page, number) for page in sample.pages)) for number in range(COPIES)
-    ]
 
 
 def _scores(members: Sequence[ScoredLocalizer], parts: Sequence[Part], without: int | None) -> NDArray[np.float64]:

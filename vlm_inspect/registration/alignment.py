@@ -79,9 +79,10 @@ def align(moving: Points | Levels, fixed: Points | Levels, *, pieces: bool = Tru
     """
     a, b, dense = _pair(moving, fixed)
     quick = replace(dense, moving_pick=a.pick[::3], fixed_pick=b.pick[::3])
-    found = _settled(dense, quick, _rough(_thin_pair(a, b), b.size, None))
+    found = _settled(dense, quick, _rough(_thin_pair(a, b), b.size, None), b.repeats)
     if pieces and found.overlap < _AGREED:
-        tried = [found, *(_settled(dense, quick, _rough(_thin_pair(a, b), b.size, poses)) for poses in _alike(a, b))]
+        starts = [_rough(_thin_pair(a, b), b.size, poses) for poses in _alike(a, b)]
+        tried = [found, *(_settled(dense, quick, start, b.repeats) for start in starts)]
         poses = _best(dense, [one.pose for one in tried], count=1, back=not any(_partial(one) for one in tried))
         found = next(one for one in tried if one.pose is poses[0])
     return replace(found, pose=shift(b.middle) @ found.pose @ shift(-a.middle))
@@ -127,27 +128,28 @@ def _rough(pair: Pair, size: float, poses: NDArray[np.float64] | None) -> tuple[
     return _apart(_best(pair, rough, count=len(rough)), size)[:4], pair.spacing
 
 
-def _settled(dense: Pair, quick: Pair, rough: tuple[list[Pose], float]) -> Alignment:
+def _settled(dense: Pair, quick: Pair, rough: tuple[list[Pose], float], repeats: NDArray[np.float64]) -> Alignment:
     """Return the best alignment on the dense clouds from a few rough poses."""
     poses, spacing = rough
     fine = [refine(quick, pose, gate=6.0 * spacing, steps=8) for pose in poses]
     best = _best(quick, fine, count=1)[0]
     # The thin cloud has lost what tells a thread or a tooth from the next: try those places on the dense one.
-    turned = lookalikes(dense.fixed.points[dense.fixed_pick])
+    turned = repeats if len(repeats) else lookalikes(dense.fixed.points[dense.fixed_pick])
     if len(turned) > 1:
         back = not _partial(_described(quick, best))
-        starts = [best, *_turned(quick, turned @ best, limit=spacing, back=back)]
+        starts = [best, *_turned(quick, turned @ best, limit=spacing, back=back, sectors=not len(repeats))]
         tried = _best(quick, [refine(quick, pose, gate=2.0 * spacing, steps=4) for pose in starts], count=3, back=back)
         fine = [refine(quick, pose, gate=spacing, steps=8) for pose in tried]
         best = _best(dense, fine, count=1, back=back)[0]
     return _described(dense, refine(dense, best, gate=4.0 * dense.spacing, steps=25))
 
 
-def _turned(quick: Pair, turned: NDArray[np.float64], *, limit: float, back: bool) -> list[Pose]:
-    """Return the best pose (4, 4) of each sector of turns, of the best sectors: one turn's neighbours say the same."""
+def _turned(quick: Pair, turned: NDArray[np.float64], *, limit: float, back: bool, sectors: bool) -> list[Pose]:
+    """Return the best of turned poses (K, 4, 4), one a sector of a fan in even steps: neighbours say the same."""
     scores = _coarse_scores(quick, turned, limit=limit, few=_TOLD, back=back)
-    sectors = np.array_split(np.argsort(np.arange(len(turned)) % 2, kind="stable"), _SECTORS)
-    firsts = sorted((sector[np.argmin(scores[sector])] for sector in sectors), key=lambda i: float(scores[i]))
+    order = np.argsort(np.arange(len(turned)) % 2, kind="stable")
+    groups = np.array_split(order, _SECTORS) if sectors else order[:, None]
+    firsts = sorted((group[np.argmin(scores[group])] for group in groups), key=lambda i: float(scores[i]))
     return [turned[i] for i in firsts[:_TURNS]]
 
 
@@ -180,7 +182,7 @@ def _coarse_scores(
     for points, there, onto in ways:
         some = points.points[thinned(points.points, few)]
         moved = np.einsum("kij,nj->kni", there[:, :3, :3], some) + there[:, None, :3, 3]
-        gaps, _ = nearest(onto.tree, moved.reshape(-1, 3))
+        gaps, _ = nearest(onto.tree, moved.reshape(-1, 3), within=limit)
         total += (np.minimum(gaps, limit) ** 2).reshape(len(poses), -1).mean(axis=1)
     return total
 

@@ -7,18 +7,26 @@ centroids, the middles, and either end of the main axis laid upon each other.
 """
 
 import itertools
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.registration.pose import Pose
-from vlm_inspect.registration.surface import Points
+from vlm_inspect.registration.surface import Points, nearest
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 _ALIKE = 1.25
 """Ratio of two standard deviations below which their axes are taken as interchangeable."""
 _STEP_DEG = 15.0
 _FINE_STEP_DEG = 3.0
 _ALL_DIRECTIONS = 160
+_REPEAT_STEP_DEG = 1.0
+_REPEAT_REACH_DEG = 30.0
+_REPEATS = 0.6
+"""A turn after which a part lies so much nearer to itself than after others within that reach is one of its repeats."""
 
 Matrix = NDArray[np.float64]
 
@@ -47,6 +55,38 @@ def lookalikes(fixed: Points) -> NDArray[np.float64]:
     centre = fixed.mean(axis=0)
     turns = [axes @ turn @ axes.T for turn in _fan(2 if ratios[0] < _ALIKE else 0, _FINE_STEP_DEG)]
     return np.array([_pose(turn, centre - turn @ centre) for turn in turns])
+
+
+def repeats(fixed: Points, tree: "cKDTree", some: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the motions (K, 4, 4) after which a part lies on itself again, but for details: a gear's, tooth by tooth.
+
+    Coarse steps miss the teeth, and a pose that is half a tooth off hides a keyway. Empty for a part that no turn
+    brings back, and for one that every turn does.
+
+    Args:
+        fixed: (N, 3), points spread evenly over the part.
+        tree: of them.
+        some: which of them to turn; some hundred do.
+    """
+    axes, std = principal_axes(fixed)
+    ratios = _ratios(std)
+    if (ratios < _ALIKE).all() or (ratios >= _ALIKE).all():
+        return np.zeros((0, 4, 4))
+    centre = fixed.mean(axis=0)
+    fan = _fan(2 if ratios[0] < _ALIKE else 0, _REPEAT_STEP_DEG)
+    turns = np.array([axes @ turn @ axes.T for turn in fan])
+    moved = np.einsum("kij,nj->kni", turns, fixed[some] - centre) + centre
+    off = nearest(tree, moved.reshape(-1, 3))[0].reshape(len(turns), -1).mean(axis=1)
+    again = [turn for side in (0, 1) for turn in turns[side::2][_dips(off[side::2])]]
+    return np.array([_pose(turn, centre - turn @ centre) for turn in again]) if len(again) > 2 else np.zeros((0, 4, 4))
+
+
+def _dips(off: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return where a closed curve (K,) dips well below its highest values on either side."""
+    reach = round(_REPEAT_REACH_DEG / _REPEAT_STEP_DEG)
+    back, ahead = (np.stack([np.roll(off, sign * step) for step in range(1, reach + 1)]) for sign in (1, -1))
+    near = np.concatenate([back[:3], ahead[:3]]).min(axis=0)
+    return np.flatnonzero((off <= near) & (off < _REPEATS * np.minimum(back.max(axis=0), ahead.max(axis=0))))
 
 
 def principal_axes(points: Points) -> tuple[Matrix, NDArray[np.float64]]:

@@ -19,8 +19,13 @@ SCALES = 2
 _MEDIAN_OF = 9
 _UNSEEN = 4.0
 """A place farther than this many spacings from a scan's surface, nearest to its rim, is a hole or was not scanned."""
+_APART = 2.5
+"""A place farther than this many spacings from a scan's surface has none of its points near it."""
 _LONELY = 5.0
 """A point this many times farther from its fourth neighbour than is usual belongs to no surface."""
+
+STRAY_AMONG = 5
+"""Points, itself included, that tell whether a point belongs to a surface."""
 
 Values = NDArray[np.float64]
 
@@ -33,9 +38,14 @@ class Comparison:
     """(SCALES, N): signed distance of the scan's points from the reference; positive: material too much."""
     plane: NDArray[np.intp]
     """(N,): the reference's plane that each point was held against."""
+    raw: Values
+    """(N,): the same as `off` before anything is averaged: noise of the scanner, and no more."""
     lacking: Values
     """(SCALES, M): signed distance of the reference's points from the scan; positive: material lacking. Where the scan
     has no surface it is how far the nearest lies."""
+    apart: NDArray[np.bool_]
+    """(M,): whether no surface of the scan lies near that place. Elsewhere the scan's own points tell what is lacking:
+    a plane of a coarse scan that bridges a groove does not."""
     unseen: NDArray[np.bool_]
     """(M,): the scan has no surface at that place of the reference."""
     edge: NDArray[np.bool_]
@@ -62,9 +72,20 @@ def without_strays(points: Points) -> Points:
 
     if len(points) < 20:
         return points
-    reach = nearest(cKDTree(points), points, 5)[0][:, -1]
-    kept = reach <= _LONELY * max(float(np.median(reach)), 1e-300)
-    return points if kept.all() or kept.mean() < 0.5 else points[kept]
+    kept, _ = on_surface(points, nearest(cKDTree(points), points, STRAY_AMONG)[0][:, -1])
+    return points if kept.all() else points[kept]
+
+
+def on_surface(points: Points, reach: NDArray[np.float64]) -> tuple[NDArray[np.bool_], float]:
+    """Return which points (N,) are no strays, and the distance beyond which one is; infinite where most would go.
+
+    Args:
+        points: (N, 3).
+        reach: (N,), distance from each to the farthest of its `STRAY_AMONG` nearest, itself among them.
+    """
+    limit = _LONELY * max(float(np.median(reach)), 1e-300)
+    kept = reach <= limit
+    return (kept, limit) if kept.mean() >= 0.5 else (np.ones(len(points), dtype=bool), np.inf)
 
 
 def compare(scan: Surface, reference: Surface) -> Comparison:
@@ -73,10 +94,28 @@ def compare(scan: Surface, reference: Surface) -> Comparison:
     The reference says which side of the scan is outside: of a scan from one side, its own shape does not.
     """
     there = reference.gaps(scan.smoothed)
+    scan = scan.facing_as(reference.outward[there.plane], near_enough(scan, reference, there))
+    return comparison_of(scan, reference, there, scan.gaps(reference.smoothed))
+
+
+def near_enough(scan: Surface, reference: Surface, there: Gaps) -> NDArray[np.bool_]:
+    """Return for which of the scan's points (N,), from where they lie, the reference says what is outside."""
+    return np.asarray(there.distance < _UNSEEN * max(scan.spacing, reference.spacing))
+
+
+def comparison_of(scan: Surface, reference: Surface, there: Gaps, back: Gaps) -> Comparison:
+    """Return the comparison from where the points of both lie against the other.
+
+    Args:
+        scan: turned as the reference says.
+        reference: the other.
+        there: the scan's N points against the reference.
+        back: the reference's M points against the scan.
+    """
     spacing = max(scan.spacing, reference.spacing)
-    scan = scan.facing_as(reference.outward[there.plane], there.distance < _UNSEEN * spacing)
-    back = scan.gaps(reference.smoothed)
-    off = smoothed(scan, _signed(there))
+    signed = _signed(there)
+    off = smoothed(scan, signed)
+    raw = signed + np.einsum("ij,ij->i", scan.points - scan.smoothed, reference.outward[there.plane])
     lacking = smoothed(reference, _signed(back))
     rim = scan.rim[back.plane] | (back.beside > 0.0)
     turned = np.einsum("ij,ij->i", scan.outward[back.plane], reference.outward) < 0.0
@@ -84,12 +123,15 @@ def compare(scan: Surface, reference: Surface) -> Comparison:
     unseen = far & (scan.rim[back.plane] | turned | (back.beside > np.abs(back.across)))
     for _ in range(3):  # single planes of a rim are told wrongly: the places around decide
         unseen = far & (unseen[reference.near].sum(axis=1) > 0.5 * far[reference.near].sum(axis=1))
-    return Comparison(off, there.plane, lacking, unseen, np.asarray(scan.rim[scan.near].any(axis=1)), rim)
+    edge = np.asarray(scan.rim[scan.near].any(axis=1))
+    return Comparison(off, there.plane, raw, lacking, back.distance > _APART * spacing, unseen, edge, rim)
 
 
 def smoothed(one: Surface, values: Values) -> Values:
     """Return values (N,) of a surface's points at each of its scales, (SCALES, N)."""
-    fine = np.median(values[one.near[:, :_MEDIAN_OF]], axis=1)
+    around = values[one.near[:, :_MEDIAN_OF]]
+    middle = around.shape[1] // 2
+    fine = np.partition(around, middle, axis=1)[:, middle]
     return np.stack([fine, fine[one.near].mean(axis=1)[one.near].mean(axis=1)])
 
 

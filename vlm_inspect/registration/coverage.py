@@ -5,13 +5,13 @@ see. Small ones count as missing material; where a large connected share is unse
 left out of the comparison and told.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm_inspect.registration.judged import Judged
 from vlm_inspect.registration.surface import Surface
-from vlm_inspect.registration.variation import Judged
 
 _LARGE = 0.015
 """Share of the reference's area from which a connected unseen place is one that was not scanned."""
@@ -35,12 +35,15 @@ class Coverage:
         return bool(self.unscanned.any())
 
     def counted(self, judged: Judged) -> Judged:
-        """Return the deviations without those of places that were not scanned."""
+        """Return the deviations without those of places that were not scanned.
+
+        A sensor on one side misses more than that side: flanks of a thread, walls of a recess. Where a side is missing,
+        only points that the scan has tell of a deviation, and no gap does.
+        """
         if not self.partial:
             return judged
         kept = ~self.unscanned
-        off = judged.off * (kept[judged.comparison.plane] & ~judged.comparison.edge)
-        return replace(judged, off=off, lacking=judged.lacking * kept, depth=judged.depth * kept)
+        return judged.counting(kept[judged.comparison.plane] & ~judged.comparison.edge, np.zeros_like(kept))
 
 
 def seen_again(anchor: Surface, judged: Judged) -> Coverage:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm_inspect.registration.comparison import SCALES
+from vlm_inspect.registration.judged import Judged, combined
 from vlm_inspect.registration.pose import Pose, apply
 from vlm_inspect.registration.surface import Points, Surface
-from vlm_inspect.registration.variation import Judged
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -60,6 +61,9 @@ class _Places:
 
     points: Points
     strength: NDArray[np.float64]
+    """At the scales of points: they say how far a place reaches,"""
+    rank: NDArray[np.float64]
+    """and with the zones, which place comes first: a zone is wider than a flaw, and surer than a point."""
     height: NDArray[np.float64]
     """Signed: positive is material too much."""
     unseen: NDArray[np.bool_]
@@ -69,19 +73,22 @@ class _Places:
 
 
 def find(scan: Surface, anchor: Surface, judged: Judged, to_scan: Pose, *, limit: float, most: int) -> list[Finding]:
-    """Return the places that deviate by `limit` normal spreads or more, strongest first.
+    """Return the places that deviate by `limit` normal spreads or more, as channels together say; strongest first.
 
     Args:
         scan: its surface in the frame of the references.
         anchor: the reference that it was held against.
         judged: its deviations.
         to_scan: the pose from that frame to the scan's own coordinates.
-        limit: least peak, in normal spreads.
+        limit: least score of a peak, in normal spreads.
         most: most places returned.
     """
+    by_channel = np.concatenate([judged.off, judged.lacking], axis=1)
+    strength = by_channel[:SCALES].max(axis=0)
     places = _Places(
         np.concatenate([scan.points, anchor.points]),
-        np.concatenate([judged.off.max(axis=0), judged.lacking.max(axis=0)]),
+        strength,
+        np.exp(combined(np.log(np.maximum(np.stack([strength, strength, by_channel[SCALES]], axis=1), 1e-9)))),
         np.concatenate([judged.signed, -judged.depth]),
         np.concatenate([np.zeros(len(scan.points), dtype=bool), judged.comparison.unseen]),
         np.concatenate([scan.areas, anchor.areas]),
@@ -90,8 +97,8 @@ def find(scan: Surface, anchor: Surface, judged: Judged, to_scan: Pose, *, limit
     graph = _neighbours(scan, anchor, judged)
     left = np.where(places.strength >= _FLOOR, places.strength, 0.0)
     found: list[Finding] = []
-    while len(found) < most and left.max(initial=0.0) >= limit:
-        members = _members(places, left, graph)
+    while len(found) < most and (rank := places.rank * (left > 0.0)).max(initial=0.0) >= limit:
+        members = _members(places, left, int(rank.argmax()), graph)
         left[members] = 0.0
         left[np.unique(graph[members].indices)] = 0.0  # the slope of a finding is none
         if len(members) >= _LEAST:
@@ -112,11 +119,10 @@ def _neighbours(scan: Surface, anchor: Surface, judged: Judged) -> "csr_array":
     return coo_array((np.ones(len(start), dtype=np.int8), (start, end)), shape=(n + m, n + m)).tocsr()
 
 
-def _members(places: _Places, left: NDArray[np.float64], graph: "csr_array") -> NDArray[np.intp]:
-    """Return the planes around the strongest one that is left, connected, on its side of the reference."""
+def _members(places: _Places, left: NDArray[np.float64], top: int, graph: "csr_array") -> NDArray[np.intp]:
+    """Return the planes around one that is left, connected, on its side of the reference."""
     from scipy.sparse.csgraph import connected_components
 
-    top = int(left.argmax())
     alike = np.flatnonzero((left >= _EDGE * left[top]) & (np.sign(places.height) == np.sign(places.height[top])))
     step = graph[alike]
     piece = connected_components(step @ step.T, directed=False)[1]  # neighbours, or with one in common

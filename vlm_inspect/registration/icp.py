@@ -100,7 +100,7 @@ def _one_way(
     Planes alone let a flat plate slide along itself. A point past the rim of the other surface therefore adds a second
     equation, along the plane, towards that rim.
     """
-    gap, near = (found[:, 0] for found in nearest(onto.tree, asked))
+    gap, near = (found[:, 0] for found in nearest(onto.tree, asked, within=gate))
     kept = gap < gate
     asked, lever, near = asked[kept], lever[kept], near[kept]
     normals = onto.normals[near]

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm_inspect.registration.axes import repeats
 from vlm_inspect.registration.surface import Points, Surface, surface
 from vlm_inspect.registration.thinning import averaged, thinned
 
@@ -13,6 +14,7 @@ _DENSE = 30_000
 """Most points of a cloud that the last steps see."""
 _THIN = 1_500
 _PICKED = 5_000
+_TURNED = 300
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,11 @@ class Levels:
     def thin(self) -> Surface:
         """The surface at few points, for the first steps."""
         return surface(self.dense.points[thinned(self.dense.points, _THIN)])
+
+    @cached_property
+    def repeats(self) -> NDArray[np.float64]:
+        """(K, 4, 4): the turns that bring the part back onto itself, but for details; see `axes.repeats`."""
+        return repeats(self.dense.points, self.dense.tree, thinned(self.dense.points, _TURNED))
 
     @cached_property
     def size(self) -> float:

@@ -28,13 +28,8 @@ def outward_signs(
     from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 
     count = len(points)
-    near = neighbours[:, 1 : _EDGES + 1]
-    start, end = np.repeat(np.arange(count), near.shape[1]), near.ravel()
-    along = np.abs(np.einsum("ij,ij->i", normals[start], normals[end]))
-    reach = np.linalg.norm(points[start] - points[end], axis=1) / max(spacing, 1e-300)
-    # Two sheets close together have parallel planes, too: a step along the plane is better than one across it.
-    across = np.abs(np.einsum("ij,ij->i", points[start] - points[end], normals[start]))
-    weight = 1e-6 + (1.0 - along) + 0.5 * across / max(spacing, 1e-300) + 0.01 * reach
+    start, end = _edges(neighbours, np.arange(count))
+    weight = _turning(points, normals, start, end, spacing)
     tree = minimum_spanning_tree(csr_array((weight, (start, end)), shape=(count, count)))
     pieces, piece = connected_components(tree, directed=False)
     signs = np.ones(count)
@@ -46,6 +41,59 @@ def outward_signs(
     middle = sums / np.bincount(piece)[:, None]
     volume = np.bincount(piece, np.einsum("ij,ij->i", outward, points - middle[piece]), minlength=pieces)
     return np.asarray(signs * np.where(volume < 0.0, -1.0, 1.0)[piece])
+
+
+def outward_again(
+    points: NDArray[np.float64],
+    outward: NDArray[np.float64],
+    neighbours: NDArray[np.int32],
+    spacing: float,
+    rows: NDArray[np.intp],
+) -> NDArray[np.float64]:
+    """Return the outward normals (R, 3) of some planes, told by the others around them.
+
+    Args:
+        points: (N, 3), in the scan's unit.
+        outward: (N, 3), unit length; those of the rows are kept where no other plane is connected with them.
+        neighbours: (N, k), each point's nearest ones, itself first.
+        spacing: median distance between neighbours, in the scan's unit.
+        rows: which planes.
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
+
+    start, end = _edges(neighbours, rows)
+    nodes, local = np.unique(np.concatenate([start, end]), return_inverse=True)
+    told = np.flatnonzero(~np.isin(nodes, rows))
+    root = len(nodes)  # from which all that is told is reached first
+    weight = np.concatenate([_turning(points, outward, start, end, spacing), np.full(len(told), 1e-9)])
+    ends = np.concatenate([local[: len(start)], np.full(len(told), root)]), np.concatenate([local[len(start) :], told])
+    tree = minimum_spanning_tree(csr_array((weight, ends), shape=(root + 1, root + 1)))
+    order, before = breadth_first_order(tree, root, directed=False)
+    signs = np.ones(root + 1)
+    _spread(signs, np.concatenate([outward[nodes], np.zeros((1, 3))]), order, before)
+    return np.asarray(outward[rows] * signs[np.searchsorted(nodes, rows)][:, None])
+
+
+def _edges(neighbours: NDArray[np.int32], rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    """Return from which planes (E,) to which (E,) signs may spread."""
+    near = neighbours[rows, 1 : _EDGES + 1]
+    return np.repeat(rows, near.shape[1]), near.ravel()
+
+
+def _turning(
+    points: NDArray[np.float64],
+    normals: NDArray[np.float64],
+    start: NDArray[np.intp],
+    end: NDArray[np.int32],
+    spacing: float,
+) -> NDArray[np.float64]:
+    """Return how unsure it is that planes (E,) at both ends of an edge look to one side, > 0."""
+    along = np.abs(np.einsum("ij,ij->i", normals[start], normals[end]))
+    reach = np.linalg.norm(points[start] - points[end], axis=1) / max(spacing, 1e-300)
+    # Two sheets close together have parallel planes, too: a step along the plane is better than one across it.
+    across = np.abs(np.einsum("ij,ij->i", points[start] - points[end], normals[start]))
+    return np.asarray(1e-6 + (1.0 - along) + 0.5 * across / max(spacing, 1e-300) + 0.01 * reach)
 
 
 def _spread(

@@ -114,8 +114,11 @@ class Surface:
             candidates: how many of the nearest planes to try; the closest counts (at an edge they differ).
             signed: whether `across` tells the sides apart; that needs `outward`, which takes time to learn.
         """
+        return self.gaps_to(points, nearest(self.tree, points, candidates)[1], signed=signed)
+
+    def gaps_to(self, points: Points, near: NDArray[np.intp], *, signed: bool = True) -> Gaps:
+        """Return the same from the planes to try, (M, candidates), the nearest first."""
         normals = self.outward if signed else self.normals
-        _, near = nearest(self.tree, points, candidates)
         best = np.full(len(points), np.inf)
         across, beside, plane = np.zeros(len(points)), np.zeros(len(points)), near[:, 0].copy()
         for column in near.T:
@@ -151,11 +154,15 @@ def surface(points: Points, *, neighbours: int = NEIGHBOURS) -> Surface:
     return Surface(points, centres, normals, roughness, spacing, near.astype(np.int32), tree)
 
 
-def nearest(tree: "cKDTree", points: Points, k: int = 1) -> tuple[Points, NDArray[np.intp]]:
-    """Return distances and indices (N, k) of the k nearest points of a tree, k no more than it holds."""
+def nearest(tree: "cKDTree", points: Points, k: int = 1, *, within: float = np.inf) -> tuple[Points, NDArray[np.intp]]:
+    """Return distances and indices (N, k) of the k nearest points of a tree, k no more than it holds.
+
+    Farther than `within` nothing is looked for, which saves most of the time: the distance is infinite there, and the
+    index that of no point.
+    """
     k = min(k, tree.n)
     workers = -1 if len(points) > 20_000 else 1  # starting threads costs about 0.5 ms
-    distances, indices = tree.query(points, k=k, workers=workers)
+    distances, indices = tree.query(points, k=k, workers=workers, distance_upper_bound=within)
     return np.asarray(distances).reshape(len(points), k), np.asarray(indices).reshape(len(points), k)
 
 

@@ -16,8 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.registration.comparison import SCALES, Comparison, Values, compare
+from vlm_inspect.registration.judged import CHANNELS, Judged, combined, judged
+from vlm_inspect.registration.pooled_normal import PooledNormal, learn_pooled
 from vlm_inspect.registration.surface import Surface, surface
 from vlm_inspect.registration.thinning import thinned_by
+from vlm_inspect.registration.zones import zones_of
 
 _PRIOR_DOF = 4.0
 """How many references the surroundings count for."""
@@ -25,48 +28,12 @@ _WHOLE = 0.3
 """Share of the whole part's variance in that of a place's surroundings: two references may agree there by chance."""
 _NOISE_SHARE = 0.2
 """What of a plane's squared roughness is left in a deviation after smoothing."""
-_TOP_SHARE, _LEAST_TOP, _MOST_TOP = 0.0003, 6, 24
 _DENSITY_STEP, _NOISE_STEP = 1.25, 1.4
 """Of spacing and of noise, in which scanners are told apart."""
 _COARSE, _DRAWS = 3, 3
 """Steps of spacing from which the points drawn matter as much as the part: each reference is then drawn so often."""
 _APART = 4.0
 """Deviations of a reference's own points that exceed so many roughnesses are more than noise."""
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """A scan's deviations in normal spreads: standard deviations of a new normal part at that place, by scale."""
-
-    comparison: Comparison
-    off: Values
-    """(SCALES, N), >= 0, of the scan's points."""
-    lacking: Values
-    """(SCALES, M), >= 0, of the anchor's points; 0 where there is too much, which `off` tells."""
-    signed: Values
-    """(N,): deviation of the scan's points from a mean normal part, in its unit; positive: material too much."""
-    depth: Values
-    """(M,), >= 0: material lacking at the anchor's places, in the unit of the scans."""
-
-    def times(self, factor: float) -> "Judged":
-        """Return the same with every share of a normal spread multiplied."""
-        return replace(self, off=self.off * factor, lacking=self.lacking * factor)
-
-    def in_lengths(self, unit: float) -> "Judged":
-        """Return the same with plain lengths, fine scale, in multiples of one, instead of normal spreads."""
-        return replace(
-            self, off=np.abs(self.comparison.off) / unit, lacking=np.maximum(self.comparison.lacking, 0.0) / unit
-        )
-
-    @property
-    def log_scores(self) -> NDArray[np.float64]:
-        """(SCALES,): logarithm of the mean of the highest values: one noisy point does not decide, a small dent does.
-
-        Places that the scan does not show count as lacking.
-        """
-        count = top_count(self.off.shape[1])
-        both = np.concatenate([self.off, self.lacking], axis=1)
-        return np.log([max(top_mean(scale, count), 1e-9) for scale in both])
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +60,12 @@ class Variation:
     @cached_property
     def deviations(self) -> Values:
         """(n, SCALES, M): of every reference that plays a part at every place of the anchor; positive: more."""
-        kept = [one for i, one in enumerate(self.comparisons) if i % len(self.references) != self.left_out]
-        return np.stack([_material(one, self.roughness) for one in kept])
+        return np.stack([_material(one, self.roughness) for one in self._kept])
+
+    @property
+    def _kept(self) -> list[Comparison]:
+        """Comparisons of the references that play a part."""
+        return [one for i, one in enumerate(self.comparisons) if i % len(self.references) != self.left_out]
 
     @property
     def count(self) -> int:
@@ -125,35 +96,53 @@ class Variation:
         return np.asarray(np.sqrt((1.0 + 1.0 / self.count) * pooled))
 
     @cached_property
+    def pooled(self) -> PooledNormal:
+        """The same of zones: their spread is that of all references where only one plays a part."""
+        kept = self._kept
+        known = kept if self.pair is None else self.comparisons
+        return learn_pooled(zones_of(self.anchor), kept, known, _NOISE_SHARE * self.roughness**2)
+
+    @cached_property
     def typical(self) -> float:
         """Median of the fine spread, in the unit of the scans: turns normal spreads into lengths."""
         return float(np.median(self.spread[0]))
 
-    def judge(self, scan: Surface) -> Judged:
+    def judge(self, scan: Surface, found: Comparison | None = None) -> Judged:
         """Return the deviations of a scan that lies in the frame of the references.
 
         A scan that is coarser or noisier than the references is held against the references as its scanner would have
         seen them: thinned, and with noise added.
+
+        Args:
+            scan: its surface.
+            found: its comparison with the anchor, where that is known.
         """
         seen = self.as_scanned_like(scan)
-        judged = seen.judged(compare(scan, self.anchor))
-        return judged if seen is self else judged.times(self._level_over(seen))
+        seen_as = seen.judged(compare(scan, self.anchor) if found is None else found)
+        return seen_as if seen is self else seen_as.times(self._level_over(seen))
 
     def judged(self, found: Comparison) -> Judged:
         """Return what a comparison with the anchor means."""
-        mean = self.deviations.mean(axis=0)
-        signed, lacking = found.off - mean[:, found.plane], np.maximum(found.lacking + mean, 0.0)
-        off, less = np.abs(signed) / self.spread[:, found.plane], lacking / self.spread
-        return Judged(found, off, less, _at_worst(signed, off), _at_worst(lacking, less))
+        return judged(found, self.deviations.mean(axis=0), self.spread, self.pooled)
 
     def without(self, index: int) -> "Variation":
         """Return what the other references alone say; a single one stays."""
         if self.count < 2 or self.left_out is not None:
             return self
-        return replace(self, pair=self.deviations if self.count == 2 else None, left_out=index)
+        found = self._latest.get(index)
+        if found is None:
+            found = self._without(index)
+            self._latest.clear()  # one is asked for many times over, then the next
+            self._latest[index] = found
+        return found
+
+    def _without(self, index: int) -> "Variation":
+        left = replace(self, pair=self.deviations if self.count == 2 else None, left_out=index)
+        left.__dict__["_scanners"] = self._scanners  # what they would have seen does not depend on who plays a part
+        return left
 
     def level(self) -> NDArray[np.float64]:
-        """Return the log scores (n, SCALES) of the references, each held against the others; (0, SCALES) of one.
+        """Return the log scores (n, CHANNELS) of the references, each held against the others; (0, CHANNELS) of one.
 
         The anchor, to whose planes all others are measured, agrees better than a new part would: it gets the mean of
         the others.
@@ -163,10 +152,10 @@ class Variation:
     @cached_property
     def _level(self) -> NDArray[np.float64]:
         if self.count < 2:
-            return np.zeros((0, SCALES))
+            return np.zeros((0, len(CHANNELS)))
         count = len(self.references)
         rows = np.array([self.without(i % count).judged(one).log_scores for i, one in enumerate(self.comparisons)])
-        rows = rows.reshape(-1, count, SCALES).mean(axis=0)
+        rows = rows.reshape(-1, count, len(CHANNELS)).mean(axis=0)
         rows[self.anchor_index] = np.delete(rows, self.anchor_index, axis=0).mean(axis=0)
         return np.asarray(rows)
 
@@ -191,6 +180,10 @@ class Variation:
         return found if self.left_out is None else found.without(self.left_out)
 
     @cached_property
+    def _latest(self) -> dict[int, "Variation"]:
+        return {}
+
+    @cached_property
     def _scanners(self) -> dict[tuple[int, int], "Variation"]:
         return {}
 
@@ -202,7 +195,7 @@ class Variation:
         """Return the factor, at most 1, that brings scores of another scanner to the level of the references' own."""
         if self.count < 2:
             return 1.0
-        return float(min(1.0, np.exp(self.level().max(axis=1).mean() - other.level().max(axis=1).mean())))
+        return float(min(1.0, np.exp(combined(self.level() - other.level()).mean())))
 
     def _around(self, values: Values) -> Values:
         return np.asarray(values[self.anchor.near].mean(axis=1))
@@ -229,7 +222,7 @@ def learn(references: Sequence[Surface]) -> Variation:
     chosen = most_complete(references)
     anchor = references[chosen]
     nothing, nowhere = np.zeros((SCALES, len(anchor.points))), np.zeros(len(anchor.points), dtype=bool)
-    itself = Comparison(nothing, np.arange(len(anchor.points)), nothing, nowhere, nowhere, nowhere)
+    itself = Comparison(nothing, np.arange(len(anchor.points)), nothing[0], nothing, nowhere, nowhere, nowhere, nowhere)
     found = tuple(itself if i == chosen else compare(one, anchor) for i, one in enumerate(references))
     return Variation(tuple(references), chosen, found)
 
@@ -253,19 +246,3 @@ def most_complete(surfaces: Sequence[Surface]) -> int:
     cell = 4.0 * max(one.spacing for one in surfaces)
     filled = [len(thinned_by(one.points, cell)) for one in surfaces]
     return next(i for i, count in enumerate(filled) if count >= 0.97 * max(filled))
-
-
-def top_count(points: int) -> int:
-    """Return how many of the highest values make the score of a scan."""
-    return int(np.clip(round(_TOP_SHARE * points), _LEAST_TOP, _MOST_TOP))
-
-
-def top_mean(values: NDArray[np.float64], count: int) -> float:
-    """Return the mean of the highest values."""
-    count = min(count, len(values))
-    return float(np.partition(values, -count)[-count:].mean()) if count else 0.0
-
-
-def _at_worst(lengths: Values, shares: Values) -> Values:
-    """Return the lengths (SCALES, K) at the scale that stands out most at each place, (K,)."""
-    return np.asarray(np.take_along_axis(lengths, shares.argmax(axis=0)[None], axis=0)[0])

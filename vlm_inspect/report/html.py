@@ -19,6 +19,7 @@ from vlm_inspect.report.clip_timeline import render_clip_timeline
 from vlm_inspect.report.heat import colour_bar, colour_levels, heat_of_view
 from vlm_inspect.report.marks import Mark, marks_of_view, rank_views
 from vlm_inspect.report.nearest import normal_beside
+from vlm_inspect.report.phrases import CAPTION, draw_phrases, told_map
 from vlm_inspect.report.pictures import data_url
 from vlm_inspect.report.pod_curve import draw_pod_curve
 from vlm_inspect.report.said_once import SaidOnce
@@ -119,6 +120,7 @@ def render_html(
         for place, index in enumerate(rank_views(inspection, views, evidence))
     ]
     said = SaidOnce()
+    worded = told_map(evidence)
     return template.render(
         inspection=inspection,
         name=part_name(inspection),
@@ -148,6 +150,9 @@ def render_html(
         first_views=FIRST_VIEWS,
         bars=_bars(panels),
         sensitivity_words=tell_sensitivity(inspection.sensitivity) if inspection.sensitivity else "",
+        phrases=Markup(draw_phrases(worded.phrases) if worded and worded.phrases else ""),  # escaped there
+        phrases_caption=CAPTION,
+        phrases_of="" if worded is None else f"{worded.source}, view {worded.view}",
         pod_curve=Markup(draw_pod_curve(inspection.sensitivity) if inspection.sensitivity else ""),  # numbers alone
         has_regions=any(mark.number is None for panel in panels for mark in panel.marks),
     )

@@ -119,13 +119,14 @@ class Outputs:
         contents |= self._render_curve(examination)
         write_together(contents)
         if self.curve_path is not None and self.curve_path not in contents:
-            raise OutputError("--curve needs a clip that can be compared, frame by frame; see the notes of the result")
+            raise OutputError("--curve needs a clip, or a curve with two references, that compares; see the notes")
         if self.ply_path is not None and surface is None:
             raise OutputError("--ply needs a scan that is compared with reference scans; name them with --reference")
         return list(contents)
 
     def _render_curve(self, examination: "Examination") -> dict[Path, bytes]:
-        curve = examination.evidence.curve
+        evidence = examination.evidence
+        curve = evidence.curve or evidence.sample_curve
         if self.curve_path is None or curve is None:
             return {}
         from vlm_inspect.report.frame_curve import render_curve_plot, render_curve_table

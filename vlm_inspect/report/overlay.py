@@ -2,8 +2,6 @@
 
 import textwrap
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +10,10 @@ from numpy.typing import NDArray
 from converters.view import View
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.inspection import Inspection
+from vlm_inspect.report.drawing import FAINT, INK, blank_sheet, font, shorten
 from vlm_inspect.report.heat import TOP, Heat, blend, colour_bar, heat_of_view
 from vlm_inspect.report.marks import Mark, marks_of_view, rank_views
+from vlm_inspect.report.phrases import paint_phrases, told_map
 from vlm_inspect.report.wording import (
     OUTCOME_MEANING,
     SOURCE_WORDS,
@@ -28,14 +28,12 @@ from vlm_inspect.safe_text import plain_line
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
-    from PIL.ImageFont import FreeTypeFont
 
 MAX_VIEWS = 6
 WIDTH = 1600
 _MARGIN, _GAP = 28, 14
 _BAR = 92
 """Width of the colour bar with its words."""
-_PAPER, _INK, _FAINT = (250, 250, 248), (28, 30, 34), (110, 114, 120)
 _OUTCOME_COLOUR = {"OK": (24, 128, 72), "NG": (190, 36, 40), "REVIEW": (196, 132, 8)}
 
 Picture = NDArray[np.uint8]
@@ -48,9 +46,11 @@ def render_overlay(inspection: Inspection, views: Sequence[View], evidence: Evid
     width = (WIDTH - 2 * _MARGIN - (columns - 1) * 2 * _GAP) // columns
     panels = [_panel(inspection, views[i], evidence, i, width) for i in shown]
     rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
+    told = told_map(evidence)
     blocks = [
         _header(inspection),
         *(_side_by_side(row, width) for row in rows),
+        *([] if told is None or told.phrases is None else [paint_phrases(told.phrases, WIDTH, margin=_MARGIN)]),
         _footer(inspection, len(views) - len(shown)),
     ]
     return np.asarray(_stack(blocks), dtype=np.uint8)
@@ -62,20 +62,20 @@ def _aspect(view: View) -> float:
 
 
 def _header(inspection: Inspection) -> "Image":
-    sheet, draw = _sheet(WIDTH, 116)
+    sheet, draw = blank_sheet(WIDTH, 116)
     colour = _OUTCOME_COLOUR[inspection.outcome]
-    big, small = _font(44, bold=True), _font(22)
+    big, small = font(44, bold=True), font(22)
     badge = round(draw.textlength(inspection.outcome, font=big)) + 44
     draw.rounded_rectangle((_MARGIN, 18, _MARGIN + badge, 84), radius=10, fill=colour)
     draw.text((_MARGIN + 22, 51), inspection.outcome, font=big, fill="white", anchor="lm")
     words = f"{score_words(inspection)}: {OUTCOME_MEANING[inspection.outcome]}"
     left = _MARGIN + badge + 24
     room = WIDTH - _MARGIN - left
-    name = _shorten(part_name(inspection), draw, _font(26, bold=True), room)
-    draw.text((left, 36), name, font=_font(26, bold=True), fill=_INK, anchor="lm")
-    draw.text((left, 68), _shorten(words, draw, small, room), font=small, fill=_INK, anchor="lm")
-    told = _shorten(where_and_when(inspection), draw, _font(16), WIDTH - 2 * _MARGIN)
-    draw.text((_MARGIN, 102), told, font=_font(16), fill=_FAINT, anchor="lm")
+    name = shorten(part_name(inspection), draw, font(26, bold=True), room)
+    draw.text((left, 36), name, font=font(26, bold=True), fill=INK, anchor="lm")
+    draw.text((left, 68), shorten(words, draw, small, room), font=small, fill=INK, anchor="lm")
+    told = shorten(where_and_when(inspection), draw, font(16), WIDTH - 2 * _MARGIN)
+    draw.text((_MARGIN, 102), told, font=font(16), fill=FAINT, anchor="lm")
     return sheet
 
 
@@ -86,11 +86,11 @@ def _panel(inspection: Inspection, view: View, evidence: Evidence, index: int, w
     scale = min(cell / view.size_hw[1], 620 / view.size_hw[0])
     size = (max(1, round(view.size_hw[1] * scale)), max(1, round(view.size_hw[0] * scale)))
     marks = marks_of_view(inspection, evidence, index)
-    sheet, draw = _sheet(width, size[1] + 62)
-    title = _shorten(f"view {index}: {plain_line(view.label)}", draw, _font(19, bold=True), width)
-    draw.text((0, 2), title, font=_font(19, bold=True), fill=_INK)
+    sheet, draw = blank_sheet(width, size[1] + 62)
+    title = shorten(f"view {index}: {plain_line(view.label)}", draw, font(19, bold=True), width)
+    draw.text((0, 2), title, font=font(19, bold=True), fill=INK)
     caption = heat.caption if heat else "no heatmap for this view"
-    draw.text((0, 28), _shorten(caption, draw, _font(16), width), font=_font(16), fill=_FAINT)
+    draw.text((0, 28), shorten(caption, draw, font(16), width), font=font(16), fill=FAINT)
     sheet.paste(_fit(view.image, size), (0, 54))
     right = _fit(blend(view.image, heat) if heat else view.image, size)
     _draw_marks(right, marks)
@@ -123,13 +123,13 @@ def _draw_marks(picture: "Image", marks: Sequence[Mark]) -> None:
 
 
 def _draw_number(draw: "ImageDraw", number: int, x: float, y: float, size: tuple[int, int]) -> None:
-    text, font = str(number), _font(20, bold=True)
-    width, height = draw.textlength(text, font=font) + 14, 28
+    text, bold = str(number), font(20, bold=True)
+    width, height = draw.textlength(text, font=bold) + 14, 28
     above = y >= height
     x = min(max(0, x - 2 if above else x - width - 3), size[0] - width)  # without room above it, beside it
     y = y - height if above else min(y, size[1] - height)
     draw.rounded_rectangle((x, y, x + width, y + height), radius=5, fill=(20, 20, 20))
-    draw.text((x + width / 2, y + height / 2), text, font=font, fill="white", anchor="mm")
+    draw.text((x + width / 2, y + height / 2), text, font=bold, fill="white", anchor="mm")
 
 
 def _draw_bar(sheet: "Image", draw: "ImageDraw", heat: Heat, *, left: int, height: int) -> None:
@@ -139,12 +139,12 @@ def _draw_bar(sheet: "Image", draw: "ImageDraw", heat: Heat, *, left: int, heigh
     top = 54 + (height - length) // 2
     bar = colour_bar(calibrated=heat.calibrated, length=length, thickness=18, vertical=True)
     sheet.paste(Image.fromarray(bar), (left, top))
-    draw.rectangle((left, top, left + 18, top + length), outline=_FAINT)
+    draw.rectangle((left, top, left + 18, top + length), outline=FAINT)
     ticks = [(TOP, f"{TOP:g} ×"), (1.0, "limit"), (0.0, "0")] if heat.calibrated else [(1.0, "high"), (0.0, "low")]
     for level, words in ticks:
         y = top + length * (1 - level / ticks[0][0])
-        draw.line((left - 3, y, left + 24, y), fill=_INK, width=2)
-        draw.text((left + 29, min(max(y, top + 8), top + length - 8)), words, font=_font(16), fill=_INK, anchor="lm")
+        draw.line((left - 3, y, left + 24, y), fill=INK, width=2)
+        draw.text((left + 29, min(max(y, top + 8), top + length - 8)), words, font=font(16), fill=INK, anchor="lm")
 
 
 def _footer(inspection: Inspection, left_out: int) -> "Image":
@@ -160,9 +160,9 @@ def _footer(inspection: Inspection, left_out: int) -> "Image":
         lines += _wrap(f"review: {plain_line(reason)}", strong=False)
     more = f" · {left_out} more views not shown" if left_out > 0 else ""
     lines.append((origin_words(inspection) + more, False))
-    sheet, draw = _sheet(WIDTH, 28 * len(lines) + 20)
+    sheet, draw = blank_sheet(WIDTH, 28 * len(lines) + 20)
     for i, (text, strong) in enumerate(lines):
-        draw.text((_MARGIN, 4 + 28 * i), text, font=_font(19), fill=_INK if strong else _FAINT)
+        draw.text((_MARGIN, 4 + 28 * i), text, font=font(19), fill=INK if strong else FAINT)
     return sheet
 
 
@@ -171,39 +171,16 @@ def _wrap(text: str, *, strong: bool) -> list[tuple[str, bool]]:
 
 
 def _side_by_side(row: Sequence["Image"], width: int) -> "Image":
-    sheet, _ = _sheet(WIDTH, max(panel.height for panel in row))
+    sheet, _ = blank_sheet(WIDTH, max(panel.height for panel in row))
     for i, panel in enumerate(row):
         sheet.paste(panel, (_MARGIN + i * (width + 2 * _GAP), 0))
     return sheet
 
 
 def _stack(blocks: Sequence["Image"]) -> "Image":
-    sheet, _ = _sheet(WIDTH, sum(block.height for block in blocks) + _GAP * len(blocks))
+    sheet, _ = blank_sheet(WIDTH, sum(block.height for block in blocks) + _GAP * len(blocks))
     y = 0
     for block in blocks:
         sheet.paste(block, (0, y))
         y += block.height + _GAP
     return sheet
-
-
-def _sheet(width: int, height: int) -> "tuple[Image, ImageDraw]":
-    from PIL import Image, ImageDraw
-
-    sheet = Image.new("RGB", (width, height), _PAPER)
-    return sheet, ImageDraw.Draw(sheet)
-
-
-def _shorten(text: str, draw: "ImageDraw", font: "FreeTypeFont", width: int) -> str:
-    while text and draw.textlength(text, font=font) > width:
-        text = text[: max(0, min(len(text) - 2, int(len(text) * 0.95)))].rstrip("…") + "…" if len(text) > 2 else ""
-    return text
-
-
-@cache
-def _font(size: int, *, bold: bool = False) -> "FreeTypeFont":
-    """DejaVu Sans, which comes with matplotlib: the same letters on every machine."""
-    import matplotlib
-    from PIL import ImageFont
-
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)

@@ -9,7 +9,8 @@ OK asks for two things, and the lower bound counts.
 
       P(normal part <= D) P(response to a defect <= D).
 
-  The second chance is taken at its upper 95 % confidence bound (Clopper & Pearson, Biometrika 26, 1934).
+  The second chance is taken at its upper 95 % confidence bound (Clopper & Pearson, Biometrika 26, 1934). What the level
+  of the class may be off by moves both alike, so their product is averaged over it.
 * The score is usual: at least one normal part in ten is more unusual. The planted kinds stand in for real ones, which
   may be fainter; a part that looks less like its references than most has not earned its OK. How sure that has to be
   depends on how far the planted defects lie: 90 % where D lies no higher, 80 % where it lies beyond the bound of NG,
@@ -38,6 +39,11 @@ _CONFIDENCE_NEAR = 0.9
 16 78 % (training pictures of seven classes); at 95 % it would be 45 and 75 %."""
 _CONFIDENCE_FAR = 0.8
 """Confidence of that where planted defects lie beyond the bound of NG."""
+_ERRORS = 15
+"""Errors of the level, equally likely ones, over which D is averaged."""
+_FAR = 12.0
+"""Spreads of the next part within which D is looked for."""
+_HALVINGS = 50
 LEAST_EARNED = 0.2
 """Where fewer normal parts than this score below D, an OK cannot be earned: it would be luck."""
 
@@ -97,20 +103,31 @@ def usual_bound(normal: NormalScores, defects: float, ng_above: float) -> float:
 
 def defects_bound(normal: NormalScores, responses: NDArray[np.float64], missed: float) -> float:
     """Return D for sorted responses (m,); -inf without any."""
+    from scipy.special import ndtri, stdtr
+
     count = len(responses)
     if not count:
         return -np.inf
-    # Just below the k-th smallest response k - 1 defects stay below; the chance for normal parts caps D between them.
-    for k in range(count + 1):
-        allowed = missed / share_bound(k, count, CONFIDENCE)  # what the chance of the part itself may be
-        highest = np.inf if allowed >= 1.0 else normal.upper_bound(1 - allowed)
-        if k == count or highest < responses[k]:
-            return float(max(highest, responses[k - 1]) if k else highest)
-    return np.inf
+    unseen = np.array([share_bound(seen, count, CONFIDENCE) for seen in range(count + 1)])
+    errors = normal.mean_error * ndtri((np.arange(_ERRORS) + 0.5) / _ERRORS)
+
+    def share(score: float) -> float:
+        """Return the share of parts with a defect that score below this."""
+        at = score - errors  # where the score lies for each error of the level
+        part = stdtr(normal.dof, (at - normal.mean) / normal.spread)
+        return float((part * unseen[np.searchsorted(responses, at)]).mean())
+
+    low, high = normal.mean - _FAR * normal.next_spread, normal.mean + _FAR * normal.next_spread
+    if share(high) <= missed:
+        return float(high)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if share(middle) <= missed else (low, middle)
+    return low
 
 
 def share_bound(seen: int, count: int, confidence: float) -> float:
     """Return the upper confidence bound (one-sided) of a share of which `seen` in `count` were seen."""
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
-    return 1.0 if seen >= count else float(beta.ppf(confidence, seen + 1, count - seen))
+    return 1.0 if seen >= count else float(betaincinv(seen + 1, count - seen, confidence))

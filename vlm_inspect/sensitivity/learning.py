@@ -50,6 +50,9 @@ class PlantedScores:
     """(m,): row of the reference in `level`."""
     rises: NDArray[np.float64]
     """(m, C): log score over that of the same reference without the defect, both without it in the memory."""
+    whole: NDArray[np.bool_]
+    """(m,): which change the surface as a whole. They have no size of their own, and say nothing of which channel sees
+    a place; the bound D counts them like all others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +94,7 @@ def learn_decision(
     """
     spreads = np.array([prior.spread for prior in priors])
     networks = [prior.network for prior in priors]
-    weights = learn_weights(level, planted.rises, spreads.tolist(), networks)
+    weights = learn_weights(level, planted.rises[~planted.whole], spreads.tolist(), networks)
     centre = level.mean(axis=0)
     own = (level - centre) @ weights
     prior_spread = float(np.sqrt(weights @ shrunk_covariance(np.zeros((1, len(spreads))), spreads, networks) @ weights))

@@ -41,22 +41,22 @@ class NormalScores:
 
     def upper_bound(self, exceeding: float) -> float:
         """Return the log score that the next normal sample exceeds with this chance, in (0, 0.5]."""
-        from scipy.stats import t as student_t
+        from scipy.special import stdtrit  # quantiles of Student's t; scipy.stats takes a second to import
 
-        return self.mean + float(student_t.ppf(1 - exceeding, self._next_dof)) * self._next_spread
+        return self.mean + float(stdtrit(self._next_dof, 1 - exceeding)) * self.next_spread
 
     def below(self, log_score: float) -> float:
         """Return the chance that the next normal sample scores at most this."""
-        from scipy.stats import t as student_t
+        from scipy.special import stdtr
 
-        return float(student_t.cdf((log_score - self.mean) / self._next_spread, self._next_dof))
+        return float(stdtr(self._next_dof, (log_score - self.mean) / self.next_spread))
 
     def quantiles(self, count: int) -> NDArray[np.float64]:
         """Return the log scores in the middle of `count` equally likely ranges of the next normal sample."""
-        from scipy.stats import t as student_t
+        from scipy.special import stdtrit
 
         shares = (np.arange(count) + 0.5) / count
-        return np.asarray(self.mean + student_t.ppf(shares, self._next_dof) * self._next_spread, np.float64)
+        return np.asarray(self.mean + stdtrit(self._next_dof, shares) * self.next_spread, np.float64)
 
     def lower_tolerance(self, share: float, confidence: float) -> float:
         """Return a log score under which, with this confidence, no more than `share` of all normal samples lie.
@@ -68,19 +68,20 @@ class NormalScores:
         sqrt(se(m)^2 + z^2 s^2 / (2 dof)) times the normal quantile of the confidence (Hahn & Meeker, Statistical
         Intervals, 1991, section 4.4, large-sample form).
         """
-        from scipy.stats import norm
+        from scipy.special import ndtri
 
-        z = float(norm.ppf(share))
+        z = float(ndtri(share))
         error = math.sqrt(self.spread**2 / self.n + (z * self.spread) ** 2 / (2 * self.dof))
-        return self.mean + z * self.spread - float(norm.ppf(confidence)) * error
+        return self.mean + z * self.spread - float(ndtri(confidence)) * error
 
     @property
-    def _next_spread(self) -> float:
+    def next_spread(self) -> float:
+        """Standard deviation of the next part's log score around `mean`, what is not known of `mean` included."""
         return math.hypot(self.spread, self.mean_error)
 
     @property
     def _next_dof(self) -> float:
-        """Degrees of freedom of `_next_spread`: two variances, each known from so many (Satterthwaite, Biometrics
+        """Degrees of freedom of `next_spread`: two variances, each known from so many (Satterthwaite, Biometrics
         Bulletin 2, 1946)."""
         samples, level = self.spread**2 * (1 + 1 / self.n), self.level_spread**2
         return (samples + level) ** 2 / (samples**2 / self.dof + level**2 / _LEVEL_DOF)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from vlm_inspect.sensitivity.pod import CONFIDENCE, POD, PodCurve, fit_pod
 
 _MOST_PCT = 100.0
+NO_SIZE = "a change of the whole surface has no size"
 
 
 class _Record(BaseModel):
@@ -21,7 +22,7 @@ class Detection(_Record):
 
     size_pct: float | None = Field(ge=0.0, le=_MOST_PCT)
     """a90/95 in per cent of the part's longer side (of a curve, and of what goes wrong in a clip in time, of its
-    length); None: see `reason`."""
+    length); None: see `reason`. A change of the whole surface has no size."""
     size_mm: float | None
     """The same in the unit of the scan, or in seconds of a curve; None where the scale is not known."""
     found: int
@@ -50,7 +51,7 @@ class Sensitivity(_Record):
     pod: float = POD
     confidence: float = CONFIDENCE
     size_pct: float | None = Field(ge=0.0, le=_MOST_PCT)
-    """a90/95 of all kinds together; None: see `reason`."""
+    """a90/95 of all kinds together that have a size; None: see `reason`."""
     size_mm: float | None
     by_kind: dict[str, Detection]
     planted: int
@@ -82,7 +83,7 @@ def record_sensitivity(
 
     Args:
         kinds: (m,).
-        sizes: (m,), shares of the part's longer side.
+        sizes: (m,), shares of the part's longer side; NaN of a change of the whole surface, which has none.
         found: (m,), which would not have been OK.
         references: how many there are.
         earns_ok: whether a part can come out OK.
@@ -90,26 +91,37 @@ def record_sensitivity(
         missed: see `Sensitivity`.
         unit_per_share: length of the longer side in mm, of a curve in seconds; None where it is not known.
     """
-    together = fit_pod(sizes, found)
+    whole = np.isnan(sizes)
+    together = fit_pod(sizes[~whole], found[~whole])
     names = np.array(kinds)
-    by_kind = {
-        kind: _detection(fit_pod(sizes[names == kind], found[names == kind]), found[names == kind], unit_per_share)
-        for kind in dict.fromkeys(kinds)
-    }
-    whole = _detection(together, found, unit_per_share)
+    by_kind = {}
+    for kind in dict.fromkeys(kinds):
+        own = names == kind
+        by_kind[kind] = (
+            _without_size(found[own]) if whole[own].any() else _detect(sizes[own], found[own], unit_per_share)
+        )
+    every = _detection(together, found[~whole], unit_per_share)
     return Sensitivity(
-        size_pct=whole.size_pct,
-        size_mm=whole.size_mm,
+        size_pct=every.size_pct,
+        size_mm=every.size_mm,
         by_kind=by_kind,
-        planted=whole.planted,
-        found=whole.found,
+        planted=len(found),
+        found=int(found.sum()),
         references=references,
         earns_ok=earns_ok,
         matters_pct=(100 * matters[0], 100 * matters[1]),
         missed=missed,
         curve=() if together is None else _points(together),
-        reason=whole.reason,
+        reason=every.reason,
     )
+
+
+def _without_size(found: NDArray[np.bool_]) -> Detection:
+    return Detection(size_pct=None, size_mm=None, found=int(found.sum()), planted=len(found), reason=NO_SIZE)
+
+
+def _detect(sizes: NDArray[np.float64], found: NDArray[np.bool_], unit_per_share: float | None) -> Detection:
+    return _detection(fit_pod(sizes, found), found, unit_per_share)
 
 
 def _detection(curve: PodCurve | None, found: NDArray[np.bool_], unit_per_share: float | None) -> Detection:

@@ -10,6 +10,7 @@
     uploads.py     a part out of a request, within limits
     answers.py     inspections as JSON; path_free.py: without the paths of this machine
     gate.py        hosts, origins, security headers, before any route
+    bodies.py      what is too long or too slow; connections.py
     routes/        the addresses
 
 Only `serve` imports this package: it loads FastAPI.

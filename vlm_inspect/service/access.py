@@ -44,6 +44,18 @@ def caller_of(request: Request) -> Person | None:
     return entry.person
 
 
+def is_known(request: Request) -> bool:
+    """Return whether a request shows a token, or the cookie of a session, of somebody; a guess is not counted."""
+    station = station_of(request)
+    if not station.tokens.are_asked_for:
+        return True
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return station.tokens.who(token.strip()) is not None
+    cookie = request.cookies.get(COOKIE)
+    return cookie is not None and station.sessions.who(cookie) is not None
+
+
 def known_token(request: Request, token: str) -> Entry | None:
     """Return whose token this is; an address that shows many wrong ones waits.
 

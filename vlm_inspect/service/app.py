@@ -9,20 +9,21 @@ from fastapi import APIRouter, FastAPI
 from filelock import FileLock, Timeout
 
 from vlm_inspect.errors import StoreError
+from vlm_inspect.service.access import is_known
 from vlm_inspect.service.audit import AuditTrail
 from vlm_inspect.service.deliveries import Deliveries
-from vlm_inspect.service.errors import add_error_answers
+from vlm_inspect.service.errors import ErrorPage, add_error_answers
 from vlm_inspect.service.gate import Gate
 from vlm_inspect.service.judging import Judges
 from vlm_inspect.service.metrics import Metrics
 from vlm_inspect.service.path_free import PathFree
 from vlm_inspect.service.rates import Rates
-from vlm_inspect.service.routes import artifacts, health, inspections, rules, sessions, talk
+from vlm_inspect.service.routes import artifacts, health, inspections, learning, rules, sessions, talk, timeline
 from vlm_inspect.service.rule_books import RuleBooks
 from vlm_inspect.service.sessions import Sessions
 from vlm_inspect.service.settings import ServiceSettings
 from vlm_inspect.service.spool import Spool
-from vlm_inspect.service.station import Proposals, Station, Talks
+from vlm_inspect.service.station import Proposals, Shares, Station, Talks
 from vlm_inspect.service.tokens import Tokens
 from vlm_inspect.store import CaseStore
 from vlm_inspect.store.files import make_private
@@ -30,16 +31,23 @@ from vlm_inspect.version import VERSION
 
 _LOG = logging.getLogger("vlm_inspect.service")
 _GUESSES_PER_MINUTE = 20
-_ROUTERS = (health, inspections, artifacts, talk, rules, sessions)
+_ROUTERS = (health, inspections, artifacts, timeline, talk, learning, rules, sessions)
 
 
-def make_app(settings: ServiceSettings, tokens: Tokens, *, further: Sequence[APIRouter] = ()) -> FastAPI:
+def make_app(
+    settings: ServiceSettings,
+    tokens: Tokens,
+    *,
+    further: Sequence[APIRouter] = (),
+    error_page: ErrorPage | None = None,
+) -> FastAPI:
     """Return the application; it judges from its start to its stop.
 
     Args:
         settings: what it is started with.
         tokens: who may use it.
         further: routes beside those of the API.
+        error_page: draws errors for who reads pages; None: they are JSON like those of the API.
 
     Raises:
         InspectError: a rule book, the store or the data folder cannot be used, or another service uses it.
@@ -73,8 +81,8 @@ def make_app(settings: ServiceSettings, tokens: Tokens, *, further: Sequence[API
         app.include_router(module.router)
     for router in further:
         app.include_router(router)
-    add_error_answers(app, station.path_free)
-    app.add_middleware(Gate, hosts=settings.hosts)
+    add_error_answers(app, station.path_free, error_page)
+    app.add_middleware(Gate, hosts=settings.hosts, uploads=[inspections.router.prefix], knows=is_known)
     return app
 
 
@@ -118,7 +126,10 @@ def _open_station(settings: ServiceSettings, tokens: Tokens) -> tuple[Station, F
         rates=Rates(settings.limits.requests_per_minute),
         guesses=Rates(_GUESSES_PER_MINUTE),
         talks=Talks(settings.limits.talks),
+        followed=Shares(settings.limits.streams),
+        arriving=Shares(settings.limits.uploads),
         proposals=Proposals(),
+        calibrations=Proposals(),
     )
     return station, lock
 

@@ -1,10 +1,11 @@
 """Errors as answers: one JSON object with one line, never a traceback and never a path."""
 
 import logging
+from collections.abc import Callable
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from converters.errors import ConversionError
@@ -26,29 +27,37 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
 )
 
 
-def add_error_answers(app: FastAPI, path_free: PathFree) -> None:
-    """Answer everything that can be raised."""
+ErrorPage = Callable[[Request, int, str], Response]
+"""Draws an error, by its status and its line, for a person who reads pages."""
 
-    async def refused(request: Request, error: Exception) -> JSONResponse:
-        del request
+
+def add_error_answers(app: FastAPI, path_free: PathFree, error_page: ErrorPage | None = None) -> None:
+    """Answer everything that can be raised: as JSON, to a browser that asked for a page as one."""
+
+    def answer(request: Request, status: int, message: str, headers: object = None) -> Response:
+        line = " ".join(message.split())
+        given = {str(name): str(value) for name, value in headers.items()} if isinstance(headers, dict) else None
+        if error_page is None or not _wants_page(request):
+            return JSONResponse({"error": line}, status, headers=given)
+        return error_page(request, status, line)
+
+    async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return _answer(error.status_code, str(error.detail), error.headers)
+        return answer(request, error.status_code, str(error.detail), error.headers)
 
-    async def wrong(request: Request, error: Exception) -> JSONResponse:
-        del request
+    async def wrong(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        return _answer(422, f"{place}: {first['msg']}")
+        return answer(request, 422, f"{place}: {first['msg']}")
 
-    async def failed(request: Request, error: Exception) -> JSONResponse:
-        del request
+    async def failed(request: Request, error: Exception) -> Response:
         status = status_of(error)
-        return _answer(status, path_free.message(str(error)), {"Retry-After": "5"} if status == 429 else None)
+        return answer(request, status, path_free.message(str(error)), {"Retry-After": "5"} if status == 429 else None)
 
-    async def broken(request: Request, error: Exception) -> JSONResponse:
-        _LOG.error("%s %s", request.method, request.url.path, exc_info=error)
-        return _answer(500, "internal error, please report it; the service's log tells more")
+    async def broken(request: Request, error: Exception) -> Response:
+        _LOG.error("%s %r", request.method, request.url.path, exc_info=error)
+        return answer(request, 500, "internal error, please report it; the service's log tells more")
 
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(RequestValidationError, wrong)
@@ -62,6 +71,7 @@ def status_of(error: Exception) -> int:
     return next(status for kind, status in _STATUS if isinstance(error, kind))
 
 
-def _answer(status: int, message: str, headers: "object" = None) -> JSONResponse:
-    given = {str(name): str(value) for name, value in dict(headers).items()} if isinstance(headers, dict) else None
-    return JSONResponse({"error": " ".join(message.split())}, status, headers=given)
+def _wants_page(request: Request) -> bool:
+    """Return whether a person asked for a page, and no program for a part of the API."""
+    path = request.url.path
+    return request.method == "GET" and not path.startswith("/v1/") and "text/html" in request.headers.get("accept", "")

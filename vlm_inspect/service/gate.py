@@ -1,12 +1,20 @@
-"""`Gate`: what holds for every request before any route: hosts, origins of changes, headers of answers (ASGI)."""
+"""`Gate`: what holds for every request before any route: hosts, origins, bodies, headers of answers (ASGI)."""
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from vlm_inspect.service.bodies import (
+    MOST_BYTES,
+    MOST_BYTES_OF_STRANGERS,
+    bounded_receive,
+    is_too_long,
+    too_large,
+)
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
@@ -31,9 +39,18 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 class Gate:
     """Lets requests in that name a known host and, where they change something, come from no other site."""
 
-    def __init__(self, app: ASGIApp, *, hosts: Sequence[str]) -> None:
-        """Stand before `app`; no hosts: any name will do."""
-        self._app = app
+    def __init__(
+        self, app: ASGIApp, *, hosts: Sequence[str], uploads: Sequence[str], knows: Callable[[Request], bool]
+    ) -> None:
+        """Stand before an application.
+
+        Args:
+            app: the application.
+            hosts: names under which it is reached; none: any name will do.
+            uploads: paths that bound the bodies of their POST requests themselves.
+            knows: whether somebody who may use the service asks.
+        """
+        self._app, self._uploads, self._knows = app, frozenset(uploads), knows
         self._hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,8 +69,14 @@ class Gate:
 
         why = self._refusal(scope["method"], headers)
         if why:
-            await _refuse(send_guarded, why)
+            await _refuse(send_guarded, 403, why)
             return
+        if scope["method"] not in _SAFE and scope["path"] not in self._uploads:
+            most = MOST_BYTES if self._knows(Request(scope)) else MOST_BYTES_OF_STRANGERS
+            if is_too_long(headers.get("content-length", ""), most):
+                await _refuse(send_guarded, 413, str(too_large(most).detail))
+                return
+            receive = bounded_receive(receive, most=most)
         await self._app(scope, receive, send_guarded)
 
     def _refusal(self, method: str, headers: Headers) -> str:
@@ -77,8 +100,8 @@ def _name_of(host: str) -> str:
         return ""
 
 
-async def _refuse(send: Any, why: str) -> None:
+async def _refuse(send: Send, status: int, why: str) -> None:
     body = json.dumps({"error": why}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

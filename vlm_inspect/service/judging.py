@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from vlm_inspect.backends.reply_journal import SUFFIX, ReplyJournal, remove_old
 from vlm_inspect.errors import BackendError, InspectError, StoreError
 from vlm_inspect.file_writing import write_atomically
-from vlm_inspect.part_queue import judge_one
+from vlm_inspect.inspection import StepRecord
+from vlm_inspect.part_queue import Judged, judge_one
 from vlm_inspect.service.deliveries import Deliveries
 from vlm_inspect.service.metrics import Metrics
 from vlm_inspect.service.path_free import PathFree
 from vlm_inspect.service.rule_books import RuleBooks
 from vlm_inspect.service.settings import ServiceSettings
-from vlm_inspect.service.spool import Job, Spool
+from vlm_inspect.service.spool import LONGEST_SERIAL, Job, Spool
+from vlm_inspect.service.timelines import Timelines
 from vlm_inspect.store import CaseStore
 
 if TYPE_CHECKING:
@@ -59,8 +61,10 @@ class Judges:
         self._deliveries = deliveries
         spool.before_failing = self._tell_failure
         self._path_free = PathFree([settings.data, settings.rules])
+        self.timelines = Timelines(settings.data / "timelines")
         self._lock = threading.Lock()
         self._steps: dict[str, str] = {}
+        self._taken: dict[str, tuple[StepRecord, ...]] = {}
         self._waiters: dict[str, Future[Ended]] = {}
         self._stopped = threading.Event()
         self._mean_s = 1.0
@@ -99,6 +103,10 @@ class Judges:
     def step(self, job_id: str) -> str:
         """Return what is being done with a part, in words; empty: nothing is known."""
         return self._steps.get(job_id, "")
+
+    def taken(self, job_id: str) -> tuple[StepRecord, ...]:
+        """Return the steps that an agent, or a second look, has taken over a part that is being judged."""
+        return self._taken.get(job_id, ())
 
     def watch(self, job_id: str) -> "Future[Ended]":
         """Return a future of what becomes of a part; call it before the part can be judged."""
@@ -149,6 +157,7 @@ class Judges:
             with suppress(InspectError):
                 ReplyJournal(self._steps_path(job.id)).discard()  # a failed part keeps its steps for another try
         self._steps.pop(job.id, None)
+        self._taken.pop(job.id, None)
         with self._lock:
             waiter = self._waiters.pop(job.id, None)
         if waiter is not None:
@@ -167,6 +176,7 @@ class Judges:
         with self._metrics.judging.labels(rules=job.rules).time():
             judged = judge_one(lambda source: self._examine(job, source), part)
         self._mean_s += (time.monotonic() - began - self._mean_s) / 8
+        job = self._with_serial(job, judged)
         if judged.examination is None:
             by_model = self._steps.get(job.id) == _MODEL_FAILED
             return Ended("failed", self._path_free.message(judged.error), by_model)
@@ -181,10 +191,16 @@ class Judges:
         """Deliver a part whose case is kept; see `_judge`. Without an examination it is read from the store."""
         if not self._deliveries.are_any:
             return Ended("done")
+
+        def deliver() -> None:
+            if examination is not None:
+                self._deliveries.of_case(job, part, examination)
+                return
+            case = self._store.load(job.id)
+            self._deliveries.of_case(job.model_copy(update={"serial": case.serial}), part, case.examination)
+
         try:
-            self._patiently(
-                lambda: self._deliveries.of_case(job, part, examination or self._store.load(job.id).examination)
-            )
+            self._patiently(deliver)
         except (InspectError, OSError) as error:
             return self._unkept(error, "it is kept as a case, but what goes out could not be delivered: ")
         return Ended("done")
@@ -193,6 +209,12 @@ class Judges:
         """Return the end of a part that could not be written down; None: the service stops, which may be why."""
         return None if self._stopped.is_set() else Ended("failed", what + self._path_free.message(str(error)))
 
+    def _with_serial(self, job: Job, judged: "Judged[Path]") -> Job:
+        """Return the job with the serial number of its part: the one that came with it, else the one that is found."""
+        finder = self._settings.serial
+        found = None if job.serial or finder is None else finder.find(judged)[:LONGEST_SERIAL]
+        return job.model_copy(update={"serial": found}) if found else job
+
     def _tell_failure(self, job_id: str, error: str) -> None:
         if not self._deliveries.are_any:
             return
@@ -200,7 +222,8 @@ class Judges:
         try:
             if self._store.holds(job_id):
                 return  # it was judged: what failed came after
-            self._deliveries.of_failure(job, self._spool.part(job), error)
+            part = self._spool.part(job)
+            self._deliveries.of_failure(self._with_serial(job, Judged(part, None, error)), part, error)
         except InspectError as unsaid:
             _LOG.warning("part %s failed, and nobody could be told: %s", job_id, unsaid)
 
@@ -210,12 +233,17 @@ class Judges:
         def say(step: str) -> None:
             self._steps[job.id] = self._path_free.message(step)
 
+        def take(step: StepRecord) -> None:
+            if step.n == 1 and step.phase == "judge":
+                return  # the one look of a plain inspection
+            self._taken[job.id] = (*self._taken.get(job.id, ()), step)
+
         try:
             inspector = self._books.inspector(job.rules)
             if not inspector.agent.enabled:
-                return inspector.examine(source, job.question, progress=say)
+                return inspector.examine(source, job.question, progress=say, watch=take)
             with self._books.steps.using(ReplyJournal(self._steps_path(job.id))):  # a restart pays for no step twice
-                return inspector.examine(source, job.question, progress=say)
+                return inspector.examine(source, job.question, progress=say, watch=take)
         except BackendError:
             self._steps[job.id] = _MODEL_FAILED
             raise
@@ -227,6 +255,7 @@ class Judges:
 
             self.scan_path(job.id).parent.mkdir(mode=0o700, exist_ok=True)
             write_atomically(self.scan_path(job.id), render_ply(examination.evidence.surface))
+        self.timelines.keep(job.id, examination)
         settings = {
             "config": self._books.config(job.rules).as_record(),
             "as_kind": None,

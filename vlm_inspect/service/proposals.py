@@ -64,9 +64,18 @@ def proposal_values(number: int, proposal: Proposal, flips: Flips, station: Stat
         "flips": turned,
         "own": flips.own,
         "untold": list(flips.untold[:_MOST_LISTED]),
+        "calibration_lost": _is_calibration_lost(proposal, station),
     }
     values: dict[str, Any] = station.path_free.values(told)
     return values
+
+
+def _is_calibration_lost(proposal: Proposal, station: Station) -> bool:
+    """Return whether the calibration of the rule book fits now, and would not after the change."""
+    name = proposal.path.stem
+    if name not in station.books.names() or not station.books.is_calibrated(name):
+        return False
+    return proposal.kind == "reference" or proposal.new.scoring_sha256 != proposal.old.scoring_sha256
 
 
 def _rule(dialogue: Dialogue, wanted: Correction) -> Proposal:

@@ -1,6 +1,7 @@
 """`RuleBooks`: the rule books and calibrations of a folder, by name, and a warm inspector for each."""
 
 import re
+import tempfile
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,20 +9,24 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from converters.digest import sha256_of
 from converters.errors import ConversionError
 from vlm_inspect.backends.reply_journal import JournalOfThread, journalled
 from vlm_inspect.calibration_file import Calibration
 from vlm_inspect.config import InspectorConfig
-from vlm_inspect.errors import CalibrationError, InspectError, RuleError
+from vlm_inspect.errors import CalibrationError, InspectError, RuleError, StoreError
 from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.inspector import Inspector
+from vlm_inspect.real_path import real_path
 from vlm_inspect.rules import RuleBook, load_rules, outside_references, parse_rules, resolve_references
 
 if TYPE_CHECKING:
     from vlm_inspect.backends.backend import Backend
+    from vlm_inspect.store import Case
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _CALIBRATION = ".calibration.json"
+_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}$")
 MOST_TEXT = 1 << 20
 """Most bytes of a rule book or a calibration."""
 
@@ -53,6 +58,7 @@ class RuleBooks:
         """Held while a book is looked at and then written."""
         self._making: dict[str, threading.Lock] = {}
         self._warm: dict[str, _Warm] = {}
+        self._fits: dict[str, tuple[tuple[tuple[int, int] | None, ...], bool]] = {}
         self._backend: Backend | None = None
         self.steps = JournalOfThread()
         if not folder.is_dir():
@@ -97,10 +103,33 @@ class RuleBooks:
 
     def config(self, name: str) -> InspectorConfig:
         """Return how the parts of a book are inspected; what the records of their cases keep."""
-        calibration = self._calibration_path(name)
-        return self._config.with_changes(
-            rules=self.path(name).absolute(), calibration=calibration.absolute() if calibration.is_file() else None
-        )
+        calibration = self._calibration_path(name).absolute() if self.is_calibrated(name) else None
+        return self.uncalibrated(name).with_changes(calibration=calibration)
+
+    def uncalibrated(self, name: str) -> InspectorConfig:
+        """Return the same without the calibration of the book."""
+        return self._config.with_changes(rules=self.path(name).absolute(), calibration=None)
+
+    def is_calibrated(self, name: str) -> bool:
+        """Return whether a book has a calibration that fits: one for earlier rules or references is put aside."""
+        path = self._calibration_path(name)
+        stamp = tuple(_stamp(one) for one in self._files(name))
+        known = self._fits.get(name)
+        if known is None or known[0] != stamp:
+            known = stamp, path.is_file() and self._is_of_now(name)
+            self._fits[name] = known
+        return known[1]
+
+    def _is_of_now(self, name: str) -> bool:
+        """Return whether the calibration was made for the rules and references of now; a damaged one counts: it is told
+        where it is used."""
+        book = self.book(name)
+        try:
+            made = self.calibration(name)
+            digests = sorted({sha256_of(path) for path in resolve_references(book)})
+        except InspectError:
+            return True
+        return made is None or (made.rules_sha256, list(made.references_sha256)) == (book.scoring_sha256, digests)
 
     def inspector(self, name: str) -> Inspector:
         """Return the inspector of a book; made at the first call, and anew when its files change.
@@ -205,6 +234,31 @@ class RuleBooks:
             raise CalibrationError(f"this calibration was made for other rules than {name} has; run calibrate again")
         text = calibration.model_dump_json(indent=2) + "\n"
         write_atomically(self._calibration_path(self.chosen(name)), text.encode())
+
+    def stage_reference(self, name: str, case: "Case") -> Path:
+        """Copy the kept part of a case beside the references; it is none before the book names it.
+
+        Raises:
+            StoreError: the part was not kept, or cannot be written.
+        """
+        place = self._reference_path(name, case)
+        with tempfile.TemporaryDirectory() as folder:
+            part = case.write_input(Path(folder))
+            if part.is_dir():
+                raise StoreError("a folder cannot be made a reference here; add it to the rule book by hand")
+            place.parent.mkdir(exist_ok=True)
+            write_atomically(place, part.read_bytes())
+        return place
+
+    def discard_reference(self, name: str, case: "Case") -> None:
+        """Remove what `stage_reference` copied, unless the book names it."""
+        place = self._reference_path(name, case)
+        if real_path(place) not in {real_path(path) for path in resolve_references(self.book(name))}:
+            place.unlink(missing_ok=True)
+
+    def _reference_path(self, name: str, case: "Case") -> Path:
+        suffix = _SUFFIX.search(case.source.name)
+        return self.folder / f"{self.chosen(name)}-references" / f"{case.id}{suffix[0].lower() if suffix else ''}"
 
     def _calibration_path(self, name: str) -> Path:
         return self.folder / f"{name}{_CALIBRATION}"

@@ -10,6 +10,7 @@ from vlm_inspect.config import InspectorConfig
 if TYPE_CHECKING:
     from vlm_inspect.sinks.folders import OutcomeFolders
     from vlm_inspect.sinks.sender import Receiver
+    from vlm_inspect.sinks.serial import SerialFinder
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 """Names under which nobody but this machine reaches a service."""
@@ -27,6 +28,10 @@ class Limits:
     """Longest time in which a request's body must have arrived, in seconds."""
     requests_per_minute: int = 600
     """Most requests of one token, or of this machine without tokens, a minute."""
+    uploads: int = 64
+    """Most parts that one person sends at the same time."""
+    streams: int = 32
+    """Most parts that one person follows at the same time, by server-sent events."""
     talks: int = 4
     """Most answers that are in the making at the same time."""
 
@@ -47,6 +52,7 @@ class ServiceSettings:
         limits: what one caller may ask.
         receivers: who is told of every part.
         folders: where the files of judged parts are moved; None: they go with the part.
+        serial: how the serial number of a part is found that came without one; None: it has none then.
     """
 
     rules: Path
@@ -60,3 +66,4 @@ class ServiceSettings:
     limits: Limits = field(default_factory=Limits)
     receivers: "Sequence[Receiver]" = ()
     folders: "OutcomeFolders | None" = None
+    serial: "SerialFinder | None" = None

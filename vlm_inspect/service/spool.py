@@ -28,6 +28,8 @@ from vlm_inspect.store.files import make_private
 
 MOST_TRIES = 10
 """How often a part may be begun: one that ends the process every time must not do so for ever."""
+LONGEST_SERIAL = 200
+"""Most characters of a serial number or lot."""
 State = Literal["waiting", "judging", "failed"]
 
 
@@ -153,7 +155,7 @@ class Spool:
             return job
 
     def job(self, job_id: str) -> Job | None:
-        """Return what was asked of a part that waits or is judged; None: its record cannot be read."""
+        """Return what was asked of a part that waits, is judged or failed; None: its record cannot be read."""
         try:
             return self._read(job_id)
         except (OSError, ValueError):
@@ -224,8 +226,9 @@ class Spool:
             self._changed.notify_all()
 
     def _read(self, job_id: str) -> Job:
+        place = next((one for one in (self._waiting, self._failed) if (one / job_id).is_dir()), self._waiting)
         try:
-            return Job.model_validate_json((self._waiting / job_id / "job.json").read_bytes())
+            return Job.model_validate_json((place / job_id / "job.json").read_bytes())
         except ValidationError as error:
             raise ValueError("damaged") from error
 

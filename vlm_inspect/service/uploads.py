@@ -1,6 +1,5 @@
 """A part out of a request, into a draft of the spool, within the limits of size and time."""
 
-import asyncio
 import base64
 import binascii
 import re
@@ -16,7 +15,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from converters.system_files import is_system_file
+from vlm_inspect.service.bodies import bounded_receive, is_too_long, too_large
 from vlm_inspect.service.settings import Limits
+from vlm_inspect.service.spool import LONGEST_SERIAL
 
 _MOST_TEXT = 8_000
 _OVERHEAD = 1 << 16
@@ -33,7 +34,7 @@ class PartAsJson(BaseModel):
     name: str = Field(default="part", description="What the file is called.", min_length=1, max_length=400)
     rules: str | None = Field(default=None, description="Name of the rule book; needed where there are several.")
     question: str | None = Field(default=None, max_length=_MOST_TEXT)
-    serial: str | None = Field(default=None, max_length=200, description="Serial number or lot of the part.")
+    serial: str | None = Field(default=None, max_length=LONGEST_SERIAL, description="Serial number or lot of the part.")
 
 
 @dataclass(frozen=True)
@@ -56,40 +57,20 @@ async def receive_part(request: Request, draft: Path, limits: Limits) -> Sent:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in ("multipart/form-data", "application/json"):
         raise HTTPException(415, "send the part as multipart/form-data (file), or as application/json (base64)")
-    try:
-        async with asyncio.timeout(limits.upload_s):
-            if kind == "application/json":
-                return await _from_json(request, draft, limits)
-            return await _from_form(request, draft, limits)
-    except TimeoutError as error:
-        raise HTTPException(408, f"the part did not arrive within {limits.upload_s:g} s") from error
+    if kind == "application/json":
+        return await _from_json(request, draft, limits)
+    return await _from_form(request, draft, limits)
 
 
-def bounded(request: Request, most: int) -> Request:
-    """Return a request whose body ends with 413 as soon as it is longer than `most` bytes."""
-    told = request.headers.get("content-length", "")
-    if told.isdecimal() and int(told) > most:
+def bounded(request: Request, most: int, within_s: float) -> Request:
+    """Return a request whose body ends with 413 as soon as it is longer than `most` bytes, with 408 after a time."""
+    if is_too_long(request.headers.get("content-length", ""), most):
         raise too_large(most)
-    received = 0
-
-    async def receive() -> "dict[str, object]":
-        nonlocal received
-        message = await request.receive()
-        received += len(message.get("body", b""))
-        if received > most:
-            raise too_large(most)
-        return dict(message)
-
-    return Request(request.scope, receive)
-
-
-def too_large(most: int) -> HTTPException:
-    """Return the refusal of a body of more than `most` bytes."""
-    return HTTPException(413, f"a request takes at most {most / (1 << 20):.3g} MB here")
+    return Request(request.scope, bounded_receive(request.receive, most=most, within_s=within_s))
 
 
 async def _from_form(request: Request, draft: Path, limits: Limits) -> Sent:
-    counted = bounded(request, limits.upload_bytes + _OVERHEAD)
+    counted = bounded(request, limits.upload_bytes + _OVERHEAD, limits.upload_s)
     async with counted.form(max_files=1, max_fields=8, max_part_size=_MOST_TEXT * 4) as form:
         unknown = sorted(set(form) - {"file", "rules", "question", "serial"})
         if unknown:
@@ -106,12 +87,12 @@ async def _from_form(request: Request, draft: Path, limits: Limits) -> Sent:
         name,
         _text("rules", texts["rules"], 64),
         _text("question", texts["question"], _MOST_TEXT),
-        _text("serial", texts["serial"], 200),
+        _text("serial", texts["serial"], LONGEST_SERIAL),
     )
 
 
 async def _from_json(request: Request, draft: Path, limits: Limits) -> Sent:
-    body = await bounded(request, limits.upload_bytes * 4 // 3 + _OVERHEAD).body()
+    body = await bounded(request, limits.upload_bytes * 4 // 3 + _OVERHEAD, limits.upload_s).body()
     try:
         part = PartAsJson.model_validate_json(body)
         content = base64.b64decode(part.file, validate=True)

@@ -1,6 +1,8 @@
 """`Case`: an inspection kept in the store, read back; pictures, maps and the request when they are asked for."""
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -311,3 +313,18 @@ class Case:
         for entry in self._record.inputs:
             self._files.copy(entry.file, place / Path(entry.name).name)
         return target
+
+    @contextmanager
+    def kept_input(self) -> Iterator[Path]:
+        """Give the kept input for as long as the block runs, to be read alone; its name may lack an ending.
+
+        One file is the store's own, unchecked, so that a long clip can be searched; of several there is a copy.
+
+        Raises:
+            StoreError: see `write_input`.
+        """
+        if self._record.inputs and not self._record.input_is_folder:
+            yield self._files.path(self._record.inputs[0].file)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            yield self.write_input(Path(folder))

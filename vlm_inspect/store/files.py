@@ -44,6 +44,10 @@ _DAMAGE = (
 """What NumPy, zipfile and Pillow raise for changed bytes; NotImplementedError (a method of compression that no one
 has) and RecursionError are RuntimeErrors."""
 
+_PNG_EFFORT, _NPZ_EFFORT = 3, 1
+"""Of 9. Photos and maps come out as large as with the usual 6, and take a third of the time, which was an eighth of a
+warm inspection's."""
+
 
 @dataclass
 class Bundle:
@@ -132,6 +136,17 @@ class FileFolder:
         data = self._read(name)
         self._check(name, hashlib.sha256(data).hexdigest())
         return data
+
+    def path(self, name: str) -> Path:
+        """Return where a file lies, for a reader that seeks in it; its content is not checked.
+
+        Raises:
+            StoreError: it is gone.
+        """
+        path = self._path(name)
+        if not path.is_file():
+            raise self._gone(name)
+        return path
 
     def copy(self, name: str, target: Path) -> None:
         """Copy an input to `target`."""
@@ -255,13 +270,17 @@ def _png(pixels: NDArray[Any]) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=_PNG_EFFORT)
     return buffer.getvalue()
 
 
 def _npz(arrays: Arrays) -> bytes:
+    """Return what `np.savez_compressed` would write, with less effort."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=_NPZ_EFFORT) as packed:
+        for name, values in arrays.items():
+            with packed.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asarray(values), allow_pickle=False)
     return buffer.getvalue()
 
 

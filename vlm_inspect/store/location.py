@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from vlm_inspect.errors import StoreError
 from vlm_inspect.file_patterns import in_home
 from vlm_inspect.real_path import real_path
+from vlm_inspect.secret_values import secret_value
 from vlm_inspect.store.files import make_private
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = "VLM_INSPECT_STORE"
 FILES_ENVIRONMENT = "VLM_INSPECT_STORE_FILES"
+PASSWORD_VARIABLE = "VLM_INSPECT_STORE_PASSWORD"
 _DRIVERS = {"postgresql": "postgresql+pg8000", "postgres": "postgresql+pg8000"}
 """What a URL without a driver means; pg8000 is the one that the extra `postgresql` installs."""
 
@@ -71,6 +73,8 @@ def _by_url(text: str) -> Location:
         return _in_file(Path(url.database))
     if backend not in _DRIVERS:
         raise StoreError(f"a store in {backend} is not supported; name a SQLite file or a postgresql:// URL")
+    if not url.password and (password := secret_value(PASSWORD_VARIABLE)):
+        url = url.set(password=password)
     url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
     named = os.environ.get(FILES_ENVIRONMENT)
     return Location(url, Path(named) if named else _data_folder() / "servers", None)

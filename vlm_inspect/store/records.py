@@ -18,7 +18,7 @@ from vlm_inspect.backends.backend import Reply
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.errors import ParseError
-from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region, TypeMap, WordedMaps
+from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Phrases, Region, TypeMap, WordedMaps
 from vlm_inspect.looks.look import HotPlace, Look, Phase, Refutation, Seen
 from vlm_inspect.prompting.assembly import PromptLimits
 from vlm_inspect.safe_text import path_text
@@ -66,6 +66,8 @@ class MapEntry(_Entry):
     type_words: tuple[str, ...] | None
     type_names: bool = True
     """Whether places may be called by them; true in records of versions that called all places."""
+    phrases: Phrases | None = None
+    """None too in records of versions that kept them as a note alone."""
     notes: tuple[str, ...]
     normal_scores: tuple[float, ...]
     normal_peaks: tuple[float, ...]
@@ -344,6 +346,7 @@ def _pack_map(one: AnomalyMap, bundle: Bundle) -> dict[str, Any]:
         "nearest_reference": one.nearest_reference,
         "type_words": None if one.types is None else one.types.words,
         "type_names": one.types is None or one.types.names,
+        "phrases": one.phrases,
         "notes": one.notes,
         "normal_scores": one.normal_scores,
         "normal_peaks": one.normal_peaks,
@@ -363,6 +366,7 @@ def _unpack_map(entry: MapEntry, files: FileFolder) -> AnomalyMap:
         nearest_reference=entry.nearest_reference,
         matches=arrays.get("matches"),
         types=None if entry.type_words is None else TypeMap(entry.type_words, arrays["types"], entry.type_names),
+        phrases=entry.phrases,
         notes=entry.notes,
         normal_scores=entry.normal_scores,
         normal_peaks=entry.normal_peaks,

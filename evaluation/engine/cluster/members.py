@@ -19,7 +19,7 @@ from evaluation.runs.plan import Task
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.errors import BackendError, InspectError
 from vlm_inspect.evidence import AnomalyMap
-from vlm_inspect.localization.localizer import vocabulary_of
+from vlm_inspect.localization.localizer import batch_of, vocabulary_of
 from vlm_inspect.localization.subject import Subject
 from vlm_inspect.references import Part, ReferenceSet
 
@@ -126,7 +126,7 @@ class ModelMember(Process):
 
 
 class LocalizerMember(Process):
-    """Holds the parts of the localizer that run on a GPU; works on one sample at a time."""
+    """Holds the parts of the localizer that run on a GPU; works on one sample at a time, or joins those that wait."""
 
     def __init__(self, recipe: Recipe, models: Names = ()) -> None:
         """Load each part with its first order; a localizer that wants words asks these models, or one of its own."""
@@ -137,11 +137,15 @@ class LocalizerMember(Process):
 
     def localize(self, order: LocalizerOrder) -> list[AnomalyMap] | Trouble:
         """Return the maps of a sample."""
-        with self._lock:
-            try:
-                return list(self._fitted_to(order).localize(Part(None, tuple(order.views))).maps)
-            except InspectError as error:
-                return Trouble(str(error), alone=isinstance(error, ItemError))
+        part = Part(None, tuple(order.views))
+        try:
+            with self._lock:
+                fitted = self._fitted_to(order)
+                if batch_of(self._localizer(order.part)) == 1:
+                    return list(fitted.localize(part).maps)
+            return list(fitted.localize(part).maps)
+        except InspectError as error:
+            return Trouble(str(error), alone=isinstance(error, ItemError))
 
     def vocabulary(self, part: str, subject: Subject) -> tuple[str, ...] | Trouble:
         """Return the words that a part of the localizer compares a class with; empty where they cannot be chosen."""

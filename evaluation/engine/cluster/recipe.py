@@ -42,6 +42,8 @@ class Recipe:
     """URL of an `openai:` model, without secrets."""
     folder: Path
     """What relative paths start from."""
+    figures: bool = False
+    """Whether a figure of every item is drawn."""
     version: str = VERSION
 
     @property
@@ -72,7 +74,7 @@ class Recipe:
             inspector = replace(inspector, localizer=self._sum_with(localizers, inspector.backend))
         else:
             inspector = for_threads(inspector)
-        return Examiner(inspector, self.rules, self.thresholds, self.price)
+        return Examiner(inspector, self.rules, self.thresholds, self.price, self.figures)
 
     def make_model(self) -> "Backend":
         """Return the model alone; raises what `make_examiner` raises."""

@@ -86,13 +86,16 @@ def score_fused_pixels(one: ClassMaps) -> PlaceScores:
         return NO_SCORES
     agreements = [q for item in _judged(one) for q in item.agreements]
     trust = learn_trust(agreements)
+    right, sure = 0, 0.0
     pixels = PixelMetrics()
     hits: dict[str, list[bool]] = {"map_hit_rate": [], "fused_hit_rate": [], "box_hit_rate": []}
     for item in _judged(one):
         fused = in_nats(item.log_odds + box_evidence(item.log_odds, item.part, item.boxes, trust=trust))
         pixels.add(fused, item.mask)
         write_atomically(one.folder / fused_name(item.record), StoredMap.of(fused).pack())
+        sure += sum(p for _, p in item.boxes)
         if item.mask.any():
+            right += sum(_is_on(box, item.mask) for box, _ in item.boxes)
             hits["map_hit_rate"].append(_highest_in(item.log_odds, item.mask))
             hits["fused_hit_rate"].append(_highest_in(fused, item.mask))
             hits["box_hit_rate"].append(any(_is_on(box, item.mask) for box, _ in item.boxes))
@@ -100,7 +103,8 @@ def score_fused_pixels(one: ClassMaps) -> PlaceScores:
         return NO_SCORES
     rates = {name: float(np.mean(told)) for name, told in hits.items()}
     told: Mapping[str, Any] = {"fused_pixel_auroc": pixels.auroc(), "fused_aupro": pixels.aupro(), **rates}
-    return PlaceScores({**told, "box_trust": trust, "model_boxes": len(agreements)}, {})
+    boxes = {"box_trust": trust, "model_boxes": len(agreements), "boxes_right": right, "boxes_sure": sure}
+    return PlaceScores({**told, **boxes}, {})
 
 
 def _judged(one: ClassMaps) -> Iterator[_Judged]:

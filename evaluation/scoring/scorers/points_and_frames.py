@@ -6,7 +6,7 @@ no order have no connected regions. An item without scores (unreadable, no map) 
 nothing says whether they are anomalous, are not scored.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,13 @@ def score_class_frames(one: ClassMaps) -> PlaceScores:
     return score_frames(one.tasks, one.records, one.folder) if of_clips else NO_SCORES
 
 
-def score_points(tasks: Sequence[Task], records: Mapping[str, ItemRecord], folder: Path) -> PlaceScores:
+def score_points(
+    tasks: Sequence[Task],
+    records: Mapping[str, ItemRecord],
+    folder: Path,
+    names: tuple[str, str, str] = ("point_auroc", "point_ap", "scans_without_points"),
+    file_name: Callable[[ItemRecord], str] = list_name,
+) -> PlaceScores:
     """Return the metrics of a class of scans with `PointMask`; empty where no item has scores.
 
     The points are those of the ground truth's text, of a normal scan its own (Liu et al., NeurIPS 2023; dataset_pc.py
@@ -63,12 +69,14 @@ def score_points(tasks: Sequence[Task], records: Mapping[str, ItemRecord], folde
         tasks: the tasks of one class; every anomalous one has a mask.
         records: what became of them, by id.
         folder: where the lists are.
+        names: what AUROC, AP and the number of scans without scores are called.
+        file_name: which file of an item the list is.
 
     Raises:
         RunError: a list is damaged.
         DatasetError: a mask cannot be read.
     """
-    return _score(tasks, records, folder, ("point_auroc", "point_ap", "scans_without_points"))
+    return _score(tasks, records, folder, names, file_name)
 
 
 def score_frames(tasks: Sequence[Task], records: Mapping[str, ItemRecord], folder: Path) -> PlaceScores:
@@ -99,27 +107,36 @@ def _of_clip(one: Scored) -> dict[str, Any]:
 
 
 def _score(
-    tasks: Sequence[Task], records: Mapping[str, ItemRecord], folder: Path, names: tuple[str, str, str]
+    tasks: Sequence[Task],
+    records: Mapping[str, ItemRecord],
+    folder: Path,
+    names: tuple[str, str, str],
+    file_name: Callable[[ItemRecord], str] = list_name,
 ) -> PlaceScores:
     """Return AUROC, AP and the number of items without scores, under these names."""
     found = PixelMetrics()
-    for one in _scored(tasks, records, folder):
+    for one in _scored(tasks, records, folder, file_name):
         found.add(one.values, one.mask, one.regions)
     if not found.images:
         return NO_SCORES
-    lost = sum(not (folder / list_name(records[task.id])).is_file() for task in tasks)
+    lost = sum(not (folder / file_name(records[task.id])).is_file() for task in tasks)
     metrics = dict(zip(names, (found.auroc(), found.ap(), lost), strict=True))
     levels = choose_levels(found)
     del found  # as large as all lists
-    return resample(levels, _scored(tasks, records, folder), tasks, metrics)
+    return resample(levels, _scored(tasks, records, folder, file_name), tasks, metrics)
 
 
-def _scored(tasks: Sequence[Task], records: Mapping[str, ItemRecord], folder: Path) -> Iterator[Scored]:
+def _scored(
+    tasks: Sequence[Task],
+    records: Mapping[str, ItemRecord],
+    folder: Path,
+    file_name: Callable[[ItemRecord], str] = list_name,
+) -> Iterator[Scored]:
     """Yield every item of a class; none where no item has scores."""
     lost: list[Task] = []
     low, high, usual = np.inf, -np.inf, 0
     for task in tasks:
-        path = folder / list_name(records[task.id])
+        path = folder / file_name(records[task.id])
         if not path.is_file():
             lost.append(task)
             continue

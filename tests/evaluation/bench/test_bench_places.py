@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from evaluation.scoring.item_map import read_map
+from tests.backends.openai_server import OpenAIServer, answer
 from tests.evaluation.bench_runs import Bench, items_of, results_of
 from tests.evaluation.bench_runs import bench as bench  # noqa: PLC0414 (a fixture)
 from tests.localization.clip_events.belts import belt
@@ -55,6 +56,15 @@ def test_a_bump_on_an_organised_scan_has_pixels(bench: Bench, tmp_path: Path) ->
     assert not found[:4].any(), "no point, the lowest score"
     row, column = np.unravel_index(found.argmax(), SHAPE_HW)
     assert np.hypot(row - 40, column - 20) <= 6
+    defect = {"type": "bump", "view": 0, "box": [300, 300, 700, 700]}
+    said = {"reasoning": "A bump.", "anomalous": True, "probability": 0.9, "defects": [defect]}
+    with OpenAIServer([answer(said)]) as server:
+        model = ("--model", "openai:tiny", "--base-url", server.base_url)
+        assert bench(tmp_path / "data", "--out", tmp_path / "model", *given, *model).code == 0
+    judged = results_of(tmp_path / "model")["categories"]["bagel"]
+    assert judged["fused_pixel_auroc"] > 0.95, "a box somewhere, of a model that nothing is known of"
+    assert judged["fused_aupro"] > 0.9
+    assert "fused_pixel_auroc" not in bagel
 
 
 def test_a_folder_of_frames_is_a_clip_whose_beginning_may_be_its_reference(bench: Bench, tmp_path: Path) -> None:

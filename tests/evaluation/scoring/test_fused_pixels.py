@@ -27,6 +27,7 @@ from vlm_inspect.datasets.item import Item
 from vlm_inspect.datasets.masks import ImageMask
 from vlm_inspect.demo.circuit_board import photograph
 from vlm_inspect.evidence import AnomalyMap
+from vlm_inspect.fused_map import box_evidence, heat_log_odds, in_nats
 from vlm_inspect.localization import load_localizer
 from vlm_inspect.localization.settings import LocalizerSettings
 
@@ -158,6 +159,28 @@ def test_random_boxes_do_not_make_it_worse_than_the_heat(parts: list[Part], tmp_
     assert found["fused_pixel_auroc"] >= auroc - 1e-3  # the log-odds are kept in 16 bits
     assert found["fused_aupro"] >= aupro - 1e-3
     assert found["box_hit_rate"] < 0.5
+
+
+def single(maps: ClassMaps, parts: list[Part]) -> tuple[float, float]:
+    """The fused maps of parts that are judged one by one, by a model that nothing is known of."""
+    drawn = []
+    for task, (view, heat, _) in zip(maps.tasks, parts, strict=True):
+        log_odds = heat_log_odds([heat])[0]
+        boxes = [(one.box_xyxyn, one.p) for one in maps.records[task.id].boxes or ()]
+        drawn.append(in_nats(log_odds + box_evidence(log_odds, view.mask, boxes)))
+    return alone(drawn, parts)
+
+
+def test_a_single_part_gains_by_good_boxes_and_keeps_its_heat_with_random_ones(
+    parts: list[Part], tmp_path: Path
+) -> None:
+    heat = alone((one.values for _, one, _ in parts), parts)
+    good = single(written(parts, tmp_path, good=True), parts)
+    random = single(written(parts, tmp_path, good=False), parts)
+    assert good[0] > heat[0]
+    assert good[1] > heat[1]
+    assert random[0] > heat[0] - 2e-3
+    assert random[1] > heat[1] - 4e-3
 
 
 def test_without_boxes_it_is_the_heat_and_kept_beside_it(parts: list[Part], tmp_path: Path) -> None:

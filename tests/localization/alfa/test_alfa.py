@@ -161,10 +161,9 @@ def test_a_label_without_sentences_is_noted(encoder: DualEncoder, policy: EmptyP
     settings = AlfaSettings(use_templates=False, use_defects=False, empty_policy=policy)
     answers = Alfa(encoder, settings, FixedBank(same, same)).fit(NUT).judge([green_surface(0), green_surface(1)])
     for answer in answers:
-        (note,) = answer.notes
-        assert "normal and abnormal" in note
-        assert said in note
-        assert "(2 of 2 pictures)" in note
+        assert answer.notes == ()
+        assert "normal and abnormal" in answer.fallback
+        assert said in answer.fallback
     if policy == "abstain":
         assert answers[0].score == 0.5
         assert (answers[0].heat == 0.5).all()
@@ -184,18 +183,19 @@ def test_reasons_are_the_nearest_abnormal_sentences_that_count() -> None:
     broken = with_square(green_surface(1), (8, 8, 56, 56))
     judge = Alfa(colour_encoder(), AlfaSettings(most_descriptors=3))
     (answer,) = judge.fit(Subject("screw", ("scratch",))).judge([broken])
-    assert len(answer.descriptors) == 3
-    values = [value for _, value in answer.descriptors]
+    assert len(answer.phrases.nearest) == 3
+    assert -1 <= answer.phrases.normal < answer.phrases.nearest[0][1], "the damage is nearer than what is normal"
+    values = [value for _, value in answer.phrases.nearest]
     assert values == sorted(values, reverse=True)
     assert values[0] > 0.5
     described = (
         *WrittenBank().describe("screw").prompts.abnormal,
         "An abnormal image of a screw with the defect scratch",
     )
-    assert all(phrase in described for phrase, _ in answer.descriptors)
+    assert all(phrase in described for phrase, _ in answer.phrases.nearest)
     templates = Alfa(colour_encoder(), AlfaSettings(use_descriptions=False)).fit(Subject("screw")).judge([broken])[0]
-    assert len(templates.descriptors) == 5
-    assert "screw" in templates.descriptors[0][0]
+    assert len(templates.phrases.nearest) == 5
+    assert "screw" in templates.phrases.nearest[0][0]
 
 
 def test_a_reason_counts_for_the_picture() -> None:
@@ -210,7 +210,7 @@ def test_a_reason_counts_for_the_picture() -> None:
     similarity = seen.whole[0] @ features.abnormal.T
     least, most = (seen.whole[0] @ features.normal.T).aminmax()
     assert least < similarity[0] < most < similarity[1]
-    assert answer.descriptors == ((clear, pytest.approx(float(similarity[1]), abs=1e-6)),)
+    assert answer.phrases.nearest == ((clear, pytest.approx(float(similarity[1]), abs=1e-6)),)
 
 
 def test_where_the_sentences_come_from_can_be_chosen(encoder: DualEncoder) -> None:
@@ -268,5 +268,5 @@ def test_batches_change_nothing(encoder: DualEncoder) -> None:
     for one, other in zip(together, alone, strict=True):
         assert one.score == pytest.approx(other.score, abs=1e-5)
         np.testing.assert_allclose(one.heat, other.heat, atol=1e-5)
-        assert one.descriptors[0][0] == other.descriptors[0][0]
+        assert one.phrases.nearest[0][0] == other.phrases.nearest[0][0]
     assert Alfa(encoder).fit(NUT).judge([]) == []

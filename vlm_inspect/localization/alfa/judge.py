@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vlm_inspect.array_cache import ArrayCache, key_of, user_cache
+from vlm_inspect.evidence import Phrases
 from vlm_inspect.localization.alfa.scoring import AlfaScores, SentenceFeatures, score_pictures
 from vlm_inspect.localization.alfa.settings import AlfaSettings
 from vlm_inspect.localization.dual_encoder.encoder import DualEncoder, Rgb
@@ -122,13 +123,13 @@ class FittedAlfa:
             score_pictures(seen, self.sentences.features, self.memory, self.settings)
             for seen in see_in_batches(self.encoder, pictures, self.settings, with_values=aligned)
         ]
-        fallback = _Fallback.of(scored)
         return [
             PictureScores(
                 score=float(scores.score[row]),
                 heat=scores.heat[row].cpu().numpy(),
-                descriptors=self._reasons(scores, row),
-                notes=self.sentences.notes + fallback.notes(scores, row, self.settings),
+                phrases=Phrases(self._reasons(scores, row), float(scores.normal_similarity[row])),
+                fallback=_fallback(scores, row, self.settings),
+                notes=self.sentences.notes,
             )
             for scores in scored
             for row in range(len(scores.score))
@@ -151,29 +152,15 @@ class FittedAlfa:
         return tuple(ranked[: self.settings.most_descriptors])
 
 
-@dataclass(frozen=True)
-class _Fallback:
-    """How many of the pictures of one call had too few sentences left."""
-
-    starved: int
-    pictures: int
-
-    @classmethod
-    def of(cls, scored: Sequence[AlfaScores]) -> "_Fallback":
-        """Count over all batches."""
-        starved = sum(int((one.kept.starved_normal | one.kept.starved_abnormal).sum()) for one in scored)
-        return cls(starved, sum(len(one.score) for one in scored))
-
-    def notes(self, scores: AlfaScores, row: int, settings: AlfaSettings) -> tuple[str, ...]:
-        """Say of a picture that falls back which label starved, what was done, and how often that happened."""
-        starved = {"normal": scores.kept.starved_normal[row], "abnormal": scores.kept.starved_abnormal[row]}
-        labels = " and ".join(label for label, flag in starved.items() if bool(flag))
-        if not labels:
-            return ()
-        done = {
-            "vanilla": "all of them were used",
-            "extreme": f"the {settings.min_keep} nearest to telling the labels apart were used",
-            "abstain": "the words had no say",
-        }[settings.empty_policy]
-        rate = f"{self.starved} of {self.pictures} pictures"
-        return (f"no {labels} sentence tells the labels apart on this picture; {done} ({rate})",)
+def _fallback(scores: AlfaScores, row: int, settings: AlfaSettings) -> str:
+    """Say of a picture that falls back which label starved and what was done; "" of any other."""
+    starved = {"normal": scores.kept.starved_normal[row], "abnormal": scores.kept.starved_abnormal[row]}
+    labels = " and ".join(label for label, flag in starved.items() if bool(flag))
+    if not labels:
+        return ""
+    done = {
+        "vanilla": "all of them were used",
+        "extreme": f"the {settings.min_keep} nearest to telling the labels apart were used",
+        "abstain": "the words had no say",
+    }[settings.empty_policy]
+    return f"no {labels} sentence tells the labels apart on this picture; {done}"

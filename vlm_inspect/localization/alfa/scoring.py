@@ -40,14 +40,16 @@ class AlfaScores:
     kept: Kept
     similarity: Tensor
     """(B, S-): cosines of the pictures and the abnormal sentences."""
+    normal_similarity: Tensor
+    """(B,): mean cosine of each picture and the normal sentences that count for it."""
 
 
 def score_pictures(
     seen: PictureFeatures, sentences: SentenceFeatures, memory: NormalFeatures | None, settings: AlfaSettings
 ) -> AlfaScores:
     """Return the scores of pictures."""
-    similarity = seen.whole @ sentences.abnormal.T
-    kept = choose_sentences(seen.whole @ sentences.normal.T, similarity, settings)
+    similarity, normal = seen.whole @ sentences.abnormal.T, seen.whole @ sentences.normal.T
+    kept = choose_sentences(normal, similarity, settings)
     anchors = picture_anchors(sentences, kept)
     whole = abnormal_share(seen.whole, anchors, settings.temperature)
     heat = words_map(seen, anchors, whole, settings)
@@ -57,7 +59,9 @@ def score_pictures(
         heat = torch.where(silent[:, None, None], torch.full_like(heat, UNDECIDED), heat)
     if memory is not None:
         heat = fuse(heat, compare_with_normals(seen, memory, settings), settings.fusion)
-    return AlfaScores(0.5 * (whole + heat.amax(dim=(1, 2))), whole, heat, kept, similarity)
+    counted = kept.normal.to(normal.dtype)
+    usual = (normal * counted).sum(dim=1) / counted.sum(dim=1)
+    return AlfaScores(0.5 * (whole + heat.amax(dim=(1, 2))), whole, heat, kept, similarity, usual)
 
 
 def picture_anchors(sentences: SentenceFeatures, kept: Kept) -> Tensor:

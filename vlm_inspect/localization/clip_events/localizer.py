@@ -72,6 +72,11 @@ class FittedClips:
         self._watched = lru_cache(maxsize=_WATCHED)(self._watch)
         self._less = lru_cache(maxsize=1)(self._without)
 
+    @property
+    def normal(self) -> NormalClips | None:
+        """The normal clips; None where there is none, or too few frames to learn from."""
+        return self._normal if self._normal is not None and self._normal.known else None
+
     def localize(self, part: Part) -> Localization:
         """Return a map of every grid of frames, the curve of all frames with its events, and what they are."""
         if not isinstance(part.sample, VideoClip) or not part.views:

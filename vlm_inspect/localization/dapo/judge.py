@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BATCH = 8
-"""Pictures that run through the tower at once."""
+"""Pictures that run through the tower at once, by default."""
 FINENESS = 4
 """Cells of a returned map for each patch, along a side. DAPO is trained with the patches' corners on the picture's
 corners, while whoever draws a map takes its cells for tiles; this many make the difference less than two pixels."""
@@ -33,13 +33,16 @@ class DapoJudge:
     normal_spread = 0.5
     """As of dapo-mini; not measured over CLIP."""
 
-    def __init__(self, predictor: DapoPredictor, *, name: str = METHOD, words: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, predictor: DapoPredictor, *, name: str = METHOD, words: tuple[str, ...] = (), batch: int = BATCH
+    ) -> None:
         """Wrap a predictor.
 
         Args:
             predictor: a trained one.
             name: what results call it.
             words: used where a subject names none; empty: those of `prompts/zero_shot/dapo.yaml`.
+            batch: pictures that run through the tower at once.
 
         Raises:
             LocalizerError: a wrong vocabulary.
@@ -47,6 +50,7 @@ class DapoJudge:
         self.predictor = predictor
         self.name = name
         self.words = check_words(words) if words else default_words()
+        self._batch = batch
 
     @property
     def identity(self) -> str:
@@ -67,7 +71,7 @@ class DapoJudge:
         most = self.predictor.model.towers.text.context
         cut = self.predictor.model.text_encoder.cut_words(words)
         notes = tuple(f"prompt cut to {most} tokens: {text}" for text in cut)
-        return FittedDapo(self.predictor, words, self.predictor.states(words), notes)
+        return FittedDapo(self.predictor, words, self.predictor.states(words), notes, self._batch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +83,7 @@ class FittedDapo:
     states: "Tensor"
     """(1 + K, J): of the normal state and of each word."""
     notes: tuple[str, ...]
+    batch: int = BATCH
 
     def judge(self, pictures: Sequence[Rgb]) -> list[PictureScores]:
         """Return, of each picture, P(anomalous), its map, and a map for each defect word.
@@ -87,8 +92,8 @@ class FittedDapo:
         """
         path = self.predictor.model.towers.path
         scores: list[PictureScores] = []
-        for start in range(0, len(pictures), BATCH):
-            part = pictures[start : start + BATCH]
+        for start in range(0, len(pictures), self.batch):
+            part = pictures[start : start + self.batch]
             pixels = prepare_pixels(part, path.side, path.normalisation, str(self.states.device))
             scores += _scores_of(self.predictor.look(pixels, self.states), self.words, self.notes)
         return scores

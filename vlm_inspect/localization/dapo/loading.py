@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.localization.checkpoint import Header, apply_weights, check_encoder, load_weights, same_weights
-from vlm_inspect.localization.dapo.judge import DapoJudge
+from vlm_inspect.localization.dapo.judge import BATCH, DapoJudge
 from vlm_inspect.localization.dapo.model import DapoModel
 from vlm_inspect.localization.dapo.predictor import DapoPredictor
 from vlm_inspect.localization.dapo.settings import METHOD, DapoChoices, DapoSettings
@@ -31,6 +31,8 @@ def load_dapo(
     checkpoint: Path,
     encoder: DualEncoder | DapoTowers,
     choices: DapoChoices | None = None,
+    *,
+    batch: int = 1,
 ) -> DapoJudge:
     """Return a judge with the trained tensors of a file.
 
@@ -39,6 +41,7 @@ def load_dapo(
         encoder: the towers that it was trained over.
         choices: side and words; what the tensors were trained with must be the same where it is asked for.
             `DapoTowers` have a side of their own.
+        batch: pictures that run through the tower at once, where that is more than usual.
 
     Raises:
         LocalizerError: no such file, damaged, of another method or size, trained over other towers, or wrong words.
@@ -60,7 +63,7 @@ def load_dapo(
         )
     model = DapoModel(towers, saved.dapo)
     apply_weights(model.learnables, tensors, checkpoint)
-    return DapoJudge(DapoPredictor(model), words=choices.words)
+    return DapoJudge(DapoPredictor(model), words=choices.words, batch=max(BATCH, batch))
 
 
 def _saved_settings(header: Header, checkpoint: Path) -> _Saved:

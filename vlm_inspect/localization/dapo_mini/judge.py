@@ -39,6 +39,8 @@ VISION = "efficientnet-lite0"
 _NO_KINDS = (
     "dapo-mini calls no place by a kind of defect: on real defects it tells them apart hardly better than chance"
 )
+BATCH = 8
+"""Pictures of one size that are looked at together."""
 _MULTIPLE = 32
 _MOST_STRETCHED = 2.0
 """Square root of the largest proportion of width to height, or height to width, that is kept."""
@@ -226,29 +228,47 @@ class FittedMini:
 
     def judge(self, pictures: Sequence[Rgb]) -> list[PictureScores]:
         """Return, of each picture, P(anomalous), its map, and a map for each defect word."""
-        return [self._scores(picture) for picture in pictures]
+        looks: list[list[tuple[Tensor, Tensor]]] = [[] for _ in pictures]
+        for side in self.settings.sides:
+            pixels = [prepare_proportional(picture, side) for picture in pictures]
+            for rows in _alike([one.shape[-2:] for one in pixels], BATCH):
+                for row, told in zip(rows, self._look(torch.cat([pixels[row] for row in rows])), strict=True):
+                    looks[row].append(told)
+        return [self._scores(of_picture) for of_picture in looks]
 
     @torch.inference_mode()
-    def _scores(self, picture: Rgb) -> PictureScores:
-        maps, wholes = [], []
-        for side in self.settings.sides:
-            pixels = prepare_proportional(picture, side)
-            stages = self.stages(pixels)
-            rarity = rarities(stages)
-            output = self.model.look(stages, rarity, self.states)
-            maps.append(blend(output, rarity, self.settings.rarity_weight))
-            wholes.append(output.logits[0, 1] - output.logits[0, 0])
+    def _look(self, pixels: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return of each picture of one size P(defect) by word and place, (1, K, h, w), and its log-odds."""
+        stages = self.stages(pixels)
+        rarity = rarities(stages)
+        output = self.model.look(stages, rarity, self.states)
+        maps = blend(output, rarity, self.settings.rarity_weight)
+        wholes = output.logits[:, 1] - output.logits[:, 0]
+        return [(maps[row : row + 1], wholes[row]) for row in range(len(maps))]
+
+    @torch.inference_mode()
+    def _scores(self, looks: Sequence[tuple[Tensor, Tensor]]) -> PictureScores:
+        """Return the scores of one picture by its looks, one a size."""
+        maps = [one for one, _ in looks]
         size = max((one.shape[-2:] for one in maps), key=lambda hw: hw[0] * hw[1])
         mean = torch.stack([spread(one, (size[0], size[1])) for one in maps]).mean(0)[0]
         heat, types = mean.sum(0).clamp(0, 1), mean[list(self.typed)].clamp(0, 1)
         return PictureScores(
-            score=float(torch.sigmoid(torch.stack(wholes).mean())),
+            score=float(torch.sigmoid(torch.stack([whole for _, whole in looks]).mean())),
             heat=heat.numpy().astype(np.float32),
             types=types.numpy().astype(np.float32),
             words=tuple(self.words[index] for index in self.typed),
             names=False,
             notes=self.notes,
         )
+
+
+def _alike(sizes: Sequence[Sequence[int]], most: int) -> list[list[int]]:
+    """Return places of equal sizes, at most so many together."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    for place, size in enumerate(sizes):
+        found.setdefault(tuple(size), []).append(place)
+    return [rows[start : start + most] for rows in found.values() for start in range(0, len(rows), most)]
 
 
 def blend(output: DapoOutput, rarity: Tensor, weight: float) -> Tensor:

@@ -25,7 +25,8 @@ from vlm_inspect.localization.promptad.settings import (
 from vlm_inspect.localization.subject import ANY_CLASS, Subject
 from vlm_inspect.localization.trained_settings import check_trained
 
-_BATCH = 16
+BATCH = 16
+"""Pictures that run through the tower at once, by default."""
 
 
 class PromptAdJudge:
@@ -41,7 +42,14 @@ class PromptAdJudge:
     """A guess; not measured."""
 
     def __init__(
-        self, encoder: DualEncoder, net: PromptAdNet, plan: CheckpointHeader, digest: str, source: str
+        self,
+        encoder: DualEncoder,
+        net: PromptAdNet,
+        plan: CheckpointHeader,
+        digest: str,
+        source: str,
+        *,
+        batch: int = BATCH,
     ) -> None:
         """Join towers and trained tensors.
 
@@ -51,13 +59,14 @@ class PromptAdJudge:
             plan: settings and classes.
             digest: of the tensors; equal digests, equal scores.
             source: what messages call it, such as the file's name.
+            batch: pictures that run through the tower at once.
         """
         self.identity = f"{METHOD}/{digest}/{encoder.identity}"
         self._encoder = encoder
         self._net = net.eval()
         self._settings = plan.promptad
         self._plan = plan
-        self._source = source
+        self._source, self._batch = source, batch
 
     def vocabulary(self, subject: Subject) -> tuple[str, ...]:
         """Return no words: it was trained with its sentences."""
@@ -70,7 +79,7 @@ class PromptAdJudge:
             LocalizerError: it was not trained for this class.
         """
         place, notes = self._place_of(subject.class_name), self._notes(subject.class_name)
-        return FittedPromptAd(self._encoder, self._net, self._settings, place, notes)
+        return FittedPromptAd(self._encoder, self._net, self._settings, place, notes, self._batch)
 
     def _place_of(self, class_name: str) -> int:
         place, names = self._plan.place_of(class_name), self._plan.class_names
@@ -108,12 +117,13 @@ class FittedPromptAd:
     place: int
     """Of the class, in the order of the tensors."""
     notes: tuple[str, ...]
+    batch: int = BATCH
 
     def judge(self, pictures: Sequence[Rgb]) -> list[PictureScores]:
         """See `FittedJudge.judge`; the maps have the side that it was trained at, 224 by default."""
         scores: list[PictureScores] = []
-        for start in range(0, len(pictures), _BATCH):
-            scores.extend(self._judge_batch(pictures[start : start + _BATCH]))
+        for start in range(0, len(pictures), self.batch):
+            scores.extend(self._judge_batch(pictures[start : start + self.batch]))
         return scores
 
     @torch.no_grad()
@@ -130,13 +140,16 @@ class FittedPromptAd:
         ]
 
 
-def load_promptad(checkpoint: Path, encoder: DualEncoder, asked: PromptAdSettings | None = None) -> PromptAdJudge:
+def load_promptad(
+    checkpoint: Path, encoder: DualEncoder, asked: PromptAdSettings | None = None, *, batch: int = 1
+) -> PromptAdJudge:
     """Return the judge of a file that was trained for PromptAD, over the same towers as then.
 
     Args:
         checkpoint: a .safetensors file that `vlm-inspect train promptad` wrote; it knows its own settings.
         encoder: the towers.
         asked: settings that are asked for; those of the file must be the same.
+        batch: pictures that run through the tower at once, where that is more than usual.
 
     Raises:
         LocalizerError: the file is missing, damaged, of another method or version, of other sizes, or was trained over
@@ -151,4 +164,4 @@ def load_promptad(checkpoint: Path, encoder: DualEncoder, asked: PromptAdSetting
     net = new_net(encoder, plan, anchors)
     apply_weights(net, tensors, checkpoint)
     digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
-    return PromptAdJudge(encoder, net, plan, digest, checkpoint.name)
+    return PromptAdJudge(encoder, net, plan, digest, checkpoint.name, batch=max(BATCH, batch))

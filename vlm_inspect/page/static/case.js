@@ -1,5 +1,6 @@
 // A case: look, judge, talk, correct.
-import { ask, element, fill, follow, say, wordsOf } from "./page.js";
+import { ask, element, follow, say, wordsOf } from "./page.js";
+import { proposalCard, workOut } from "./proposal.js";
 import "./viewer.js";
 
 const judgeForm = document.getElementById("judge-form");
@@ -64,42 +65,11 @@ if (talk) {
 const correct = document.getElementById("correct");
 const proposals = document.getElementById("proposals");
 
-/** Show a proposal: the difference, what would turn, and the question. */
+/** Show a proposal that a correction or the talk made. */
 function put(told) {
   if (!correct) return;
-  const words = wordsOf(correct);
   correct.querySelector("details").open = true;
-  const card = element("section", { class: "proposal" });
-  card.append(element("h3", {}, told.title));
-  const diff = element("pre", { tabindex: "0", class: "diff" });
-  for (const line of told.diff.split("\n")) {
-    const kind = line.startsWith("+") ? "added" : line.startsWith("-") ? "removed" : "";
-    diff.append(element("span", { class: kind }, `${line}\n`));
-  }
-  card.append(diff, element("p", {}, fill(told.turned ? words.would_turn : words.would_turn_none, told)));
-  const list = element("ul");
-  for (const one of told.flips) {
-    const row = element("li");
-    row.append(element("a", { href: `/cases/${one.id}` }, one.name), `: ${one.before} → ${one.now} (${one.because})`);
-    list.append(row);
-  }
-  card.append(list);
-  if (told.untold.length) card.append(element("p", { class: "faint" }, fill(words.not_told, { count: told.untold.length })));
-  const row = element("div", { class: "row" });
-  for (const [accepted, text] of [[true, words.accept], [false, words.refuse]]) {
-    const button = element("button", { type: "button", class: accepted ? "strong" : "" }, text);
-    button.addEventListener("click", async () => {
-      try {
-        await ask(`/v1/inspections/${correct.dataset.case}/corrections/${told.number}`, { method: "POST", json: { accepted } });
-        row.replaceWith(element("p", { role: "status" }, accepted ? words.changed : words.unchanged));
-      } catch (error) {
-        say(error.message);
-      }
-    });
-    row.append(button);
-  }
-  card.append(row);
-  proposals.prepend(card);
+  proposals.prepend(proposalCard(told, wordsOf(correct), `/v1/inspections/${correct.dataset.case}/corrections/${told.number}`));
 }
 
 const correctForm = document.getElementById("correct-form");
@@ -135,6 +105,13 @@ if (correctForm) {
     }
   });
 }
+
+const learn = document.getElementById("make-reference");
+learn?.addEventListener("click", () => {
+  const place = document.getElementById("reference-proposal");
+  const address = `/v1/inspections/${learn.dataset.case}`;
+  workOut(learn, place, `${address}/reference`, {}, (told, words) => proposalCard(told, words, `${address}/corrections/${told.number}`));
+});
 
 // 3-D loads only where somebody wants it: it is the largest script of all.
 document.getElementById("turn-on")?.addEventListener("click", async (event) => {

@@ -1,9 +1,8 @@
 // Drop, paste, choose or photograph a part; follow it until it is a case.
-import { ask, element, errorWords, fill, follow, say, wordsOf } from "./page.js";
+import { ask, errorWords, say } from "./page.js";
+import { SentPart } from "./sent.js";
 
 const form = document.getElementById("drop");
-const states = wordsOf(form);
-const list = document.getElementById("sent");
 const remembered = localStorage.getItem("rules");
 if (remembered && [...form.elements.rules.options].some((one) => one.value === remembered)) {
   form.elements.rules.value = remembered;
@@ -12,8 +11,7 @@ form.elements.rules.addEventListener("change", () => localStorage.setItem("rules
 form.addEventListener("submit", (event) => event.preventDefault());
 
 async function inspect(file) {
-  const row = element("li", {}, `${file.name}: ${list.dataset.sending}`);
-  list.prepend(row);
+  const row = new SentPart(file.name, file);
   const body = new FormData();
   body.append("file", file, file.name);
   for (const name of ["rules", "question", "serial"]) {
@@ -21,16 +19,10 @@ async function inspect(file) {
   }
   try {
     const accepted = await (await ask("/v1/inspections?wait=0", { method: "POST", body })).json();
-    let last = accepted;
-    await follow(await ask(`/v1/inspections/${accepted.id}/events`), (name, told) => {
-      last = told;
-      if (told.state in states) row.textContent = `${file.name}: ${fill(states[told.state], told)} ${told.step || ""}`;
-    });
-    if (last.state === "failed") throw new Error(last.error);
+    await row.follow(accepted.id);
     location.assign(`/cases/${accepted.id}`);
   } catch (error) {
-    row.textContent = `${file.name}: ${error.message}`;
-    row.className = "failed";
+    row.fail(error.message);
     say(error.message);
   }
 }
@@ -57,6 +49,17 @@ document.addEventListener("drop", (event) => {
 document.addEventListener("paste", (event) => {
   if (event.clipboardData.files.length) take(event.clipboardData.files);
 });
+
+for (const button of document.querySelectorAll("button.retry")) {
+  button.addEventListener("click", async () => {
+    try {
+      await ask(`/v1/inspections/${button.dataset.part}/retry`, { method: "POST" });
+      location.assign(`/cases/${button.dataset.part}`);
+    } catch (error) {
+      say(error.message);
+    }
+  });
+}
 
 // The camera: a still of what it shows, as PNG.
 const field = document.getElementById("camera-field");

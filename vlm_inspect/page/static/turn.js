@@ -11,6 +11,7 @@ function readPly(buffer) {
   const lines = text.slice(0, end).split("\n");
   const count = Number(lines.find((line) => line.startsWith("element vertex")).split(" ")[2]);
   const unit = /deviation from the references in ([^:]+):/.exec(text)?.[1] || "";
+  const full = Number(/red \+([0-9.e+-]+)/.exec(text)?.[1] || 0);
   const fields = {};
   let row = 0;
   for (const line of lines.filter((one) => one.startsWith("property "))) {
@@ -33,7 +34,7 @@ function readPly(buffer) {
     colour.setRGB(r, g, b, THREE.SRGBColorSpace).toArray(colours, 3 * i);
     deviations[i] = number(at, fields.deviation);
   }
-  return { points, colours, deviations, unit };
+  return { points, colours, deviations, unit, full };
 }
 
 /** Show the scan of a case in its place on the page. */
@@ -52,17 +53,22 @@ export async function turn(place) {
   const geometry = new THREE.BufferGeometry();
   geometry.setAttribute("position", new THREE.BufferAttribute(told.points, 3));
   geometry.setAttribute("color", new THREE.BufferAttribute(told.colours, 3));
+  geometry.computeBoundingBox();
+  const middle = geometry.boundingBox.getCenter(new THREE.Vector3());
   geometry.center();
   geometry.computeBoundingSphere();
   const radius = geometry.boundingSphere.radius;
-  const size = (2.2 * radius) / Math.sqrt(told.deviations.length / 2);
+  const size = (3 * radius) / Math.sqrt(told.deviations.length / 2);
   const cloud = new THREE.Points(geometry, new THREE.PointsMaterial({ size, vertexColors: true }));
   const scene = new THREE.Scene();
   scene.background = new THREE.Color(0x20262c);
   scene.add(cloud);
   const camera = new THREE.PerspectiveCamera(40, 1, radius / 50, radius * 50);
-  let distance = radius * 3.2;
+  let distance = radius * 2.7;
   cloud.rotation.set(-0.9, 0, 0.5);
+
+  const marks = new Marks(place, canvas, middle);
+  drawLegend(document.getElementById("turn-legend"), told);
 
   const draw = () => {
     const { clientWidth: width, clientHeight: height } = canvas;
@@ -72,6 +78,7 @@ export async function turn(place) {
     camera.position.set(0, 0, distance);
     camera.updateProjectionMatrix();
     renderer.render(scene, camera);
+    marks.place(camera, cloud, width, height);
     canvas.dataset.drawn = String(Number(canvas.dataset.drawn || 0) + 1);
   };
   const rotate = (dx, dy) => {
@@ -96,23 +103,34 @@ export async function turn(place) {
     value.textContent = found ? `${told.deviations[found.index].toFixed(3)} ${told.unit}` : "";
   };
 
-  let held = null;
+  const held = new Map();
+  let apart = 0;
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
-    held = [event.clientX, event.clientY];
+    held.set(event.pointerId, [event.clientX, event.clientY]);
+    apart = 0;
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (!held) {
+    const last = held.get(event.pointerId);
+    if (!last) {
       if (event.pointerType === "mouse") measure(event);
       return;
     }
-    rotate((event.clientX - held[0]) / 150, (event.clientY - held[1]) / 150);
-    held = [event.clientX, event.clientY];
+    held.set(event.pointerId, [event.clientX, event.clientY]);
+    if (held.size === 1) {
+      rotate((event.clientX - last[0]) / 150, (event.clientY - last[1]) / 150);
+      return;
+    }
+    const [[ax, ay], [bx, by]] = held.values();
+    const now = Math.hypot(ax - bx, ay - by);
+    if (apart && now) closer(apart / now);
+    apart = now;
   });
   canvas.addEventListener("pointerup", (event) => {
-    held = null;
+    held.delete(event.pointerId);
     measure(event);
   });
+  canvas.addEventListener("pointercancel", (event) => held.delete(event.pointerId));
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
     closer(event.deltaY > 0 ? 1.1 : 1 / 1.1);
@@ -133,4 +151,58 @@ export async function turn(place) {
   new ResizeObserver(draw).observe(canvas);
   draw();
   canvas.focus();
+}
+
+/** Numbers of the defects, over their points. */
+class Marks {
+  constructor(place, canvas, middle) {
+    this.marks = JSON.parse(place.dataset.marks).map(([number, point]) => {
+      const label = document.createElement("span");
+      label.className = "chip turn-mark";
+      label.textContent = String(number);
+      label.setAttribute("aria-hidden", "true");
+      canvas.parentNode.append(label);
+      return { label, point: new THREE.Vector3(...point).sub(middle) };
+    });
+  }
+
+  place(camera, cloud, width, height) {
+    cloud.updateMatrixWorld();
+    for (const { label, point } of this.marks) {
+      const seen = point.clone().applyMatrix4(cloud.matrixWorld);
+      label.classList.toggle("behind", seen.z < 0);
+      seen.project(camera);
+      label.style.transform = `translate(${((seen.x + 1) / 2) * width}px, ${((1 - seen.y) / 2) * height}px)`;
+    }
+  }
+}
+
+/** The scale of the colours that the service gives the points (blue too little, red too much), in the unit of the scan. */
+function drawLegend(place, told) {
+  if (!told.full) return;
+  const steps = 48;
+  const bar = document.createElement("canvas");
+  bar.width = steps;
+  bar.height = 1;
+  const context = bar.getContext("2d");
+  const below = [33, 82, 190];
+  const agrees = [221, 221, 221];
+  const above = [188, 20, 38];
+  for (let step = 0; step < steps; step++) {
+    const share = (2 * step) / (steps - 1) - 1;
+    const way = Math.abs(share) ** (Math.log(0.6) / Math.log(0.5));
+    const end = share < 0 ? below : above;
+    context.fillStyle = `rgb(${agrees.map((value, i) => Math.round((1 - way) * value + way * end[i])).join(",")})`;
+    context.fillRect(step, 0, 1, 1);
+  }
+  const labels = document.createElement("span");
+  for (const share of [-1, -0.5, 0, 0.5, 1]) {
+    const label = document.createElement("span");
+    const value = share * told.full;
+    label.textContent = `${value > 0 ? "+" : ""}${Number(value.toPrecision(2))}`;
+    labels.append(label);
+  }
+  labels.lastChild.textContent += ` ${told.unit}`;
+  place.append(bar, labels);
+  place.hidden = false;
 }

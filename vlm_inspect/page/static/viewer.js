@@ -48,18 +48,30 @@ export class Viewer {
     if (index < 0) return;
     this.show(index);
     const box = this.pair.querySelector(`[data-defect="${number}"] .box`);
-    const canvas = this.pair.querySelector(".canvas");
     const svg = this.pair.querySelector(".boxes");
     const [width, height] = [svg.viewBox.baseVal.width, svg.viewBox.baseVal.height];
     const at = (name) => Number(box.getAttribute(name));
-    const cx = (at("x") + at("width") / 2) / width;
-    const cy = (at("y") + at("height") / 2) / height;
-    this.zoom = Math.min(6, Math.max(1.5, 0.4 / Math.max(at("width") / width, at("height") / height)));
-    this.x = (0.5 - cx) * canvas.clientWidth * this.zoom;
-    this.y = (0.5 - cy) * canvas.clientHeight * this.zoom;
-    this.draw();
+    const [x, y] = [at("x") / width, at("y") / height];
+    this.closeUp(x, y, x + at("width") / width, y + at("height") / height);
     for (const one of this.root.querySelectorAll(".chosen")) one.classList.remove("chosen");
     box.parentNode.classList.add("chosen");
+  }
+
+  /** Show a view, by its number in the record, and a box of it. */
+  look(number, box) {
+    const index = this.pairs.findIndex((pair) => Number(pair.dataset.number) === number);
+    if (index < 0) return;
+    this.show(index);
+    if (box) this.closeUp(...box);
+    this.root.scrollIntoView({ block: "nearest" });
+  }
+
+  closeUp(x0, y0, x1, y1) {
+    const canvas = this.pair.querySelector(".canvas");
+    this.zoom = Math.min(6, Math.max(1.5, 0.4 / Math.max(x1 - x0, y1 - y0)));
+    this.x = (0.5 - (x0 + x1) / 2) * canvas.clientWidth * this.zoom;
+    this.y = (0.5 - (y0 + y1) / 2) * canvas.clientHeight * this.zoom;
+    this.draw();
   }
 
   fit() {
@@ -93,6 +105,7 @@ export class Viewer {
       this.y = Math.min(Math.max(this.y, -room(canvas.clientHeight)), room(canvas.clientHeight));
       canvas.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.zoom})`;
       canvas.classList.toggle("close", this.zoom > 3);
+      canvas.parentNode.classList.toggle("zoomed", this.zoom > 1); // else one finger scrolls the page
       const heat = canvas.querySelector(".heat");
       if (heat) heat.style.opacity = level;
       const boxes = canvas.querySelector(".boxes");
@@ -125,7 +138,9 @@ export class Viewer {
       }
       const [[ax, ay], [bx, by]] = pointers.values();
       const now = Math.hypot(ax - bx, ay - by);
-      if (apart) this.scale(now / apart);
+      const frame = stage.getBoundingClientRect();
+      const middle = [(ax + bx) / 2 - frame.left - frame.width / 2, (ay + by) / 2 - frame.top - frame.height / 2];
+      if (apart) this.scale(now / apart, middle);
       apart = now;
     });
     for (const name of ["pointerup", "pointercancel"]) {
@@ -159,5 +174,8 @@ for (const viewer of viewers) {
   const around = viewer.root.parentElement;
   for (const row of around.querySelectorAll(".defect-row")) {
     row.addEventListener("click", () => viewer.point(row.dataset.defect));
+  }
+  for (const row of around.querySelectorAll(".look")) {
+    row.addEventListener("click", () => viewer.look(Number(row.dataset.view), row.dataset.box && JSON.parse(row.dataset.box)));
   }
 }

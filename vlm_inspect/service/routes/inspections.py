@@ -1,7 +1,6 @@
 """`/v1/inspections`: parts in, inspections out, and the list of them."""
 
 import asyncio
-import json
 import shutil
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
@@ -13,12 +12,13 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from vlm_inspect.inspection import Outcome
+from vlm_inspect.inspection import Outcome, StepRecord
 from vlm_inspect.service.access import AtWork, Operator, too_many
 from vlm_inspect.service.answers import case_values, line_values, waiting_values
 from vlm_inspect.service.judging import Ended
 from vlm_inspect.service.spool import Job, QueueFullError
 from vlm_inspect.service.station import Station
+from vlm_inspect.service.streaming import event
 from vlm_inspect.service.tokens import Person
 from vlm_inspect.service.uploads import PartAsJson, receive_part
 from vlm_inspect.store import Filters
@@ -67,15 +67,23 @@ async def inspect_part(
     if station.spool.is_full:  # known before the part is read
         station.metrics.refused.labels(why="queue").inc()
         raise too_many("the queue is full; send the part again later", station.judges.pause_s)
+    with station.arriving.one_more(person.name) as free:
+        if not free:
+            station.metrics.refused.labels(why="uploads").inc()
+            raise too_many(f"{person.name} sends {station.settings.limits.uploads} parts already", 1.0)
+        job, ending = await _receive(request, station, person)
+    return await _answer(request, station, job, ending, wait)
+
+
+async def _receive(request: Request, station: Station, person: Person) -> "tuple[Job, Future[Ended]]":
     draft = await run_in_threadpool(station.spool.draft)
     try:
-        job, ending = await _accept(request, station, person, draft)
+        return await _accept(request, station, person, draft)
     except QueueFullError as error:
         station.metrics.refused.labels(why="queue").inc()
         raise too_many(str(error), station.judges.pause_s) from error
     finally:
         await run_in_threadpool(shutil.rmtree, draft, ignore_errors=True)  # what was not accepted
-    return await _answer(request, station, job, ending, wait)
 
 
 async def _accept(request: Request, station: Station, person: Person, draft: Path) -> "tuple[Job, Future[Ended]]":
@@ -175,23 +183,45 @@ def get_inspection(case_id: str, station: AtWork, person: Operator) -> dict[str,
 
 @router.get("/{case_id}/events", response_class=StreamingResponse)
 async def follow_inspection(case_id: str, station: AtWork, person: Operator) -> StreamingResponse:
-    """Follow a part as server-sent events, `state` by `state`, until it is done or has failed."""
-    del person
+    """Follow a part as server-sent events, until it is done or has failed.
+
+    `state` tells where it is, and what is at work on it; `step` every step that an agent, or a second look, has taken.
+    """
     if await run_in_threadpool(waiting_values, case_id, station) is None:
         await run_in_threadpool(station.store.load, case_id)  # raises where there is no such case
 
     async def events() -> AsyncIterator[str]:
-        last = None
-        while True:
-            told = await run_in_threadpool(waiting_values, case_id, station) or {"id": case_id, "state": "done"}
-            if told != last:
-                yield event("state", told)
-                last = told
-            if told["state"] in ("done", "failed"):
+        with station.followed.one_more(person.name) as free:
+            if not free:
+                most = station.settings.limits.streams
+                yield event("error", {"error": f"{person.name} follows {most} parts already; end one of those"})
                 return
-            await asyncio.sleep(_EVENT_EVERY_S)
+            async for told in _events_of(case_id, station):
+                yield told
 
     return StreamingResponse(events(), media_type="text/event-stream")
+
+
+async def _events_of(case_id: str, station: Station) -> AsyncIterator[str]:
+    last, sent = None, 0
+    while True:
+        told = await run_in_threadpool(waiting_values, case_id, station) or {"id": case_id, "state": "done"}
+        ended = told["state"] in ("done", "failed")
+        steps = await run_in_threadpool(_steps_taken, case_id, told["state"], station)
+        for step in steps[sent:]:
+            yield event("step", station.path_free.values(step.model_dump(mode="json")))
+        sent = max(sent, len(steps))
+        if told != last:
+            yield event("state", told)
+            last = told
+        if ended:
+            return
+        await asyncio.sleep(_EVENT_EVERY_S)
+
+
+def _steps_taken(case_id: str, state: str, station: Station) -> tuple[StepRecord, ...]:
+    """Return the steps so far: of a part that is done those of its case, since the last ones came as it ended."""
+    return station.store.load(case_id).inspection.steps if state == "done" else station.judges.taken(case_id)
 
 
 @router.post("/{case_id}/retry", status_code=202)
@@ -201,8 +231,3 @@ def retry_inspection(case_id: str, station: AtWork, person: Operator) -> dict[st
     if not station.spool.retry(case_id):
         raise HTTPException(404, "no part of this id failed")
     return waiting_values(case_id, station) or {"id": case_id, "state": "done"}
-
-
-def event(name: str, told: Any) -> str:
-    """Return one server-sent event."""
-    return f"event: {name}\ndata: {json.dumps(told, ensure_ascii=False)}\n\n"

@@ -98,6 +98,6 @@ def _summary(station: Station, name: str) -> dict[str, Any]:
         "sha256": book.sha256,
         "rules": len(book.rules),
         "references": len(book.references),
-        "calibrated": name in station.books.calibrations(),
+        "calibrated": station.books.is_calibrated(name),
         "not_ready": station.judges.cold.get(name),
     }

@@ -1,9 +1,7 @@
 """What people do with an inspection: talk over it, judge it, correct the rules by it."""
 
-import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,10 +12,10 @@ from starlette.concurrency import run_in_threadpool
 
 from vlm_inspect.chat.dialogue import Dialogue
 from vlm_inspect.errors import InspectError
-from vlm_inspect.service.access import AtWork, Engineer, Operator, too_many
+from vlm_inspect.service.access import AtWork, Engineer, Operator
 from vlm_inspect.service.proposals import Correction, proposal_values, propose
-from vlm_inspect.service.routes.inspections import event
 from vlm_inspect.service.station import Station
+from vlm_inspect.service.streaming import Send, stream_work
 from vlm_inspect.service.tokens import Person
 from vlm_inspect.store import Case
 from vlm_inspect.tools.result import ToolResult
@@ -64,68 +62,45 @@ async def ask(case_id: str, message: Message, station: AtWork, person: Operator)
     if not message.text.strip():
         raise HTTPException(422, "text: it is empty; ask something")
     case = await run_in_threadpool(station.store.load, case_id)
-    over = station.talks.over(case.id)
-    if not over.__enter__():
-        over.__exit__(None, None, None)
-        raise too_many("this case, or enough others, are being talked over; ask again in a moment", 2.0)
-    events: asyncio.Queue[str | None] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
-
-    def send(told: str | None) -> None:
-        loop.call_soon_threadsafe(events.put_nowait, told)
-
-    def answer() -> None:
-        try:
-            _answer(station, case, person, message.text, send)
-        finally:
-            over.__exit__(None, None, None)
-            try:
-                send(None)
-            except RuntimeError:
-                _LOG.info("the service ended before an answer did")
-
-    threading.Thread(target=answer, name="talk", daemon=True).start()  # a client that leaves finds the answer kept
-
-    async def stream() -> AsyncIterator[str]:
-        while (told := await events.get()) is not None:
-            yield told
-
-    return StreamingResponse(stream(), media_type="text/event-stream")
+    busy = "this case, or enough others, are being talked over; ask again in a moment"
+    return stream_work(
+        station.talks.over(case.id), busy, lambda send: _answer(station, case, person, message.text, send)
+    )
 
 
-def _answer(station: Station, case: Case, person: Person, question: str, send: Any) -> None:
+def _answer(station: Station, case: Case, person: Person, question: str, send: Send) -> None:
     try:
         dialogue = dialogue_over(station, case, person)
         answer = dialogue.ask(question, _Sender(station, send))
         for note in answer.notes:
-            send(event("note", {"text": station.path_free.text(note)}))
+            send("note", {"text": station.path_free.text(note)})
         for proposal in dialogue.take_proposals():
             number = station.proposals.add(case.id, proposal)
-            send(event("proposal", proposal_values(number, proposal, dialogue.flips(proposal), station)))
+            send("proposal", proposal_values(number, proposal, dialogue.flips(proposal), station))
         last = station.store.turns(case.id)[-1]
-        send(event("done", _turn_values(last, case.id, station)))
+        send("done", _turn_values(last, case.id, station))
     except InspectError as error:
-        send(event("error", {"error": station.path_free.message(str(error))}))
+        send("error", {"error": station.path_free.message(str(error))})
     except Exception:  # noqa: BLE001 - a bug must end the stream with an event
         _LOG.exception("a talk over case %s", case.id)
-        send(event("error", {"error": "internal error, please report it; the service's log tells more"}))
+        send("error", {"error": "internal error, please report it; the service's log tells more"})
 
 
 class _Sender:
     """Sends a turn while it comes about."""
 
-    def __init__(self, station: Station, send: Any) -> None:
+    def __init__(self, station: Station, send: Send) -> None:
         self._station, self._send = station, send
 
     def words(self, text: str) -> None:
         """Send words of the answer."""
         if text:
-            self._send(event("words", {"text": self._station.path_free.text(text)}))
+            self._send("words", {"text": self._station.path_free.text(text)})
 
     def called(self, name: str, arguments: str, result: ToolResult) -> None:
         """Send one call of a tool."""
         told = {"name": name, "arguments": arguments, "failed": result.failed, "pictures": len(result.pictures)}
-        self._send(event("called", {**told, "result": self._station.path_free.text(result.text)}))
+        self._send("called", {**told, "result": self._station.path_free.text(result.text)})
 
 
 @router.get("/judgements")
@@ -167,10 +142,13 @@ def decide_correction(
     dialogue = dialogue_over(station, case, person)
     if not decision.accepted:
         dialogue.decide(proposal, accepted=False)
+        if proposal.kind == "reference":
+            station.books.discard_reference(str(case.settings.get("rule_book")), case)
         return {"changed": False}
     name = str(case.settings.get("rule_book"))
     with station.audit.noted(person.name, "rules", name, before=proposal.before, after=proposal.after):
         dialogue.decide(proposal, accepted=True)
+    threading.Thread(target=station.books.warm_up, args=(name,), name="warm-up", daemon=True).start()
     return {"changed": True}
 
 

@@ -55,11 +55,11 @@ def windows(curve: Series, grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.
         starts = np.append(starts, len(even) - grid.samples)
     cut = starts[:, None] + np.arange(grid.samples)
     middles = even[cut].mean(axis=1)
-    channels = [_features(*_evened(time, v, even), cut, f) for v, f in zip(curve.values.T, grid.floor, strict=True)]
+    channels = [_features(*evened(time, v, even), cut, f) for v, f in zip(curve.values.T, grid.floor, strict=True)]
     return middles, np.stack(channels, axis=1)
 
 
-def _evened(
+def evened(
     time: NDArray[np.float64], values: NDArray[np.float64], even: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return values on the even grid, and 1 where they stand for a missing one."""

@@ -1,0 +1,207 @@
+"""A live source: a real MJPEG stream over HTTP that drops and comes back, and a clip that plays at its own rate."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from converters.video import read_video
+from vlm_inspect import cli
+from vlm_inspect.clip_beginning import NormalSpan
+from vlm_inspect.errors import InspectError, ReferenceSampleError
+from vlm_inspect.live.recorder import ClipLengths, EventRecorder
+from vlm_inspect.live.scorer import StreamScorer
+from vlm_inspect.live.source import LiveFrame, LiveSource, is_stream, shown_address
+from vlm_inspect.live.watching import LiveEvents, record_normal
+from vlm_inspect.localization.clip_events.normal_clips import NormalClips, learn_clips
+
+FPS, SIDE = 25, (96, 160)
+
+
+def picture(k: int, *, odd: bool = False) -> np.ndarray:
+    """A bright bar that travels to and fro once in 20 frames over a grey wall; odd: a white square jumps about."""
+    rng = np.random.default_rng(k)
+    image = np.full((*SIDE, 3), 90, np.uint8)
+    x = 20 + round(50 * (1 + np.sin(2 * np.pi * k / 20)))
+    image[30:60, x : x + 12] = 200
+    if odd:
+        y, x = int(rng.integers(0, 60)), int(rng.integers(0, 120))
+        image[y : y + 30, x : x + 30] = 255
+    return np.clip(image + rng.normal(scale=2.0, size=image.shape), 0, 255).astype(np.uint8)
+
+
+def write(path: Path, pictures: list[np.ndarray]) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), FPS, SIDE[::-1])
+    for one in pictures:
+        writer.write(one)
+    writer.release()
+    return path
+
+
+@pytest.fixture(scope="module")
+def normal(tmp_path_factory: pytest.TempPathFactory) -> NormalClips:
+    clip = read_video(write(tmp_path_factory.mktemp("n") / "normal.avi", [picture(k) for k in range(100)]))
+    return learn_clips([clip], None)
+
+
+@contextmanager
+def streaming(pictures: list[Iterable[np.ndarray]], every_s: float = 0.002) -> Iterator[str]:
+    """Serve one film after the other, each until it ends and the connection with it."""
+    left = list(pictures)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if not left:
+                self.send_error(503)
+                return
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            for one in left.pop(0):
+                jpeg = cv2.imencode(".jpg", one)[1].tobytes()
+                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                self.wfile.write(head.encode() + jpeg + b"\r\n")
+                time.sleep(every_s)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/video.mjpg"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_stream_that_drops_is_reached_again_and_says_so() -> None:
+    stop, said = threading.Event(), []
+    with (
+        streaming([[picture(k) for k in range(60)], [picture(k) for k in range(60)]]) as address,
+        LiveSource(address, stop, said.append, waits_s=(0.05,)) as source,
+    ):
+        frames, gaps = 0, 0
+        for frame in source.frames():
+            gaps += frame is None
+            frames += frame is not None
+            if gaps and frames > 60:
+                break
+        stop.set()
+    assert gaps >= 1
+    assert said[0].endswith("is lost; trying to reach it again")
+    assert said[1].endswith("is back")
+
+
+def test_no_source_is_one_line_and_no_password_is_told() -> None:
+    with pytest.raises(InspectError, match=r"http://…@127.0.0.1:1/x cannot be opened") as error:
+        LiveSource("http://me:secret@127.0.0.1:1/x?token=1", threading.Event()).__enter__()
+    assert "secret" not in str(error.value)
+    assert shown_address("rtsp://u:p@ss@cam/1") == "rtsp://…@cam/1"
+    assert is_stream("rtsp://cam/1")
+    assert not is_stream("/parts/in")
+
+
+def test_frames_are_judged_one_by_one_as_they_are_all_at_once(normal: NormalClips) -> None:
+    pictures = [picture(k, odd=60 <= k < 75) for k in range(120)]
+    scorer = StreamScorer(normal)
+    found = [scorer.add(pictures[k : k + 8]) for k in range(0, 120, 8)]
+    kept = scorer._features
+    assert kept is not None
+    assert len(kept) <= 2 * scorer.margin + 8  # however long the stream is
+    heights = np.concatenate([*found, scorer.finish()])
+    assert len(heights) == 120
+    assert (heights[62:74] > 1.0).all()
+    assert (heights[:50] < 1.0).mean() > 0.95
+    assert len(scorer.finish()) == 0
+
+
+def test_an_event_becomes_one_clip_with_what_was_before_and_after(tmp_path: Path) -> None:
+    recorder = EventRecorder(tmp_path, FPS, ClipLengths(0.4, 0.4, 2.0))
+    heights = np.zeros(200)
+    heights[50:60], heights[64:70] = 1.5, 1.2  # a pause that is too short to end it
+    heights[120:200] = 2.0  # longer than a clip may be
+    clips = []
+    for k in range(200):
+        recorder.add(LiveFrame(picture(k), 1_800_000_000.5 + k / FPS))
+        clips += recorder.judge(heights[k : k + 1])
+        assert len(recorder._past) <= 10
+    clips += recorder.finish()
+    lengths = [read_video(path).frame_count for path in clips]
+    assert lengths == [10 + 20 + 10, 50, 40]
+    assert clips[0].name == "event-20270115T080002.500Z.avi"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in clips)
+
+
+def test_events_of_a_playing_clip_are_parts_once(tmp_path: Path, normal: NormalClips) -> None:
+    film = write(tmp_path / "film.avi", [picture(k, odd=40 <= k < 50) for k in range(90)])
+    folder = tmp_path / "events"
+    folder.mkdir()
+    (folder / ".event-1.part.avi").write_bytes(b"left by a kill")
+    began = time.monotonic()
+    with LiveSource(film, threading.Event()) as source:
+        first = [one for one in LiveEvents(source, normal, folder, lengths=ClipLengths(0.5, 0.5)) if one is not None]
+    assert time.monotonic() - began >= 0.9 * 90 / FPS - 0.5  # at its own rate
+    assert len(first) == 1
+    assert [path.name for path in folder.iterdir()] == [first[0].name]
+    with LiveSource(film, threading.Event()) as source:
+        source.stop.set()
+        again = [one for one in LiveEvents(source, normal, folder) if one is not None]
+        known = [one for one in LiveEvents(source, normal, folder, lambda digest: True) if one is not None]
+    assert (again, known) == (first, [])  # what was not judged before a kill comes first
+
+
+def test_the_beginning_is_recorded_as_normal(tmp_path: Path) -> None:
+    film = write(tmp_path / "film.avi", [picture(k) for k in range(40)])
+    with LiveSource(film, threading.Event()) as source:
+        clip = read_video(record_normal(source, tmp_path, NormalSpan(frames=30)))
+    assert clip.frame_count == 30
+    with LiveSource(film, threading.Event()) as source, pytest.raises(ReferenceSampleError, match="takes 12 at least"):
+        record_normal(source, tmp_path, NormalSpan(frames=5))
+
+
+def test_watch_of_a_stream_judges_an_event_and_ends_in_good_order(tmp_path: Path) -> None:
+    out = tmp_path / "events.csv"
+    film = (picture(k, odd=k > 100 and k % 100 >= 85) for k in range(10_000))  # longer than anybody waits
+    with streaming([film], every_s=1 / FPS) as address:
+        command = [sys.executable, "-m", "vlm_inspect", "watch", address, "--normal-until", "60", "--csv", str(out)]
+        options = ["--before", "0.5", "--after", "0.5", "--localizer", "none"]
+        with subprocess.Popen(
+            [*command, *options], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stderr is not None
+            lines = []
+            while not any("event-" in line for line in lines):
+                lines.append(process.stderr.readline())
+                assert lines[-1], lines
+            process.send_signal(signal.SIGINT)
+            told, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert any(line.startswith("recording what is normal: 60 frames") for line in lines)
+    assert "NG" in told
+    assert "event-" in out.read_text()
+
+
+def test_wrong_live_commands_are_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "o.csv")
+    for wrong, told in (
+        (["--csv", out], "name what to watch"),
+        ([str(tmp_path), "--camera", "0", "--csv", out], "give one of them"),
+        (["rtsp://127.0.0.1:1/x", "--csv", out], "cannot be opened"),
+    ):
+        with pytest.raises(SystemExit) as left:
+            cli.main(["watch", *wrong])
+        assert left.value.code == 2
+        error = capfd.readouterr().err
+        assert told in error
+        assert error.count("\n") == 1

@@ -1,0 +1,73 @@
+"""Zones of a surface: what few points show is pooled, and what a whole feature shares is no flaw."""
+
+import numpy as np
+import pytest
+
+from vlm_inspect.demo.solids import SOLIDS
+from vlm_inspect.registration.comparison import compare, scan_surface
+from vlm_inspect.registration.surface import Surface
+from vlm_inspect.registration.variation import Variation, learn
+from vlm_inspect.registration.zones import Zones, zones_of
+
+NOISE = 0.02
+
+
+def plate(seed: int, count: int) -> np.ndarray:
+    """A plate of 40 x 24 x 3 mm, always of the same size, as points with noise."""
+    rng = np.random.default_rng(seed)
+    points = SOLIDS["plate"](np.random.default_rng(0)).sample(count, rng)
+    return np.asarray(points + rng.normal(scale=NOISE, size=points.shape))
+
+
+@pytest.fixture(scope="module")
+def normal() -> Variation:
+    return learn([scan_surface(plate(seed, 8_000)) for seed in (1, 2)])
+
+
+@pytest.fixture(scope="module")
+def zones(normal: Variation) -> Zones:
+    return zones_of(normal.anchor)
+
+
+def test_zones_cover_the_surface_and_like_ones_lie_apart(normal: Variation, zones: Zones) -> None:
+    anchor: Surface = normal.anchor
+    assert zones.zone.shape == (len(anchor.points),)
+    assert 500 < zones.count < 6_000
+    middles = np.array([anchor.points[zones.zone == zone].mean(axis=0) for zone in zones.zone[:50]])
+    assert np.linalg.norm(middles - anchor.points[:50], axis=1).max() < 2.0
+    alike = np.array([anchor.points[zones.zone == zone].mean(axis=0) for zone in zones.alike[zones.zone[0]]])
+    assert np.linalg.norm(alike - anchor.points[0], axis=1).min() > 1.5
+
+
+def test_a_shallow_dent_that_few_points_show_stands_out(normal: Variation) -> None:
+    sound, dented = plate(3, 6_000), plate(3, 6_000)
+    top = (dented[:, 2] > 2.5) & (np.linalg.norm(dented[:, :2] - [20.0, 12.0], axis=1) < 1.5)
+    assert top.sum() < 20
+    dented[top, 2] -= 0.15
+    scores = [np.exp(normal.judge(scan_surface(one)).log_scores) for one in (sound, dented)]
+    assert scores[1][2] > 1.5 * scores[0][2]  # pooled
+    assert scores[1][2] / scores[0][2] > scores[1][0] / scores[0][0]  # more than single points do
+    zone = int(normal.judge(scan_surface(dented)).zones.argmax())
+    middle = normal.anchor.points[zones_of(normal.anchor).zone == zone].mean(axis=0)
+    assert np.linalg.norm(middle - [20.0, 12.0, 3.0]) < 2.0
+
+
+def test_what_like_zones_share_is_taken_off_up_to_a_limit(normal: Variation, zones: Zones) -> None:
+    spread, seen = np.full(zones.count, 0.01), np.ones(zones.count, dtype=bool)
+    off = np.full(zones.count, 0.04)
+    assert zones.beyond_alike(off, spread, seen).max() == pytest.approx(0.0)
+    off[7] = 0.1
+    assert zones.beyond_alike(off, spread, seen)[7] == pytest.approx(6.0)
+    off[7] = 0.0  # as the nominal part has it: no flaw
+    assert zones.beyond_alike(off, spread, seen)[7] == pytest.approx(0.0)
+    assert zones.beyond_alike(np.full(zones.count, -1.0), spread, seen).min() == pytest.approx(0.94 / 0.03)
+    assert zones.beyond_alike(off, spread, ~seen).max() == 0.0
+
+
+def test_a_stray_moves_no_zone(normal: Variation, zones: Zones) -> None:
+    found = compare(scan_surface(plate(4, 6_000)), normal.anchor)
+    values = found.raw.copy()
+    values[::200] += 1.0
+    clean = zones.pooled(found.plane, found.raw, found.off[0])
+    stray = zones.pooled(found.plane, values, found.off[0])
+    assert np.abs(stray.means - clean.means).max() < 2.0 * NOISE

@@ -1,0 +1,177 @@
+"""`watch` of a live source: a stream, a camera, or a clip that plays at its own rate."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vlm_inspect.command_options.general import PATH
+from vlm_inspect.commands.delivering import check_apart, open_delivery, report_left, worker_count
+from vlm_inspect.safe_text import plain_line, write_line
+
+if TYPE_CHECKING:
+    from vlm_inspect.config import InspectorConfig
+    from vlm_inspect.inspector import Inspector
+    from vlm_inspect.live.source import LiveSource
+    from vlm_inspect.localization.clip_events.normal_clips import NormalClips
+    from vlm_inspect.sinks.row import Row
+
+_SECONDS = click.FloatRange(0.2, 600.0)
+
+_OPTIONS = (
+    click.option(
+        "--camera",
+        type=click.IntRange(0, 99),
+        metavar="N",
+        help="Watch this camera, not SOURCE: 0 is the first.",
+    ),
+    click.option(
+        "--events",
+        "events_dir",
+        type=PATH,
+        metavar="DIR",
+        help="With a stream or camera: where the clips of events are written. Default: beside the table.",
+    ),
+    click.option(
+        "--before",
+        "before_s",
+        type=_SECONDS,
+        default=3.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How much of what was before an event its clip shows.",
+    ),
+    click.option(
+        "--after",
+        "after_s",
+        type=_SECONDS,
+        default=3.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long it must be quiet for an event to be over; its clip shows that, too.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What ends a watch, and what it tells."""
+
+    stop: threading.Event
+    ended_by_signals: Callable[[threading.Event], Any]
+    tell: "Callable[[Row], None]"
+
+
+def live_address(source: str | None, camera: int | None) -> "str | int | Path | None":
+    """Return the live source that is meant; None: a folder."""
+    from vlm_inspect.live.source import is_stream
+
+    if camera is not None:
+        if source is not None:
+            raise click.UsageError("--camera takes the place of SOURCE; give one of them")
+        return camera
+    if source is None:
+        raise click.UsageError("name what to watch: a folder, the address of a stream, or --camera 0")
+    if is_stream(source):
+        return source
+    return Path(source) if Path(source).is_file() else None
+
+
+def watch_live(
+    address: "str | int | Path", config: "InspectorConfig", options: dict[str, Any], how: Watched
+) -> Counter[str]:
+    """Judge the events of a live source until it ends or somebody ends it; returns how many of each outcome.
+
+    Raises:
+        InspectError: the source, a normal clip or a destination cannot be used.
+    """
+    from vlm_inspect.batch.run import digest_of_settings
+    from vlm_inspect.batch.watching import watch_parts
+    from vlm_inspect.live.recorder import ClipLengths
+    from vlm_inspect.live.source import LiveSource
+    from vlm_inspect.live.watching import LiveEvents
+
+    quiet = options["quiet"]
+    say: Callable[[str], None] = (lambda line: None) if quiet else lambda line: write_line(plain_line(line), err=True)
+    folder = _events_folder(options)
+    lengths = ClipLengths(options["before_s"], options["after_s"])
+    with open_delivery(config, options) as delivery, how.ended_by_signals(how.stop):
+        with LiveSource(address, how.stop, say) as source:
+            known = _with_normal(config, source, folder, say)
+            inspector = known.build()
+            check_apart(inspector, delivery.destinations)
+            say("learning what is normal")
+            normal = _normal_of(inspector)
+            say(f"watching {source.name}; Ctrl-C ends it")
+            counts = watch_parts(
+                inspector,
+                lambda journal: LiveEvents(source, normal, folder, options["known_to"](journal), lengths),
+                delivery.destinations,
+                judged_by=digest_of_settings(known, inspector, sinks=delivery.told),
+                workers=worker_count(known, options["workers"]),
+                told=lambda row, counts: None if quiet else how.tell(row),
+            )
+            if source.dropped:
+                say(f"{source.dropped} frames came faster than they could be looked at, and were left out")
+        if delivery.sender is not None:
+            delivery.sender.finish()
+            report_left(delivery.sender)
+    return counts
+
+
+def _events_folder(options: dict[str, Any]) -> Path:
+    from vlm_inspect.errors import OutputError
+    from vlm_inspect.file_writing import check_folder
+
+    table: Path = options["csv_path"]
+    folder: Path = options["events_dir"] or table.with_name(f"{table.stem}.events")
+    check_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror or error}; name another with --events") from error
+    return folder
+
+
+def _with_normal(
+    config: "InspectorConfig", source: "LiveSource", folder: Path, say: Callable[[str], None]
+) -> "InspectorConfig":
+    """Return the settings with the source's own beginning among the references, where that is asked for."""
+    if config.normal_until is None:
+        return config
+    from vlm_inspect.clip_beginning import NormalSpan
+    from vlm_inspect.live.watching import NORMAL_NAME, record_normal
+
+    path = folder / NORMAL_NAME
+    if path.is_file():
+        say(f"{path} of an earlier watch is taken as normal; delete it to record it anew")
+    else:
+        span = NormalSpan.parse(config.normal_until)
+        say(f"recording what is normal: {f'{span.frames} frames' if span.seconds is None else f'{span.seconds:g} s'}")
+        path = record_normal(source, folder, span)
+    return config.model_copy(update={"normal_until": None, "references": (*config.references, str(path))})
+
+
+def _normal_of(inspector: "Inspector") -> "NormalClips":
+    from vlm_inspect.errors import ReferenceSampleError
+    from vlm_inspect.localization.clip_events.localizer import FittedClips
+
+    _, fitted = inspector.fit("video")
+    normal = next((one.normal for one in fitted.members if isinstance(one, FittedClips)), None)
+    if normal is None:
+        raise ReferenceSampleError(
+            "a live source is held against normal clips: name them with --reference, or take its own beginning with "
+            "--normal-until 10s"
+        )
+    return normal
+
+
+def options_of_live(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of live sources."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command

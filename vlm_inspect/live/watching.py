@@ -1,0 +1,138 @@
+"""`LiveEvents`: the events of a live source as clips, an iterator of parts; `record_normal`: its beginning."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from converters.digest import sha256_of
+from converters.errors import ConversionError
+from vlm_inspect.clip_beginning import LEAST_FRAMES, NormalSpan
+from vlm_inspect.errors import InspectError, ReferenceSampleError
+from vlm_inspect.live.recorder import CLIP_NAME, ClipLengths, ClipWriter, EventRecorder, clear_unfinished, coded
+from vlm_inspect.live.scorer import STEP, StreamScorer
+from vlm_inspect.live.source import LiveFrame, LiveSource
+from vlm_inspect.localization.clip_events.normal_clips import NormalClips
+
+NORMAL_NAME = "normal.avi"
+_RATE_FRAMES, _RATE_S = 50, 2.0
+"""Frames, or seconds, from which the rate of a source is told."""
+_LOOK_S = 0.2
+
+
+def record_normal(source: LiveSource, folder: Path, span: NormalSpan) -> Path:
+    """Write the beginning of a source, which is normal, as a clip; returns its path.
+
+    Raises:
+        ReferenceSampleError: the source ended before, or too few frames are meant.
+        OutputError: the clip cannot be written.
+    """
+    writer: ClipWriter | None = None
+    first: list[LiveFrame] = []
+    path, count, began = folder / NORMAL_NAME, 0, 0.0
+    for frame in source.frames():
+        if frame is None:
+            continue
+        began = began or frame.time_s
+        count += 1
+        whole = count >= span.frames if span.frames is not None else frame.time_s - began >= (span.seconds or 0.0)
+        if writer is None:
+            first.append(frame)
+            if whole or len(first) >= _RATE_FRAMES or frame.time_s - began >= _RATE_S:
+                writer = ClipWriter(path, began, _rate_of(first))
+                for one in first:
+                    writer.write(coded(one))
+        else:
+            writer.write(coded(frame))
+        if whole:
+            break
+    if writer is None or count < LEAST_FRAMES or (not whole and source.stop.is_set()):
+        if writer is not None:
+            writer.discard()
+        raise ReferenceSampleError(f"{source.name} gave {count} normal frames; it takes {LEAST_FRAMES} at least")
+    return writer.close()
+
+
+def _rate_of(frames: list[LiveFrame]) -> float:
+    lasting = frames[-1].time_s - frames[0].time_s
+    return (len(frames) - 1) / lasting if lasting > 0 else 25.0
+
+
+@dataclass
+class LiveEvents:
+    """An iterator of clips, and of None where there is nothing new; it ends with the source, or when that is stopped.
+
+    Attributes:
+        source: is open.
+        normal: what frames are held against.
+        folder: of the clips; those in it that are not known come first.
+        is_known: whether a part of this digest was judged before.
+        lengths: of the clips.
+    """
+
+    source: LiveSource
+    normal: NormalClips
+    folder: Path
+    is_known: Callable[[str], bool] = lambda digest: False
+    lengths: ClipLengths = field(default_factory=ClipLengths)
+    _clips: "queue.Queue[Path]" = field(default_factory=queue.Queue)
+    _error: InspectError | None = None
+
+    def __iter__(self) -> Iterator[Path | None]:
+        """Yield the clips.
+
+        Raises:
+            InspectError: a clip cannot be written.
+        """
+        clear_unfinished(self.folder)
+        for path in sorted(self.folder.glob(CLIP_NAME)):
+            if not self._known(path):
+                yield path
+        thread = threading.Thread(target=self._watch, name="events", daemon=True)
+        thread.start()
+        while thread.is_alive() or not self._clips.empty():
+            try:
+                yield self._clips.get(timeout=_LOOK_S)
+            except queue.Empty:
+                yield None
+        if self._error is not None:
+            raise self._error
+
+    def _known(self, path: Path) -> bool:
+        try:
+            return self.is_known(sha256_of(path))
+        except ConversionError:
+            return False  # it cannot be read, which its row says
+
+    def _watch(self) -> None:
+        try:
+            self._look()
+        except InspectError as error:
+            self._error = error
+
+    def _look(self) -> None:
+        scorer = StreamScorer(self.normal)
+        recorder = EventRecorder(self.folder, self.normal.clip.fps, self.lengths)
+        waiting: list[LiveFrame] = []
+
+        def judge(*, last: bool) -> None:
+            heights = scorer.add([one.image for one in waiting])
+            waiting.clear()
+            self._give(recorder.judge(heights))
+            if last:
+                self._give(recorder.judge(scorer.finish()))
+                self._give(recorder.finish())
+
+        self.source.skip_waiting()
+        for frame in self.source.frames():
+            if frame is not None:
+                recorder.add(frame)
+                waiting.append(frame)
+            if frame is None or len(waiting) >= STEP:
+                judge(last=frame is None)
+        judge(last=True)
+
+    def _give(self, clips: list[Path]) -> None:
+        for clip in clips:
+            self._clips.put(clip)

@@ -1,0 +1,203 @@
+"""What the reference curves of a class say about each other: which windows compare, and how far normal ones differ.
+
+Which windows a curve may be compared with, the references decide: where they look alike at the same second (a press
+stroke), only those of that second, so a normal pattern at a wrong time is found; where they do not (a running motor),
+all of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache, reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.sample import Series
+from vlm_inspect.localization.curves.comparison import (
+    KINDS,
+    Distances,
+    Measure,
+    PreparedCurve,
+    compare,
+    feature_distances,
+    measure_of,
+    prepare,
+)
+from vlm_inspect.localization.curves.windows import grid_of, windows
+from vlm_inspect.tolerance import Tolerance, tolerance_from_normals
+
+_MOST = 16
+"""References that curves are compared with; of more, so many evenly chosen ones."""
+_SAME_TIME = 2.5
+_OTHER_TIME = 2.0
+"""References run in step when windows of the same second lie at most 2.5 times as far apart as the nearest of any
+second, and windows half a curve later at least twice as far as those of the same second."""
+_TOGETHER = KINDS.index("channels together")
+_LEAST_SPREAD = 0.1
+"""Of a logarithm: changes of less than a tenth are noise."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class NormalCurves:
+    """Reference curves made ready once, for any number of curves of their class."""
+
+    names: tuple[str, ...]
+    measure: Measure
+    curves: tuple[PreparedCurve, ...]
+    kept: tuple[int, ...]
+    """Which of the references they are."""
+
+    def distances(self, curve: PreparedCurve, *, without: int | None = None) -> Distances:
+        """Return how far a curve is from the nearest reference, one of which may be left out."""
+        return reduce(Distances.nearer, [compare(curve, self.curves[j], self.measure) for j in self._others(without)])
+
+    def nearest(self, curve: PreparedCurve) -> int:
+        """Return the reference that a curve is nearest in all."""
+        away = [feature_distances(curve, one, self.measure).mean() for one in self.curves]
+        return int(np.argmin(away))
+
+    def heights(self, found: Distances, *, without: int | None = None) -> tuple[Floats, ...]:
+        """Return distances as shares of how far normal curves go, (W, C) for each kind: 1 is the limit of one channel.
+
+        Of a single reference nobody knows how far they go: a share is then that of the curve's own usual distance.
+        """
+        limits = self.limits(without)
+        if limits is None:
+            limits = [np.maximum(np.median(one), 1e-12) for one in found.values]
+        return tuple(one / limit for one, limit in zip(found.values, limits, strict=True))
+
+    @cached_property
+    def tolerance(self) -> Tolerance | None:
+        """How high normal curves go in their highest window; None: a single reference does not tell."""
+        if len(self.curves) < 2:
+            return None
+        return tolerance_from_normals([float(np.exp(one)) for one in self.level])
+
+    @cached_property
+    def level(self) -> Floats:
+        """(n,): log of the highest window of each reference, judged by the others."""
+        return np.array([self.log_score(self._left_out(i), without=i) for i in range(len(self.curves))])
+
+    def log_score(self, found: Distances, *, without: int | None = None) -> float:
+        """Return the logarithm of the highest window by any kind of evidence."""
+        return float(np.log(max(one.max() for one in self.heights(found, without=without))))
+
+    def limits(self, without: int | None = None) -> list[Floats] | None:
+        """Return how far normal curves go by each kind of evidence, (C,) each; None where nobody knows."""
+        count = len(self.curves)
+        if count < 2:
+            return None
+        # Of two references, one left out leaves nothing to compare; their distance serves as the unit all the same.
+        return self._limits(without if count > 2 else None)
+
+    @lru_cache(maxsize=64)  # noqa: B019  # as long as the references themselves
+    def _limits(self, without: int | None) -> list[Floats]:
+        kept = self._others(without)
+        found = [self._left_out(i, without) for i in kept]
+        limits = []
+        for kind in range(len(found[0].values)):
+            highest = np.array([one.values[kind].max(axis=0) for one in found])
+            if kind == _TOGETHER:
+                highest = np.repeat(highest.max(axis=1, keepdims=True), highest.shape[1], axis=1)
+            limits.append(np.array([tolerance_from_normals(list(column)).limit for column in highest.T]))
+        return limits
+
+    def _left_out(self, index: int, also: int | None = None) -> Distances:
+        """Return how far a reference is from the nearest of the others."""
+        others = [self._pairs[index][j] for j in self._others(also) if j != index]
+        return reduce(Distances.nearer, [one for one in others if one is not None])
+
+    def _others(self, without: int | None) -> list[int]:
+        return [j for j in range(len(self.curves)) if j != without]
+
+    @cached_property
+    def _pairs(self) -> list[list[Distances | None]]:
+        """Each reference against each other."""
+        return [
+            [None if one is other else compare(one, other, self.measure) for other in self.curves]
+            for one in self.curves
+        ]
+
+
+def learn_curves(references: Sequence[Series]) -> NormalCurves:
+    """Return what reference curves (at least one) say.
+
+    Channels are those of the first; a reference that lacks one of them is left out.
+    """
+    if not references:
+        raise ValueError("a deviation needs at least one reference")
+    names = references[0].names
+    having = {k: curve for k, one in enumerate(references) if (curve := with_channels(one, names)) is not None}
+    kept = list(having)
+    if len(kept) > _MOST:
+        kept = [kept[k] for k in np.linspace(0, len(kept) - 1, _MOST).round().astype(int)]
+    curves = [having[k] for k in kept]
+    grid = grid_of(curves)
+    features = [windows(curve, grid)[1] for curve in curves]
+    measure = measure_of(curves, _pooled_scale(features))
+    prepared = tuple(prepare(curve, measure) for curve in curves)
+    if len(curves) > 1 and _in_step(prepared, measure):
+        measure = replace(measure, in_step=True, scale=_scale_at_each_time(features))
+    return NormalCurves(names, measure, prepared, tuple(kept))
+
+
+def with_channels(series: Series, names: tuple[str, ...]) -> Series | None:
+    """Return the series with just these channels: by name, else by position if it has as many; None: it lacks one."""
+    columns = [position(series, name, i if len(names) == len(series.names) else -1) for i, name in enumerate(names)]
+    if -1 in columns:
+        return None
+    units = tuple(series.units[k] for k in columns)
+    return replace(series, values=series.values[:, columns], names=names, units=units)
+
+
+def position(series: Series, name: str, otherwise: int) -> int:
+    """Return which channel of a series has a name."""
+    return series.names.index(name) if name in series.names else otherwise
+
+
+def _in_step(curves: Sequence[PreparedCurve], measure: Measure) -> bool:
+    """Tell whether the references look alike at the same second, and unlike at another."""
+    timed = replace(measure, in_step=True)
+    later = [replace(one, middles=(one.middles + 0.5 * one.middles[-1]) % (one.middles[-1] + 1e-9)) for one in curves]
+    free, same, other = (
+        float(np.median([_apart(curves, i, others, by) for i in range(len(curves))]))
+        for others, by in ((curves, measure), (curves, timed), (later, timed))
+    )
+    return same <= _SAME_TIME * free and other >= _OTHER_TIME * same
+
+
+def _apart(curves: Sequence[PreparedCurve], index: int, others: Sequence[PreparedCurve], measure: Measure) -> float:
+    """Return how far a reference is from the others at most: the mean of the four highest of its windows."""
+    rest = [feature_distances(curves[index], one, measure) for j, one in enumerate(others) if j != index]
+    nearest = np.min(rest, axis=0)
+    return float(np.sort(nearest, axis=0)[-4:].mean(axis=0).max())
+
+
+def _pooled_scale(features: Sequence[Floats]) -> Floats:
+    """Return robust standard deviations (C, F) over all windows."""
+    pooled = np.concatenate(features)
+    return _floored(1.4826 * np.median(np.abs(pooled - np.median(pooled, axis=0)), axis=0), pooled)
+
+
+def _scale_at_each_time(features: Sequence[Floats]) -> Floats:
+    """Return standard deviations (C, F) among the references at one time, the median over times."""
+    count = min(len(one) for one in features)
+    together = np.stack([one[:count] for one in features])
+    return _floored(np.median(together.std(axis=0, ddof=1), axis=0), together.reshape(-1, *together.shape[2:]))
+
+
+def _floored(scale: Floats, pooled: Floats) -> Floats:
+    """Keep the unit of distance above rounding: for the mean 2 % of the channel's own spread, else a tenth."""
+    level = 0.02 * (np.ptp(pooled[:, :, 0], axis=0) + np.median(np.exp(pooled[:, :, 1]), axis=0))
+    scale = np.maximum(scale, _LEAST_SPREAD)
+    spread = 1.4826 * np.median(np.abs(pooled[:, :, 0] - np.median(pooled[:, :, 0], axis=0)), axis=0)
+    scale[:, 0] = np.maximum.reduce([level, np.minimum(scale[:, 0], spread), np.full(len(level), 1e-12)])
+    return scale
+
+
+def rarity(features: Floats) -> Floats:
+    """Return distances (W, C) of the windows of a curve (W, C, F) from its own median window."""
+    gaps = (features - np.median(features, axis=0)) / _pooled_scale([features])
+    return np.asarray(np.sqrt((gaps**2).mean(axis=2)))

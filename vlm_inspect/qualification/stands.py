@@ -1,0 +1,112 @@
+"""Stands: the specimens of a class in their places, and parts made of them with planted defects."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from converters.sample import ImageSample, PointCloud, Sample
+from converters.view import View, ViewBudget
+from vlm_inspect.ignored import blanked
+from vlm_inspect.localization.subject import Subject
+from vlm_inspect.planting.copies import COPIES, changed_copy
+from vlm_inspect.planting.design import Planting
+from vlm_inspect.planting.specimen import PlantedSample, Specimen, prepare_specimen
+from vlm_inspect.references import Part, ReferenceSet, Stage, present
+from vlm_inspect.registration.known_scan import Change
+
+
+@dataclass(frozen=True, eq=False)
+class Stand:
+    """A specimen in its place: which reference it is, and as which row of the levels it counts."""
+
+    specimen: Specimen
+    sample: Sample
+    reference: Part
+    row: int
+
+
+class StandIns:
+    """Makes parts of one stand, with and without a planted defect.
+
+    A scan keeps the pose of its reference, which a defect does not turn; the views of sides from which nothing changed
+    are those of the reference, the same objects, so that they need be judged but once.
+    """
+
+    def __init__(self, stand: Stand, stage: Stage, budget: ViewBudget, subject: Subject) -> None:
+        """Make parts of a stand.
+
+        Args:
+            stand: the specimen.
+            stage: on which curves are drawn.
+            budget: how many pictures a part may become.
+            subject: what never counts.
+        """
+        self._stand, self._stage, self._budget, self._subject = stand, stage, budget, subject
+        self._drawn = None
+        sample, frame = stand.sample, stand.reference.frame
+        if isinstance(sample, PointCloud) and frame is not None:
+            from converters.point_cloud import Drawing
+            from converters.projection import project_like
+
+            self._drawn = Drawing(project_like(sample, frame, budget.scan_size), stand.reference.views)
+
+    @property
+    def share_views(self) -> bool:
+        """Whether parts share views."""
+        return self._drawn is not None
+
+    def sound(self) -> Part:
+        """Return the specimen as it is."""
+        sample, frame = self._stand.sample, self._stand.reference.frame
+        if not isinstance(sample, PointCloud) or frame is None:
+            return self._presented(sample)
+        change = Change.nothing(sample.points)
+        return Part(sample, self._blanked(self._stand.reference.views), frame, change)
+
+    def planted(self, planting: Planting) -> tuple[Part, PlantedSample]:
+        """Return the specimen with the planned defect, and what was planted."""
+        made = plant_as_planned(self._stand, planting)
+        frame = self._stand.reference.frame
+        if not isinstance(made.sample, PointCloud) or frame is None or self._drawn is None:
+            return self._presented(made.sample), made
+        from converters.point_cloud import draw_point_cloud
+
+        views = draw_point_cloud(made.sample, self._budget, frame, self._drawn).views
+        return Part(made.sample, self._blanked(views), frame, made.change), made
+
+    def _presented(self, sample: Sample) -> Part:
+        part = present(sample, self._stage, self._budget)
+        return replace(part, views=blanked(part.views, self._subject.ignore))
+
+    def _blanked(self, views: tuple[View, ...]) -> tuple[View, ...]:
+        """Return views without what never counts; those of the reference are already without."""
+        own = {id(view) for view in self._stand.reference.views}
+        ignored = blanked(views, self._subject.ignore)
+        return tuple(view if id(view) in own else other for view, other in zip(views, ignored, strict=True))
+
+
+def set_up(references: ReferenceSet, subject: Subject) -> list[Stand]:
+    """Return the specimens: every reference, or changed copies of a single photograph."""
+    stands = []
+    alone = len(references) == 1
+    for row, part in enumerate(references.parts):
+        for sample in _copies(part.sample) if alone else [part.sample]:
+            specimen = None if sample is None else prepare_specimen(sample, subject.ignore)
+            if specimen is not None and sample is not None:
+                stands.append(Stand(specimen, sample, part, row))
+    return stands
+
+
+def plant_as_planned(stand: Stand, planting: Planting) -> PlantedSample:
+    """Return the specimen with the planned defect: the same plan, the same defect."""
+    generator = np.random.default_rng(planting.seed)
+    return stand.specimen.plant(planting.kind, planting.size, planting.contrast, generator)
+
+
+def _copies(sample: Sample | None) -> list[Sample]:
+    """Return changed copies of a single reference that is a photograph; of nothing else."""
+    if not isinstance(sample, ImageSample):
+        return []
+    return [
+        replace(sample, pages=tuple(changed_copy(page, number) for page in sample.pages)) for number in range(COPIES)
+    ]

@@ -1,0 +1,62 @@
+"""How far zones of normal parts deviate: what the pooled deviations of a new scan are counted in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_inspect.registration.comparison import Comparison
+from vlm_inspect.registration.zones import Values, Zones
+
+_PRIOR_DOF, _WHOLE = 4.0, 0.4
+"""How many references the surroundings of a zone count for, and the share of the whole part among those."""
+_LEAST, _COVERED = 3, 0.4
+"""Fewest points that a zone rests on; of a scan that does not show all, at least this share of the usual number."""
+
+
+@dataclass(frozen=True, eq=False)
+class PooledNormal:
+    """What is normal for every zone, for scans of one kind of scanner."""
+
+    zones: Zones
+    mean: Values
+    """(K,): deviation of a mean normal part from the anchor."""
+    spread: Values
+    """(K,), > 0: standard deviation of a new normal part."""
+    counts: Values
+    """(K,): points of a normal scan."""
+
+    def judge(self, found: Comparison, counted: NDArray[np.bool_] | None = None) -> Values:
+        """Return the pooled deviations (K,) of a scan beyond those of like zones, in normal spreads, >= 0.
+
+        Args:
+            found: its comparison with the anchor.
+            counted: (N,) which of its points count, where the scan does not show the whole part; None: all do.
+        """
+        kept = slice(None) if counted is None else counted
+        pooled = self.zones.pooled(found.plane[kept], found.raw[kept], found.off[0][kept])
+        least = _LEAST if counted is None else np.maximum(_LEAST, _COVERED * self.counts)
+        fewer = np.sqrt(np.clip(self.counts / np.maximum(pooled.counts, 1.0), 1.0, None))
+        return self.zones.beyond_alike(pooled.means - self.mean, self.spread * fewer, pooled.counts >= least)
+
+
+def learn_pooled(zones: Zones, kept: Sequence[Comparison], known: Sequence[Comparison], noise: float) -> PooledNormal:
+    """Return what references say of the zones.
+
+    Args:
+        zones: of the anchor.
+        kept: comparisons of the references that play a part, for the mean.
+        known: those that tell the spread; as many, or more where only one plays a part.
+        noise: variance of a deviation that is none, in the squared unit of the scans.
+    """
+    pooled = {id(one): zones.pooled(one.plane, one.raw, one.off[0]) for one in (*kept, *known)}
+    mean = np.mean([pooled[id(one)].means for one in kept], axis=0)
+    counts = np.min([pooled[id(one)].counts for one in kept], axis=0)
+    each = np.array([pooled[id(one)].means for one in known])
+    own = each.var(axis=0, ddof=1) if len(each) > 1 else each[0] ** 2 + noise
+    nearby = zones.averaged(own)
+    prior = (1.0 - _WHOLE) * zones.averaged(nearby) + _WHOLE * own.mean() + 0.1 * noise
+    dof = max(1, len(kept) - 1)
+    variance = (1.0 + 1.0 / len(kept)) * (_PRIOR_DOF * prior + dof * nearby) / (_PRIOR_DOF + dof)
+    return PooledNormal(zones, mean, np.sqrt(np.maximum(variance, 1e-300)), counts)

@@ -1,0 +1,133 @@
+"""A surface in some thousand zones of one size: what a scan says of a zone is pooled, and held against like zones.
+
+A flaw is wider than the spacing of points. The mean deviation of a zone and those around it has a small standard error
+where a single point tells nothing, so a dent of 0.1 mm that eight points show stands out of noise of 0.02 mm.
+
+Parts of one lot differ in features: a recess that is cut deeper deviates all over, on all its walls. Two references do
+not show that. A zone is therefore held against the zones of the same part whose surroundings look alike (FPFH,
+descriptors.py), too: what they share is taken off, and how much they scatter counts as normal.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_inspect.registration.consensus import cell_side, described
+from vlm_inspect.registration.surface import Points, Surface, nearest
+
+_SIDE = 0.015
+"""Least side of a zone, as a share of the part's size."""
+_AROUND, _FACING = 7, 0.5
+"""Zones that are pooled, its own included, and the least cosine between the directions that they face."""
+_ALIKE, _APART = 16, 0.06
+"""Zones that a zone is held against, and how far they lie apart at least, as a share of the part's size."""
+_BLOCK = 500
+_STRAY = 6.0
+"""Robust deviations from the points around beyond which a point is left out of a zone's mean."""
+_SHARED = 6.0
+_SCATTER = 3.0
+"""Times the part's own spread up to which what zones share, and how they scatter, may explain a deviation."""
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Pooled:
+    """What a scan says of K zones."""
+
+    means: Values
+    """(K,): mean signed deviation, in the unit of the scans."""
+    counts: Values
+    """(K,): points that it rests on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Zones:
+    """The zones of a reference with M planes."""
+
+    zone: NDArray[np.intp]
+    """(M,): of each plane."""
+    around: NDArray[np.intp]
+    """(K, n): the zones nearest to each, itself among them."""
+    within: NDArray[np.bool_]
+    """(K, n): which of them are pooled."""
+    alike: NDArray[np.intp]
+    """(K, m): the zones that look most like it."""
+
+    @property
+    def count(self) -> int:
+        """Number of zones, K."""
+        return len(self.around)
+
+    def pooled(self, planes: NDArray[np.intp], values: Values, usual: Values) -> Pooled:
+        """Return the means of values (N,) that points have at planes (N,) of the reference.
+
+        Args:
+            planes: (N,).
+            values: (N,) signed deviations.
+            usual: (N,) the medians of those around: a stray is far from it, and left out.
+        """
+        off = np.abs(values - usual)
+        kept = off <= _STRAY * 1.4826 * float(np.median(off)) + 1e-12 if len(off) else np.zeros(0, dtype=bool)
+        own = self.zone[planes[kept]]
+        sums = np.bincount(own, values[kept], minlength=self.count)
+        counts = np.bincount(own, minlength=self.count).astype(np.float64)
+        totals = (counts[self.around] * self.within).sum(axis=1)
+        return Pooled((sums[self.around] * self.within).sum(axis=1) / np.maximum(totals, 1.0), totals)
+
+    def averaged(self, values: Values) -> Values:
+        """Return values (K,) of zones, each averaged with those around it."""
+        return np.asarray((values[self.around] * self.within).sum(axis=1) / self.within.sum(axis=1))
+
+    def beyond_alike(self, off: Values, spread: Values, seen: NDArray[np.bool_]) -> Values:
+        """Return how far deviations (K,) go beyond those of like zones, in normal spreads, >= 0; 0 where unseen.
+
+        Args:
+            off: (K,) signed deviations from a mean normal part.
+            spread: (K,) > 0, their normal spread.
+            seen: (K,) which zones the scan shows.
+        """
+        part = float(np.sqrt((spread**2).mean()))
+        like = np.where(seen, off, np.nan)[self.alike]
+        known = np.isfinite(like).sum(axis=1) >= _ALIKE // 4
+        like[~known] = 0.0
+        shared = np.clip(np.nanmedian(like, axis=1), -_SHARED * part, _SHARED * part)
+        scatter = 1.4826 * np.nanmedian(np.abs(like - shared[:, None]), axis=1)
+        beyond = np.maximum(off - np.maximum(shared, 0.0), np.minimum(shared, 0.0) - off)
+        usual = np.maximum(spread, np.minimum(scatter, _SCATTER * part))
+        return np.asarray(np.where(seen, np.maximum(beyond, 0.0) / usual, 0.0))
+
+
+@lru_cache(maxsize=4)
+def zones_of(reference: Surface) -> Zones:
+    """Return the zones of a reference, learned once while it is used."""
+    from scipy.spatial import cKDTree
+
+    size = float(np.linalg.norm(np.ptp(reference.points, axis=0)))
+    centres, looks = described(reference, max(cell_side(reference), _SIDE * size))
+    outward = reference.outward[nearest(reference.tree, centres)[1][:, 0]]
+    tree = cKDTree(centres)
+    near = nearest(tree, reference.points, 4)[1]
+    facing = np.einsum("mkj,mj->mk", outward[near], reference.outward) > _FACING
+    zone = np.take_along_axis(near, facing.argmax(axis=1)[:, None], axis=1)[:, 0]  # the nearest where none faces so
+    around = nearest(tree, centres, 2 * _AROUND)[1]
+    within = np.einsum("mkj,mj->mk", outward[around], outward) > _FACING
+    within &= np.cumsum(within, axis=1) <= _AROUND
+    within[:, 0] = True
+    return Zones(zone, around, within, _alike(centres, looks, _APART * size))
+
+
+def _alike(centres: Points, looks: NDArray[np.float32], apart: float) -> NDArray[np.intp]:
+    """Return the zones (K, m) that look most like each, of those that lie far enough from it."""
+    count = min(_ALIKE, len(centres))
+    found = np.zeros((len(centres), count), dtype=np.intp)
+    place, length = centres.astype(np.float32), (looks**2).sum(axis=1)
+    for start in range(0, len(centres), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        unlike = length[rows, None] + length[None] - 2.0 * looks[rows] @ looks.T
+        off = place[rows, None] - place[None]
+        unlike[np.einsum("abj,abj->ab", off, off) < apart**2] = np.inf
+        found[rows] = np.argpartition(unlike, count - 1, axis=1)[:, :count]
+    return found
