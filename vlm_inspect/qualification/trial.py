@@ -15,7 +15,7 @@ from vlm_inspect.qualification.stands import Stand, StandIns, set_up
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.sensitivity.learning import PlantedScores
 
-PLANTED: dict[SampleKind, int] = {"image": 108, "series": 96, "point_cloud": 32, "video": 20}
+PLANTED: dict[SampleKind, int] = {"image": 108, "series": 96, "point_cloud": 32, "video": 12}
 """How many defects are planted: of scans and clips fewer, since each has many views."""
 _TOGETHER = 8
 """Planted samples that are scored at once."""
