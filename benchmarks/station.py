@@ -2,7 +2,7 @@
 
     nice -n 12 python -m benchmarks.station                       # all of them, bounded in time
     nice -n 12 python -m benchmarks.station --only speed --size 960 1280
-    nice -n 12 python -m benchmarks.station --only memory --parts 10000 --size 96 128
+    nice -n 12 python -m benchmarks.station --only memory --parts 10000 --size 96 128 --localizer none
     python -m benchmarks.station_kills                            # kills at random moments
 
 Both ways judge the same photos by the same rule book with the same references, one after the other in one run, each
@@ -69,7 +69,7 @@ class Service:
         """End it and wait for that."""
         assert self._process is not None
         self._process.send_signal(sign)
-        self._process.wait(60)
+        self._process.wait(_WAIT_S)
 
     def memory_mb(self) -> float:
         """Return what it holds in memory now (Linux)."""
@@ -272,7 +272,7 @@ def _send_all(opened: socket.socket, content: bytes) -> None:
 
 def measure_memory(folder: Path, parts: list[Path], chosen: argparse.Namespace) -> None:
     """Print the memory of the service as parts go through it, whose bytes are kept with their cases."""
-    with running(Service(folder, "--eye", "fast")) as service:
+    with running(Service(folder, "--localizer", chosen.localizer)) as service:
         send(service.address, parts, 2, most=40, seconds=_WAIT_S)
         done, began = 40, time.perf_counter()
         print(f"after {done:6} parts: {service.memory_mb():.0f} MB", flush=True)
@@ -307,6 +307,7 @@ def main() -> None:
     parser.add_argument(
         "--size", type=int, nargs=2, default=second_part.SIZE_HW, metavar=("H", "W"), help="of the photos"
     )
+    parser.add_argument("--localizer", default="auto", help="of the memory figure; none: parts of milliseconds")
     parser.add_argument("--only", choices=MEASURES)
     chosen = parser.parse_args()
     second_part.SIZE_HW = tuple(chosen.size)

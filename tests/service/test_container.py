@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+import httpx
 import pytest
 import yaml
 from click.testing import CliRunner
 from dockerfile_parse import DockerfileParser
 
-from tests.service.conftest import settings_in
+from tests.service.conftest import listening, settings_in
 from vlm_inspect.cli import cli
 from vlm_inspect.commands import serve as serve_command
 from vlm_inspect.errors import ConfigError
@@ -108,12 +109,17 @@ def test_its_command_is_one_of_the_program(
     assert refused.exit_code == 2, "beyond this machine it takes a token"
     (tmp_path / "token").write_text("a token that is long enough\n")
     monkeypatch.setenv(f"{ENVIRONMENT}{FILE}", str(tmp_path / "token"))
-    done = CliRunner().invoke(cli, words, catch_exceptions=False)
+    done = CliRunner().invoke(cli, [*words, "--allow-host", "inspect.example"], catch_exceptions=False)
     assert done.exit_code == 0
     ((app, options),) = served
     assert options["port"] == int(of(steps, "EXPOSE")[0])
     assert app.state.station.books.names() == ["plate"]
-    app.state.station.store.close()
+    asked = re.search(r"http://(127\.0\.0\.1:8000)(/\w+)", of(steps, "HEALTHCHECK")[0])
+    assert asked is not None
+    with listening(app) as address:  # the health check has a name of its own, whatever names are allowed
+        assert httpx.get(address + asked[2], headers={"Host": asked[1]}).status_code == 200
+        assert httpx.get(address + asked[2], headers={"Host": "inspect.example"}).status_code == 200
+        assert httpx.get(address + asked[2], headers={"Host": "elsewhere.example"}).status_code == 403
 
 
 def test_the_compose_file_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

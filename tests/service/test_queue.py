@@ -1,6 +1,9 @@
 """The queue: bounded, durable, and free of those who left."""
 
+import os
 import socket
+import sys
+import threading
 from pathlib import Path
 
 import httpx
@@ -10,6 +13,7 @@ from tests.service.conftest import Held, Starter, part, settings_in, until
 from vlm_inspect.errors import StoreError
 from vlm_inspect.service import judging
 from vlm_inspect.service.app import make_app
+from vlm_inspect.service.priority import LOWER
 from vlm_inspect.service.settings import Limits
 from vlm_inspect.service.spool import MOST_TRIES, Job, QueueFullError, Spool
 from vlm_inspect.service.tokens import Tokens
@@ -116,6 +120,16 @@ def test_a_damaged_record_is_a_failure_not_the_end(tmp_path: Path) -> None:
     assert "cannot be read" in spool.failure(broken)
     with pytest.raises(StoreError, match="is no id"):
         spool.state("../secret")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux alone")
+def test_threads_that_judge_give_way_to_the_one_that_answers(start: Starter, held: Held) -> None:
+    client = start(prepare=held)
+    held.let_go()
+    assert client.post("/v1/inspections", files=part()).status_code == 200
+    (judge,) = held.station.judges._threads
+    lower = min(19, os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) + LOWER)
+    assert os.getpriority(os.PRIO_PROCESS, judge.native_id) == lower
 
 
 def test_one_data_folder_serves_one_service(tmp_path: Path) -> None:

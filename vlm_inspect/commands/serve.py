@@ -176,7 +176,7 @@ def _settings(config: "InspectorConfig", options: dict[str, Any]) -> "ServiceSet
         tokens=options["tokens_path"],
         workers=worker_count(config, options["workers"]),
         keep_input=not options["forget_input"],
-        hosts=(*LOCAL_HOSTS, *options["hosts"]) if local else tuple(options["hosts"]),
+        hosts=(*LOCAL_HOSTS, *options["hosts"]) if local or options["hosts"] else (),  # a health check asks from here
         limits=Limits(
             waiting=options["queue"],
             upload_bytes=options["max_upload"] * _MB,

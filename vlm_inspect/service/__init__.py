@@ -2,7 +2,7 @@
 
     app.py         START: everything put together
     settings.py    what a service is started with
-    spool.py       accepted parts on the disk; judging.py: the threads that judge them
+    spool.py       accepted parts on the disk; judging.py: the threads that judge them (priority.py)
     deliveries.py  what goes out for each part: webhooks, MQTT, folders
     rule_books.py  rule books and calibrations by name, a warm inspector each
     tokens.py      who may do what; sessions.py: the same for browsers; access.py asks both; rates.py

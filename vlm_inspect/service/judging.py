@@ -18,6 +18,7 @@ from vlm_inspect.part_queue import Judged, judge_one
 from vlm_inspect.service.deliveries import Deliveries
 from vlm_inspect.service.metrics import Metrics
 from vlm_inspect.service.path_free import PathFree
+from vlm_inspect.service.priority import give_way
 from vlm_inspect.service.rule_books import RuleBooks
 from vlm_inspect.service.settings import ServiceSettings
 from vlm_inspect.service.spool import LONGEST_SERIAL, Job, Spool
@@ -127,6 +128,7 @@ class Judges:
         return self._settings.data / f"paid{SUFFIX}" / f"{job_id}{SUFFIX}"
 
     def _warm_up(self) -> None:
+        give_way()
         for name in list(self.cold):
             if self._stopped.is_set():
                 return
@@ -138,6 +140,7 @@ class Judges:
                 self.cold.pop(name, None)
 
     def _run(self) -> None:
+        give_way()
         while (job := self._spool.take()) is not None:
             try:
                 ended = self._judge(job)
