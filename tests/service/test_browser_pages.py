@@ -39,7 +39,9 @@ def test_every_page_is_usable_wide_and_narrow_light_and_dark(tmp_path: Path, bro
         httpx.Client(base_url=address) as client,
     ):
         told = [
-            client.post("/v1/inspections", files=part(level), data={"rules": rules}, timeout=60).json()
+            client.post(
+                "/v1/inspections", files=part(level), data={"rules": rules, "serial": "lot-" + 96 * "9"}, timeout=60
+            ).json()
             for level, rules in ((250, "plate"), (100, "plate"), (100, "slab"))
         ]
         curve, clip = (
@@ -65,6 +67,7 @@ def test_every_page_is_usable_wide_and_narrow_light_and_dark(tmp_path: Path, bro
             _zoom_into_a_curve(page, f"{address}/cases/{curve}")
             _play(page, f"{address}/cases/{clip}")
             watched.check(f"a clip that was played, {width} px")
+        _see_a_clip_blind(page, f"{address}/review?blind=true")
         client.post(f"/v1/inspections/{clip}/judgement", json={"outcome": "OK"})
         client.post(f"/v1/inspections/{told[1]['id']}/judgement", json={"outcome": "OK"})
         _propose_a_reference(page, f"{address}/cases/{told[1]['id']}")
@@ -133,6 +136,15 @@ def _review_by_keyboard(page: "playwright.Page", client: httpx.Client, case: str
     page.keyboard.press("o")
     page.locator(f"#review[data-case='{case}']").wait_for(state="detached")
     assert [one["outcome"] for one in client.get(f"/v1/inspections/{case}/judgements").json()] == ["OK"]
+
+
+def _see_a_clip_blind(page: "playwright.Page", address: str) -> None:
+    """The clip is played, and nothing of what the tool says of it is there."""
+    page.goto(address)
+    until(page, "document.querySelector('#timeline').dataset.ready === 'true'")
+    assert page.locator("#film").is_visible()
+    assert not page.locator("#chart-field").is_visible()
+    assert page.locator("#stretches li").count() == 0
 
 
 def _propose_a_reference(page: "playwright.Page", address: str) -> None:

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from tests.service.conftest import Starter, part, settings_in
-from vlm_inspect.page import error_page, router
+from vlm_inspect.page import error_page, router, routes
 from vlm_inspect.page.review import disputed_cases, is_sampled, next_after, waiting_for
-from vlm_inspect.page.trust import days_of, drift_of
+from vlm_inspect.page.trust import days_of, drift_of, held_up_of
 from vlm_inspect.page.wording import languages, wording_for
 from vlm_inspect.service.tokens import Tokens, entry_line
 from vlm_inspect.store import CaseLine, CaseStore
@@ -128,7 +128,8 @@ def test_only_its_own_files_are_sent(start: Starter) -> None:
         assert client.get(f"/static/{path}").status_code == 404, path
 
 
-def test_the_gallery_filters_and_exports(start: Starter, tmp_path: Path) -> None:
+def test_the_gallery_filters_and_exports(start: Starter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "_EXPORTED_AT_ONCE", 1)
     client = with_page(start)
     for level, serial in ((100, "good-1"), (250, "bad-1")):
         client.post("/v1/inspections", files=part(level), data={"serial": serial})
@@ -138,6 +139,7 @@ def test_the_gallery_filters_and_exports(start: Starter, tmp_path: Path) -> None
     table = client.get("/cases.csv?outcome=NG")
     assert table.headers["content-type"].startswith("text/csv")
     assert table.text.count("\n") == 2
+    assert client.get("/cases.csv").text.count("\n") == 3, "every case, however many pages"
     assert str(tmp_path) not in table.text
     assert client.get("/cases?outcome=x").status_code == 422
     assert client.get("/cases?since=2026-03-14&until=&class=&serial=").status_code == 200
@@ -226,6 +228,22 @@ def test_the_p_chart_has_the_limits_of_its_day() -> None:
         True,
     ]
     assert days_of([]) == []
+
+
+def test_a_calibration_that_holds_up_too_many_normal_parts_is_told() -> None:
+    sampled = [n for n in range(4000) if is_sampled(line(n).id)]
+    judged = [line(n, score=0.5 if k % 20 == 0 else 0.1, judged="OK") for k, n in enumerate(sampled[:60])]
+    told = held_up_of(judged, 0.4, 0.05)
+    assert told is not None
+    assert (told.count, told.n, told.is_too_many) == (3, 50, False)
+    moved = held_up_of([line(n, "REVIEW", score=0.5, judged="OK") for n in sampled[60:72]] + judged, 0.4, 0.05)
+    assert moved is not None
+    assert moved.is_too_many
+    others = [line(n, "REVIEW", score=0.5, judged="OK") for n in range(400) if n not in sampled]
+    assert held_up_of(others + judged, 0.4, 0.05) == told, (
+        "people see every part that is held up, but a tenth of others"
+    )
+    assert held_up_of([line(n, score=0.5) for n in sampled], 0.4, 0.05) is None, "nobody said that they are normal"
 
 
 def test_drift_of_normal_parts_is_told_from_chance() -> None:

@@ -1,13 +1,15 @@
-"""`Gallery`: a folder with one page that shows every part, worst first, and a page about each."""
+"""`Gallery`: a folder with pages that show every part, worst first, and a page about each."""
 
 import base64
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +20,22 @@ from vlm_inspect.safe_text import plain, plain_line
 from vlm_inspect.sinks.row import Row
 
 if TYPE_CHECKING:
+    import jinja2
+
     from vlm_inspect.examination import Examination
 
+PAGE_PARTS = 200
+"""Parts on one page."""
 _SIDE = 220
 _MOST_KINDS = 12
 """Most kinds of defects that can be chosen, the most frequent ones."""
 _HIDDEN = "main:has(#kind-{number}:checked) .part:not(.k{number}) {{ display: none; }}\n"
 _ORDER = ("ERROR", "NG", "REVIEW", "OK")
+_OWN_PAGE = re.compile(r"index(-error|-ng|-review|-ok)?(-[0-9]+)?\.html")
 
 
 class Gallery:
-    """Pages in a folder: `index.html`, and `parts/` with a page and a small picture for each part."""
+    """Pages in a folder: `index.html`, 200 parts a page, and `parts/` with a page and a small picture for each part."""
 
     def __init__(self, folder: Path) -> None:
         """Make the folder.
@@ -62,46 +69,129 @@ class Gallery:
         return name
 
     def write_index(self, rows: Sequence[Row], *, title: str) -> Path:
-        """Write the page of all parts and return where it is; raises OutputError where it cannot be written."""
+        """Write the pages of all parts and return the first; raises OutputError where one cannot be written.
+
+        Of more parts than one page shows, the further ones stand on `index-2.html` and so on, and each outcome has
+        pages of its own; what an earlier, longer list left is removed.
+        """
         import jinja2
-        from markupsafe import Markup
 
         folder = resources.files("vlm_inspect.report") / "templates"
         environment = jinja2.Environment(
             autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
         environment.filters["plain"] = plain_line
-        kinds = Counter(kind for row in rows for kind in row.kinds).most_common(_MOST_KINDS)
-        number_of = {kind: number for number, (kind, _) in enumerate(kinds, 1)}
+        template = environment.from_string((folder / "gallery.html.j2").read_text(encoding="utf-8"))
         style = "".join((folder / name).read_text(encoding="utf-8") for name in ("inspection.css", "gallery.css"))
-        style += "".join(_HIDDEN.format(number=number) for number in number_of.values())
         shown = sorted(rows, key=lambda row: (row.score is not None, -(row.score or 0.0), row.source))
         counts: Counter[str] = Counter(row.outcome for row in shown)
-        page = environment.from_string((folder / "gallery.html.j2").read_text(encoding="utf-8")).render(
-            title=plain(title),
-            rows=[
-                (row, self._data_url(row), [number_of[kind] for kind in row.kinds if kind in number_of])
-                for row in shown
-            ],
-            kinds=[(number_of[kind], kind, count) for kind, count in kinds],
-            counts=[(outcome, counts[outcome]) for outcome in _ORDER if counts[outcome]],
-            style=Markup(style),  # our own files, whose digest the policy names
-            style_sha256=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-        )
-        path = self.folder / "index.html"
-        write_atomically(path, page.encode(errors="replace"))
-        return path
+        outcomes = [(outcome, counts[outcome], _page_name(outcome, 1)) for outcome in _ORDER if counts[outcome]]
+        pictures = {path.name for path in self._parts.glob("*.jpg")}
+        lists = {"": shown}
+        if len(shown) > PAGE_PARTS:
+            lists |= {outcome: [row for row in shown if row.outcome == outcome] for outcome, _, _ in outcomes}
+        written = set()
+        for outcome, own in lists.items():
+            for number, part in enumerate(_pages_of(own), 1):
+                told = _Page(title, outcome, number, part, len(own), len(shown))
+                page = _render(template, told, outcomes, style, pictures)
+                _write_changed(self.folder / told.name, page.encode(errors="replace"))
+                written.add(told.name)
+        for path in self.folder.glob("index-*.html"):
+            if path.name not in written and _OWN_PAGE.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+        return self.folder / "index.html"
 
     def _picture(self, page: str) -> Path:
-        return self._parts / f"{page.removesuffix('.html')}.jpg"
+        return self._parts / _picture_name(page)
 
-    def _data_url(self, row: Row) -> str:
-        """Return the small picture of a part as a data: address; empty where there is none."""
-        try:
-            data = self._picture(row.page).read_bytes() if row.page else b""
-        except OSError:
-            return ""
-        return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" if data else ""
+
+@dataclass(frozen=True)
+class _Page:
+    """One page of a list of parts."""
+
+    title: str
+    outcome: str
+    """Of the list; "" for all parts."""
+    number: int
+    rows: Sequence[Row]
+    listed: int
+    """How many parts the list has."""
+    parts: int
+    """How many parts there are."""
+
+    @property
+    def name(self) -> str:
+        return _page_name(self.outcome, self.number)
+
+    @property
+    def pages(self) -> int:
+        return max(1, -(-self.listed // PAGE_PARTS))
+
+    @property
+    def others(self) -> list[tuple[str, str]]:
+        """Words and file names of the pages before and after it, the first and the last."""
+        numbers = {"first": 1, "previous": self.number - 1, "next": self.number + 1, "last": self.pages}
+        return [
+            (words, _page_name(self.outcome, number))
+            for words, number in numbers.items()
+            if 1 <= number <= self.pages and number != self.number
+        ]
+
+
+def _render(
+    template: "jinja2.Template",
+    page: _Page,
+    outcomes: Sequence[tuple[str, int, str]],
+    style: str,
+    pictures: Collection[str],
+) -> str:
+    from markupsafe import Markup
+
+    kinds = Counter(kind for row in page.rows for kind in row.kinds).most_common(_MOST_KINDS)
+    number_of = {kind: number for number, (kind, _) in enumerate(kinds, 1)}
+    style += "".join(_HIDDEN.format(number=number) for number in number_of.values())
+    first = (page.number - 1) * PAGE_PARTS
+    return template.render(
+        title=plain(page.title),
+        page=page,
+        span=(first + 1, first + len(page.rows)),
+        paged=page.parts > PAGE_PARTS,
+        rows=[
+            (
+                row,
+                f"parts/{quote(_picture_name(row.page))}" if row.page and _picture_name(row.page) in pictures else "",
+                [number_of[kind] for kind in row.kinds if kind in number_of],
+            )
+            for row in page.rows
+        ],
+        kinds=[(number_of[kind], kind, count) for kind, count in kinds],
+        outcomes=outcomes,
+        style=Markup(style),  # our own files, whose digest the policy names
+        style_sha256=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+    )
+
+
+def _pages_of(rows: Sequence[Row]) -> list[Sequence[Row]]:
+    return [rows[first : first + PAGE_PARTS] for first in range(0, max(1, len(rows)), PAGE_PARTS)]
+
+
+def _page_name(outcome: str, number: int) -> str:
+    return "-".join(filter(None, ("index", outcome.lower(), "" if number == 1 else str(number)))) + ".html"
+
+
+def _picture_name(page: str) -> str:
+    return f"{page.removesuffix('.html')}.jpg"
+
+
+def _write_changed(path: Path, content: bytes) -> None:
+    """Write a page whose content is another: of thousands of parts few move at a time."""
+    try:
+        if path.read_bytes() == content:
+            return
+    except OSError:
+        pass  # it is not there yet, or the writing tells what is wrong
+    write_atomically(path, content)
 
 
 def _thumbnail(examination: "Examination") -> NDArray[np.uint8]:

@@ -1,14 +1,18 @@
 """START: the addresses of the page."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from importlib import resources
+from itertools import count
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Query, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from vlm_inspect.errors import UnknownCaseError
 from vlm_inspect.page.case_view import defects_of, panels_of, rules_of, turn_marks_of
 from vlm_inspect.page.failures import failed_parts
 from vlm_inspect.page.rendering import render
@@ -20,13 +24,13 @@ from vlm_inspect.service.sessions import COOKIE as SESSION_COOKIE
 from vlm_inspect.service.station import Station
 from vlm_inspect.service.timeline import is_over_time
 from vlm_inspect.service.tokens import Person
-from vlm_inspect.store import Filters
-from vlm_inspect.store.export import csv_text
+from vlm_inspect.store import Case, Filters, Judgement
+from vlm_inspect.store.export import csv_lines
 
 router = APIRouter(include_in_schema=False)
 _TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml", "txt": "text/plain"}
 _PER_PAGE = 24
-_MOST_EXPORTED = 2_000
+_EXPORTED_AT_ONCE = 500
 
 
 class CaseFilters(BaseModel):
@@ -115,12 +119,24 @@ def export_cases(request: Request, station: AtWork, wanted: Annotated[CaseFilter
     """Return the cases of the gallery, every page of it, as CSV."""
     if caller_of(request) is None:
         raise HTTPException(401, "sign in first")
-    filters = replace(wanted.filters(), limit=_MOST_EXPORTED, offset=0)
-    ids = [line.id for line in station.store.list(filters)]
-    rows = ((station.store.load(case_id), station.store.judgements(case_id)) for case_id in ids)
-    text = station.path_free.text(csv_text(rows))
+    lines = (station.path_free.text(line) for line in csv_lines(_every_case(station, wanted.filters())))
     name = {"Content-Disposition": 'attachment; filename="cases.csv"'}
-    return Response(text.encode(), media_type="text/csv; charset=utf-8", headers=name)
+    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=name)
+
+
+def _every_case(station: Station, filters: Filters) -> Iterator[tuple[Case, tuple[Judgement, ...]]]:
+    """Yield the cases of every page, one at a time; those that come in meanwhile push others on, which come once."""
+    seen: set[str] = set()
+    for offset in count(0, _EXPORTED_AT_ONCE):
+        lines = station.store.list(replace(filters, limit=_EXPORTED_AT_ONCE, offset=offset))
+        for line in lines:
+            if line.id in seen:
+                continue
+            seen.add(line.id)
+            with suppress(UnknownCaseError):  # deleted at this moment
+                yield station.store.load(line.id), station.store.judgements(line.id)
+        if len(lines) < _EXPORTED_AT_ONCE:
+            return
 
 
 @router.get("/cases/{case_id}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vlm_inspect.page.review import is_sampled
 from vlm_inspect.store import CaseLine
 
 DAYS = 30
@@ -100,6 +101,48 @@ def drift_of(lines: Sequence[CaseLine]) -> Drift | None:
         return None
     p_value = 1.0 if len({*now, *before}) == 1 else float(mannwhitneyu(now, before).pvalue)
     return Drift(float(np.median(before)), float(np.median(now)), p_value, len(normal))
+
+
+@dataclass(frozen=True)
+class HeldUp:
+    """Normal parts whose score is no OK any more, against what the calibration was made for."""
+
+    count: int
+    n: int
+    """Parts that people judged OK, the newest."""
+    expected: float
+    """Largest share that the calibration was made for."""
+    p_value: float
+    """Of a one-sided binomial test."""
+
+    @property
+    def is_too_many(self) -> bool:
+        """Whether it is more than chance."""
+        return self.p_value < DRIFT_P
+
+
+def held_up_of(lines: Sequence[CaseLine], ok_below: float, expected: float) -> HeldUp | None:
+    """Compare the newest parts that people judged OK with what the calibration of their rule book was made for.
+
+    Of all parts in REVIEW and a tenth of the others that people judge, only that same tenth of both counts: else those
+    that were held up would be ten times too many.
+
+    Args:
+        lines: cases of one class, the newest first.
+        ok_below: score from which on a part is no OK.
+        expected: share of normal parts that may score so, in (0, 1).
+
+    Returns:
+        None where people judged too few of them.
+    """
+    from scipy.stats import binomtest
+
+    scores = [line.score for line in lines if line.judged == "OK" and is_sampled(line.id)][:_NEWEST]
+    if len(scores) < _LEAST:
+        return None
+    count = sum(score >= ok_below for score in scores)
+    p_value = float(binomtest(count, len(scores), expected, alternative="greater").pvalue)
+    return HeldUp(count, len(scores), expected, p_value)
 
 
 def since_text(days: int = DAYS) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vlm_inspect.errors import InspectError
+from vlm_inspect.calibration_file import Calibration
+from vlm_inspect.errors import CalibrationError, InspectError
 from vlm_inspect.page import charts, trust
 from vlm_inspect.page.agreement_tables import tables_of
 from vlm_inspect.page.wording import Wording
@@ -43,6 +44,8 @@ class CalibratedBook:
     ok: int
     ng: int
     """Parts that people judged."""
+    held_up: trust.HeldUp | None = None
+    """Normal parts that it would hold up; None: it is not calibrated, or too few were judged."""
 
 
 def trust_values(station: Station, class_name: str, t: Wording) -> dict[str, Any]:
@@ -60,11 +63,11 @@ def trust_values(station: Station, class_name: str, t: Wording) -> dict[str, Any
     days = trust.days_of(lines)
     classes = classes_of(station)
     shown = [name for name in classes if class_name in ("", name)]
+    by_class = {name: [line for line in lines if line.class_name == name] for name in shown}
 
     def book_of(name: str) -> CalibratedBook:
-        return _book(station, name)
+        return _book(station, name, by_class.get(station.books.book(name).class_name, []))
 
-    by_class = {name: [line for line in lines if line.class_name == name] for name in shown}
     return {
         "chosen": class_name,
         "classes": classes,
@@ -91,21 +94,29 @@ def _sensitivity(station: Station, class_name: str, lines: Sequence[CaseLine]) -
     return None
 
 
-def _book(station: Station, name: str) -> CalibratedBook:
+def _book(station: Station, name: str, lines: Sequence[CaseLine]) -> CalibratedBook:
     class_name = station.books.book(name).class_name
     judged = [one.judgements[-1].outcome for one in station.store.judged_cases(Filters(class_name=class_name))]
-    fits = station.books.is_calibrated(name)
-    made = station.books.calibration(name) if fits else None
+    try:
+        made = station.books.calibration(name) if station.books.is_calibrated(name) else None
+    except CalibrationError:  # it is told where a part is inspected
+        made = None
+    since = station.books.calibrated_at(name)
     return CalibratedBook(
         name=name,
         class_name=class_name,
         n=0 if made is None else made.n,
         ok_below=0.0 if made is None else made.ok_below,
         ng_above=0.0 if made is None else made.ng_above,
-        is_stale=not fits and name in station.books.calibrations(),
+        is_stale=made is None and name in station.books.calibrations(),
         ok=judged.count("OK"),
         ng=judged.count("NG"),
+        held_up=None if made is None else _held_up([line for line in lines if line.created_at >= since], made),
     )
+
+
+def _held_up(lines: Sequence[CaseLine], made: Calibration) -> trust.HeldUp | None:
+    return trust.held_up_of(lines, made.ok_below, made.asked_overkill or made.overkill_ci95[1])
 
 
 def _agreement(station: Station, class_name: str, t: Wording) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import re
 import tempfile
 import threading
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -223,6 +224,11 @@ class RuleBooks:
             return checked_calibration(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise CalibrationError(f"the calibration of {name} cannot be read; make it again") from error
+
+    def calibrated_at(self, name: str) -> str:
+        """Return when the calibration of a book was written, ISO 8601 in UTC; empty: it has none."""
+        stamp = _stamp(self._calibration_path(self.chosen(name)))
+        return "" if stamp is None else datetime.fromtimestamp(stamp[0] / 1e9, UTC).isoformat()
 
     def write_calibration(self, name: str, calibration: Calibration) -> None:
         """Write the calibration of a book, which must fit it.

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -63,17 +63,25 @@ def case_values(
 
 
 def csv_text(cases: Iterable[tuple[Case, Sequence[Judgement]]]) -> str:
-    """Return the cases as CSV (RFC 4180) with a header; its text drives no terminal, and no cell is a formula.
+    """Return the lines of `csv_lines` as one text."""
+    return "".join(csv_lines(cases))
+
+
+def csv_lines(cases: Iterable[tuple[Case, Sequence[Judgement]]]) -> Iterator[str]:
+    """Yield the cases as CSV (RFC 4180) after a header; its text drives no terminal, and no cell is a formula.
 
     Args:
-        cases: each with what people judged of it; the last judgement has columns.
+        cases: each with what people judged of it; the last judgement has columns. One after the other is taken.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(COLUMNS)
+    yield buffer.getvalue()
     for case, judgements in cases:
+        buffer.seek(0)
+        buffer.truncate()
         writer.writerow(_safe(value) for value in _row(case) + _judged(judgements))
-    return buffer.getvalue()
+        yield buffer.getvalue()
 
 
 def _row(case: Case) -> tuple[object, ...]:

@@ -51,7 +51,7 @@ if (talk) {
         else if (name === "error") words.textContent = told.error;
         else if (name === "done") {
           words.textContent = told.text;
-          for (const address of told.pictures) turn.append(element("img", { src: address, alt: "" }));
+          for (const address of told.pictures) turn.append(element("img", { src: address, alt: talk.dataset.picture }));
         }
         turns.scrollTop = turns.scrollHeight;
       });

@@ -28,6 +28,13 @@ function list(told, go) {
   }
 }
 
+/** Leave out what the tool says: its marks, and the number that every frame of a clip has. */
+function hide(told) {
+  told.stretches = [];
+  told.normal_until = null;
+  if (told.kind === "clip") told.lines = [];
+}
+
 async function show() {
   let told;
   try {
@@ -38,6 +45,7 @@ async function show() {
     none.hidden = false;
     return;
   }
+  if (place.dataset.blind === "true") hide(told);
   let film = null;
   const clock = { s: words.seconds, frame: words.frame, sample: words.sample }[told.clock];
   const seek = (time) => film?.seek(film.frameAt(time));

@@ -1,0 +1,99 @@
+"""A long clip: memory, frames a second, and a run that is killed and goes on: `python -m benchmarks.long_clip`.
+
+A generated belt (320 x 180 pixels, 15 frames a second) whose first minute is normal; then a minute with a toppled
+bottle is repeated to the wanted length. `ask CLIP --normal-until 20s --curve` runs in a process of its own: once whole,
+once killed at a random share of that run's processor time and begun again. Times are processor time of all its threads.
+"""
+
+import argparse
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import chain, islice, repeat
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_inspect.demo.conveyor import film_events
+
+FPS, SIZE_WH = 15.0, (320, 180)
+_STEP_S = 0.2
+
+
+def pictures(seed: int) -> Iterator[NDArray[np.uint8]]:
+    """Yield the frames, without end."""
+    normal, _ = film_events(np.random.default_rng([seed, 0]), (), seconds=60.0, speed_px_s=430.0)
+    upset, _ = film_events(np.random.default_rng([seed, 1]), (("toppled", 30.0),), seconds=60.0, speed_px_s=430.0)
+    first, then = ([cv2.resize(one, SIZE_WH, interpolation=cv2.INTER_AREA) for one in film] for film in (normal, upset))
+    return chain(first, chain.from_iterable(repeat(then)))
+
+
+def write_clip(path: Path, minutes: float, seed: int) -> int:
+    """Write the clip; returns how many frames it has."""
+    count = round(60 * minutes * FPS)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FPS, SIZE_WH)
+    for one in islice(pictures(seed), count):
+        writer.write(one[..., ::-1])
+    writer.release()
+    return count
+
+
+def ask(clip: Path, cache: Path, *, kill_after_s: float | None = None) -> tuple[float, float, int]:
+    """Inspect a clip; returns processor seconds, peak memory in MB and the exit code.
+
+    Args:
+        clip: the clip.
+        cache: what is kept of it.
+        kill_after_s: processor time after which the run is killed; None: it is left to its end.
+    """
+    curve = clip.with_suffix(".csv")
+    command = [sys.executable, "-m", "vlm_inspect", "ask", str(clip), "--normal-until", "20s", "--curve", str(curve)]
+    environment, nowhere = {**os.environ, "VLM_INSPECT_CACHE": str(cache)}, subprocess.DEVNULL
+    process = subprocess.Popen(command, env=environment, stdout=nowhere, stderr=nowhere)
+    if kill_after_s is not None:
+        while process.poll() is None and _spent_s(process.pid) < kill_after_s:
+            time.sleep(_STEP_S)
+        process.send_signal(signal.SIGKILL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, process.returncode
+
+
+def _spent_s(pid: int) -> float:
+    """Return the processor time of a process so far, in seconds (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=120.0)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder) / "long.mp4"
+        count = write_clip(clip, given.minutes, given.seed)
+        print(f"{count} frames, {given.minutes:g} minutes, {clip.stat().st_size / 1e6:.0f} MB", flush=True)
+        whole_s, memory, code = ask(clip, Path(folder) / "one")
+        print(f"whole: {whole_s:.0f} s of processor time, {count / whole_s:.0f} frames a second, decoding and start-up")
+        print(f"  counted; peak memory {memory:.0f} MB; exit code {code}", flush=True)
+        first = clip.with_suffix(".csv").read_bytes()
+        share = float(np.random.default_rng([given.seed, 2]).uniform(0.3, 0.9))
+        _, _, killed = ask(clip, Path(folder) / "two", kill_after_s=share * whole_s)
+        again_s, _, code = ask(clip, Path(folder) / "two")
+        same = clip.with_suffix(".csv").read_bytes() == first
+        print(f"killed at {share:.0%} (exit code {killed}), begun again: {again_s:.0f} s more, exit code {code}")
+        print(f"  the same curve: {'yes' if same else 'no'}")
+    print(f"peak memory of this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
