@@ -65,6 +65,8 @@ dapo-mini: install-test  ## train dapo-mini again (an hour; needs DeepPCB in ../
 	$(PIP) -e '.[surfaces]'
 	$(BIN)/python -m recipes.dapo_mini --boards $${VLM_INSPECT_DATA:-../shared/data}/deeppcb \
 	    --out dapo_mini.safetensors --processes 2
+	$(BIN)/python -m recipes.dapo_mini.patches --boards $${VLM_INSPECT_DATA:-../shared/data}/deeppcb \
+	    --out dapo_mini_patches.safetensors
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,6 +1,7 @@
 """Scans of generated parts: how well flawed ones rank, where flaws are placed, and how small a dent is still found.
 
-    python -m benchmarks.scans [--normal 10] [--anomalous 30] [--references 2] [--seed 0] [--sensitivity]
+    python -m benchmarks.scans [--normal 10] [--anomalous 30] [--references 2] [--seed 0]
+                                [--points 5000 400000] [--classes screw gear plate tube] [--sensitivity]
 
 Four classes, so 40 sound and 120 flawed scans with the defaults. References are scans of their own. Figures go to
 docs/results.md.
@@ -23,6 +24,7 @@ from vlm_inspect.registration.judged import combined
 from vlm_inspect.registration.levels import Levels, levels
 from vlm_inspect.registration.variation import Variation, learn
 
+_DEPTHS_MM, _NOISES_MM, _DENTS = (0.03, 0.05, 0.1, 0.2, 0.4), (0.005, 0.01, 0.02, 0.04), 8
 _REFERENCE_SCANNER = Scanner(points=(40_000, 60_000), noise_mm=(0.01,), partial=0.0)
 
 
@@ -45,13 +47,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (("normal", 10), ("anomalous", 30), ("references", 2), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--points", type=int, nargs=2, default=Scanner().points, help="fewest and most of a scan")
     parser.add_argument("--sensitivity", action="store_true", help="the smallest dent at each noise level instead")
     parser.add_argument("--classes", nargs="*", default=list(FLAWS))
     asked = parser.parse_args()
-    for name in asked.classes:
-        if asked.sensitivity:
-            print_sensitivity(name, asked.references, asked.seed)
-        else:
+    if asked.sensitivity:
+        print_sensitivity(asked.classes, asked.references, asked.seed)
+    else:
+        for name in asked.classes:
             print_class(name, asked)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB")
 
@@ -85,7 +88,8 @@ def judged(scan: GeneratedScan, normal: Variation, first: Levels) -> Row:
 def print_class(name: str, asked: argparse.Namespace) -> None:
     """Print the figures of one class."""
     normal, first = learned(name, asked.references, asked.seed)
-    scans = generate(name, asked.seed, normal=asked.normal, anomalous=asked.anomalous)
+    scanner = Scanner(points=(asked.points[0], asked.points[1]))
+    scans = generate(name, asked.seed, normal=asked.normal, anomalous=asked.anomalous, scanner=scanner)
     rows = [judged(scan, normal, first) for scan in scans]
     sound = [row.score for row in rows if not row.flaw]
     flawed = [row for row in rows if row.flaw]
@@ -104,21 +108,33 @@ def print_class(name: str, asked: argparse.Namespace) -> None:
               f"{median(r.size_off for r in own):.0%} |")  # fmt: skip
 
 
-def print_sensitivity(name: str, references: int, seed: int) -> None:
-    """Print the share of dents that rank above all of 20 sound scans, by noise and depth."""
-    normal, first = learned(name, references, seed)
-    print(f"\n{name}: dents found (of 8), diameter the larger of 2 mm and six times the depth, 40,000 points")
-    depths = (0.03, 0.05, 0.1, 0.2, 0.4)
-    print("| noise mm | " + " | ".join(f"{depth} mm" for depth in depths) + " |\n|---|" + "---|" * len(depths))
-    for noise in (0.005, 0.01, 0.02, 0.04):
-        scanner = Scanner(points=(40_000, 40_001), noise_mm=(noise,), partial=0.0)
-        limit = max(judged(draw(name, "", np.random.default_rng([seed, 5, i]), scanner), normal, first).score
-                    for i in range(8))  # fmt: skip
-        cells = []
-        for depth in depths:
-            drawn = [draw(name, "dent", np.random.default_rng([seed, 6, i]), scanner, depth_mm=depth) for i in range(8)]
-            cells.append(f"{sum(judged(one, normal, first).score > limit for one in drawn)}")
-        print(f"| {noise} | " + " | ".join(cells) + " |", flush=True)
+def print_sensitivity(names: Sequence[str], references: int, seed: int) -> None:
+    """Print one table: the share of dents that rank above all of 8 sound scans, by class, noise and depth."""
+    print(f"Dents found (of {_DENTS}), diameter the larger of 2 mm and six times the depth, 40,000 points\n")
+    print("| part | noise mm | " + " | ".join(f"{depth} mm" for depth in _DEPTHS_MM) + " | smallest found |")
+    print("|---|---|" + "---|" * (len(_DEPTHS_MM) + 1))
+    for name in names:
+        normal, first = learned(name, references, seed)
+        for noise in _NOISES_MM:
+            scanner = Scanner(points=(40_000, 40_001), noise_mm=(noise,), partial=0.0)
+            sound = [draw(name, "", np.random.default_rng([seed, 5, i]), scanner) for i in range(8)]
+            limit = max(judged(one, normal, first).score for one in sound)
+            found = {
+                depth: sum(judged(one, normal, first).score > limit for one in _dents(name, seed, scanner, depth))
+                for depth in _DEPTHS_MM
+            }
+            smallest = next((depth for depth in _DEPTHS_MM if _all_from(found, depth)), None)
+            cells = " | ".join(str(found[depth]) for depth in _DEPTHS_MM)
+            print(f"| {name} | {noise} | {cells} | {'none' if smallest is None else f'{smallest} mm'} |", flush=True)
+
+
+def _dents(name: str, seed: int, scanner: Scanner, depth: float) -> list[GeneratedScan]:
+    return [draw(name, "dent", np.random.default_rng([seed, 6, i]), scanner, depth_mm=depth) for i in range(_DENTS)]
+
+
+def _all_from(found: dict[float, int], depth: float) -> bool:
+    """Whether dents of that depth, and deeper ones, are found but for one of them."""
+    return all(count >= _DENTS - 1 for deeper, count in found.items() if deeper >= depth)
 
 
 def auroc(high: Sequence[float], low: Sequence[float]) -> float:

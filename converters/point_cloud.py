@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from converters.errors import ConversionError
 from converters.mesh_sampling import sample_surface, surface_area, weld
+from converters.organised import photo_colors, without_background
 from converters.projection import (
     DepthMap,
     Direction,
@@ -49,7 +50,8 @@ def read_point_cloud(path: Path) -> PointCloud:
     """Read a scan of any known format; the format is told from the content.
 
     Points that are NaN or infinite are left out and counted in `dropped`; the (0, 0, 0) pixels of an organised scan
-    are left out too, they mean that the sensor saw nothing; `grid` keeps the pixels of the others. A mesh is sampled to
+    are left out too, they mean that the sensor saw nothing, and so is the plane that the part lies on (organised.py);
+    `grid` keeps the pixels of the others, and the photo beside such a scan gives their colours. A mesh is sampled to
     points (see `sample_surface`) and kept as `mesh`, with equal vertices made one.
 
     Raises:
@@ -66,13 +68,15 @@ def read_point_cloud(path: Path) -> PointCloud:
     faces = _usable_faces(path, raw, known)
     if faces is not None:
         return _from_mesh(path, weld(raw, faces), dropped)
-    grid = None
+    grid, every = None, raw.colors
     if raw.size_hw is not None:
         known &= raw.points.any(axis=1)
+        known = without_background(raw.points, known, raw.size_hw)
         grid = ScanGrid(raw.size_hw, np.flatnonzero(known))
+        every = photo_colors(path, raw.size_hw) if every is None else every
     points = np.ascontiguousarray(raw.points[known])
     _check(path, points)
-    colors = None if raw.colors is None else raw.colors[known]
+    colors = None if every is None else every[known]
     normals = None if raw.normals is None else _unit(raw.normals[known])
     sensor = None if grid is None else (0.0, 0.0, 0.0)
     return PointCloud(path, points, colors, normals, None, dropped, sensor, grid)

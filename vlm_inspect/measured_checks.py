@@ -22,6 +22,8 @@ class _Value:
     number: float
     unit: str
     whose: str = ""
+    side: str = ""
+    """What the number alone does not say."""
 
 
 Posed = tuple[PosedCloud, Sequence[PosedCloud]]
@@ -59,7 +61,7 @@ def measure(
         return Measurement(rule.id, chosen.name, None, unknown.unit, None, reason)
     worst = min(values, key=lambda value: _margin(value.number, check))
     passed = _margin(worst.number, check) >= 0.0
-    reason = worst.whose + _in_words(worst, check)
+    reason = worst.whose + _in_words(worst, check) + (f": {worst.side}" if worst.side and not passed else "")
     return Measurement(rule.id, chosen.name, worst.number, worst.unit, passed, reason)
 
 
@@ -99,7 +101,8 @@ def _values(
     arguments: tuple[object, ...] = (sample,)
     if isinstance(sample, PointCloud) and chosen.scope == "sample_to_references":
         arguments = posed or common_frame(sample, tuple(r for r in alike if isinstance(r, PointCloud)))
-    return [_Value(chosen.function(*arguments), chosen.unit.format(unit=unit, channel=""))]
+    side = "" if chosen.side is None else chosen.side(*arguments)
+    return [_Value(chosen.function(*arguments), chosen.unit.format(unit=unit, channel=""), side=side)]
 
 
 def _page_values(chosen: Measure, sample: ImageSample, references: Sequence[ImageSample]) -> list[_Value]:

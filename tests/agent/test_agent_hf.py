@@ -30,7 +30,7 @@ def test_random_weights_run_the_loop_to_its_end(family: str, tmp_path: Path) -> 
     (tmp_path / "rules.yaml").write_text(
         "class_name: plate\nrules:\n  - {id: whole, text: The plate is whole., severity: critical}\n"
     )
-    backend = load_backend(f"hf:{build(family, tmp_path / family)}", connection=Connection(max_tokens=500))
+    backend = load_backend(f"hf:{build(family, tmp_path / family)}", connection=Connection(max_tokens=360))
     inspector = Inspector(
         rules=load_rules(tmp_path / "rules.yaml"),
         backend=backend,

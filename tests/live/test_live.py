@@ -17,6 +17,8 @@ import pytest
 from converters.video import read_video
 from vlm_inspect import cli
 from vlm_inspect.clip_beginning import NormalSpan
+from vlm_inspect.commands.live_watch import _with_normal
+from vlm_inspect.config import InspectorConfig
 from vlm_inspect.errors import InspectError, ReferenceSampleError
 from vlm_inspect.live.recorder import ClipLengths, EventRecorder
 from vlm_inspect.live.scorer import StreamScorer
@@ -205,3 +207,13 @@ def test_wrong_live_commands_are_one_line(tmp_path: Path, capfd: pytest.CaptureF
         error = capfd.readouterr().err
         assert told in error
         assert error.count("\n") == 1
+
+
+def test_what_an_earlier_watch_recorded_as_normal_serves_the_next(tmp_path: Path) -> None:
+    said: list[str] = []
+    source = LiveSource(0, threading.Event())  # a camera that is never opened
+    (tmp_path / "normal.avi").write_bytes(b"a clip")
+    made = _with_normal(InspectorConfig(normal_until="6s"), source, tmp_path, said.append)
+    assert (made.normal_until, made.references) == (None, (str(tmp_path / "normal.avi"),))
+    assert "delete it to record it anew" in said[0]
+    assert _with_normal(InspectorConfig(), source, tmp_path, said.append).references == ()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from converters.image import ImageOrigin
 from converters.view import Pane, View
 from tests.localization.fitted import localize
 from vlm_inspect.array_cache import ArrayCache
-from vlm_inspect.evidence import Phrases
+from vlm_inspect.errors import LocalizerError
+from vlm_inspect.evidence import AnomalyMap, Phrases
 from vlm_inspect.localization.dual_encoder.encoder import Rgb
 from vlm_inspect.localization.localizer_sum import LocalizerSum, add_maps
 from vlm_inspect.localization.picture_judge import PictureScores
@@ -164,7 +166,23 @@ def test_a_sum_has_a_tolerance_of_its_own_and_keeps_types(tmp_path: Path) -> Non
     assert np.unravel_index(odd.values.argmax(), odd.values.shape)[0] in range(10, 20)
 
 
-def test_a_sum_without_references_stays_uncalibrated(tmp_path: Path) -> None:
-    found = add_maps(localize(localizer(tmp_path), [plate(0.1, 0.9)], []) * 2, "red+red", tests=1)
-    assert found.tolerance is None
-    assert found.values.max() == pytest.approx(1.0)
+def test_a_sum_without_references_stays_uncalibrated_and_keeps_the_order_of_parts(tmp_path: Path) -> None:
+    def total(spot: float) -> AnomalyMap:
+        (by_words,) = localize(localizer(tmp_path), [plate(0.1, spot)], [])
+        rare = replace(by_words, source="rarity", unit="", score=1.0, values=np.ones((40, 60), np.float32))
+        return add_maps([by_words, rare], "red+rarity", tests=1)
+
+    faint, clear = total(0.3), total(0.9)
+    assert faint.tolerance is None
+    assert clear.score == pytest.approx((-math.log(1 - 230 / 255) / math.log(2) + 1) / 2, rel=0.02)
+    assert clear.score > faint.score + 0.5
+    assert clear.values.max() > faint.values.max() + 0.5
+
+
+def test_a_map_of_an_unknown_level_is_not_added(tmp_path: Path) -> None:
+    (by_words,) = localize(localizer(tmp_path), [plate(0.1, 0.9)], [])
+    measured = replace(by_words, source="deviation", unit="mm")
+    with pytest.raises(
+        LocalizerError, match="deviation in mm has no limit to be added by; give at least two references"
+    ):
+        add_maps([by_words, measured], "red+deviation", tests=1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.measurement.screw_parts import cloud, moved, rigid, screw
 from vlm_inspect.demo.solids import SOLIDS
-from vlm_inspect.measurement.scan import max_deviation, rms_deviation
+from vlm_inspect.measurement.scan import deviation_side, max_deviation, rms_deviation
 from vlm_inspect.registration.alignment import PosedCloud, align, aligned, common_frame
 from vlm_inspect.registration.levels import levels
 from vlm_inspect.registration.pose import apply, inverse, turn_deg
@@ -121,6 +121,8 @@ def test_deviation_grows_with_the_defect(reference: np.ndarray) -> None:
     first = PosedCloud(cloud(reference), np.eye(4))
     short = aligned(cloud(moved(screw(3, n=9000, defect="short"), rigid(3))), first)
     assert max_deviation(short, [first]) == pytest.approx(1.8, abs=0.15)
+    assert deviation_side(short, [first]) == "material is missing there"
+    assert deviation_side(first, [short]) == "there is too much material"
     assert max_deviation(short, [first, short]) < 0.05  # the nearest reference counts
 
 

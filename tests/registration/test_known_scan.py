@@ -78,6 +78,16 @@ def test_what_moved_away_from_any_surface_is_a_stray(scans, normal: Variation) -
     assert np.abs(found.off).max() < 5.0
 
 
+def test_a_point_that_is_left_alone_in_a_hole_is_a_stray(scans, normal: Variation) -> None:
+    known = know(scans[0], normal.anchor)
+    away = np.linalg.norm(scans[0] - scans[0][100], axis=1)
+    kept = (away > 2.0) | (away == 0.0)
+    scan, found = known.changed(scans[0][kept], Change(scans[0], kept, np.zeros(len(kept), dtype=bool)))
+    anew = scan_surface(scans[0][kept])
+    assert len(scan.points) == len(anew.points) < kept.sum()
+    assert np.mean(found.unseen == compare(anew, normal.anchor).unseen) > 0.999
+
+
 def test_without_a_change_the_comparison_is_the_one_that_is_known(scans, normal: Variation) -> None:
     known = know(scans[2], normal.anchor, normal.references[2])
     assert known.changed(scans[2], Change.nothing(scans[2])) == (known.scan, known.comparison)

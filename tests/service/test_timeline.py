@@ -13,11 +13,13 @@ from PIL import Image
 
 from converters.errors import ConversionError
 from converters.frame_seek import frame_at, frames_from
+from converters.sample import Series
 from tests.service.conftest import Starter, part, settings_in
 from vlm_inspect.frame_curve import ClipEvent, FrameCurve
-from vlm_inspect.inspection import EventRecord
+from vlm_inspect.inspection import CurveEventRecord, EventRecord
+from vlm_inspect.sample_curve import SampleCurve
 from vlm_inspect.service.settings import ServiceSettings
-from vlm_inspect.service.timeline import timeline_of_case, timeline_of_curve
+from vlm_inspect.service.timeline import timeline_of_case, timeline_of_curve, timeline_of_samples
 from vlm_inspect.store import CaseStore
 
 BOOK = """class_name: motor
@@ -64,7 +66,7 @@ def test_a_curve_keeps_its_spikes_and_marks_where_they_are(start: Starter, tmp_p
     assert (accel["name"], accel["unit"], phase["name"]) == ("accel", "g", "phase")
     assert len(accel["times"]) == len(accel["values"]) < 7000
     assert accel["times"][accel["values"].index(9.0)] == pytest.approx(12.345)
-    assert any(one["first"] <= 12.345 <= one["last"] and one["channel"] == 0 for one in told["stretches"])
+    assert any(one["first"] <= 12.345 <= one["last"] and one["channels"] == [0] for one in told["stretches"])
     assert client.get(f"/v1/inspections/{case}/timeline").json() == told, "it is kept"
     assert client.get(f"/v1/inspections/{case}/frames/0.jpg").status_code == 404
     plate = client.post("/v1/inspections", files=part(), data={"rules": "plate"}).json()["id"]
@@ -121,6 +123,21 @@ def test_events_of_a_clip_are_stretches_with_their_places(start: Starter, tmp_pa
     assert (one.first, one.last, one.places) == (times[60], times[80], ((70, box),))
     assert told.film is not None
     assert dict(told.film.marks)[60] == pytest.approx(times[60]), "uneven times are kept between the ends"
+
+
+def test_events_of_a_curve_lie_on_their_channels(start: Starter, tmp_path: Path) -> None:
+    case_id = start().post("/v1/inspections", files=part(250)).json()["id"]
+    times = np.arange(1000) / 100.0
+    series = Series(Path("a.csv"), times, np.zeros((1000, 3)), ("a", "b", ""), ("g", "", ""))
+    event = {"channels": ["b", "channel 3"], "description": "a burst", "score": 0.9}
+    event |= {"start_sample": 400, "peak_sample": 410, "end_sample": 420, "start_s": 4.0, "peak_s": 4.1, "end_s": 4.2}
+    with CaseStore(tmp_path / "cases.db") as store:
+        inspection = store.load(case_id).inspection
+    inspection = inspection.model_copy(update={"curve_events": (CurveEventRecord.model_validate(event),)})
+    told = timeline_of_samples(series, SampleCurve(times, np.full(1000, 0.1), ()), inspection)
+    (one,) = told.stretches
+    assert (one.first, one.peak, one.last, one.channels) == (4.0, 4.1, 4.2, (1, 2))
+    assert [(line.name, line.limit) for line in told.lines][-1] == ("P(anomalous)", 0.5)
 
 
 def test_a_clip_that_came_from_elsewhere_shows_the_events_of_its_record(start: Starter, tmp_path: Path) -> None:

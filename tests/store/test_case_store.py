@@ -65,7 +65,7 @@ def test_no_field_is_forgotten() -> None:
 
     in_files = {"values", "matches", "types"}
     assert names(AnomalyMap) - in_files == set(MapEntry.model_fields) - {"arrays", "type_words", "type_names"}
-    assert names(Evidence) - {"surface", "curve"} == set(EvidenceEntry.model_fields)
+    assert names(Evidence) - {"surface", "curve", "sample_curve"} == set(EvidenceEntry.model_fields)
     assert names(View) - {"image"} == set(ViewEntry.model_fields) - {"picture"}
     assert names(Enlargement) == set(EnlargementEntry.model_fields)
     assert names(Examination) == {

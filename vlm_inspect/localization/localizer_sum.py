@@ -2,22 +2,27 @@
 
 Maps of different methods have different units. Each is scaled by its own tolerance, so that 1 is how far normal parts
 go, and the scaled maps are averaged. The same average of the references' scores, each judged without itself, gives the
-tolerance of the sum: it holds for the sum as for any localizer. Without tolerances each map is scaled by its highest
-place, and the sum stays uncalibrated.
+tolerance of the sum: it holds for the sum as for any localizer. A map without a tolerance is scaled by a fixed level of
+its unit, the same for every part, so that parts and places keep their order; the sum stays uncalibrated.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from converters.sample import SampleKind
+from vlm_inspect.errors import LocalizerError
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.localizer import FittedLocalizer, Localization, Localizer, batch_of, vocabulary_of
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.tolerance import OVERKILL, Tolerance, tolerance_from_normals
 
+LEVELS = {"nats": math.log(2.0), "": 1.0}
+"""What maps without a tolerance are divided by, by their unit: P(anomalous) of one half, and a distance of one standard
+deviation a channel."""
 NORMAL_SPREAD = 0.12
 """Standard deviation of the log score of a sum among normal samples of one class, before any is seen."""
 
@@ -93,9 +98,12 @@ def add_maps(maps: Sequence[AnomalyMap], name: str, *, tests: int) -> AnomalyMap
         maps: the members' maps, at least one.
         name: what the sum is called.
         tests: number of views of the sample that are judged together.
+
+    Raises:
+        LocalizerError: a map has neither a tolerance nor a unit with a known level.
     """
-    score_units = [one.tolerance.limit if one.tolerance else _highest(one) for one in maps]
-    place_units = [t.limit if (t := one.tolerance_of_places) else _highest(one) for one in maps]
+    score_units = [one.tolerance.limit if one.tolerance else _level(one) for one in maps]
+    place_units = [t.limit if (t := one.tolerance_of_places) else _level(one) for one in maps]
     values = np.mean([one.values / np.float32(unit) for one, unit in zip(maps, place_units, strict=True)], axis=0)
     typed = next((one for one in maps if one.types is not None), maps[0])
     matched = next((one for one in maps if one.matches is not None), maps[0])
@@ -116,8 +124,21 @@ def add_maps(maps: Sequence[AnomalyMap], name: str, *, tests: int) -> AnomalyMap
     )
 
 
-def _highest(one: AnomalyMap) -> float:
-    return max(float(one.values.max(initial=0.0)), one.score, 1e-12)
+def _level(one: AnomalyMap) -> float:
+    """Return what a map without a tolerance is divided by.
+
+    Not its own highest place: then the highest place of every part would be 1, the normal ones' too.
+
+    Raises:
+        LocalizerError: nothing is known of its unit.
+    """
+    level = LEVELS.get(one.unit)
+    if level is None:
+        raise LocalizerError(
+            f"a map of {one.source} in {one.unit} has no limit to be added by; give at least two references, or name "
+            "one localizer"
+        )
+    return level
 
 
 def _normals(scores: Sequence[tuple[float, ...]], units: Sequence[float]) -> tuple[float, ...]:

@@ -30,6 +30,8 @@ class Measure:
     kinds: tuple[SampleKind, ...]
     scope: Scope
     description: str
+    side: Callable[..., str] | None = None
+    """Of the same arguments: what the value alone does not say, in words."""
 
 
 _SCAN: tuple[SampleKind, ...] = ("point_cloud",)
@@ -52,7 +54,8 @@ _ALL = (
         "{unit}",
         _SCAN,
         "sample_to_references",
-        "largest distance to the nearest reference",
+        "largest distance to the nearest reference, without sign; the reason says whether material is missing",
+        scan.deviation_side,
     ),
     Measure(
         "rms_deviation",

@@ -23,6 +23,8 @@ _FACE_NEIGHBOURS = 120
 _FACING = 0.5
 """Cosine between axis and surface normal: below it an end of the box is a rim, not a face. Planes of 120 neighbours
 hold where noise is as large as the spacing, and where a scan is twenty times finer one way than the other."""
+_OPEN = 0.08
+"""Share of a surface's points on its rim from which on it is open: which side is outside, it does not tell."""
 _LONELY = 6.0
 """A point this many times farther from its fifth neighbour than is usual belongs to no surface."""
 
@@ -66,18 +68,35 @@ def point_spacing(cloud: PointCloud) -> float:
 
 
 def max_deviation(query: PosedCloud, references: Sequence[PosedCloud]) -> float:
-    """Return the largest distance between the scan and its nearest reference, both ways, in its unit.
+    """Return the largest distance between the scan and its nearest reference, both ways, in its unit; >= 0.
 
+    It has no sign, so that one limit holds material too much and too little; `deviation_side` tells which it is.
     Both ways, so that missing material counts. Distances are taken to local planes and averaged over six neighbours,
     so that one noisy point does not decide. The nearest reference is the one with the lowest RMS deviation.
     """
-    there, back = _nearest_deviations(query, tuple(references))
+    there, back, _, _ = _nearest_deviations(query, tuple(references))
     return float(max(there.max(), back.max()))
+
+
+def deviation_side(query: PosedCloud, references: Sequence[PosedCloud]) -> str:
+    """Say which side of the reference the largest deviation lies on; "" where an open reference has no outside."""
+    there, back, own, reference = _nearest_deviations(query, tuple(references))
+    if reference.rim.mean() > _OPEN:
+        return ""
+    if back.max() > there.max():  # a place of the reference that the scan has nothing at
+        place = reference.smoothed[[int(back.argmax())]]
+        facing = own.facing_as(
+            reference.outward[nearest(reference.tree, own.points)[1][:, 0]], np.ones(len(own.points), bool)
+        )
+        missing = facing.gaps(place).across[0] > 0.0
+    else:
+        missing = reference.gaps(own.smoothed[[int(there.argmax())]]).across[0] < 0.0
+    return "material is missing there" if missing else "there is too much material"
 
 
 def rms_deviation(query: PosedCloud, references: Sequence[PosedCloud]) -> float:
     """Return the root mean square distance between the scan and its nearest reference, both ways, in its unit."""
-    return _rms(*_nearest_deviations(query, tuple(references)))
+    return _rms(*_nearest_deviations(query, tuple(references))[:2])
 
 
 def hole_count(cloud: PointCloud) -> float:
@@ -226,11 +245,13 @@ def _enclosed_patches(flat: NDArray[np.float64]) -> int:
 @lru_cache(maxsize=2)
 def _nearest_deviations(
     query: PosedCloud, references: tuple[PosedCloud, ...]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the distances scan -> nearest reference (N,) and back (M,)."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], Surface, Surface]:
+    """Return the distances scan -> nearest reference (N,) and back (M,), and the surfaces of both."""
     own = _posed_surface(query)
-    pairs = [deviations(own, _posed_surface(reference)) for reference in references]
-    return min(pairs, key=lambda pair: _rms(*pair))
+    surfaces = [_posed_surface(reference) for reference in references]
+    pairs = [deviations(own, reference) for reference in surfaces]
+    best = min(range(len(pairs)), key=lambda i: _rms(*pairs[i]))
+    return *pairs[best], own, surfaces[best]
 
 
 def deviations(query: Surface, reference: Surface) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

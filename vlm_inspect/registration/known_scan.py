@@ -114,7 +114,21 @@ class KnownScan:
         positions, gone = self.scan.points.copy(), np.zeros(len(self.scan.points), dtype=bool)
         positions[self.place[left]] = np.stack(sums, axis=1)[left] / count[left, None]
         gone[self.place[touched]] = count[touched] == 0
-        return _without_strays(positions, self.place[left], gone, self.stray_beyond)
+        return self._without_strays(_Moved(positions, self.place[left], gone, _tree(positions[~gone])))
+
+    def _without_strays(self, moved: "_Moved") -> "_Moved":
+        """Return the same without what has become a stray: moved off, or left alone where its neighbours are gone."""
+        if not np.isfinite(self.stray_beyond):
+            return moved
+        asked = np.flatnonzero(moved.touched[self.scan.near].any(axis=1) & ~moved.gone)
+        far = nearest(moved.tree, moved.positions[asked], STRAY_AMONG)[0][:, -1]
+        lonely = asked[far > self.stray_beyond]
+        if not len(lonely):
+            return moved
+        gone = moved.gone.copy()
+        gone[lonely] = True
+        changed = moved.changed[~np.isin(moved.changed, lonely)]
+        return _Moved(moved.positions, changed, gone, _tree(moved.positions[~gone]))
 
     def _planes(self, moved: "_Moved") -> tuple[Surface, NDArray[np.intp]]:
         """Return the surface after the change, and which planes (R,) of the old one were fitted anew."""
@@ -226,21 +240,6 @@ def know(points: Points, reference: Surface, scan: Surface | None = None) -> Kno
         tried=tried,
         back_reach=far[:, -1],
     )
-
-
-def _without_strays(
-    positions: Points, changed: NDArray[np.intp], gone: NDArray[np.bool_], stray_beyond: float
-) -> _Moved:
-    """Return the moved points; those that became strays are gone."""
-    found = _Moved(positions, changed, gone, _tree(positions[~gone]))
-    if not len(changed) or not np.isfinite(stray_beyond):
-        return found
-    lonely = nearest(found.tree, positions[changed], STRAY_AMONG)[0][:, -1] > stray_beyond
-    if not lonely.any():
-        return found
-    gone = gone.copy()
-    gone[changed[lonely]] = True
-    return _Moved(positions, changed[~lonely], gone, _tree(positions[~gone]))
 
 
 def _reached(points: Points, others: Points, reach: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -258,7 +258,7 @@ class Judges:
 
             self.scan_path(job.id).parent.mkdir(mode=0o700, exist_ok=True)
             write_atomically(self.scan_path(job.id), render_ply(examination.evidence.surface))
-        self.timelines.keep(job.id, examination)
+        self.timelines.keep(job.id, examination, part)
         settings = {
             "config": self._books.config(job.rules).as_record(),
             "as_kind": None,

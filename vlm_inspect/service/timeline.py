@@ -15,8 +15,9 @@ from converters.sample import Series
 from converters.series_plot import PlotOrigin, thin_out
 from converters.view import BoxXyxyn, View
 from vlm_inspect.frame_curve import LIMIT, FrameCurve
-from vlm_inspect.inspection import EventRecord, Inspection
+from vlm_inspect.inspection import CurveEventRecord, EventRecord, Inspection
 from vlm_inspect.report.marks import marks_of_view
+from vlm_inspect.sample_curve import SampleCurve
 from vlm_inspect.store import Case
 
 Clock = Literal["s", "frame", "sample"]
@@ -50,8 +51,8 @@ class Stretch:
     """In the clock of its timeline."""
     text: str
     score: Number = None
-    channel: int | None = None
-    """Index of the line it is marked on; None: all."""
+    channels: tuple[int, ...] = ()
+    """Indices of the lines it is marked on; empty: all."""
     defect: int | None = None
     """Row of the defect that it is, from 1."""
     places: tuple[tuple[int, BoxXyxyn], ...] = ()
@@ -128,18 +129,42 @@ def timeline_of_case(case: Case) -> Timeline:
         return _of_clip(case, path)
 
 
+def timeline_of_samples(series: Series, curve: SampleCurve | None, inspection: Inspection) -> Timeline:
+    """Return what a sensor curve shows over time, with the number that every sample has, where they are known."""
+    names = [name or f"channel {k + 1}" for k, name in enumerate(series.names)]
+    drawn = range(min(len(names), MOST_CHANNELS))
+    lines = [_line(names[k], series.units[k], series.time_s, series.values[:, k], None) for k in drawn]
+    if curve is not None and len(curve.scores) == len(series.time_s):
+        lines.append(_line("P(anomalous)", "", series.time_s, curve.scores, LIMIT))
+    stretches = tuple(_of_curve_event(event, names, series, inspection) for event in inspection.curve_events)
+    clock: Clock = "sample" if series.time_is_index else "s"
+    return Timeline("curve", clock, tuple(lines), stretches, left_out=len(names) - len(drawn))
+
+
+def _of_curve_event(event: CurveEventRecord, names: Sequence[str], series: Series, inspection: Inspection) -> Stretch:
+    numbers = (min(one, len(series.time_s) - 1) for one in (event.start_sample, event.peak_sample, event.end_sample))
+    first, peak, last = (float(series.time_s[one]) for one in numbers)
+    channels = tuple(names.index(one) for one in event.channels if one in names[:MOST_CHANNELS])
+    rows = enumerate(inspection.defects, start=1)
+    at = (
+        (row, float(one.sample) if one.time_s is None and one.sample is not None else one.time_s) for row, one in rows
+    )
+    defect = next((row for row, time in at if time is not None and first <= time <= last), None)
+    return Stretch(first, peak, last, event.description, event.score, channels, defect)
+
+
 def _of_series(case: Case, path: Path) -> Timeline:
     from converters.registry import read
 
     series = read(path)
     if not isinstance(series, Series):
         raise ConversionError(f"{path.name}: it was a curve when it was inspected, and is none now")
-    names = [name or f"channel {k + 1}" for k, name in enumerate(series.names)]
-    drawn = range(min(len(names), MOST_CHANNELS))
-    lines = tuple(_line(names[k], series.units[k], series.time_s, series.values[:, k], None) for k in drawn)
-    stretches = tuple(one for index in range(len(case.views)) for one in _marked(case, index))
-    clock: Clock = "sample" if series.time_is_index else "s"
-    return Timeline("curve", clock, lines, stretches, left_out=len(names) - len(drawn))
+    told = timeline_of_samples(series, None, case.inspection)
+    return told if told.stretches else replace(told, stretches=_all_marked(case))
+
+
+def _all_marked(case: Case) -> tuple[Stretch, ...]:
+    return tuple(one for index in range(len(case.views)) for one in _marked(case, index))
 
 
 def _of_clip(case: Case, path: Path) -> Timeline:
@@ -153,8 +178,7 @@ def _of_clip(case: Case, path: Path) -> Timeline:
     keeps_time = all(cell.time_s is not None for cell in cells)
     marks = tuple((cell.frame, cell.time_s or 0.0) if keeps_time else (cell.frame, float(cell.frame)) for cell in cells)
     stretches = tuple(_of_event(event, case.inspection) for event in case.inspection.events)
-    if not stretches:
-        stretches = tuple(one for index in range(len(case.views)) for one in _marked(case, index))
+    stretches = stretches or _all_marked(case)
     return Timeline("clip", "s" if keeps_time else "frame", (), stretches, film=Film(count, _with_ends(marks, count)))
 
 
@@ -164,7 +188,7 @@ def _of_event(event: EventRecord, inspection: Inspection) -> Stretch:
     first, peak, last = (float(n) if s is None else s for n, s in zip(frames, seconds, strict=True))
     places = tuple((one.frame, one.box_xyxyn) for one in event.track) or ((event.peak_frame, event.box_xyxyn),)
     defect = _defect_within(inspection, event.start_frame, event.end_frame)
-    return Stretch(first, peak, last, event.description, event.score, None, defect, places)
+    return Stretch(first, peak, last, event.description, event.score, (), defect, places)
 
 
 def _marked(case: Case, index: int) -> list[Stretch]:
@@ -184,7 +208,7 @@ def _stretch(view: View, box_xyxyn: BoxXyxyn, text: str) -> Stretch | None:
     """Return when a box of a plot or of a grid of frames begins and ends, and where; None: the view keeps no time."""
     if isinstance(view.origin, PlotOrigin):
         first, last, channel = _span_of_plot(view.origin, box_xyxyn)
-        return Stretch(first, (first + last) / 2, last, text, channel=channel)
+        return Stretch(first, (first + last) / 2, last, text, channels=(channel,))
     if not isinstance(view.origin, FramesOrigin):
         return None
     place = view.origin.locate(box_xyxyn)

@@ -1,11 +1,14 @@
 """`Timelines`: what is drawn of curves and clips over time, a file a case: made once, since that takes a while."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from converters.errors import ConversionError
+from converters.sample import Series
 from vlm_inspect.file_writing import write_atomically
-from vlm_inspect.service.timeline import Timeline, timeline_of_case, timeline_of_curve
+from vlm_inspect.service.timeline import Timeline, timeline_of_case, timeline_of_curve, timeline_of_samples
 from vlm_inspect.store import Case
 
 if TYPE_CHECKING:
@@ -19,11 +22,22 @@ class Timelines:
         """Keep them in a folder, which is made when the first one comes."""
         self._folder = folder
 
-    def keep(self, case_id: str, examination: "Examination") -> None:
-        """Keep that of a clip whose every frame has a number, which its case does not keep; raises OutputError."""
-        curve = examination.evidence.curve
-        if curve is not None:
-            self._write(case_id, timeline_of_curve(curve, examination.inspection))
+    def keep(self, case_id: str, examination: "Examination", part: Path) -> None:
+        """Keep that of a part whose every frame or sample has a number, which its case does not keep.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        evidence = examination.evidence
+        if evidence.curve is not None:
+            self._write(case_id, timeline_of_curve(evidence.curve, examination.inspection))
+        elif evidence.sample_curve is not None:
+            from converters.registry import read
+
+            with suppress(ConversionError):  # then it is made without the numbers, when it is asked for
+                series = read(part)
+                if isinstance(series, Series):
+                    self._write(case_id, timeline_of_samples(series, evidence.sample_curve, examination.inspection))
 
     def of(self, case: Case) -> dict[str, Any]:
         """Return the timeline of a case of a curve or a clip, as JSON values.

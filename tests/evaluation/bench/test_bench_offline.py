@@ -125,7 +125,7 @@ def test_maps_are_the_same_whatever_model_is_asked_beside_them(bench: Bench, pla
     for metric in ("pixel_auroc", "aupro", "pixel_f1_max", "heatmap_auroc"):
         assert one[metric] == two[metric]
     assert all(item["rules"] == {"clean": "fail"} for item in items_of(tmp_path / "model").values())
-    assert (two["model_boxes"], two["box_trust"]) == (4, 0.5)
+    assert (two["model_boxes"], two["box_trust"]) == (4, None), "too few boxes to know"
     assert two["fused_pixel_auroc"] > 0.5
     assert set(two) >= {"fused_aupro", "map_hit_rate", "fused_hit_rate", "box_hit_rate"}
     assert "fused_aupro" not in one, "no model, no boxes"

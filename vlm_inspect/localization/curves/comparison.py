@@ -10,15 +10,17 @@ from converters.sample import Series
 from vlm_inspect.localization.curves.courses import nearest_courses
 from vlm_inspect.localization.curves.windows import Grid, evened, grid_of, windows
 
-KINDS = ("features", "course", "long course", "channels together")
-"""Level, spread and frequencies of a window; its course, sample by sample; that of a longer stretch; the course of all
-channels at one and the same moment."""
+KINDS = ("features", "course", "lasting features", "long course", "channels together")
+"""Level, spread and frequencies of a window; its course, sample by sample; the features of four windows in a row; the
+course of a longer stretch; that of all channels at one and the same moment."""
 FINE = 2
 """So many of them, the first, tell the moment well: their windows are short."""
 _MOST_SAMPLES = 4096
 """Samples of a curve whose course is compared; a longer one is averaged down, and its features see the rest."""
 _NEAR_WINDOWS = 0.75
 """Windows apart in time that still count as the same time."""
+_LASTING = 4
+"""Windows in a row whose features count together: what is faint and lasts."""
 _LONG = 4
 """A longer stretch is so many windows, or one and a half periods of what repeats."""
 _REPEATS = 0.3
@@ -66,11 +68,19 @@ class PreparedCurve:
     course: NDArray[np.float32]
     """(C, N), in standard deviations of each channel."""
     length_s: float
+    lag_s: float = 0.0
+    """By how much it runs behind the first reference; 0 where curves of its class are not in step."""
+
+    @property
+    def moments(self) -> Floats:
+        """(W,): the middles of its windows, in seconds of the first reference."""
+        return self.middles - self.lag_s
 
 
 @dataclass(frozen=True, eq=False)
 class Distances:
-    """How far the windows of a curve are off, by each of `KINDS`; a single channel has no channels together."""
+    """How far the windows of a curve are off, by each of `KINDS`: a single channel has no channels together, and
+    lasting features are there once the nearest reference of each window is found."""
 
     middles: tuple[Floats, ...]
     """(W,) each."""
@@ -80,10 +90,19 @@ class Distances:
     def nearer(self, other: "Distances") -> "Distances":
         """Return the distances to the nearer of two references, window by window."""
         values = [np.minimum(one, two) for one, two in zip(self.values, other.values, strict=True)]
-        if len(values) == len(KINDS):  # channels belong together, so all are those of one reference
+        if len(values) == len(KINDS) - 1:  # channels belong together, so all are those of one reference
             one, two = self.values[-1], other.values[-1]
             values[-1] = np.where(one.max(axis=1, keepdims=True) <= two.max(axis=1, keepdims=True), one, two)
         return replace(self, values=tuple(values))
+
+    def with_lasting(self) -> "Distances":
+        """Return the distances with those of several windows in a row, once the nearest are found."""
+        from scipy.ndimage import uniform_filter1d
+
+        lasting = uniform_filter1d(self.values[0], _LASTING, axis=0, mode="nearest")
+        at = KINDS.index("lasting features")
+        values = (*self.values[:at], lasting, *self.values[at:])
+        return Distances((*self.middles[:at], self.middles[0], *self.middles[at:]), values)
 
 
 def measure_of(curves: Sequence[Series], scale: Floats) -> Measure:
@@ -118,7 +137,8 @@ def compare(curve: PreparedCurve, other: PreparedCurve, measure: Measure) -> Dis
     for length in measure.lengths:
         own = _at_least(curve.course, length)
         reach = round(measure.reach_s / measure.step_s) if measure.in_step else None
-        found = nearest_courses(own, _at_least(other.course, length), length, reach=reach)
+        shift = round((other.lag_s - curve.lag_s) / measure.step_s)
+        found = nearest_courses(own, _at_least(other.course, length), length, reach=reach, shift=shift)
         middles.append(_middles(found.starts, length, own.shape[1], curve, measure))
         values.append(found.single)
     if curve.course.shape[0] > 1:
@@ -134,7 +154,7 @@ def feature_distances(curve: PreparedCurve, other: PreparedCurve, measure: Measu
         gaps = (curve.features[:, None, c] - other.features[None, :, c]) / measure.scale[c]
         square = (gaps**2).mean(axis=2)
         if measure.in_step:
-            apart = np.abs(curve.middles[:, None] - other.middles[None])
+            apart = np.abs(curve.moments[:, None] - other.moments[None])
             # A curve that runs longer than its references is compared with their end.
             square = np.where(apart <= np.maximum(measure.reach_s, apart.min(axis=1, keepdims=True)), square, np.inf)
         columns.append(np.sqrt(square.min(axis=1) + 1e-12))

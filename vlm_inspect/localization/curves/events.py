@@ -16,6 +16,7 @@ _MOST = 50
 _SAID = (
     "level, spread or frequencies as in no reference",
     "a course as in no reference",
+    "level, spread or frequencies over a longer time as in no reference",
     "a course over a longer time as in no reference",
     "channels beside each other as in no reference",
     "it ends before any reference does",

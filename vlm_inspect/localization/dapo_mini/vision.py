@@ -47,12 +47,12 @@ def rarities(stages: Sequence[Tensor]) -> Tensor:
     """
     found = []
     for layer in (torch.cat([stages[0].float(), stages[1].float()], dim=1), stages[2].float()):
-        raw = torch.log(_distances(layer) + 1e-3)
+        raw = torch.log(patch_distances(layer) + 1e-3)
         found += [raw, raw - raw.flatten(1).median(dim=1).values[:, None, None]]
     return torch.stack(found, dim=1)
 
 
-def _distances(layer: Tensor) -> Tensor:
+def patch_distances(layer: Tensor) -> Tensor:
     """Return the mean distance (B, h, w) of every cell of (B, C, h, w) to the cells most like it."""
     height, width = layer.shape[-2:]
     rows = layer.flatten(2).transpose(1, 2)

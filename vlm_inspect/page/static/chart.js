@@ -87,7 +87,7 @@ export class Charts {
     ctx.clip();
     if (this.told.normal_until !== null) band(this.whole[0], this.told.normal_until, `${colour("ok")}26`);
     for (const [number, one] of this.told.stretches.entries()) {
-      if (one.channel !== null && one.channel !== index) continue;
+      if (one.channels.length && !one.channels.includes(index)) continue;
       band(one.first, one.last, `${colour("ng")}${number === this.chosen ? "66" : "33"}`);
       ctx.fillStyle = ctx.strokeStyle = colour("ng");
       ctx.lineWidth = devicePixelRatio;

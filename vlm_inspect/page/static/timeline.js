@@ -17,7 +17,8 @@ function list(told, go) {
     const button = element("button", { type: "button", class: "defect-row" });
     const text = element("span");
     text.append(element("strong", {}, when(told, one)), " ");
-    if (one.channel !== null && told.lines.length > 1) text.append(element("span", { class: "faint" }, told.lines[one.channel].name), " ");
+    const names = one.channels.map((channel) => told.lines[channel].name).join(", ");
+    if (names && told.lines.length > 1) text.append(element("span", { class: "faint" }, names), " ");
     if (one.score !== null) text.append(element("span", { class: "faint number" }, one.score.toFixed(2)));
     text.append(element("br"), element("span", {}, one.text));
     button.append(element("span", { class: "chip" }, String(number + 1)), text);
@@ -32,7 +33,7 @@ function list(told, go) {
 function hide(told) {
   told.stretches = [];
   told.normal_until = null;
-  if (told.kind === "clip") told.lines = [];
+  told.lines = told.lines.filter((line) => line.limit === null && told.kind === "curve");
 }
 
 async function show() {
@@ -46,6 +47,7 @@ async function show() {
     return;
   }
   if (place.dataset.blind === "true") hide(told);
+  for (const line of told.lines) if (line.name === "P(anomalous)") line.name = words.score;
   let film = null;
   const clock = { s: words.seconds, frame: words.frame, sample: words.sample }[told.clock];
   const seek = (time) => film?.seek(film.frameAt(time));
