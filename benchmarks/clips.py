@@ -2,8 +2,9 @@
 
 Four normal clips of a belt are the references. Twenty more must show no event; sixty events (toppled, missing,
 reversed, slow, doubled) in twenty clips must be found: an event that is found counts where its peak lies within 0.5 s
-of the time in which a true one can be seen, each true one once. `--real FOLDER` adds the frame AUROC of UCSD clips, the
-first 60 frames of each taken as normal.
+of the time in which a true one can be seen, each true one once. Sixteen clips of a walkway (`walkers.py`) give frame
+AUROC, the first 60 frames of each taken as normal; `--real FOLDER` adds that of UCSD clips. The seed of the report is
+not that of choices: settings were chosen at seed 1.
 """
 
 import argparse
@@ -13,7 +14,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from benchmarks.walkers import EVENT_KINDS as WALKWAY_KINDS
+from benchmarks.walkers import FPS as WALKWAY_FPS
+from benchmarks.walkers import VIEWS, film_walkway, make_scene
 from converters.clip_stretch import beginning_of
 from converters.sample import Frame, VideoClip
 from converters.video import read_video
@@ -21,7 +26,7 @@ from converters.view import ViewBudget
 from evaluation.metrics.image import image_auroc
 from vlm_inspect.datasets.listing import files_in, folders_in
 from vlm_inspect.datasets.masks import ImageMask
-from vlm_inspect.demo.conveyor import EVENT_KINDS, FPS, SIZE_HW, BeltEvent, Image, film_events
+from vlm_inspect.demo.conveyor import EVENT_KINDS, FPS, BeltEvent, Image, film_events
 from vlm_inspect.frame_curve import ClipEvent
 from vlm_inspect.localization.clip_events.localizer import ClipLocalizer, FittedClips
 from vlm_inspect.references import Part, ReferenceSet, present
@@ -30,16 +35,18 @@ SPEED_PX_S = 430.0
 REACH_S = 0.5
 REFERENCES, NORMALS, CLIPS = 4, 20, 20
 NORMAL_UNTIL = 60
+WALKWAYS = 16
 
 
-def clip_of(frames: Iterator[Image], name: str) -> VideoClip:
+def clip_of(frames: Iterator[Image], name: str, fps: float = FPS) -> VideoClip:
     """Return frames, kept in memory, as a clip."""
     kept = list(frames)
 
     def read(wanted: frozenset[int] | None = None) -> Iterator[Frame]:
-        return (Frame(k, k / FPS, one) for k, one in enumerate(kept) if wanted is None or k in wanted)
+        return (Frame(k, k / fps, one) for k, one in enumerate(kept) if wanted is None or k in wanted)
 
-    return VideoClip(Path(name), SIZE_HW, len(kept), FPS, read)
+    height, width = kept[0].shape[:2]
+    return VideoClip(Path(name), (height, width), len(kept), fps, read)
 
 
 def events_of(fitted: FittedClips, clip: VideoClip) -> tuple[ClipEvent, ...]:
@@ -100,6 +107,38 @@ def measure_events(seed: int) -> None:
     print(f"{frame_count / seconds:.0f} frames a second of processor time, decoding not counted")
 
 
+def measure_walkers(seed: int) -> None:
+    """Print the frame AUROC of generated clips of a walkway."""
+    scores, labels, kinds = [], [], []
+    for number in range(WALKWAYS):
+        rng = np.random.default_rng([seed, number])
+        scene = make_scene(rng, VIEWS[number % len(VIEWS)])
+        possible = [kind for kind in WALKWAY_KINDS if kind != "against" or scene.one_way]
+        first, second = (str(kind) for kind in rng.choice(possible, 2, replace=False))
+        wanted = [(first, float(rng.uniform(6, 8))), (second, float(rng.uniform(12, 15)))]
+        film, events = film_walkway(rng, scene, wanted, frames=200)
+        found = curve_from_beginning(clip_of(iter(film), f"walkway{number}", fps=WALKWAY_FPS))
+        label = np.zeros(len(found), bool)
+        kind = np.full(len(found), "", dtype="U10")
+        for event in events:
+            label[event.first : event.last + 1] = True
+            kind[event.first : event.last + 1] = event.kind
+        scores.append(found)
+        labels.append(label)
+        kinds.append(kind)
+    for number, view in enumerate(VIEWS):
+        print(f"walkway, {view}:", end=" ")
+        print_frame_auroc(scores[number :: len(VIEWS)], labels[number :: len(VIEWS)])
+    every, what = (
+        np.concatenate([one[NORMAL_UNTIL:] for one in scores]),
+        np.concatenate([k[NORMAL_UNTIL:] for k in kinds]),
+    )
+    for kind in WALKWAY_KINDS:
+        chosen = (what == kind) | (what == "")
+        if (what == kind).any():
+            print(f"  {kind}: {image_auroc(what[chosen] == kind, every[chosen]):.3f}")
+
+
 def measure_real(folder: Path) -> None:
     """Print the frame AUROC of every clip beside a folder of masks, and of all their frames together."""
     scores, labels = [], []
@@ -107,31 +146,45 @@ def measure_real(folder: Path) -> None:
         masks = path.with_name(path.name + "_gt")
         if not masks.is_dir():
             continue
-        clip = read_video(path)
-        beginning = present(beginning_of(clip, NORMAL_UNTIL), ReferenceSet().stage, ViewBudget())
-        fitted = ClipLocalizer().fit(ReferenceSet((beginning,)))
-        found = fitted.localize(present(clip, ReferenceSet().stage, ViewBudget())).curve
-        assert found is not None
+        found = curve_from_beginning(read_video(path))
         true = {one.stem for one in files_in(masks) if ImageMask(one).read().any()}
         label = np.array([one.stem in true for one in files_in(path)])
-        scores.append(found.scores)
+        scores.append(found)
         labels.append(label)
-        own = image_auroc(label, found.scores)
-        print(f"{path.name}: frame AUROC {own:.3f} ({label.sum()} of {len(label)} anomalous)")
-    every, truth = np.concatenate(scores), np.concatenate(labels)
-    print(f"all frames together: {image_auroc(truth, every):.3f}; mean of clips: ", end="")
-    print(f"{np.mean([image_auroc(one, two) for one, two in zip(labels, scores, strict=True)]):.3f}")
+        print(f"{path.name}: frame AUROC {image_auroc(label, found):.3f} ({label.sum()} of {len(label)} anomalous)")
+    print_frame_auroc(scores, labels)
+
+
+def curve_from_beginning(clip: VideoClip) -> NDArray[np.float64]:
+    """Return P(anomalous) of every frame, the first `NORMAL_UNTIL` taken as normal."""
+    beginning = present(beginning_of(clip, NORMAL_UNTIL), ReferenceSet().stage, ViewBudget())
+    fitted = ClipLocalizer().fit(ReferenceSet((beginning,)))
+    found = fitted.localize(present(clip, ReferenceSet().stage, ViewBudget())).curve
+    assert found is not None
+    return found.scores
+
+
+def print_frame_auroc(scores: Sequence[NDArray[np.float64]], labels: Sequence[NDArray[np.bool_]]) -> None:
+    """Print that of all frames together, without the beginnings, and the mean of clips, without them, too."""
+    late = [one[NORMAL_UNTIL:] for one in scores], [one[NORMAL_UNTIL:] for one in labels]
+    whole = image_auroc(np.concatenate(labels), np.concatenate(scores))
+    own = [image_auroc(two, one) for one, two in zip(*late, strict=True) if two.any() and not two.all()]
+    print(
+        f"frame AUROC {whole:.3f}; without the first {NORMAL_UNTIL} frames "
+        f"{image_auroc(np.concatenate(late[1]), np.concatenate(late[0])):.3f}, mean of clips {np.mean(own):.3f}"
+    )
 
 
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--real", type=Path, help="folder of UCSD clips and their masks")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--skip-generated", action="store_true", help="real clips alone")
     given = parser.parse_args()
     if not given.skip_generated:
         measure_events(given.seed)
+        measure_walkers(given.seed)
     if given.real is not None:
         measure_real(given.real)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")

@@ -1,4 +1,4 @@
-"""A part of a clip as a clip of its own: its beginning."""
+"""Clips made of another one: its beginning, or the same with a stretch that was changed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,6 +17,22 @@ class FirstFrames:
         """Yield the wanted frames among the first `count`, in order."""
         first = frozenset(range(self.count))
         yield from self.whole(first if wanted is None else first & wanted)
+
+
+@dataclass(frozen=True, eq=False)
+class ChangedFrames:
+    """The `FrameReader` of a clip of which one stretch was changed."""
+
+    original: VideoClip
+    read: FrameReader
+    """All frames, changed ones included."""
+    first: int
+    end: int
+    """The changed frames: from the first to before the end. Those after it are the original's, perhaps later."""
+
+    def __call__(self, wanted: frozenset[int] | None = None) -> Iterator[Frame]:
+        """Yield the wanted frames in order."""
+        yield from self.read(wanted)
 
 
 def beginning_of(clip: VideoClip, count: int) -> VideoClip:

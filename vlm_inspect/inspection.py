@@ -106,7 +106,7 @@ class EventRecord(_Record):
     """A stretch of a clip that exceeds what normal frames reach."""
 
     kind: EventKind
-    """The highest evidence at its peak: how it moves, how it looks, or how long a state lasts."""
+    """The highest evidence at its peak: how it moves, how fast, how it looks, or how long a state lasts."""
     description: str
     score: float = Field(ge=0.0, le=1.0)
     """P(anomalous) at its peak."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.clips import count_matches
+from benchmarks.walkers import VIEWS, WalkwayEvent, film_walkway, make_scene
 from vlm_inspect.demo.conveyor import EVENT_KINDS, FPS, BeltEvent, film_events
 from vlm_inspect.frame_curve import ClipEvent
 
@@ -35,3 +36,20 @@ def test_each_true_event_counts_once() -> None:
     assert count_matches([found_at(1.6), found_at(2.5)], true) == ["slow"]
     assert count_matches([found_at(1.4), found_at(7.4)], true) == ["missing"]
     assert count_matches([], true) == []
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_walkway_shows_its_event_when_the_truth_says_so_and_at_no_other_time(view: str) -> None:
+    def films(wanted: list[tuple[str, float]]) -> tuple[list[np.ndarray], list[WalkwayEvent]]:
+        rng = np.random.default_rng(5)
+        film, events = film_walkway(rng, make_scene(rng, view), wanted, frames=50)
+        return [frame.astype(int) for frame in film], events
+
+    (normal, none), (seen, (event,)) = films([]), films([("bicycle", 1.0)])
+    assert none == []
+    assert event.kind == "bicycle"
+    assert 10 <= event.first < event.last <= 49
+    change = [int(np.abs(one - other).max()) for one, other in zip(normal, seen, strict=True)]
+    assert max(change[: event.first - 2], default=0) < 40  # no more than the sliver that the truth leaves out
+    assert min(change[event.first + 3 : event.last - 2]) > 20
+    assert normal[0].shape == (160, 240, 3)

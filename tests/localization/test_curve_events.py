@@ -10,7 +10,7 @@ from converters.sample import Series
 from converters.series import render_series
 from converters.view import ViewBudget
 from vlm_inspect.localization.curves.courses import nearest_courses
-from vlm_inspect.localization.curves.localizer import CurveLocalizer, ScoredCurves
+from vlm_inspect.localization.curves.localizer import CurveLocalizer, FittedCurves, ScoredCurves
 from vlm_inspect.localization.localizer import FittedLocalizer, Localization, is_scored
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.report.frame_curve import render_curve_plot, render_curve_table
@@ -159,3 +159,26 @@ def test_the_table_and_the_plot_of_a_curve_have_a_score_for_every_sample(fitted:
     assert (sample, time_s) == ("350", "3.5")
     assert float(score) > 0.5
     assert render_curve_plot(curve).startswith(b"\x89PNG")
+
+
+def test_strokes_whose_trigger_comes_early_or_late_are_laid_onto_each_other() -> None:
+    def stroke(seed: int, late: float, *, second: float = 3.0) -> Series:
+        rng = np.random.default_rng(seed)
+        time = np.arange(COUNT) / RATE
+        force = rng.normal(scale=0.05, size=COUNT)
+        for at, height in ((2.0, 5.0), (4.5, second)):
+            force += height * np.exp(-(((time - at - late) / 0.4) ** 2))
+        return Series(Path("p.csv"), time, force[:, None], ("force",), ("kN",))
+
+    lags = (0.0, 0.7, -0.6, 0.4, -0.3)
+    fitted = CurveLocalizer().fit(ReferenceSet(tuple(part(stroke(k, late)) for k, late in enumerate(lags))))
+    assert isinstance(fitted, FittedCurves | ScoredCurves)
+
+    def events(curve: Series) -> int:
+        found = fitted.localize(part(curve)).sample_curve
+        assert found is not None
+        return len(found.events)
+
+    assert [events(stroke(20 + k, late)) for k, late in enumerate((0.5, -0.5))] == [0, 0]
+    assert events(stroke(30, 0.5, second=0.0)) == 1  # the second stroke is missing
+    assert events(stroke(31, 1.7)) >= 1  # later than any normal one

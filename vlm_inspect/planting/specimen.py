@@ -1,26 +1,24 @@
 """A specimen: a normal sample made ready to have defects planted on it, whatever kind of sample it is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.sample import Frame, ImageSample, PointCloud, Sample, Series, VideoClip
+from converters.sample import ImageSample, PointCloud, Sample, Series, VideoClip
 from converters.view import BoxXyxyn
 from vlm_inspect.localization.foreground import find_foreground
+from vlm_inspect.planting.clip_objects import MovingObjects, find_moving
+from vlm_inspect.planting.clips import kinds_of, plant_on_clip
 from vlm_inspect.planting.curves import CURVE_KINDS, plant_on_curve
-from vlm_inspect.planting.picture import COMPONENT_KINDS, SURFACE_KINDS, kinds_for, plant
+from vlm_inspect.planting.picture import kinds_for, plant
 from vlm_inspect.planting.scans import SCAN_DEFECTS, ScanDefect
 from vlm_inspect.planting.scans import plant as plant_on_scan
 from vlm_inspect.planting.surface import Mask, Surface, see_surface
 from vlm_inspect.registration.known_scan import Change
-
-_CLIP_KINDS = tuple(kind for kind in SURFACE_KINDS if kind not in COMPONENT_KINDS)
-"""What can be put at one place of several frames: a component would be another in each."""
-_LASTING = (0.15, 0.6)
-"""Least and greatest share of a clip's frames that show a planted defect."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +28,8 @@ class PlantedSample:
     sample: Sample
     kind: str
     size: float
-    """As measured: diameter of the disc of equal area as a share of the part's longer side; of a curve, the share of
-    its length."""
+    """As measured: diameter of the disc of equal area as a share of the part's longer side; of a curve, and of what
+    goes wrong in a clip in time, the share of its length."""
     size_in_unit: float | None = None
     """The same in the unit of a scan (mm), or in seconds of a curve; None of pictures, whose scale is not known."""
     mask: Mask | None = None
@@ -94,30 +92,26 @@ class PictureSpecimen:
 
 @dataclass(frozen=True, eq=False)
 class ClipSpecimen:
-    """A clip: the defect lies at one place of a stretch of its frames."""
+    """A clip: the defect is in a stretch of its frames; see `clips.py`."""
 
     sample: VideoClip
     counted: Mask | None
-    kinds: tuple[str, ...] = _CLIP_KINDS
     compactness: float = 1.0
 
+    @cached_property
+    def objects(self) -> MovingObjects | None:
+        """What moves in it."""
+        return find_moving(self.sample, self.counted)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """See `Specimen.kinds`."""
+        return kinds_of(self.objects)
+
     def plant(self, kind: str, size: float, contrast: float, generator: np.random.Generator) -> PlantedSample:
-        """See `Specimen.plant`; the size is a share of the frame's longer side."""
-        count = self.sample.frame_count
-        lasting = max(1, round(float(generator.uniform(*_LASTING)) * count))
-        first = int(generator.integers(0, max(1, count - lasting + 1)))
-        seed = int(generator.integers(2**31))
-
-        def changed(frame: Frame) -> Frame:
-            if not first <= frame.index < first + lasting:
-                return frame
-            surface = see_surface(frame.image, counted=self.counted)
-            return replace(frame, image=plant(surface, kind, size, contrast, np.random.default_rng(seed)).picture)
-
-        def frames(wanted: frozenset[int] | None = None) -> Iterator[Frame]:
-            yield from map(changed, self.sample.frames(wanted))
-
-        return PlantedSample(replace(self.sample, frames=frames), kind, size)
+        """See `Specimen.plant`; the size is a share of the frame's longer side, or of the clip's length."""
+        made = plant_on_clip(self.sample, kind, size, contrast, generator, counted=self.counted, objects=self.objects)
+        return PlantedSample(made.clip, kind, made.size)
 
 
 @dataclass(frozen=True, eq=False)

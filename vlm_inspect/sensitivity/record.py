@@ -21,8 +21,8 @@ class Detection(_Record):
     """How often planted defects of one kind, or of all, were found, and from which size on nine in ten."""
 
     size_pct: float | None = Field(ge=0.0, le=_MOST_PCT)
-    """a90/95 in per cent of the part's longer side (of a curve, of its length); None: see `reason`. A change of the
-    whole surface has no size."""
+    """a90/95 in per cent of the part's longer side (of a curve, and of what goes wrong in a clip in time, of its
+    length); None: see `reason`. A change of the whole surface has no size."""
     size_mm: float | None
     """The same in the unit of the scan, or in seconds of a curve; None where the scale is not known."""
     found: int

@@ -69,11 +69,6 @@ def reduce_frame(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
-def coarse_grey(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> Floats:
-    """Return the coarse grey values (h, w) of one frame, uint8 (H, W, 3) RGB."""
-    return _binned(reduce_frame(image, size_wh), BIN)
-
-
 class FeatureReader:
     """Makes features of frames that come one after the other; remembers the last one alone."""
 

@@ -75,3 +75,8 @@ def frame_scores(heat: Floats) -> NDArray[np.float64]:
     flat = heat.reshape(len(heat), -1)
     top = min(_TOP, flat.shape[1])
     return np.asarray(np.partition(flat, -top, axis=1)[:, -top:].mean(axis=1), dtype=np.float64)
+
+
+def enlarged(heat: Floats, size_hw: tuple[int, int]) -> Floats:
+    """Return the heat (N, h, w) of every other place on the full grid."""
+    return np.ascontiguousarray(heat.repeat(2, axis=1).repeat(2, axis=2)[:, : size_hw[0], : size_hw[1]])

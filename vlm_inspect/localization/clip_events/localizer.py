@@ -1,13 +1,13 @@
 """`ClipLocalizer`: what happens in a clip, against what normally happens, as a localizer."""
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.clip_stretch import starts_with
+from converters.clip_stretch import ChangedFrames, starts_with
 from converters.digest import sha256_of
 from converters.frame_grid import FrameCell, FramesOrigin
 from converters.sample import SampleKind, VideoClip
@@ -18,10 +18,10 @@ from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.frame_curve import ClipEvent, FrameCurve
 from vlm_inspect.localization.clip_events.curve import ClipCurve, OwnStretch, score_clip
 from vlm_inspect.localization.clip_events.events import find_events
-from vlm_inspect.localization.clip_events.features import analysed_size, coarse_grey
+from vlm_inspect.localization.clip_events.features import analysed_size
 from vlm_inspect.localization.clip_events.frame_choice import choose_event_frames
-from vlm_inspect.localization.clip_events.normal_clips import NormalClips, learn_clips, without_clip
-from vlm_inspect.localization.clip_events.normality import LEAST_FRAMES
+from vlm_inspect.localization.clip_events.normal_clips import NormalClips, learn_clips, read_features, without_clip
+from vlm_inspect.localization.clip_events.normality import LEAST_FRAMES, NARROW
 from vlm_inspect.localization.localizer import Localization
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
@@ -29,7 +29,7 @@ from vlm_inspect.sensitivity.learning import ChannelPrior
 from vlm_inspect.tolerance import OVERKILL, Tolerance
 
 NAME: Final = "events"
-VERSION: Final = "1"
+VERSION: Final = "3"
 """Changes whenever remembered features or scores would no longer be what this code computes."""
 _LONG = 2048
 """Frames from which on the scores of a clip are kept, so that a run that broke off goes on where it was."""
@@ -37,6 +37,8 @@ _SAME_SHAPE = 0.03
 """Of the ratio of sides: clips that differ by more are not of one camera."""
 _SAME_RATE = 0.1
 _WATCHED = 4
+_CONTEXT = 30
+"""Frames before and after a changed stretch that are read with it: states begin and end there."""
 _SPREAD = 0.2
 """Standard deviation of the log score among normal clips of one class: their most unusual moments differ."""
 
@@ -105,7 +107,7 @@ class FittedClips:
         """One channel: the most unusual moment of a clip decides, by whichever evidence."""
         return (ChannelPrior(NAME, _SPREAD),)
 
-    @property
+    @cached_property
     def level(self) -> NDArray[np.float64]:
         """(n, 1): log scores of the reference clips, each judged without itself."""
         if self._normal is None or not self._normal.known:
@@ -118,28 +120,35 @@ class FittedClips:
     def score(self, parts: Sequence[Part], *, without: int | None = None) -> NDArray[np.float64]:
         """See `ScoredLocalizer.score`.
 
-        By the frames that are shown, and by how they look: what is planted on a clip lies still, and planting on every
-        frame would cost minutes.
+        Of a clip with a stretch that was changed, that stretch is judged; the rest of it scores as the original does.
         """
         judge = self if without is None or self._normal is None or len(self._normal.clips) < 2 else self._less(without)
         rows = []
         for part in parts:
             if not isinstance(part.sample, VideoClip):
                 raise ValueError("a part without its clip cannot be held against others")
-            rows.append([judge._log_score_of_looks(part.views)])
+            rows.append([self._log_score_of_clip(part.sample, judge)])
         return np.array(rows).reshape(-1, 1)
 
-    def _log_score_of_looks(self, views: Sequence[View]) -> float:
+    def _log_score_of_clip(self, clip: VideoClip, judge: "FittedClips") -> float:
         assert self._normal is not None
-        size_wh = analysed_size(self._normal.clip.size_hw)
-        pictures = [
-            view.image[cell.box_xyxy[1] : cell.box_xyxy[3], cell.box_xyxy[0] : cell.box_xyxy[2]]
-            for view in views
-            if isinstance(view.origin, FramesOrigin)
-            for cell in view.origin.cells
-        ]
-        grey = np.stack([coarse_grey(one, size_wh) for one in pictures])
-        return float(np.log(2.0) * (self._normal.behaviour.judge_looks(grey).max() - 1.0))
+        if isinstance(clip.frames, ChangedFrames):
+            return max(
+                judge._log_score_of_change(clip, clip.frames), self._log_score_of_clip(clip.frames.original, judge)
+            )
+        for number, reference in enumerate(self._normal.clips):
+            if reference is clip:
+                return float(self.level[number, 0])
+        return _log_score(judge._watched(clip)[1].scores)
+
+    def _log_score_of_change(self, clip: VideoClip, frames: ChangedFrames) -> float:
+        """Return the log score of what was changed, from its own frames and some around it."""
+        assert self._normal is not None
+        begin = max(0, frames.first - _CONTEXT)
+        end = min(clip.frame_count, frames.end + _CONTEXT)
+        around = read_features(clip, begin, end, analysed_size(self._normal.clip.size_hw))
+        until = min(frames.end + NARROW, end) - begin
+        return _log_score(self._normal.behaviour.judge(around, frames.first - begin, until).scores)
 
     def weigh(self, centre: NDArray[np.float64], weights: NDArray[np.float64]) -> "FittedClips":
         """Return itself: there is one channel."""

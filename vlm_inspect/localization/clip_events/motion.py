@@ -1,9 +1,10 @@
 """How something moves at a place, against how things normally move there.
 
-What moves in a cell, averaged over five frames (a camera that shakes averages out), is four numbers: velocity, its
-length on a logarithmic scale, so that twice as fast is as far from normal near the camera as far from it; and how much
-of the cell, and of its surroundings, moves. A cell is as unusual as these are far from the nearest ones of normal
-frames around that place; that nothing moves is always normal.
+What moves in a cell, averaged over five frames (a camera that shakes averages out), is four numbers: velocity, as a
+share of the speed that is usual that far from the camera (`speed.py`), its length on a logarithmic scale; and how much
+of the cell, and of its surroundings, moves. A cell is as unusual as these, and its place, are far from the nearest ones
+of normal frames, wherever those were: a short normal clip does not show at every place what is normal there. That
+nothing moves is always normal.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 
 from vlm_inspect.frame_curve import EventKind
 from vlm_inspect.localization.clip_events.features import ClipFeatures, Floats
-from vlm_inspect.localization.clip_events.grid import LeftOut, box_mean, mean_over_frames
+from vlm_inspect.localization.clip_events.grid import LeftOut, box_mean, enlarged, mean_over_frames
+from vlm_inspect.localization.clip_events.speed import usual_log_speed
 
 REACH = 2
 """Frames before and after that a velocity is averaged over."""
@@ -24,19 +26,17 @@ _SPEED_UNIT = 0.35
 """Of a logarithm of speed: one unit of distance; a walker's speed varies by about as much."""
 _SHARE_UNIT = 0.7
 _SHARE_FLOOR = 0.02
-_PLACE_UNIT = 0.06
+_PLACE_UNIT = 0.12
 """Share of the frame's longer side that counts as one unit of distance."""
 _LEAST_SHARE = 0.03
 """A cell in which less than this share changes does not move."""
 _FULL_SHARE = 0.12
 """From this share on a moving cell counts in full."""
 _NEAREST = 3
-_PER_PLACE = 256
-"""Most memories that a place is compared with."""
-_ENOUGH = 48
-"""A place without so many memories around it looks for them further away."""
-_REACHES = (2, 4, 8, 1000)
-"""Places around a place, in steps of the coarse grid, in which its memories are looked for."""
+_MOST = 1024
+"""Most normal cells that are remembered."""
+_AT_ONCE = 8192
+"""Cells that are compared at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +51,18 @@ class _Moving:
     """(N, h, w) in [0, 1]."""
 
 
-def _describe(features: ClipFeatures) -> _Moving:
+def _describe(features: ClipFeatures, usual: Floats) -> _Moving:
+    """Return the cells that move.
+
+    Args:
+        features: of some frames.
+        usual: (h, w), what a velocity is multiplied with to be told as one in the middle of the picture.
+    """
     steady = mean_over_frames(features.motion, REACH)
     share, across, down = (box_mean(steady[..., k], 3)[:, ::2, ::2] for k in range(3))
     around = box_mean(steady[..., 0], 7)[:, ::2, ::2]
     known = np.maximum(share, 1e-6)
-    right, below = across / known, down / known
+    right, below = across / known * usual, down / known * usual
     speed = np.hypot(right, below)
     scale = np.log1p(speed / _REST) / np.maximum(speed, 1e-6) / _SPEED_UNIT
     shares = [np.log(one + _SHARE_FLOOR) / _SHARE_UNIT for one in (share, around)]
@@ -64,80 +70,50 @@ def _describe(features: ClipFeatures) -> _Moving:
     return _Moving(numbers, share > _LEAST_SHARE, np.sqrt(np.minimum(1.0, share / _FULL_SHARE)).astype(np.float32))
 
 
-@dataclass(frozen=True, eq=False)
-class _PlaceMemory:
-    numbers: Floats
-    """(M, 4)."""
-    apart: Floats
-    """(M,): squared distance of the place that each comes from."""
-    stretch: NDArray[np.int64]
-    frame: NDArray[np.int64]
-
-
 class MotionChannel:
-    """Normal motion, place by place."""
+    """Normal motion."""
 
     name: EventKind = "motion"
     said = "something moves there as nothing normally does"
 
     def __init__(self, stretches: Sequence[ClipFeatures]) -> None:
         """Learn from stretches of normal clips, all of one grid."""
-        parts = [_describe(one) for one in stretches]
-        shape = parts[0].moves.shape[1:]
+        log_speed = usual_log_speed(stretches)
+        self._usual = np.exp(np.median(log_speed) - log_speed).astype(np.float32)
+        parts = [_describe(one, self._usual) for one in stretches]
+        self._side = max(parts[0].moves.shape[1:]) * _PLACE_UNIT
         where = [np.argwhere(one.moves) for one in parts]
-        owner = np.concatenate([np.full(len(found), k) for k, found in enumerate(where)])
+        stretch = np.concatenate([np.full(len(found), k) for k, found in enumerate(where)])
         rows = np.concatenate(where)
         numbers = np.concatenate([one.numbers[one.moves] for one in parts])
-        side = max(shape)
-        generator = np.random.default_rng(0)
-        still = np.array([0.0, 0.0, np.log(_SHARE_FLOOR) / _SHARE_UNIT, np.log(_SHARE_FLOOR) / _SHARE_UNIT])
-        self._places: list[_PlaceMemory] = []
-        for y, x in np.ndindex(*shape):
-            chosen = _around(rows, y, x)
-            if len(chosen) > _PER_PLACE:
-                chosen = np.sort(generator.choice(chosen, _PER_PLACE, replace=False))
-            apart = ((rows[chosen, 1] - y) ** 2 + (rows[chosen, 2] - x) ** 2) / (side * _PLACE_UNIT) ** 2
-            self._places.append(
-                _PlaceMemory(
-                    np.concatenate([numbers[chosen], np.repeat(still[None], _NEAREST, axis=0)]).astype(np.float32),
-                    np.concatenate([apart, np.zeros(_NEAREST)]).astype(np.float32),
-                    np.concatenate([owner[chosen], np.full(_NEAREST, -2)]),
-                    np.concatenate([rows[chosen, 0], np.zeros(_NEAREST, np.int64)]),
-                )
-            )
+        if len(rows) > _MOST:
+            kept = np.sort(np.random.default_rng(0).choice(len(rows), _MOST, replace=False))
+            stretch, rows, numbers = stretch[kept], rows[kept], numbers[kept]
+        self._stretch, self._frame = stretch, rows[:, 0]
+        self._memory = np.concatenate([numbers, rows[:, 1:] / self._side], axis=1).astype(np.float32)
+        self._still = np.array([0.0, 0.0, *[np.log(_SHARE_FLOOR) / _SHARE_UNIT] * 2], np.float32)
 
     def heat(self, features: ClipFeatures, left_out: LeftOut | None = None) -> Floats:
         """Return how unusual the motion is, (N, gh, gw), >= 0; 0 where nothing moves."""
-        found = _describe(features)
+        found = _describe(features, self._usual)
+        where = np.argwhere(found.moves)
         heat = np.zeros(found.moves.shape, np.float32)
-        for (y, x), memory in zip(np.ndindex(*found.moves.shape[1:]), self._places, strict=True):
-            judged = np.flatnonzero(found.moves[:, y, x])
-            if len(judged):
-                hidden = None if left_out is None else left_out.hides(memory.stretch, memory.frame, judged)
-                heat[judged, y, x] = _distance(found.numbers[judged, y, x], memory, hidden)
-        return _enlarged(heat * found.weight, features.grid_hw)
+        for start in range(0, len(where), _AT_ONCE):
+            some = where[start : start + _AT_ONCE]
+            places = tuple(some.T)
+            judged = np.concatenate([found.numbers[places], some[:, 1:] / self._side], axis=1).astype(np.float32)
+            hidden = None if left_out is None else left_out.hides(self._stretch, self._frame, some[:, 0])
+            heat[places] = self._distance(judged, hidden)
+        return enlarged(heat * found.weight, features.grid_hw)
 
-
-def _around(rows: NDArray[np.int64], y: int, x: int) -> NDArray[np.int64]:
-    """Return which memories lie around a place: those of the nearest surroundings that hold enough."""
-    apart = np.maximum(np.abs(rows[:, 1] - y), np.abs(rows[:, 2] - x))
-    found = np.flatnonzero(apart <= _REACHES[0])
-    for reach in _REACHES[1:]:
-        if len(found) >= _ENOUGH:
-            break
-        found = np.flatnonzero(apart <= reach)
-    return found
-
-
-def _distance(numbers: Floats, memory: _PlaceMemory, hidden: NDArray[np.bool_] | None) -> Floats:
-    square = (numbers**2).sum(axis=1)[:, None] + (memory.numbers**2).sum(axis=1) - 2 * numbers @ memory.numbers.T
-    square = np.maximum(square, 0.0) + memory.apart
-    if hidden is not None:
-        square[hidden] = np.inf
-    nearest = np.partition(square, _NEAREST - 1, axis=1)[:, :_NEAREST]
-    return np.asarray(np.sqrt(nearest).mean(axis=1), dtype=np.float32)
-
-
-def _enlarged(heat: Floats, size_hw: tuple[int, int]) -> Floats:
-    """Return the heat of the coarse grid on the full one."""
-    return np.ascontiguousarray(heat.repeat(2, axis=1).repeat(2, axis=2)[:, : size_hw[0], : size_hw[1]])
+    def _distance(self, judged: Floats, hidden: NDArray[np.bool_] | None) -> Floats:
+        """Return the mean distance to the nearest normal cells, or to rest, (J,)."""
+        still = np.sqrt(((judged[:, :4] - self._still) ** 2).sum(axis=1))
+        if len(self._memory) < _NEAREST:
+            return np.asarray(still, np.float32)
+        square = (judged**2).sum(axis=1)[:, None] + (self._memory**2).sum(axis=1) - 2 * judged @ self._memory.T
+        np.maximum(square, 0.0, out=square)
+        if hidden is not None:
+            square[hidden] = np.inf
+        nearest = np.sqrt(np.partition(square, _NEAREST - 1, axis=1)[:, :_NEAREST])
+        return np.asarray(np.minimum(nearest, still[:, None]).mean(axis=1), dtype=np.float32)

@@ -94,16 +94,21 @@ def _spans(count: int, most: int) -> list[tuple[int, int]]:
     return [(int(start), int(start) + length) for start in starts]
 
 
+def read_features(clip: VideoClip, first: int, end: int, size_wh: tuple[int, int]) -> ClipFeatures:
+    """Return the features of the frames from `first` to before `end`, analysed at this size."""
+    begin = max(0, first - 1)
+    images = (frame.image for frame in clip.frames(frozenset(range(begin, end))))
+    reader = FeatureReader(size_wh)
+    if begin < first:
+        reader.read(images, 1)
+    found = reader.read(images, end - first)
+    assert found is not None
+    return found
+
+
 def _features(clip: VideoClip, first: int, end: int, size_wh: tuple[int, int], digest: str | None) -> ClipFeatures:
     def read() -> ClipFeatures:
-        begin = max(0, first - 1)
-        images = (frame.image for frame in clip.frames(frozenset(range(begin, end))))
-        reader = FeatureReader(size_wh)
-        if begin < first:
-            reader.read(images, 1)
-        found = reader.read(images, end - first)
-        assert found is not None
-        return _unpack(_pack(found))  # rounded as it will be when it is read
+        return _unpack(_pack(read_features(clip, first, end, size_wh)))  # rounded as it will be when it is read
 
     if digest is None:
         return read()

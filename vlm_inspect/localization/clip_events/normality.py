@@ -1,4 +1,4 @@
-"""What is normal in the clips of a class, by three channels, and how far normal frames go from it.
+"""What is normal in the clips of a class, by four channels, and how far normal frames go from it.
 
 Each channel scores every normal frame without itself. The highest scores of short segments set its tolerance
 (`tolerance.py`), and bring the channels to one scale: 0 is usual for the most unusual moment of a normal segment, 1 the
@@ -17,8 +17,9 @@ from vlm_inspect.frame_curve import EventKind
 from vlm_inspect.localization.clip_events.appearance import AppearanceChannel
 from vlm_inspect.localization.clip_events.durations import DurationChannel
 from vlm_inspect.localization.clip_events.features import ClipFeatures, Floats
-from vlm_inspect.localization.clip_events.grid import LeftOut, box_mean, frame_scores, smooth
+from vlm_inspect.localization.clip_events.grid import LeftOut, frame_scores, smooth
 from vlm_inspect.localization.clip_events.motion import MotionChannel
+from vlm_inspect.localization.clip_events.speed import SpeedChannel
 from vlm_inspect.tolerance import Tolerance, tolerance_from_normals
 
 LEAST_FRAMES = 12
@@ -29,9 +30,9 @@ _SEGMENT = 10
 """Frames of which the highest score counts once."""
 _OVERKILL = 1e-3
 """Share of normal segments that may exceed the limit of a channel."""
-_PRIOR_SPREADS = {"motion": 0.2, "appearance": 0.2, "duration": 0.1}
+_PRIOR_SPREADS = {"motion": 0.2, "speed": 0.2, "appearance": 0.2, "duration": 0.1}
 """Standard deviation of the log score of normal segments before any is seen."""
-_CLIP_SPREADS = {"motion": 0.15, "appearance": 0.15, "duration": 0.05}
+_CLIP_SPREADS = {"motion": 0.15, "speed": 0.15, "appearance": 0.15, "duration": 0.05}
 """The same of the log score of whole normal clips."""
 _LEAST_LIMITS = {"duration": 1.3}
 """A length up to 30 % beyond the range of normal ones is none to speak of: frames count in whole numbers."""
@@ -100,7 +101,12 @@ class NormalBehaviour:
         self._typical = np.median(np.concatenate([one.features.grey[::every] for one in stretches]), axis=0)
         levelled = [self._levelled(one.features) for one in stretches]
         duration = DurationChannel(levelled)
-        self.channels: tuple[Channel, ...] = (MotionChannel(levelled), AppearanceChannel(levelled), duration)
+        self.channels: tuple[Channel, ...] = (
+            MotionChannel(levelled),
+            SpeedChannel(levelled),
+            AppearanceChannel(levelled),
+            duration,
+        )
         self.margin = max(NARROW, duration.margin)
         """Frames before and after a frame that its score may depend on."""
         self._left_out = [self._raw(one, 0, len(one), self._hidden(k)) for k, one in enumerate(levelled)]
@@ -109,18 +115,6 @@ class NormalBehaviour:
     def judge(self, features: ClipFeatures, first: int, end: int) -> Heights:
         """Return the heights of the frames from `first` to before `end`; those around them are context."""
         return self._heights(*self._raw(self._levelled(features), first, end, None))
-
-    def judge_looks(self, grey: Floats) -> NDArray[np.float64]:
-        """Return the heights (N,) of single frames, which look like something and do not move.
-
-        Args:
-            grey: (N, h, w), see `ClipFeatures`.
-        """
-        still = np.zeros((len(grey), *self.stretches[0].features.grid_hw, 3), np.float32)
-        channel = next(k for k, one in enumerate(self.channels) if isinstance(one, AppearanceChannel))
-        heat = self.channels[channel].heat(self._levelled(ClipFeatures(grey, still)))
-        tolerance = self.tolerances[channel]
-        return _height(frame_scores(box_mean(heat, 3)), tolerance.limit, np.log(tolerance.limit / tolerance.centre))
 
     def left_out(self, stretch: int) -> Heights:
         """Return the heights of a normal stretch, each frame judged without itself and its neighbours."""

@@ -68,6 +68,13 @@ class PreparedCurve:
     course: NDArray[np.float32]
     """(C, N), in standard deviations of each channel."""
     length_s: float
+    lag_s: float = 0.0
+    """By how much it runs behind the first reference; 0 where curves of its class are not in step."""
+
+    @property
+    def moments(self) -> Floats:
+        """(W,): the middles of its windows, in seconds of the first reference."""
+        return self.middles - self.lag_s
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +137,8 @@ def compare(curve: PreparedCurve, other: PreparedCurve, measure: Measure) -> Dis
     for length in measure.lengths:
         own = _at_least(curve.course, length)
         reach = round(measure.reach_s / measure.step_s) if measure.in_step else None
-        found = nearest_courses(own, _at_least(other.course, length), length, reach=reach)
+        shift = round((other.lag_s - curve.lag_s) / measure.step_s)
+        found = nearest_courses(own, _at_least(other.course, length), length, reach=reach, shift=shift)
         middles.append(_middles(found.starts, length, own.shape[1], curve, measure))
         values.append(found.single)
     if curve.course.shape[0] > 1:
@@ -146,7 +154,7 @@ def feature_distances(curve: PreparedCurve, other: PreparedCurve, measure: Measu
         gaps = (curve.features[:, None, c] - other.features[None, :, c]) / measure.scale[c]
         square = (gaps**2).mean(axis=2)
         if measure.in_step:
-            apart = np.abs(curve.middles[:, None] - other.middles[None])
+            apart = np.abs(curve.moments[:, None] - other.moments[None])
             # A curve that runs longer than its references is compared with their end.
             square = np.where(apart <= np.maximum(measure.reach_s, apart.min(axis=1, keepdims=True)), square, np.inf)
         columns.append(np.sqrt(square.min(axis=1) + 1e-12))

@@ -31,7 +31,7 @@ class Courses:
     most of it, and less for the others in the proportion of their own."""
 
 
-def nearest_courses(curve: Floats, other: Floats, length: int, *, reach: int | None) -> Courses:
+def nearest_courses(curve: Floats, other: Floats, length: int, *, reach: int | None, shift: int = 0) -> Courses:
     """Compare the stretches of a curve, each begun a quarter of its length after the one before, with all of another.
 
     Args:
@@ -39,6 +39,7 @@ def nearest_courses(curve: Floats, other: Floats, length: int, *, reach: int | N
         other: (C, M), likewise.
         length: samples of a stretch, >= 2; N and M are no shorter.
         reach: by how many samples the starts may differ; None: by any number.
+        shift: by how many samples the other runs later, where there is a reach.
     """
     starts = starts_of(curve.shape[1], length, max(1, length // 4))
     cut = np.lib.stride_tricks.sliding_window_view
@@ -46,7 +47,7 @@ def nearest_courses(curve: Floats, other: Floats, length: int, *, reach: int | N
     others = cut(other, length, axis=1)
     count = len(curve)
     single, together = np.empty((len(starts), count)), np.empty((len(starts), count))
-    for rows, columns, banned in _blocks(starts, others.shape[1], reach):
+    for rows, columns, banned in _blocks(starts, others.shape[1], reach, shift):
         squares = [_squares(queries[c][rows], others[c][columns]) for c in range(count)]
         if banned is not None:
             for one in squares:
@@ -68,7 +69,7 @@ def starts_of(count: int, length: int, hop: int) -> NDArray[np.int64]:
 
 
 def _blocks(
-    starts: NDArray[np.int64], others: int, reach: int | None
+    starts: NDArray[np.int64], others: int, reach: int | None, shift: int
 ) -> Iterator[tuple[slice, slice, NDArray[np.bool_] | None]]:
     """Yield rows, the columns that they are compared with, and which of those lie too far off."""
     at_once = _AT_ONCE if reach is None else _AT_ONCE_NEAR
@@ -77,9 +78,10 @@ def _blocks(
         if reach is None:
             yield rows, slice(0, others), None
             continue
-        low = min(max(0, int(starts[rows][0]) - reach), others - 1)
-        high = max(low + 1, min(others, int(starts[rows][-1]) + reach + 1))
-        apart = np.abs(starts[rows][:, None] - np.arange(low, high))
+        at = starts[rows] + shift
+        low = min(max(0, int(at[0]) - reach), others - 1)
+        high = max(low + 1, min(others, int(at[-1]) + reach + 1))
+        apart = np.abs(at[:, None] - np.arange(low, high))
         # A curve that runs longer than its references is compared with their end.
         yield rows, slice(low, high), apart > np.maximum(reach, apart.min(axis=1, keepdims=True))
 

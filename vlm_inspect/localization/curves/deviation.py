@@ -13,7 +13,7 @@ from converters.sample import Series
 from converters.series_plot import PlotOrigin
 from converters.view import View
 from vlm_inspect.evidence import AnomalyMap
-from vlm_inspect.localization.curves.comparison import FINE, KINDS, PreparedCurve, prepare
+from vlm_inspect.localization.curves.comparison import FINE, KINDS, PreparedCurve
 from vlm_inspect.localization.curves.normality import NormalCurves, position, rarity, with_channels
 from vlm_inspect.localization.curves.windows import grid_of, windows
 from vlm_inspect.tolerance import Tolerance
@@ -59,7 +59,7 @@ def curve_deviation(series: Series, normal: NormalCurves, *, without: int | None
     curve = with_channels(series, normal.names)
     if curve is None:
         return None
-    own = prepare(curve, normal.measure)
+    own = normal.prepare(curve)
     found = normal.distances(own, without=without)
     shares = normal.heights(found, without=without)
     middles = own.middles

@@ -33,6 +33,10 @@ _OTHER_TIME = 2.0
 """References run in step when windows of the same second lie at most 2.5 times as far apart as the nearest of any
 second, and windows half a curve later at least twice as far as those of the same second."""
 _TOGETHER = KINDS.index("channels together")
+_BETTER = 0.8
+"""Curves are aligned where that brings them together to this share of what they are apart."""
+_MOST_LAG = 0.15
+"""Of a curve's length."""
 _LEAST_SPREAD = 0.1
 """Of a logarithm: changes of less than a tenth are noise."""
 
@@ -48,6 +52,16 @@ class NormalCurves:
     curves: tuple[PreparedCurve, ...]
     kept: tuple[int, ...]
     """Which of the references they are."""
+    lags_s: tuple[float, float] = (0.0, 0.0)
+    """Least and greatest lag of the references behind the first one."""
+
+    def prepare(self, curve: Series) -> PreparedCurve:
+        """Return a curve with the channels of its class, ready to be compared, its lag no other than a normal one."""
+        made = prepare(curve, self.measure)
+        if self.lags_s[0] == self.lags_s[1]:
+            return made
+        lag_s = _lag_s(made, self.curves[0], self.measure)
+        return replace(made, lag_s=float(np.clip(lag_s, *self.lags_s)))
 
     def distances(self, curve: PreparedCurve, *, without: int | None = None) -> Distances:
         """Return how far a curve is from the nearest reference, one of which may be left out."""
@@ -139,9 +153,17 @@ def learn_curves(references: Sequence[Series]) -> NormalCurves:
     features = [windows(curve, grid)[1] for curve in curves]
     measure = measure_of(curves, _pooled_scale(features))
     prepared = tuple(prepare(curve, measure) for curve in curves)
-    if len(curves) > 1 and _in_step(prepared, measure):
-        measure = replace(measure, in_step=True, scale=_scale_at_each_time(features))
-    return NormalCurves(names, measure, prepared, tuple(kept))
+    if len(curves) < 2:
+        return NormalCurves(names, measure, prepared, tuple(kept))
+    aligned = tuple(replace(one, lag_s=_lag_s(one, prepared[0], measure)) for one in prepared)
+    apart, apart_aligned = _apart_in_step(prepared, measure), _apart_in_step(aligned, measure)
+    if apart is None and apart_aligned is None:
+        return NormalCurves(names, measure, prepared, tuple(kept))
+    if apart is None or (apart_aligned is not None and apart_aligned < _BETTER * apart):
+        prepared = aligned
+    measure = replace(measure, in_step=True, scale=_scale_at_each_time(prepared, measure))
+    lags = [one.lag_s for one in prepared]
+    return NormalCurves(names, measure, prepared, tuple(kept), (min(lags), max(lags)))
 
 
 def with_channels(series: Series, names: tuple[str, ...]) -> Series | None:
@@ -158,15 +180,27 @@ def position(series: Series, name: str, otherwise: int) -> int:
     return series.names.index(name) if name in series.names else otherwise
 
 
-def _in_step(curves: Sequence[PreparedCurve], measure: Measure) -> bool:
-    """Tell whether the references look alike at the same second, and unlike at another."""
+def _apart_in_step(curves: Sequence[PreparedCurve], measure: Measure) -> float | None:
+    """Return how far references that run in step are apart: alike at the same second, and unlike at another; None: they
+    do not.
+    """
     timed = replace(measure, in_step=True)
     later = [replace(one, middles=(one.middles + 0.5 * one.middles[-1]) % (one.middles[-1] + 1e-9)) for one in curves]
     free, same, other = (
         float(np.median([_apart(curves, i, others, by) for i in range(len(curves))]))
         for others, by in ((curves, measure), (curves, timed), (later, timed))
     )
-    return same <= _SAME_TIME * free and other >= _OTHER_TIME * same
+    return same if same <= _SAME_TIME * free and other >= _OTHER_TIME * same else None
+
+
+def _lag_s(curve: PreparedCurve, first: PreparedCurve, measure: Measure) -> float:
+    """Return by how many seconds a curve runs behind another: where all channels together correlate most."""
+    count = max(curve.course.shape[1], first.course.shape[1])
+    one, two = (np.fft.rfft(each.course, 2 * count, axis=1) for each in (curve, first))
+    alike = np.fft.irfft((one * two.conj()).sum(axis=0))
+    most = round(_MOST_LAG * count)
+    lags = np.arange(-most, most + 1)
+    return float(lags[alike[lags].argmax()] * measure.step_s)
 
 
 def _apart(curves: Sequence[PreparedCurve], index: int, others: Sequence[PreparedCurve], measure: Measure) -> float:
@@ -182,10 +216,11 @@ def _pooled_scale(features: Sequence[Floats]) -> Floats:
     return _floored(1.4826 * np.median(np.abs(pooled - np.median(pooled, axis=0)), axis=0), pooled)
 
 
-def _scale_at_each_time(features: Sequence[Floats]) -> Floats:
+def _scale_at_each_time(curves: Sequence[PreparedCurve], measure: Measure) -> Floats:
     """Return standard deviations (C, F) among the references at one time, the median over times."""
-    count = min(len(one) for one in features)
-    together = np.stack([one[:count] for one in features])
+    count, hop_s = min(len(one.features) for one in curves), measure.grid.hop * measure.grid.step_s
+    places = [np.clip(np.arange(count) + round(one.lag_s / hop_s), 0, len(one.features) - 1) for one in curves]
+    together = np.stack([one.features[at] for one, at in zip(curves, places, strict=True)])
     return _floored(np.median(together.std(axis=0, ddof=1), axis=0), together.reshape(-1, *together.shape[2:]))
 
 
