@@ -7,7 +7,6 @@ once killed at a random share of that run's processor time and begun again. Time
 
 import argparse
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -57,13 +56,23 @@ def ask(clip: Path, cache: Path, *, kill_after_s: float | None = None) -> tuple[
     command = [sys.executable, "-m", "vlm_inspect", "ask", str(clip), "--normal-until", "20s", "--curve", str(curve)]
     environment, nowhere = {**os.environ, "VLM_INSPECT_CACHE": str(cache)}, subprocess.DEVNULL
     process = subprocess.Popen(command, env=environment, stdout=nowhere, stderr=nowhere)
-    if kill_after_s is not None:
-        while process.poll() is None and _spent_s(process.pid) < kill_after_s:
-            time.sleep(_STEP_S)
-        process.send_signal(signal.SIGKILL)
+    memory_mb = 0.0
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        memory_mb = max(memory_mb, _peak_mb(process.pid))
+        if kill_after_s is not None and _spent_s(process.pid) >= kill_after_s:
+            process.send_signal(signal.SIGKILL)
+        time.sleep(_STEP_S)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, process.returncode
+    return used.ru_utime + used.ru_stime, memory_mb, process.returncode
+
+
+def _peak_mb(pid: int) -> float:
+    """Return the peak memory of a process so far (Linux); what `wait4` tells counts its parent before it began, too."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0  # it has just ended
 
 
 def _spent_s(pid: int) -> float:
@@ -92,7 +101,6 @@ def main() -> None:
         same = clip.with_suffix(".csv").read_bytes() == first
         print(f"killed at {share:.0%} (exit code {killed}), begun again: {again_s:.0f} s more, exit code {code}")
         print(f"  the same curve: {'yes' if same else 'no'}")
-    print(f"peak memory of this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 
 if __name__ == "__main__":

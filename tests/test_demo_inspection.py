@@ -50,6 +50,12 @@ def test_every_demo_part_is_judged_right(demo: Path, kind: str) -> None:
     assert [said for case in cases if (said := wrong(case, inspector.inspect(demo / case.source)))] == []
 
 
+@pytest.fixture(scope="module")
+def without_localizer(demo: Path) -> Inspector:
+    """An inspector of screws by measures and deviation alone; its references are learned once."""
+    return replace(Inspector.from_rules(demo / "rules" / "screw.yaml"), localizer=None)
+
+
 @pytest.mark.parametrize(
     ("part", "rule", "kind"),
     [
@@ -60,9 +66,10 @@ def test_every_demo_part_is_judged_right(demo: Path, kind: str) -> None:
         ("normal.ply", None, ""),
     ],
 )
-def test_the_broken_rule_fails_for_a_stated_reason_offline(demo: Path, part: str, rule: str | None, kind: str) -> None:
-    known = Inspector.from_rules(demo / "rules" / "screw.yaml")
-    found = replace(known, localizer=None).inspect(demo / "screw" / part)
+def test_the_broken_rule_fails_for_a_stated_reason_offline(
+    demo: Path, without_localizer: Inspector, part: str, rule: str | None, kind: str
+) -> None:
+    found = without_localizer.inspect(demo / "screw" / part)
     words = [row for row in found.rules if row.measured is None]
     failing = {row.id: row.reason for row in words if row.status == "fail"}
     assert list(failing) == ([] if rule is None else [rule])

@@ -62,7 +62,7 @@ def test_every_page_is_usable_wide_and_narrow_light_and_dark(tmp_path: Path, bro
             page.emulate_media(color_scheme=scheme)
             watched = Watched(page, address)
             for path in pages:
-                page.goto(f"{address}{path}", wait_until="networkidle")
+                page.goto(f"{address}{path}")
                 watched.check(f"{path}, {width} px, {scheme}, {language}")
             _zoom_into_a_curve(page, f"{address}/cases/{curve}")
             _play(page, f"{address}/cases/{clip}")

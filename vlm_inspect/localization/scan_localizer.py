@@ -33,10 +33,12 @@ _GROSS_SHARE = 0.02
 """Share of a drawing's size beyond which a deviation counts where no rule limits it."""
 _NEARLY = 0.9
 """Share of a stated limit up to which a scan is as good as sound."""
-_ALONE = np.array([6.0, 6.0, 6.0])
+_ALONE = np.array([6.0, 5.0, 4.0])
 """Scores of a sound scan held against a single reference, by channel: the middle of generated classes."""
-_LEVEL_SPREADS = {1: 0.5, 2: 0.3}
-"""Of the error of a class's level beside chance, by the number of references; 0.15 with more."""
+_LEVEL_SPREADS = {1: (0.5, 0.5, 0.9), 2: (0.3, 0.3, 0.45)}
+"""By channel, of the error of a class's level beside chance, by the number of references."""
+_LEVEL_SPREAD = (0.15, 0.15, 0.25)
+"""The same with more references."""
 
 
 class ScanLocalizer:
@@ -124,8 +126,9 @@ class FittedScans:
     def priors(self) -> tuple[ChannelPrior, ...]:
         """One a channel."""
         count = 0 if self._normal is None else self._normal.count
-        level_spread = _LEVEL_SPREADS.get(count, 0.15)
-        return tuple(ChannelPrior(f"{NAME} {scale}", _SPREAD, level_spread) for scale in CHANNELS)
+        spreads = _LEVEL_SPREADS.get(count, _LEVEL_SPREAD)
+        pairs = zip(CHANNELS, spreads, strict=True)
+        return tuple(ChannelPrior(f"{NAME} {channel}", _SPREAD, spread) for channel, spread in pairs)
 
     @cached_property
     def level(self) -> NDArray[np.float64]:

@@ -47,6 +47,7 @@ async function show() {
     return;
   }
   if (place.dataset.blind === "true") hide(told);
+  for (const line of told.lines) if (line.name === "P(anomalous)") line.name = words.score;
   let film = null;
   const clock = { s: words.seconds, frame: words.frame, sample: words.sample }[told.clock];
   const seek = (time) => film?.seek(film.frameAt(time));
