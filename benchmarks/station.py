@@ -62,6 +62,7 @@ class Service:
                 if status == 200:
                     return time.perf_counter() - began
             if self._process.poll() is not None or time.perf_counter() - began > _WAIT_S:
+                self._process.kill()
                 raise SystemExit(f"the service did not start:\n{self._log.read_text()}")
             time.sleep(0.1)
 

@@ -262,8 +262,18 @@ class Trial:
         return (
             f"{self.name}: {kills} kills, {self.expected} parts, {len(cases)} cases"
             f"{'' if once else ' (NOT one each)'}, {len(told & {case for case, _ in cases})} of them told "
-            f"({len(arrived)} deliveries of {len(set(arrived))} ids), {len(moved)} files moved"
+            f"({len(arrived)} deliveries of {len(set(arrived))} ids), {len(moved)} files moved{self._left()}"
         )
+
+    def _left(self) -> str:
+        """Return what is neither done nor lost: parts that failed, with their reasons, that wait, and messages."""
+        parts = self.folder / "data" / "parts"
+        reasons = sorted({path.read_text() for path in parts.glob("failed/*/error.txt")})
+        waiting = len(list(parts.glob("waiting/*/job.json")))
+        messages = len(self._rows("SELECT id FROM outbox WHERE delivered_at IS NULL"))
+        told = [f"failed: {reason}" for reason in reasons]
+        told += [f"{count} {what} wait" for count, what in ((waiting, "parts"), (messages, "messages")) if count]
+        return "; ".join(["", *told])
 
 
 def main() -> None:
