@@ -393,7 +393,7 @@ def curve(path: Path, channels: int, seed: int) -> Path:
 
 
 def test_a_channel_that_no_reference_has_is_doubt(run: Run, tmp_path: Path) -> None:
-    references = [argument for i in range(3) for argument in ("--reference", curve(tmp_path / f"{i}.csv", 1, i))]
+    references = [argument for i in range(4) for argument in ("--reference", curve(tmp_path / f"{i}.csv", 1, i))]
     assert run("ask", curve(tmp_path / "same.csv", 1, 8), *references).code == 0
     done = run("ask", curve(tmp_path / "more.csv", 2, 9), *references)
     assert done.code == 3, done
