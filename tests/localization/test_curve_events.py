@@ -182,3 +182,19 @@ def test_strokes_whose_trigger_comes_early_or_late_are_laid_onto_each_other() ->
     assert [events(stroke(20 + k, late)) for k, late in enumerate((0.5, -0.5))] == [0, 0]
     assert events(stroke(30, 0.5, second=0.0)) == 1  # the second stroke is missing
     assert events(stroke(31, 1.7)) >= 1  # later than any normal one
+
+
+@pytest.mark.parametrize(
+    ("curve", "said"),
+    [
+        (cycle(50, clock=False), "no clock"),
+        (replace(cycle(50), time_s=1000 * cycle(50).time_s), "1000 times as long"),
+        (replace(cycle(50), units=("kA", "mm")), "in kA"),
+        (replace(cycle(50), time_s=cycle(50).time_s[:300], values=cycle(50).values[:300]), "37% of the length"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_and_never_normal(fitted: FittedLocalizer, curve: Series, said: str) -> None:
+    found = fitted.localize(part(curve))
+    assert any(said in note for note in found.notes)
+    assert found.log_scores is None
+    assert all(one.tolerance is None or (one.probability or 0.0) >= 0.5 for one in found.maps)

@@ -182,7 +182,7 @@ class Judges:
         job = self._with_serial(job, judged)
         if judged.examination is None:
             by_model = self._steps.get(job.id) == _MODEL_FAILED
-            return Ended("failed", self._path_free.message(judged.error), by_model)
+            return Ended("failed", self._path_free.message(judged.error.replace(str(part), part.name)), by_model)
         try:
             self._keep(job, judged.examination, part)
         except (InspectError, OSError) as error:

@@ -13,7 +13,7 @@ from converters.view import BoxXyxyn, View
 from vlm_inspect.array_cache import content_of
 from vlm_inspect.localization.curves.deviation import curve_deviation, deviation_maps, rarity_maps
 from vlm_inspect.localization.curves.events import curve_events
-from vlm_inspect.localization.curves.normality import NormalCurves, learn_curves, with_channels
+from vlm_inspect.localization.curves.normality import NormalCurves, learn_curves, position, with_channels
 from vlm_inspect.localization.curves.picture import draw_events
 from vlm_inspect.localization.localizer import FittedLocalizer, Localization
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
@@ -27,6 +27,10 @@ VERSION: Final = "2"
 _SPREAD = 0.12
 """Standard deviation of the log score among normal curves of one class, before any is seen."""
 _TOLD = 8
+_MOST_LENGTHS = 100
+"""A curve so many times as long as its references is in another unit of time."""
+_LEAST_LENGTH = 0.75
+"""Share of the shortest reference's length below which a curve that is not in step may lack its end."""
 _ONE = "One reference curve does not tell how far normal curves differ, so no events are set; give two at least."
 
 
@@ -41,7 +45,10 @@ class CurveLocalizer:
         curves = [sample for sample in references.samples if isinstance(sample, Series)]
         normal = learn_curves(curves) if curves else None
         fitted = FittedCurves(normal, tuple(curves))
-        comparable = normal is not None and all(with_channels(one, normal.names) is not None for one in curves)
+        comparable = normal is not None and all(
+            with_channels(one, normal.names) is not None and one.time_is_index == curves[0].time_is_index
+            for one in curves
+        )
         if normal is None or len(normal.curves) < 2 or not comparable or len(curves) != len(references.parts):
             return fitted
         return ScoredCurves(fitted, normal, tuple(curves))
@@ -63,7 +70,9 @@ class FittedCurves:
             return Localization()
         if self._normal is None:
             return Localization(tuple(rarity_maps(series, part.views)))
-        unknown = self._unknown_channels(series, self._normal)
+        if clocks := self._other_clock(series):
+            return Localization(notes=(clocks,))
+        unknown = (*self._unknown_channels(series, self._normal), *self._other_units(series, self._normal))
         found = curve_deviation(series, self._normal)
         if found is None:
             return Localization(notes=unknown or ("The curve lacks a channel of its references: not compared.",))
@@ -84,6 +93,31 @@ class FittedCurves:
             describe=lambda view, box_xyxyn: _described(part.views[view], box_xyxyn, events),
             sample_curve=curve,
         )
+
+    def _other_clock(self, series: Series) -> str | None:
+        """Say why the times of a curve are not those of its references; samples taken for seconds would never end."""
+        mine = "The curve has {} clock and its references have {}: not compared; {}."
+        if series.time_is_index != self._references[0].time_is_index:
+            fix = "give it a column of time" if series.time_is_index else "give references with a column of time"
+            return mine.format(*(("no", "one", fix) if series.time_is_index else ("a", "none", fix)))
+        lasts, longest = _length(series), max(_length(one) for one in self._references)
+        if lasts > _MOST_LENGTHS * longest > 0.0:
+            times = f"{lasts / longest:.0f} times"
+            return f"The curve is {times} as long as its references: not compared; is its time in another unit?"
+        return None
+
+    def _other_units(self, series: Series, normal: NormalCurves) -> tuple[str, ...]:
+        """Say what makes a comparison doubtful: another unit, or a curve that ends before its references do."""
+        told = []
+        for k, name in enumerate(normal.names):
+            at = position(series, name, k if len(normal.names) == len(series.names) else -1)
+            unit = self._references[0].units[k]
+            if at >= 0 and unit and series.units[at] and series.units[at] != unit:
+                told.append(f"Channel {series.names[at]} is in {series.units[at]}, that of the references in {unit}.")
+        shortest = min(_length(one) for one in self._references)
+        if not normal.measure.in_step and _length(series) < _LEAST_LENGTH * shortest:
+            told.append(f"The curve has {_length(series) / shortest:.0%} of the length of the shortest reference.")
+        return tuple(told)
 
     def _unknown_channels(self, series: Series, normal: NormalCurves) -> tuple[str, ...]:
         """Say which channels no reference has; same number of channels: they are matched by position."""
@@ -162,3 +196,8 @@ def _notes(curve: SampleCurve | None) -> tuple[str, ...]:
     ]
     more = [f"{len(curve.events) - _TOLD} further events."] if len(curve.events) > _TOLD else []
     return (*told, *more)
+
+
+def _length(series: Series) -> float:
+    """Return how long a curve lasts, in its unit of time."""
+    return float(series.time_s[-1] - series.time_s[0])

@@ -139,12 +139,14 @@ class NormalCurves:
 def learn_curves(references: Sequence[Series]) -> NormalCurves:
     """Return what reference curves (at least one) say.
 
-    Channels are those of the first; a reference that lacks one of them is left out.
+    Channels are those of the first; a reference that lacks one of them, or has a clock where the first has none, is
+    left out.
     """
     if not references:
         raise ValueError("a deviation needs at least one reference")
     names = references[0].names
-    having = {k: curve for k, one in enumerate(references) if (curve := with_channels(one, names)) is not None}
+    clocked = [k for k, one in enumerate(references) if one.time_is_index == references[0].time_is_index]
+    having = {k: curve for k in clocked if (curve := with_channels(references[k], names)) is not None}
     kept = list(having)
     if len(kept) > _MOST:
         kept = [kept[k] for k in np.linspace(0, len(kept) - 1, _MOST).round().astype(int)]
