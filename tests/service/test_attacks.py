@@ -145,6 +145,7 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_refused(start: Starter, name:
     assert answer.status_code == 422, answer.text
     assert answer.json()["state"] == "failed"
     assert str(tmp_path) not in answer.text
+    assert "waiting/" not in answer.text
     assert client.post("/v1/inspections", files=part()).status_code == 200
 
 
@@ -183,6 +184,19 @@ def test_names_serials_and_rules_lead_nowhere(start: Starter, tmp_path: Path) ->
     assert found == {"cases.db", "cases.db.files", "data", "rules"}
     kept = [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
     assert all(path.name.isprintable() and len(path.name) <= 120 for path in kept)
+
+
+def test_control_characters_and_repeated_fields_are_refused(start: Starter) -> None:
+    client = start()
+    for field, text in (("serial", "a\n<b>\x01"), ("serial", "a\n"), ("question", "why\0")):
+        answer = client.post("/v1/inspections", files=part(), data={field: text})
+        assert (answer.status_code, field in answer.text) == (422, True), answer.text
+    twice = [*part().items(), ("rules", (None, "plate")), ("rules", (None, "other"))]
+    answer = client.post("/v1/inspections", files=twice)
+    assert (answer.status_code, "once" in answer.text) == (422, True), answer.text
+    ident = client.post("/v1/inspections", files=part()).json()["id"]
+    bad = client.post(f"/v1/inspections/{ident}/judgement", json={"outcome": "OK", "reason": "a\0b"})
+    assert bad.status_code == 422, bad.text
 
 
 def test_an_internal_error_tells_nothing(

@@ -22,6 +22,9 @@ from vlm_inspect.service.spool import LONGEST_SERIAL
 _MOST_TEXT = 8_000
 _OVERHEAD = 1 << 16
 """Bytes of a form beside the part."""
+WORDS = r"^[^\x00]*$"
+"""No null characters, which PostgreSQL cannot keep."""
+ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
 _UNSAFE = re.compile(r"[^\w.()+=@ -]+")
 
 
@@ -33,8 +36,10 @@ class PartAsJson(BaseModel):
     file: str = Field(description="The bytes of the part's file, base64.", min_length=1)
     name: str = Field(default="part", description="What the file is called.", min_length=1, max_length=400)
     rules: str | None = Field(default=None, description="Name of the rule book; needed where there are several.")
-    question: str | None = Field(default=None, max_length=_MOST_TEXT)
-    serial: str | None = Field(default=None, max_length=LONGEST_SERIAL, description="Serial number or lot of the part.")
+    question: str | None = Field(default=None, max_length=_MOST_TEXT, pattern=WORDS)
+    serial: str | None = Field(
+        default=None, max_length=LONGEST_SERIAL, pattern=ONE_LINE, description="Serial number or lot of the part."
+    )
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ async def _from_form(request: Request, draft: Path, limits: Limits) -> Sent:
         unknown = sorted(set(form) - {"file", "rules", "question", "serial"})
         if unknown:
             raise HTTPException(422, f"unknown field {unknown[0][:40]!r}; known: file, rules, question, serial")
+        if len(form.multi_items()) > len(form):
+            raise HTTPException(422, "each field may be given once")
         file = form.get("file")
         if not isinstance(file, UploadFile):
             raise HTTPException(422, "file is missing: send the part as a file")
@@ -132,4 +139,6 @@ def _text(field: str, value: object, most: int) -> str | None:
         raise HTTPException(422, f"{field} is a text, not a file")
     if len(value) > most:
         raise HTTPException(422, f"{field} is longer than {most} characters")
+    if field != "rules" and not re.fullmatch(WORDS if field == "question" else ONE_LINE, value):  # no book has them
+        raise HTTPException(422, f"{field} has control characters; leave them out")
     return value

@@ -17,6 +17,7 @@ from vlm_inspect.service.proposals import Correction, proposal_values, propose
 from vlm_inspect.service.station import Station
 from vlm_inspect.service.streaming import Send, stream_work
 from vlm_inspect.service.tokens import Person
+from vlm_inspect.service.uploads import WORDS
 from vlm_inspect.store import Case
 from vlm_inspect.tools.result import ToolResult
 
@@ -29,7 +30,7 @@ class Message(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    text: str = Field(min_length=1, max_length=8_000)
+    text: str = Field(min_length=1, max_length=8_000, pattern=WORDS)
 
 
 class NewJudgement(BaseModel):
@@ -38,7 +39,7 @@ class NewJudgement(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     outcome: Literal["OK", "NG"]
-    reason: str = Field(default="", max_length=2_000)
+    reason: str = Field(default="", max_length=2_000, pattern=WORDS)
 
 
 class Decision(BaseModel):
