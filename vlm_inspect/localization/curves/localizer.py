@@ -72,7 +72,7 @@ class FittedCurves:
             return Localization(tuple(rarity_maps(series, part.views)))
         if clocks := self._other_clock(series):
             return Localization(notes=(clocks,))
-        unknown = (*self._unknown_channels(series, self._normal), *self._other_units(series, self._normal))
+        unknown = (*self._unknown_channels(series, self._normal), *self._doubts(series, self._normal))
         found = curve_deviation(series, self._normal)
         if found is None:
             return Localization(notes=unknown or ("The curve lacks a channel of its references: not compared.",))
@@ -106,8 +106,8 @@ class FittedCurves:
             return f"The curve is {times} as long as its references: not compared; is its time in another unit?"
         return None
 
-    def _other_units(self, series: Series, normal: NormalCurves) -> tuple[str, ...]:
-        """Say what makes a comparison doubtful: another unit, or a curve that ends before its references do."""
+    def _doubts(self, series: Series, normal: NormalCurves) -> tuple[str, ...]:
+        """Say what keeps a comparison from being trusted: another unit, or an end before that of every reference."""
         told = []
         for k, name in enumerate(normal.names):
             at = position(series, name, k if len(normal.names) == len(series.names) else -1)
