@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]
 Block = Mapping[str, Any]
-_FIRST_OUT = ("crop", "marks", "reference")
-"""What is left out, in this order; views of the part and closer looks never are."""
+_FIRST_OUT = ("crop", "marks", "reference", "side")
+"""What is left out, in this order; other views of the part and closer looks never are."""
 _SHEET_SIDE = 1536
+_FIELDS = 9
+"""Fields of a sheet up to which all are large enough: a scan's plain sides and further references are left off then."""
 
 
 class LimitWords(BaseModel):
@@ -61,8 +63,8 @@ def fit_pictures(
 ) -> Fitted:
     """Return the messages with at most `most` pictures.
 
-    Zoomed places go first, the weakest before the others, then the copies with marks, then references but one. What is
-    still too much is put on one sheet, in numbered fields.
+    Zoomed places go first, the weakest before the others, then the copies with marks, then references but one, then
+    sides of a scan on which nothing stands out. What is still too much is put on one sheet, in numbered fields.
 
     Args:
         messages: those of the OpenAI protocol.
@@ -77,7 +79,7 @@ def fit_pictures(
     count = count_pictures(messages)
     if count <= most:
         return Fitted(list(messages))
-    dropped = _choose(count, most, roles)
+    dropped = left_out_of(count, most, roles)
     kept, left_out = _without(messages, dropped, most, labels)
     remaining = count - len(dropped)
     if remaining <= most:
@@ -85,9 +87,21 @@ def fit_pictures(
     return Fitted(_on_sheet(kept), left_out, remaining)
 
 
-def _choose(count: int, most: int, roles: Sequence[str]) -> frozenset[int]:
+def spared_by_a_sheet(roles: Sequence[str]) -> frozenset[int]:
+    """Return which pictures of a request a sheet is better without, as long as it has many fields.
+
+    Where a scan's strongest places are shown closer and beside references: its plain sides, and references but one.
+
+    Args:
+        roles: what each picture is there for, in order.
+    """
+    return left_out_of(len(roles), _FIELDS, roles, ("side", "reference")) if "side" in roles else frozenset()
+
+
+def left_out_of(count: int, most: int, roles: Sequence[str], first_out: Sequence[str] = _FIRST_OUT) -> frozenset[int]:
+    """Return which of `count` pictures are left out so that `most` remain, as far as their roles allow."""
     dropped: list[int] = []
-    for role in _FIRST_OUT:
+    for role in first_out:
         places = [i for i in range(count) if i < len(roles) and roles[i] == role]
         for place in reversed(places[1:] if role == "reference" else places):
             if count - len(dropped) > most:
