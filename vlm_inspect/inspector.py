@@ -154,17 +154,20 @@ class Inspector:
             return load_localizer(default_localizer(has_references=bool(self.references)))
         return self.localizer
 
-    def fit(self, kind: SampleKind, *, without: str | None = None) -> tuple[ReferenceSet, FittedClass]:
+    def fit(
+        self, kind: SampleKind, *, without: str | None = None, progress: Progress = lambda step: None
+    ) -> tuple[ReferenceSet, FittedClass]:
         """Return the references of a kind and what was learned of them; slow the first time, then kept.
 
         Args:
             kind: of the parts.
             without: sha256 of a part that is never judged by itself.
+            progress: told how far it is.
 
         Raises:
             InspectError: a reference or the localizer cannot be used.
         """
-        return self._fits.of(kind, without=without)
+        return self._fits.of(kind, without=without, progress=progress)
 
     def inspect(self, source: Source, question: str | None = None) -> Inspection:
         """Judge one part; see `examine`.
@@ -244,7 +247,7 @@ class Inspector:
         digest = sha256_of(source)
         progress("reading the references")
         if self.normal_until is None:
-            references, fitted = self.fit(sample.kind, without=digest)
+            references, fitted = self.fit(sample.kind, without=digest, progress=progress)
         else:
             references, fitted = self._fits.with_beginning(sample, digest, self.normal_until)
         check_unchanged(source, before)

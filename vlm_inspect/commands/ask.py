@@ -93,6 +93,10 @@ def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:
         say("starting")
         inspector = config.build()
         outputs.check_apart_from(_inputs(source, config, inspector))
+        if options["curve_path"] or options["ply_path"]:
+            from converters.detection import detect_kind
+
+            outputs.check_kind(options["as_kind"] or detect_kind(source))
         examination, journal = _examine(source, config, inspector, options, say)
     if options["debug"]:
         _show_request(examination)
