@@ -22,7 +22,7 @@ from converters.view import BoxXyxyn, Pane, Place, View, ViewKind
 from vlm_inspect.backends.backend import Request
 from vlm_inspect.backends.box_conventions import usual_convention
 from vlm_inspect.backends.messages import roles_and_labels
-from vlm_inspect.backends.picture_limits import left_out_of, spared_by_a_sheet
+from vlm_inspect.backends.picture_roles import left_out_of, spared_by_a_sheet
 from vlm_inspect.errors import PromptError
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, ReferenceMatch, Region
 from vlm_inspect.prompt_files import clean_data, prompt_folder

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from vlm_inspect.backends.picture_roles import left_out_of
 from vlm_inspect.errors import BackendError
 from vlm_inspect.prompt_files import fill_text, prompt_folder, read_prompt_file
 
@@ -18,11 +19,7 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]
 Block = Mapping[str, Any]
-_FIRST_OUT = ("crop", "marks", "reference", "side")
-"""What is left out, in this order; other views of the part and closer looks never are."""
 _SHEET_SIDE = 1536
-_FIELDS = 9
-"""Fields of a sheet up to which all are large enough: a scan's plain sides and further references are left off then."""
 
 
 class LimitWords(BaseModel):
@@ -85,28 +82,6 @@ def fit_pictures(
     if remaining <= most:
         return Fitted(kept, left_out)
     return Fitted(_on_sheet(kept), left_out, remaining)
-
-
-def spared_by_a_sheet(roles: Sequence[str]) -> frozenset[int]:
-    """Return which pictures of a request a sheet is better without, as long as it has many fields.
-
-    Where a scan's strongest places are shown closer and beside references: its plain sides, and references but one.
-
-    Args:
-        roles: what each picture is there for, in order.
-    """
-    return left_out_of(len(roles), _FIELDS, roles, ("side", "reference")) if "side" in roles else frozenset()
-
-
-def left_out_of(count: int, most: int, roles: Sequence[str], first_out: Sequence[str] = _FIRST_OUT) -> frozenset[int]:
-    """Return which of `count` pictures are left out so that `most` remain, as far as their roles allow."""
-    dropped: list[int] = []
-    for role in first_out:
-        places = [i for i in range(count) if i < len(roles) and roles[i] == role]
-        for place in reversed(places[1:] if role == "reference" else places):
-            if count - len(dropped) > most:
-                dropped.append(place)
-    return frozenset(dropped)
 
 
 def _without(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vlm_inspect.backends.hf.families import Manner, load_words
 from vlm_inspect.backends.hf.sheet import compose_sheet, square
 from vlm_inspect.backends.messages import roles_and_labels
-from vlm_inspect.backends.picture_limits import spared_by_a_sheet
+from vlm_inspect.backends.picture_roles import spared_by_a_sheet
 from vlm_inspect.errors import BackendError
 
 if TYPE_CHECKING:
