@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlm_inspect.command_options.agent import agent_options, check_agent
-from vlm_inspect.command_options.clips import normal_until_option
+from vlm_inspect.command_options.clips import clip_options
 from vlm_inspect.command_options.general import common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
@@ -31,7 +31,7 @@ _INTERRUPTED = 130
 @click.command(cls=GroupedCommand)
 @click.argument("source", required=False)
 @inspector_options
-@normal_until_option
+@clip_options
 @agent_options
 @destination_options
 @options_of_live
