@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from converters.sample import SampleKind
 from converters.view import BoxXyxyn, Place, View
 from vlm_inspect.evidence import AnomalyMap, SurfaceDeviation
-from vlm_inspect.frame_curve import FrameCurve
+from vlm_inspect.frame_curve import ClipEvent, FrameCurve
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.sample_curve import SampleCurve
@@ -83,6 +83,10 @@ class FrameChooser(Protocol):
 
     def frames_to_show(self, part: Part, most: int) -> tuple[int, ...] | None:
         """Return at most `most` frame numbers in order; None where any choice is as good."""
+        ...
+
+    def known_events(self, part: Part) -> tuple[ClipEvent, ...] | None:
+        """Return what happens in a clip beyond what normal ones do, in order; None where nobody can tell."""
         ...
 
 

@@ -31,7 +31,7 @@ from vlm_inspect.tolerance import OVERKILL, Tolerance, tolerance_from_normals
 from vlm_inspect.vision import load_network
 
 NAME = "memory"
-VERSION = "11"
+VERSION = "12"
 """Changes whenever cached memories would no longer be what this code builds."""
 
 

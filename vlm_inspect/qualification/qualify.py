@@ -12,7 +12,7 @@ from vlm_inspect.localization.localizer import ScoredLocalizer
 from vlm_inspect.localization.subject import Subject
 from vlm_inspect.planting.design import WHOLE_KINDS
 from vlm_inspect.qualification.settings import QualificationSettings
-from vlm_inspect.qualification.trial import Trial, planted_on, run_trial
+from vlm_inspect.qualification.trial import Progress, Trial, planted_on, run_trial
 from vlm_inspect.references import ReferenceSet
 from vlm_inspect.sensitivity.bounds import MISSED, OVERKILL
 from vlm_inspect.sensitivity.learning import ChannelPrior, Decision, PlantedScores, learn_decision
@@ -52,6 +52,7 @@ def qualify(
     subject: Subject,
     budget: ViewBudget,
     settings: QualificationSettings,
+    progress: Progress = lambda step: None,
 ) -> Qualification | None:
     """Try out what the references can decide; None where nothing can be planted on them.
 
@@ -63,8 +64,9 @@ def qualify(
         subject: what never counts, and which size matters.
         budget: how many pictures a sample may become.
         settings: which errors are allowed, and how many defects are planted.
+        progress: told how many have been tried.
     """
-    trial = _remembered(references, members, subject, budget, settings)
+    trial = _remembered(references, members, subject, budget, settings, progress)
     if trial is None:
         return None
     priors = [prior for one in members for prior in one.priors]
@@ -105,6 +107,7 @@ def _remembered(
     subject: Subject,
     budget: ViewBudget,
     settings: QualificationSettings,
+    progress: Progress,
 ) -> Trial | None:
     if not references.sha256:  # only views are at hand: nothing to plant on, nothing to remember it by
         return None
@@ -116,7 +119,7 @@ def _remembered(
     return user_cache().value(
         "trials",
         key,
-        lambda: run_trial(references, members, subject, budget, count=count, seed=settings.seed),
+        lambda: run_trial(references, members, subject, budget, count=count, seed=settings.seed, progress=progress),
         pack_trial,
         lambda arrays: unpack_trial(arrays, channels, len(references)),
     )

@@ -1,6 +1,6 @@
 """The trial: defects planted on left-out references, and what they do to the scores of every channel."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ PLANTED: dict[SampleKind, int] = {"image": 160, "series": 96, "point_cloud": 32,
 """How many defects are planted: of scans and clips fewer, since each has many views."""
 _MANY, _PLANTED_ON_MANY = 8, 216
 """References from which on more are planted on photographs: their level is known better than what defects do."""
+Progress = Callable[[str], None]
 _TOGETHER = 8
 """Planted samples that are scored at once."""
 _MATTERS_UP_TO = 2.0
@@ -46,6 +47,7 @@ def run_trial(
     *,
     count: int | None = None,
     seed: int = 0,
+    progress: Progress = lambda step: None,
 ) -> Trial | None:
     """Plant defects on every reference and score them without it; None where nothing can be planted.
 
@@ -57,6 +59,7 @@ def run_trial(
         budget: how many pictures a sample may become.
         count: how many defects; None: what suits the kind.
         seed: of the defects.
+        progress: told how many have been tried.
     """
     stands = set_up(references, subject)
     if not stands or not members:
@@ -67,7 +70,7 @@ def run_trial(
     plan = plan_trial(stands, matters, count=count or planted_on(kind, len(references)), seed=seed)
     sizes, rises = np.zeros(len(plan)), np.zeros((len(plan), sum(len(one.priors) for one in members)))
     level = np.concatenate([one.level for one in members], axis=1)
-    alone = len(references) == 1
+    alone, tried = len(references) == 1, 0
     for index, stand in enumerate(stands):
         makes = StandIns(stand, references.stage, budget, subject)
         left_out, sound = None if alone else stand.row, makes.sound()
@@ -82,6 +85,8 @@ def run_trial(
                 base = np.maximum(scores[0], level[stand.row]) if alone else scores[0]
             rises[some] = scores[len(together) :] - base
             sizes[some] = [one.size for _, one in made]
+            tried += len(some)
+            progress(f"learning what would be found: {tried} of {len(plan)} planted defects")
     return Trial(
         level=level,
         planted=PlantedScores(

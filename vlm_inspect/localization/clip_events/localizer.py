@@ -165,6 +165,13 @@ class FittedClips:
         _, _, found = self._watched(part.sample)
         return choose_event_frames(part.sample, found.events, most) if found.calibrated else None
 
+    def known_events(self, part: Part) -> tuple[ClipEvent, ...] | None:
+        """Return the events of a clip; None where it was held against no normal one."""
+        if not isinstance(part.sample, VideoClip) or self._why_not(part.sample) is not None:
+            return None
+        _, _, found = self._watched(part.sample)
+        return found.events if found.calibrated else None
+
     def _why_not(self, clip: VideoClip) -> str | None:
         """Say why a clip cannot be held against the normal ones; None where it can."""
         if self._normal is None:

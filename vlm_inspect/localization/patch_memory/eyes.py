@@ -55,6 +55,12 @@ class NetworkUse:
     """Most patches of one bank."""
     reliability: bool = False
     """Whether a distance counts for less where the references differ, see `measure_reliability`."""
+    small_part_factor: float = 1.0
+    """How many times `most_pixels` a framed picture has where the crop to the part is less than half of pictures that
+    are clearly larger than the least: the defects of a small part are small in cells."""
+    mirrored: bool = False
+    """Whether references are also remembered mirrored about their long axis, where parts are turned level: few
+    references show few of the ways in which such a part may be rolled and lit."""
     own_places: bool = False
     """Whether, with a single reference, a patch is also held against other places of its own picture: what repeats
     there is no defect, though the one reference happens not to show it."""
@@ -79,6 +85,7 @@ def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]
         place_weight=settings.place_weight,
         reliability=True,
         pools=((places,),),
+        small_part_factor=16 / 9,
         capacity=settings.capacity,
     )
     sixth, ninth = Pool(0.003, 0.18, 0.2, 0.11, 0.28), Pool(0.003, 0.21, 0.2, 0.11, 0.37)
@@ -90,6 +97,7 @@ def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]
         sigma=0.7,
         place_weight=0.4 * settings.place_weight,
         pools=((sixth,), (ninth,)),
+        mirrored=True,
         own_places=True,
         capacity=settings.capacity,
     )
