@@ -1,4 +1,4 @@
-"""`LiveSource`: the frames of a stream, a camera or a file that plays, as they come."""
+"""`LiveSource`: the frames of a stream or a camera, as they come; `FrameSource`: what is watched, live or not."""
 
 import contextlib
 import os
@@ -8,8 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
@@ -20,11 +19,12 @@ from vlm_inspect.errors import InspectError
 _STREAM = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt)://", re.IGNORECASE)
 _WAITING = 16
 """Frames that may wait to be looked at; of a source that is faster than that, frames are dropped, and counted."""
-_TIMEOUT_MS = 10_000
+_SILENT_S = 10.0
 _WAITS_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds until a lost source is tried again; the last one for good."""
 _LOOK_S = 0.2
-_USUAL_FPS = 25.0
+USUAL_FPS = 25.0
+"""Of a source that does not say."""
 
 
 def is_stream(text: str) -> bool:
@@ -52,21 +52,43 @@ class LiveFrame:
     time_s: float
 
 
+class FrameSource(Protocol):
+    """What is watched."""
+
+    stop: threading.Event
+    """Ends it."""
+
+    @property
+    def name(self) -> str:
+        """How it is called in what is said."""
+        ...
+
+    def frames(self) -> Iterator[LiveFrame | None]:
+        """Yield the frames until the source ends or `stop` is set; None: frames are missing here."""
+        ...
+
+    def skip_waiting(self) -> None:
+        """Forget the frames that wait, where they would be older than what is done now."""
+        ...
+
+
 @dataclass
 class LiveSource:
     """A source that is read in a thread of its own; use as a context manager.
 
     Attributes:
-        address: of a stream; a number is a camera; a path is a file that plays at its own rate.
+        address: of a stream; a number is a camera.
         stop: ends it.
         tell: told in one line when the source is lost, and when it is back.
         waits_s: until a lost source is tried again.
+        silent_s: a source that gives no frame for so long is lost.
     """
 
-    address: str | int | Path
+    address: str | int
     stop: threading.Event
     tell: Callable[[str], None] = lambda line: None
     waits_s: tuple[float, ...] = _WAITS_S
+    silent_s: float = _SILENT_S
     dropped: int = 0
     """Frames that came faster than they could be looked at."""
     _frames: "queue.Queue[LiveFrame | None]" = field(default_factory=lambda: queue.Queue(_WAITING))
@@ -76,15 +98,18 @@ class LiveSource:
     @property
     def name(self) -> str:
         """How it is called in what is said."""
-        return f"camera {self.address}" if isinstance(self.address, int) else shown_address(str(self.address))
+        return f"camera {self.address}" if isinstance(self.address, int) else shown_address(self.address)
 
     def __enter__(self) -> "LiveSource":
         """Connect; raises InspectError where the source cannot be opened."""
         capture = self._open()
         if capture is None:
-            raise InspectError(
-                f"{self.name} cannot be opened; check that it is there and plays, and its user and password"
+            check = (
+                "check that it is plugged in and that no other program uses it; --camera 0 is the first"
+                if isinstance(self.address, int)
+                else "check that it is there and plays, and its user and password"
             )
+            raise InspectError(f"{self.name} cannot be opened; {check}")
         self._thread = threading.Thread(target=self._read, args=(capture,), name="live", daemon=True)
         self._thread.start()
         return self
@@ -92,7 +117,7 @@ class LiveSource:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         if self._thread is not None:
-            self._thread.join(timeout=2 * _TIMEOUT_MS / 1000)
+            self._thread.join(timeout=2 * self.silent_s)
 
     def frames(self) -> Iterator[LiveFrame | None]:
         """Yield the frames until the source ends or `stop` is set; None: frames are missing here."""
@@ -112,9 +137,9 @@ class LiveSource:
     def _read(self, capture: Any) -> None:
         try:
             while not self._over:
-                self._play(capture)
+                silent_s = self._play(capture)
                 capture.release()
-                if isinstance(self.address, Path) or (again := self._connect_again()) is None:
+                if self._over or (again := self._connect_again(silent_s)) is None:
                     return
                 capture = again
         finally:
@@ -125,20 +150,18 @@ class LiveSource:
     def _over(self) -> bool:
         return self.stop.is_set() or self._ended.is_set()
 
-    def _play(self, capture: Any) -> None:
-        """Read until the source gives no more frames."""
+    def _play(self, capture: Any) -> float:
+        """Read until the source gives no more frames; returns how long it was waited for the last one, in seconds."""
         import cv2
 
-        pace_s = 1.0 / (capture.get(cv2.CAP_PROP_FPS) or _USUAL_FPS) if isinstance(self.address, Path) else 0.0
-        due = time.monotonic()
+        asked = time.monotonic()
         while not self._over:
+            asked = time.monotonic()
             there, picture = capture.read()
             if not there:
-                return
-            due += pace_s
-            if pace_s and (early := due - time.monotonic()) > 0:
-                self.stop.wait(early)
+                break
             self._hand_on(LiveFrame(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8), time.time()))
+        return time.monotonic() - asked
 
     def _hand_on(self, frame: LiveFrame | None) -> None:
         """Queue a frame; where too many wait, the oldest gives way."""
@@ -152,8 +175,9 @@ class LiveSource:
             else:
                 return
 
-    def _connect_again(self) -> Any | None:
-        self.tell(f"{self.name} is lost; trying to reach it again")
+    def _connect_again(self, silent_s: float) -> Any | None:
+        why = "is lost" if silent_s < 0.5 * self.silent_s else f"has given no frame for {silent_s:.0f} s"
+        self.tell(f"{self.name} {why}; trying to reach it again")
         self._hand_on(None)
         tries = 0
         while not self.stop.wait(self.waits_s[min(tries, len(self.waits_s) - 1)]) and not self._ended.is_set():
@@ -168,8 +192,9 @@ class LiveSource:
         import cv2
 
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        address = self.address if isinstance(self.address, int) else str(self.address)
-        timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS]
+        address = self.address
+        address, limit_ms = self.address, round(1000 * self.silent_s)
+        timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit_ms]
         backend = cv2.CAP_ANY if isinstance(address, int) else cv2.CAP_FFMPEG
         capture = cv2.VideoCapture(address, backend, [] if isinstance(address, int) else timeouts)
         if capture.isOpened():

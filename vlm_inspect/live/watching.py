@@ -9,10 +9,10 @@ from pathlib import Path
 from converters.digest import sha256_of
 from converters.errors import ConversionError
 from vlm_inspect.clip_beginning import LEAST_FRAMES, NormalSpan
-from vlm_inspect.errors import InspectError, ReferenceSampleError
+from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.live.recorder import CLIP_NAME, ClipLengths, ClipWriter, EventRecorder, clear_unfinished, coded
 from vlm_inspect.live.scorer import STEP, StreamScorer
-from vlm_inspect.live.source import LiveFrame, LiveSource
+from vlm_inspect.live.source import USUAL_FPS, FrameSource, LiveFrame
 from vlm_inspect.localization.clip_events.normal_clips import NormalClips
 
 NORMAL_NAME = "normal.avi"
@@ -21,7 +21,7 @@ _RATE_FRAMES, _RATE_S = 50, 2.0
 _LOOK_S = 0.2
 
 
-def record_normal(source: LiveSource, folder: Path, span: NormalSpan) -> Path:
+def record_normal(source: FrameSource, folder: Path, span: NormalSpan) -> Path:
     """Write the beginning of a source, which is normal, as a clip; returns its path.
 
     Raises:
@@ -30,7 +30,7 @@ def record_normal(source: LiveSource, folder: Path, span: NormalSpan) -> Path:
     """
     writer: ClipWriter | None = None
     first: list[LiveFrame] = []
-    path, count, began = folder / NORMAL_NAME, 0, 0.0
+    path, count, began, whole = folder / NORMAL_NAME, 0, 0.0, False
     for frame in source.frames():
         if frame is None:
             continue
@@ -47,16 +47,17 @@ def record_normal(source: LiveSource, folder: Path, span: NormalSpan) -> Path:
             writer.write(coded(frame))
         if whole:
             break
-    if writer is None or count < LEAST_FRAMES or (not whole and source.stop.is_set()):
+    if writer is None or count < LEAST_FRAMES or not whole:
         if writer is not None:
             writer.discard()
-        raise ReferenceSampleError(f"{source.name} gave {count} normal frames; it takes {LEAST_FRAMES} at least")
+        told = f"gave {count} normal frames" if whole else f"ended after {count} frames of a normal beginning of {span}"
+        raise ReferenceSampleError(f"{source.name} {told}; it takes {LEAST_FRAMES} at least")
     return writer.close()
 
 
 def _rate_of(frames: list[LiveFrame]) -> float:
     lasting = frames[-1].time_s - frames[0].time_s
-    return (len(frames) - 1) / lasting if lasting > 0 else 25.0
+    return (len(frames) - 1) / lasting if lasting > 0 else USUAL_FPS
 
 
 @dataclass
@@ -71,23 +72,26 @@ class LiveEvents:
         lengths: of the clips.
     """
 
-    source: LiveSource
+    source: FrameSource
     normal: NormalClips
     folder: Path
     is_known: Callable[[str], bool] = lambda digest: False
     lengths: ClipLengths = field(default_factory=ClipLengths)
     _clips: "queue.Queue[Path]" = field(default_factory=queue.Queue)
-    _error: InspectError | None = None
+    _error: Exception | None = None
+    _given: set[Path] = field(default_factory=set)
+    """Clips of this run: a recording that is watched again writes them anew, as they were."""
 
     def __iter__(self) -> Iterator[Path | None]:
         """Yield the clips.
 
         Raises:
-            InspectError: a clip cannot be written.
+            InspectError: a clip cannot be written, or a recording breaks off.
         """
         clear_unfinished(self.folder)
         for path in sorted(self.folder.glob(CLIP_NAME)):
             if not self._known(path):
+                self._given.add(path)
                 yield path
         thread = threading.Thread(target=self._watch, name="events", daemon=True)
         thread.start()
@@ -108,7 +112,7 @@ class LiveEvents:
     def _watch(self) -> None:
         try:
             self._look()
-        except InspectError as error:
+        except Exception as error:  # noqa: BLE001  # raised where the clips are taken, so that it is told
             self._error = error
 
     def _look(self) -> None:
@@ -135,4 +139,6 @@ class LiveEvents:
 
     def _give(self, clips: list[Path]) -> None:
         for clip in clips:
-            self._clips.put(clip)
+            if clip not in self._given and not self._known(clip):
+                self._given.add(clip)
+                self._clips.put(clip)
