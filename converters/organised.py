@@ -79,7 +79,7 @@ def check_pixels(path: Path, points: NDArray[np.float64]) -> None:
             f"{path}: holds no point: every pixel is 0 or no number, so the sensor saw nothing: scan the part again "
             "(if it is a photo, say --as image)"
         )
-    empty = [axis for axis, any_value in zip("xyz", points.any(axis=0), strict=True) if not any_value]
+    empty = [axis for axis, values in zip("xyz", points.T, strict=True) if not values.any()]
     if empty:
         raise ConversionError(
             f"{path}: holds no {' and no '.join(empty)}: that channel is 0 in every pixel: export the scan again with "
