@@ -34,6 +34,8 @@ class ChannelPrior:
     """Standard deviation of the log score among normal parts of one class."""
     level_spread: float = 0.0
     """Standard deviation of the error that the level of a class has beside chance, with this number of references."""
+    votes: float = 1.0
+    """What the channel counts for among equal votes, in units of its spread."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +96,8 @@ def learn_decision(
     """
     spreads = np.array([prior.spread for prior in priors])
     networks = [prior.network for prior in priors]
-    weights = learn_weights(level, planted.rises[~planted.whole], spreads.tolist(), networks)
+    votes = [prior.votes for prior in priors]
+    weights = learn_weights(level, planted.rises[~planted.whole], spreads.tolist(), networks, votes)
     centre = level.mean(axis=0)
     own = (level - centre) @ weights
     prior_spread = float(np.sqrt(weights @ shrunk_covariance(np.zeros((1, len(spreads))), spreads, networks) @ weights))

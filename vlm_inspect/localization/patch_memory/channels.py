@@ -33,6 +33,8 @@ class Channel:
     """The score is the mean over this share of the part's patches, the highest ones; 0: the highest patch."""
     prior_spread: float
     """Standard deviation of the log score among normal parts of one class, before any is seen."""
+    votes: float = 1.0
+    """What it counts for among equal votes, in units of its spread."""
 
     @property
     def name(self) -> str:
@@ -126,8 +128,8 @@ class ChannelWeights:
 
 
 def equal_weights(memory: ChannelMemory) -> ChannelWeights:
-    """Return weights by which every channel counts by its prior spread alone: where nothing was planted."""
-    inverse = 1.0 / np.array([channel.prior_spread for channel in memory.channels])
+    """Return weights by which every channel counts by its votes and prior spread alone: where nothing was planted."""
+    inverse = np.array([channel.votes / channel.prior_spread for channel in memory.channels])
     level = memory.level.mean(axis=0) if len(memory.level) else np.zeros(len(memory.channels))
     return ChannelWeights(level=level, weights=inverse / inverse.sum())
 
