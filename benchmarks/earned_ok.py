@@ -68,6 +68,9 @@ class Outcomes:
     by_channel: dict[str, float]
     """Image AUROC of every channel alone."""
     weights: dict[str, float]
+    """Of the score of odd places; 0 of the channels that look at the whole surface."""
+    whole: dict[str, float]
+    """Likewise of the score of the whole surface; all 0 where it is not heard."""
     pixel_auroc: float | None
     aupro: float | None
     """Where there are masks, at 256 px on the long side; AUPRO exact, limit 0.3."""
@@ -109,8 +112,8 @@ def run_draw(category: Category, settings: MemorySettings, count: int, draw: int
     if count == 4 and len(order) >= count + HELD_OUT * planted + CALIBRATING // 2:
         more = order[count + HELD_OUT * planted :][:CALIBRATING]
         normals = _combined(member, qualified, Judged([load(item.path)[0] for item in more], np.zeros(len(more), bool)))
-        matter = qualified.trial.planted.matter
-        bounds = with_normals(qualified.decision, qualified.responses[matter], normals.tolist()).bounds
+        responses = qualified.trial.planted.that_matter(qualified.responses)
+        bounds = with_normals(qualified.decision, responses, normals.tolist()).bounds
         found.append(_outcomes(category, qualified, bounds, judged, seen, count, len(more), draw))
     return found
 
@@ -174,6 +177,7 @@ def _outcomes(
         image_auroc=_auroc(judged, scores),
         by_channel=seen.by_channel,
         weights=dict(zip(seen.by_channel, qualified.decision.weights.tolist(), strict=True)),
+        whole=dict(zip(seen.by_channel, qualified.decision.whole.weights.tolist(), strict=True)),
         pixel_auroc=seen.pixel[0],
         aupro=seen.pixel[1],
         anomalous=_count(names[judged.anomalous]),

@@ -1,8 +1,9 @@
 """A long clip: memory, frames a second, and a run that is killed and goes on: `python -m benchmarks.long_clip`.
 
 A generated belt (320 x 180 pixels, 15 frames a second) whose first minute is normal; then a minute with a toppled
-bottle is repeated to the wanted length. `ask CLIP --normal-until 20s --curve` runs in a process of its own: once whole,
-once killed at a random share of that run's processor time and begun again. Times are processor time of all its threads.
+bottle is repeated to the wanted length. `ask CLIP --normal-until 20s --curve` runs in a process of its own:
+once about the first minutes alone, whose curve must be the beginning of the whole one's; then about all of it, killed
+at a random share of its processor time and begun again. Times are processor time of all threads.
 """
 
 import argparse
@@ -81,26 +82,47 @@ def _spent_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def equal_rows(one: Path, other: Path) -> tuple[int, int]:
+    """Return how many lines of two tables are equal from the first on, and how many the shorter has."""
+    pairs = list(zip(one.read_text("ascii").splitlines(), other.read_text("ascii").splitlines(), strict=False))
+    return next((k for k, (left, right) in enumerate(pairs) if left != right), len(pairs)), len(pairs)
+
+
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=120.0)
+    parser.add_argument(
+        "--part", type=float, default=10.0, help="minutes of the clip that are asked about without a kill"
+    )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--clip", type=Path, help="where the clip is kept for another run; default: nowhere")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        clip = Path(folder) / "long.mp4"
-        count = write_clip(clip, given.minutes, given.seed)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clip, part = given.clip or folder / "long.mp4", folder / "part.mp4"
+        count = round(60 * given.minutes * FPS)
+        if not clip.exists():
+            write_clip(clip, given.minutes, given.seed)
+        beginning = write_clip(part, given.part, given.seed)
         print(f"{count} frames, {given.minutes:g} minutes, {clip.stat().st_size / 1e6:.0f} MB", flush=True)
-        whole_s, memory, code = ask(clip, Path(folder) / "one")
-        print(f"whole: {whole_s:.0f} s of processor time, {count / whole_s:.0f} frames a second, decoding and start-up")
-        print(f"  counted; peak memory {memory:.0f} MB; exit code {code}", flush=True)
-        first = clip.with_suffix(".csv").read_bytes()
+        spent_s, memory, code = ask(part, folder / "one")
+        print(f"the first {given.part:g} minutes, without a kill: {spent_s:.0f} s of processor time, ", end="")
+        print(f"{beginning / spent_s:.0f} frames a second, peak memory {memory:.0f} MB, exit code {code}", flush=True)
         share = float(np.random.default_rng([given.seed, 2]).uniform(0.3, 0.9))
-        _, _, killed = ask(clip, Path(folder) / "two", kill_after_s=share * whole_s)
-        again_s, _, code = ask(clip, Path(folder) / "two")
-        same = clip.with_suffix(".csv").read_bytes() == first
-        print(f"killed at {share:.0%} (exit code {killed}), begun again: {again_s:.0f} s more, exit code {code}")
-        print(f"  the same curve: {'yes' if same else 'no'}")
+        first_s, first_mb, killed = ask(clip, folder / "two", kill_after_s=share * spent_s * count / beginning)
+        print(
+            f"all of it, killed at about {share:.0%}: {first_s:.0f} s, {first_mb:.0f} MB, exit code {killed}",
+            flush=True,
+        )
+        again_s, again_mb, code = ask(clip, folder / "two")
+        kept = sum(path.stat().st_size for path in (folder / "two").rglob("*") if path.is_file())
+        print(
+            f"begun again: {again_s:.0f} s, peak memory {again_mb:.0f} MB, exit code {code}, {kept / 1e6:.0f} MB kept"
+        )
+        print(f"  {count / (first_s + again_s):.0f} frames a second of both, decoding and start-up counted")
+        same, rows = equal_rows(clip.with_suffix(".csv"), part.with_suffix(".csv"))
+        print(f"  {same} of the first {rows} lines are those of the part without a kill")
 
 
 if __name__ == "__main__":

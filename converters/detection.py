@@ -39,6 +39,8 @@ _TIME = re.compile(
 )
 _CLOUD_KEYS = {"points", "xyz", "vertices", "pointcloud", "point_cloud", "cloud", "pos", "coords"}
 _SERIES_KEYS = {"time", "t", "time_s", "values", "signal", "series", "fs", "sample_rate"}
+_FEWEST_PIXELS, _SAW_NOTHING = 16, 0.01
+"""Pixels other than 0 from which a plane can be fitted, and the share of all below which they show nothing."""
 _IMAGE_COLUMNS = 64
 """A table of more columns is a picture: no curve has that many channels."""
 
@@ -138,8 +140,10 @@ def _kind_of_tiff(path: Path) -> SampleKind:
 def is_organised_scan(array: NDArray[Any]) -> bool:
     """Tell (H, W, 3) float coordinates from float RGB.
 
-    True where a value is NaN or negative, which colours never are; else where two of the channels run linearly across
-    the picture (r² >= 0.9 of a plane fitted over the pixels that are not all zero), as x and y of a depth camera do.
+    True where a value is NaN or negative, which colours never are; where nearly every pixel is 0, as of a sensor that
+    saw nothing: its reader says that no point is there, and a photo would show nothing either; else where two of the
+    channels run linearly across the picture (r² >= 0.9 of a plane fitted over the pixels that are not all zero), as x
+    and y of a depth camera do.
     """
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype.kind != "f":
         return False
@@ -150,8 +154,8 @@ def is_organised_scan(array: NDArray[Any]) -> bool:
     if np.isnan(values).any() or (values < 0).any():
         return True
     known = np.isfinite(values).all(axis=1) & values.any(axis=1)
-    if known.sum() < 16:
-        return False
+    if known.sum() < _FEWEST_PIXELS:
+        return bool(known.sum() < _SAW_NOTHING * len(values))
     design = np.stack([rows.ravel()[known], columns.ravel()[known], np.ones(known.sum())], axis=1)
     values = values[known] - values[known].mean(axis=0)
     residual = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]

@@ -64,6 +64,29 @@ def without_background(points: NDArray[np.float64], known: Bools, size_hw: tuple
     return part
 
 
+def check_pixels(path: Path, points: NDArray[np.float64]) -> None:
+    """Refuse an organised scan of which no pixel saw anything, or whose pixels lack a coordinate.
+
+    Args:
+        path: of the scan.
+        points: (N, 3), finite, of the pixels that are not (0, 0, 0).
+
+    Raises:
+        ConversionError: there is none, or one coordinate is 0 in all of them.
+    """
+    if not len(points):
+        raise ConversionError(
+            f"{path}: holds no point: every pixel is 0 or no number, so the sensor saw nothing: scan the part again "
+            "(if it is a photo, say --as image)"
+        )
+    empty = [axis for axis, values in zip("xyz", points.T, strict=True) if not values.any()]
+    if empty:
+        raise ConversionError(
+            f"{path}: holds no {' and no '.join(empty)}: that channel is 0 in every pixel: export the scan again with "
+            "x, y and z"
+        )
+
+
 def photo_colors(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8] | None:
     """Return the colours (H * W, 3) of `../rgb/NAME.png` beside a scan `xyz/NAME.tiff`; None where there is none.
 

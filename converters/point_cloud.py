@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from converters.errors import ConversionError
 from converters.mesh_sampling import sample_surface, surface_area, weld
-from converters.organised import photo_colors, without_background
+from converters.organised import check_pixels, photo_colors, without_background
 from converters.projection import (
     DepthMap,
     Direction,
@@ -71,6 +71,7 @@ def read_point_cloud(path: Path) -> PointCloud:
     grid, every = None, raw.colors
     if raw.size_hw is not None:
         known &= raw.points.any(axis=1)
+        check_pixels(path, raw.points[known])
         known = without_background(raw.points, known, raw.size_hw)
         grid = ScanGrid(raw.size_hw, np.flatnonzero(known))
         every = photo_colors(path, raw.size_hw) if every is None else every

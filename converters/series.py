@@ -22,6 +22,8 @@ PANELS = 4
 """Channels of one plot, one below the other."""
 MAX_PLOTS = 6
 """Plots of one series; the labels say how many channels there are beyond those that are drawn."""
+_LISTED = 6
+"""Channels that are named where samples are missing."""
 _LARGEST = 1e100
 """Larger values are no measurement; they are refused like infinity."""
 _RATE = re.compile(r"(fs|sr|rate|hz|sample_?rate|sampling_?rate|sampling_?frequency)(_hz)?", re.IGNORECASE)
@@ -117,6 +119,7 @@ def _from_columns(
         raise ConversionError(f"{path}: a time column and no other; a series needs a channel")
     channels = np.ascontiguousarray(values[:, kept])
     _refuse_infinite(path, channels, kept)
+    missing = _missing_note(channels, [names[k] for k in kept])
     time_s, is_index = axis.time_s, axis.is_index
     if is_index and rate_hz is not None and rate_hz > 0:
         time_s, is_index = np.arange(len(values)) / rate_hz, False
@@ -127,7 +130,18 @@ def _from_columns(
         names=tuple(names[k] for k in kept),
         units=tuple(units[k] for k in kept),
         time_is_index=is_index,
+        notes=missing,
     )
+
+
+def _missing_note(channels: NDArray[np.float64], names: Sequence[str]) -> tuple[str, ...]:
+    """Say how many samples each channel lacks; () where none does."""
+    counts = np.isnan(channels).sum(axis=0)
+    gappy = [f"{names[k] or f'channel {k + 1}'} {counts[k]}" for k in np.flatnonzero(counts).tolist()]
+    if not gappy:
+        return ()
+    more = f" and {len(gappy) - _LISTED} more channels" if len(gappy) > _LISTED else ""
+    return (f"Of {len(channels)} samples so many are missing: {', '.join(gappy[:_LISTED])}{more}.",)
 
 
 def _refuse_infinite(path: Path, channels: NDArray[np.float64], columns: Sequence[int]) -> None:

@@ -322,6 +322,8 @@ def bad_cell(
 
 def _no_numbers(path: Path, sample: Sequence[tuple[int, str]]) -> ConversionError:
     """The error for a table without one row of numbers; the first line may be a header, so the second is blamed."""
+    if _is_header_alone([line for _, line in sample]):
+        return ConversionError(f"{path}: a header and no row of numbers below it; was anything recorded?")
     index, line = sample[min(1, len(sample) - 1)]
     delimiter = max(";\t,", key=line.count)
     dialect = Dialect(delimiter if delimiter in line else None)
@@ -329,3 +331,13 @@ def _no_numbers(path: Path, sample: Sequence[tuple[int, str]]) -> ConversionErro
     if all(cell_value(dialect.point(cell)) is not None for cell in cells):
         return ConversionError(f"{path}: line {index + 1}: no number in the row; a table of numbers was expected")
     return bad_cell(path, index, cells, dialect)
+
+
+def _is_header_alone(lines: Sequence[str]) -> bool:
+    """Tell a line of names, which may have units below it, from rows with something wrong in them."""
+    delimiter = max(";\t,", key=lines[0].count)
+    if delimiter not in lines[0]:
+        return False  # prose
+    rows = [Dialect(delimiter).split_header(line) for line in lines[:3]]
+    has_number = any(cell_value(cell) is not None and bool(cell) for cell in rows[0])
+    return not has_number and (len(rows) == 1 or (len(rows) == 2 and units_of(rows[1]) is not None))

@@ -1,6 +1,7 @@
 """A clip to grids of its frames: the frames stay on disk, and are decoded once to choose and once to draw."""
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 from converters.frame_grid import draw_grids, fit_layout
@@ -47,3 +48,19 @@ def render_frames(clip: VideoClip, chosen: Sequence[int], budget: ViewBudget) ->
     """Draw grids of these frames, which are given in order; see `render_video`."""
     layout = fit_layout(clip.size_hw, len(chosen), budget)
     return list(draw_grids(clip.frames(frozenset(chosen)), layout, clip))
+
+
+def render_stretches(clip: VideoClip, stretches: Sequence[Sequence[int]], budget: ViewBudget) -> list[list[View]]:
+    """Draw the frames of each stretch of a clip into grids of their own; the clip is decoded once.
+
+    Args:
+        clip: stays on disk.
+        stretches: the frames of each, in order; no stretch begins before the one before it has ended.
+        budget: sizes of the grids.
+
+    Raises:
+        ConversionError: the clip cannot be decoded any more.
+    """
+    layout = fit_layout(clip.size_hw, max(map(len, stretches)), budget)
+    frames = clip.frames(frozenset(frame for chosen in stretches for frame in chosen))
+    return [list(draw_grids(islice(frames, len(chosen)), layout, clip)) for chosen in stretches]

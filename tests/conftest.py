@@ -9,6 +9,12 @@ import pytest
 from tests.store.postgres import OWNER, find_binaries, serve
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that have slow tests: begun last, one of them leaves every other process waiting."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of the real data; the test is skipped, with the reason, where it is absent."""
@@ -30,8 +36,14 @@ def few_planted_defects(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep what tests cache and learn of servers out of the user's folder, unless one is named."""
-    os.environ.setdefault("VLM_INSPECT_CACHE", str(tmp_path_factory.mktemp("cache")))
+    """Keep what tests cache and learn of servers out of the user's folder, unless one is named.
+
+    The processes of one run share it: what one has learned of references, no other learns again.
+    """
+    base = tmp_path_factory.getbasetemp()
+    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    (run / "shared-cache").mkdir(exist_ok=True)
+    os.environ.setdefault("VLM_INSPECT_CACHE", str(run / "shared-cache"))
 
 
 @pytest.fixture(scope="session")

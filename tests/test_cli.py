@@ -235,6 +235,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
         "empty reference": ([photo, "--reference", ""], "--reference"),
         "folder as reference": ([photo, "--reference", folder / "no_frames"], "no_frames"),
         "endless timeout": ([photo, "--timeout", "inf"], "--timeout"),
+        "word for a number": ([photo, "--localizer-batch", "x"], "'x' is not a whole number; give one from 1 to 1024"),
         "timeout that is no number": ([photo, "--timeout", "nan"], "--timeout"),
         "rules from a pipe": ([photo, "--rules", pipe], "pipe"),
         "calibration from a pipe": ([photo, "--calibration", pipe], "pipe"),
@@ -261,8 +262,9 @@ WRONG = (
     "alias bomb", "unknown measure", "missing reference", "reference of another kind", "rules missing",
     "unknown model", "unknown localizer", "output folder missing", "output is a folder", "unknown option",
     "empty source", "empty output", "empty reference", "folder as reference", "endless timeout",
-    "timeout that is no number", "rules from a pipe", "calibration from a pipe", "series from a pipe",
-    "video from a pipe", "reference from a pipe", "folder as a curve", "points on a line", "output over the source",
+    "word for a number", "timeout that is no number", "rules from a pipe", "calibration from a pipe",
+    "series from a pipe", "video from a pipe", "reference from a pipe", "folder as a curve", "points on a line",
+    "output over the source",
     "output over the rules", "output over a reference",
 )  # fmt: skip
 

@@ -57,6 +57,6 @@ def test_evaluation_makes_its_inspectors_without_the_commands() -> None:
         (module, other)
         for module, imported in _imports().items()
         for other in imported
-        if module.startswith("evaluation") and other.startswith(("vlm_inspect.commands", "vlm_inspect.cli"))
+        if module.startswith("evaluation") and f"{other}.".startswith(("vlm_inspect.commands.", "vlm_inspect.cli."))
     }
     assert not wrong

@@ -21,6 +21,8 @@ from PIL import Image
 from converters.view import BoxXyxyn, Pane, Place, View, ViewKind
 from vlm_inspect.backends.backend import Request
 from vlm_inspect.backends.box_conventions import usual_convention
+from vlm_inspect.backends.messages import roles_and_labels
+from vlm_inspect.backends.picture_roles import left_out_of, spared_by_a_sheet
 from vlm_inspect.errors import PromptError
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, ReferenceMatch, Region
 from vlm_inspect.prompt_files import clean_data, prompt_folder
@@ -372,6 +374,31 @@ def test_large_scans_show_fewer_references_and_say_so() -> None:
     assert "5 further pictures of it left out" in told
     assert told.count("Reference 1, normal") == 4
     assert "Reference 2, normal" not in told
+
+
+def test_two_scans_that_do_not_fit_whole_are_shown_by_their_depth_side_by_side() -> None:
+    told = texts(multi_view_scan().request(limits=PromptLimits(reference_views=8)))
+    named = [(number, side) for side in ("front", "back", "top") for number in (1, 2)]
+    places = [told.index(f"Reference {number}, normal, rendered depth image: depth, {side}") for number, side in named]
+    assert places == sorted(places)
+    assert "2 of 3 references shown" in told
+    assert "Reference 1, normal, rendered shaded image" not in told
+
+
+def test_plain_sides_of_a_scan_give_way_before_a_sheet_does() -> None:
+    request = multi_view_scan().request()
+    roles, labels = roles_and_labels(request.messages)
+    assert roles.count("side") == 7, "two of nine carry marks, the picture of the deviation stays"
+    kept = [label for i, label in enumerate(labels) if i not in left_out_of(len(roles), 4, roles)]
+    assert [label.partition(":")[0] for label in kept] == [
+        *("reference 1", "normals, front", "shaded, back"),
+        "deviation from the references, front; blue 0, red 1.00 mm",
+    ]
+    fields = [role for i, role in enumerate(roles) if i not in spared_by_a_sheet(roles)]
+    assert len(fields) == 9
+    assert fields.count("side") == 0
+    photo = references().request()
+    assert not spared_by_a_sheet(roles_and_labels(photo.messages)[0])
 
 
 def test_weaker_regions_are_counted() -> None:

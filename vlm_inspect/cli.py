@@ -135,7 +135,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     except SystemExit:  # how click and rich leave a pipe that its reader closed: with 1, which would read as NG
         return _fail("stdout was closed before the whole result was written; let its reader read on", debug=debug)
     except click.ClickException as error:
-        return _fail(error.format_message(), debug=debug)
+        return _fail(_usage_fault(error), debug=debug)
     except (click.Abort, KeyboardInterrupt):
         click.echo("vlm-inspect: interrupted", err=True)
         return INTERRUPTED
@@ -147,6 +147,18 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         return _fail(f"{error.filename or 'system'}: {error.strerror or error}", debug=debug)
     except Exception as error:  # noqa: BLE001 - a bug must exit with 2: Python's own 1 would read as NG
         return _fail(f"internal error, please report it with --debug: {type(error).__name__}: {error}", debug=debug)
+
+
+def _usage_fault(error: click.ClickException) -> str:
+    """Return what is wrong with a command; of a word where a number belongs, click says that it is no "range"."""
+    text = error.format_message()
+    kind = error.param.type if isinstance(error, click.BadParameter) and error.param is not None else None
+    if not isinstance(kind, click.IntRange | click.FloatRange):
+        return text
+    number = "whole number" if isinstance(kind, click.IntRange) else "number"
+    least = "" if kind.min is None else f" {'above' if kind.min_open else 'from'} {kind.min}"
+    most = "" if kind.max is None else f" {'below' if kind.max_open else 'to'} {kind.max}"
+    return text.replace(f"is not a valid {kind.name}.", f"is not a {number}; give one{least}{most}.")
 
 
 def _fail(message: str, *, debug: bool) -> int:

@@ -3,13 +3,15 @@
 import hashlib
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import numpy as np
 
 from converters.clip_stretch import beginning_of
-from converters.sample import Sample, VideoClip
+from converters.sample import Sample, SampleKind, VideoClip
 from converters.video_scan import ScannedFrames
+from converters.video_source import FolderSource, open_source
 from converters.view import ViewBudget
 from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.references import Part, ReferenceSet, present
@@ -48,21 +50,48 @@ class NormalSpan:
         Raises:
             ReferenceSampleError: the clip keeps no time to count seconds by, or too few or all of its frames are meant.
         """
-        count = self.frames if self.frames is not None else self._frames_of_seconds(clip)
+        count = self._frames_of_seconds(clip) if self.frames is None else self.frames
+        self._check_count(count, clip.path, clip.frame_count)
+        return count
+
+    def check_before_reading(self, path: Path, kind: SampleKind) -> None:
+        """Find out without decoding a clip whether it can have such a beginning, as far as that can be told.
+
+        Raises:
+            ReferenceSampleError: it cannot; see `count` and `with_beginning`.
+            ConversionError: it cannot be opened.
+        """
+        if kind != "video":
+            raise self.no_clip(path)
+        source = open_source(path)
+        if isinstance(source, FolderSource):
+            if self.frames is None:
+                raise self._no_clock(path)
+            self._check_count(self.frames, path, source.expected)
+        elif self.frames is not None:  # how many frames a file has, its header does not say reliably
+            self._check_count(self.frames, path, None)
+
+    def _check_count(self, count: int, path: Path, frame_count: int | None) -> None:
         if count < LEAST_FRAMES:
             raise ReferenceSampleError(f"--normal-until {self}: {count} frames are too few; give at least 12 frames")
-        if count >= clip.frame_count:
+        if frame_count is not None and count >= frame_count:
             raise ReferenceSampleError(
-                f"--normal-until {self}: {clip.path} has {clip.frame_count} frames, so nothing is left to judge"
+                f"--normal-until {self}: {path} has {frame_count} frames, so nothing is left to judge"
             )
-        return count
+
+    def _no_clock(self, path: Path) -> ReferenceSampleError:
+        return ReferenceSampleError(
+            f"--normal-until {self}: {path} keeps no time; give a number of frames, such as --normal-until 60"
+        )
+
+    def no_clip(self, path: Path) -> ReferenceSampleError:
+        """Return the error of a part that is no clip."""
+        return ReferenceSampleError(f"--normal-until {self} is for clips; {path} is none, so leave it out")
 
     def _frames_of_seconds(self, clip: VideoClip) -> int:
         assert self.seconds is not None
         if clip.time_is_index:
-            raise ReferenceSampleError(
-                f"--normal-until {self}: {clip.path} keeps no time; give a number of frames, such as --normal-until 60"
-            )
+            raise self._no_clock(clip.path)
         if isinstance(clip.frames, ScannedFrames):
             return int(np.searchsorted(clip.frames.scan.times_s, self.seconds))
         return int(min(self.seconds * clip.fps, clip.frame_count))
@@ -84,7 +113,7 @@ def with_beginning(
         ReferenceSampleError: the part is no clip, or has too few frames.
     """
     if not isinstance(sample, VideoClip):
-        raise ReferenceSampleError(f"--normal-until {span} is for clips; {sample.path} is none, so leave it out")
+        raise span.no_clip(sample.path)
     count = span.count(sample)
     beginning = present(beginning_of(sample, count), references.stage, budget)
     digest = hashlib.sha256(f"{sha256} frames 0 to {count - 1}".encode()).hexdigest()

@@ -39,6 +39,7 @@ from vlm_inspect.backends.endpoint import BASE_URL_VARIABLE
 from vlm_inspect.backends.two_models import TwoModels
 from vlm_inspect.calibration_file import load_thresholds
 from vlm_inspect.clip_beginning import NormalSpan
+from vlm_inspect.clip_windows import WindowSettings
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ConfigError
 from vlm_inspect.inspector import ANY_PART, Inspector
@@ -166,6 +167,8 @@ class InspectorConfig(_Section):
     """Whether the model works in steps, with tools, before it judges, and within which limits."""
     normal_until: str | None = None
     """How much of a clip's own beginning is normal: a number of frames (60), or of seconds (6s); None: nothing."""
+    windows: WindowSettings = WindowSettings()
+    """Into how many windows a long clip is cut; a model is asked about each by itself."""
 
     @field_validator("normal_until", mode="before")
     @classmethod
@@ -208,6 +211,7 @@ class InspectorConfig(_Section):
             look_again=self.look_again,
             agent=self.agent,
             normal_until=span,
+            windows=self.windows,
             qualification=self.qualification,
         )
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from converters.projection import ScanOrigin
 from converters.view import View
 from vlm_inspect.backends.backend import Reply, Request
+from vlm_inspect.clip_windows import ClipWindow
 from vlm_inspect.decision.fusion import Record, fuse
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ParseError
@@ -17,6 +18,7 @@ from vlm_inspect.evidence import AnomalyMap, Evidence
 from vlm_inspect.fused_map import fuse_maps, named_places
 from vlm_inspect.inspection import Inspection, Provenance
 from vlm_inspect.looks.look import Look, deciding_look
+from vlm_inspect.looks.windows import opinion_of
 from vlm_inspect.point_values import values_at_points
 from vlm_inspect.prompting import PromptLimits
 from vlm_inspect.references import Part, ReferenceSet
@@ -31,6 +33,7 @@ class Prepared:
     views: tuple[View, ...]
     evidence: Evidence
     request: Request
+    """The first one."""
     provenance: Provenance
     elapsed_s: float
     """How long it took in seconds."""
@@ -48,6 +51,10 @@ class Prepared:
     """Most pictures of one request, those that an agent's tools show among them; None: no limit."""
     store: object | None = None
     """Earlier cases that an agent may look up, a `CaseStore`; None: none."""
+    windows: tuple[ClipWindow, ...] = ()
+    """Of a long clip that a model is asked about window by window."""
+    requests: tuple[Request, ...] = ()
+    """One for each of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +65,7 @@ class Examination:
     views: tuple[View, ...]
     evidence: Evidence
     looks: tuple[Look, ...]
-    """Every step in order; the last one with an opinion decides."""
+    """Every step in order; the last one with an opinion decides, or all windows of a clip together."""
     record: Record
     references: tuple[tuple[View, ...], ...] = ()
     """The views of every reference."""
@@ -68,22 +75,21 @@ class Examination:
 
     @property
     def request(self) -> Request:
-        """What the model was asked when it gave the opinion that counts."""
+        """What the model was asked when it gave the opinion that counts; of a clip in windows the last request."""
         request = deciding_look(self.looks).request
         assert request is not None
         return request
 
     @property
     def replies(self) -> tuple[Reply, ...]:
-        """What it answered."""
-        return deciding_look(self.looks).replies
+        """What it answered; of a clip in windows the answers about all of them."""
+        windows = [look for look in self.looks if look.window is not None]
+        return tuple(reply for look in windows or [deciding_look(self.looks)] for reply in look.replies)
 
     @property
     def opinion(self) -> Verdict | ParseError:
         """What was read from that, or why nothing was."""
-        opinion = deciding_look(self.looks).opinion
-        assert opinion is not None
-        return opinion
+        return opinion_of(self.looks)
 
     @cached_property
     def fused(self) -> tuple[AnomalyMap, ...]:

@@ -94,7 +94,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
 def _write_draft(path: Path, data: bytes) -> Path:
     """Write a file's content beside its place, down to the disk, and return where."""
     target = _target(path)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name[:40]}-", dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=_draft_start(target), dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -105,6 +105,19 @@ def _write_draft(path: Path, data: bytes) -> Path:
         Path(name).unlink(missing_ok=True)
         raise
     return Path(name)
+
+
+def remove_drafts(path: Path) -> None:
+    """Remove what a process that was killed while it wrote this file left beside it."""
+    target = _target(path)
+    start = _draft_start(target)
+    for left in target.parent.iterdir() if target.parent.is_dir() else ():
+        if left.name.startswith(start):
+            left.unlink(missing_ok=True)
+
+
+def _draft_start(target: Path) -> str:
+    return f".{target.name[:40]}-"
 
 
 def _sync_folder(folder: Path) -> None:

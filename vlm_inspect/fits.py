@@ -48,25 +48,28 @@ class Fits:
         self._partial: OrderedDict[tuple[SampleKind, str], Known] = OrderedDict()
         self._read: dict[SampleKind, ReferenceSet] = {}
 
-    def of(self, kind: SampleKind, *, without: str | None = None) -> Known:
+    def of(
+        self, kind: SampleKind, *, without: str | None = None, progress: Callable[[str], None] = lambda step: None
+    ) -> Known:
         """Return the references of a kind and what is fitted to them.
 
         Args:
             kind: of the parts.
             without: sha256 of a part; where it is one of the references, they are fitted without it.
+            progress: told which reference is read, and how many planted defects have been tried.
 
         Raises:
             InspectError: a reference, the localizer or its weights cannot be used.
         """
         with self._lock:
-            references = self._references(kind)
+            references = self._references(kind, progress)
             if without is None or without not in references.sha256:
                 if kind not in self._whole:
-                    self._whole[kind] = self._fit(kind, references)
+                    self._whole[kind] = self._fit(kind, references, progress)
                 return self._whole[kind]
             key = kind, without
             if key not in self._partial:
-                self._partial[key] = self._fit(kind, references.without(without))
+                self._partial[key] = self._fit(kind, references.without(without), progress)
             self._partial.move_to_end(key)
             while len(self._partial) > _KEPT_WITHOUT:
                 self._partial.popitem(last=False)
@@ -87,12 +90,16 @@ class Fits:
             others = self._references(sample.kind) if self._paths else ReferenceSet()
             return self._fit(sample.kind, with_beginning(others, sample, sha256, span, self._budget))
 
-    def _references(self, kind: SampleKind) -> ReferenceSet:
+    def _references(self, kind: SampleKind, progress: Callable[[str], None] = lambda step: None) -> ReferenceSet:
         if kind not in self._read:
-            self._read[kind] = load_references(self._paths, kind, self._budget)
+            self._read[kind] = load_references(self._paths, kind, self._budget, progress)
         return self._read[kind]
 
-    def _fit(self, kind: SampleKind, references: ReferenceSet) -> Known:
+    def _fit(
+        self, kind: SampleKind, references: ReferenceSet, progress: Callable[[str], None] = lambda step: None
+    ) -> Known:
+        if len(references):
+            progress(f"learning from {len(references)} reference{'s' if len(references) > 1 else ''}")
         seen = references.seen_by(lambda views: blanked(views, self._subject.ignore))
         fitted = fit_class(kind, seen, self._localizer(), self._subject)
-        return references, qualify_class(fitted, seen, self._subject, self._budget, self._settings)
+        return references, qualify_class(fitted, seen, self._subject, self._budget, self._settings, progress)

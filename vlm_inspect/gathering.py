@@ -18,6 +18,7 @@ from vlm_inspect.localization.localizer import Localization
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.sensitivity.standing import Standing
+from vlm_inspect.sensitivity.wording import tell_whole
 
 MAX_REGIONS = 8
 """Most regions over all views; the hottest are kept."""
@@ -64,6 +65,7 @@ def gather(
         standing=standing,
         notes=(
             *((fitted.advice,) if fitted.advice else ()),
+            *(note for note in (tell_whole(standing),) if note),
             *_notes(part.sample),
             *notes,
             *dict.fromkeys(note for one in maps for note in one.notes),

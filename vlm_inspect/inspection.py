@@ -170,6 +170,25 @@ class Usage(_Record):
     """What the calls cost in US dollars; None where the price of one of them is not known."""
 
 
+class WindowRecord(_Record):
+    """One window of a long clip that the model was asked about by itself."""
+
+    number: int
+    """From 1, in the order of time."""
+    first: int
+    """Its first frame, from 0."""
+    last: int
+    """Its last frame."""
+    first_s: float | None
+    """Second of its first frame; None where the clip keeps no time."""
+    last_s: float | None
+    """Second of its last frame."""
+    views: tuple[int, int]
+    """Its first and its last view."""
+    anomalous: bool | None
+    """What the model says of it; None: its answer could not be read."""
+
+
 class StepRecord(_Record):
     """One step of an examination."""
 
@@ -183,6 +202,8 @@ class StepRecord(_Record):
     usage: Usage
     model: str | None = Field(default=None, exclude_if=is_none)
     """Who answered, where it was the second model; left out elsewhere."""
+    window: WindowRecord | None = Field(default=None, exclude_if=is_none)
+    """Which window of a long clip it is about; left out elsewhere."""
 
 
 class HypothesisRecord(_Record):

@@ -4,7 +4,7 @@ sample     = read(source)                                    converters/registry
 part       = present(sample, references)                     references.py
 fitted     = fit_class(kind, references, localizer)          fits.py, once for all parts
 evidence   = gather(part, references, rules, fitted)         gathering.py
-request    = build_request(template, views, rules, ...)      prompting/
+request    = build_request(template, views, rules, ...)      prompting/; looks/windows.py: of a long clip several
 look       = read_look(step, ask_model(backend, request))    asking.py, backends/, parsing/, looks/look.py
 look       = the same again, with enlargements               looks/second_look.py, where a second look is asked for
 evidence   = hear(evidence, words)                           second_map.py, where new words for defects were used
@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +31,7 @@ from vlm_inspect.backends.backend import Backend, Request
 from vlm_inspect.backends.two_models import TwoModels
 from vlm_inspect.calibration_file import load_thresholds
 from vlm_inspect.clip_beginning import NormalSpan
+from vlm_inspect.clip_windows import ClipWindow, WindowSettings
 from vlm_inspect.decision.fusion import Record, fuse
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import BackendError, ParseError
@@ -41,15 +41,16 @@ from vlm_inspect.fits import Fits
 from vlm_inspect.gathering import gather
 from vlm_inspect.inspection import Inspection, Provenance, StepRecord
 from vlm_inspect.localization import AUTO, default_localizer, load_localizer
-from vlm_inspect.localization.composition import FittedClass, show_evidence
+from vlm_inspect.localization.composition import FittedClass, show_evidence, show_windows
 from vlm_inspect.localization.localizer import Localizer
 from vlm_inspect.localization.subject import subject_of
-from vlm_inspect.looks.look import Look, Step, deciding_look, read_look, total_usage
-from vlm_inspect.looks.second_look import second_step
+from vlm_inspect.looks.look import Look, Step, read_look, total_usage
+from vlm_inspect.looks.second_look import changes_of_mind, second_step
+from vlm_inspect.looks.windows import AskedOf, next_window, opinion_of, prompt_digest, whole_request, window_requests
 from vlm_inspect.part_queue import Judged, OneSource, judge_many
-from vlm_inspect.prompting import PromptLimits, build_request, load_template
+from vlm_inspect.prompting import PromptLimits, load_template
 from vlm_inspect.qualification.settings import QualificationSettings
-from vlm_inspect.references import ReferenceSet, expand_references, present
+from vlm_inspect.references import Part, ReferenceSet, expand_references, present
 from vlm_inspect.report.rendering import with_reports
 from vlm_inspect.rules import RuleBook, load_rules, resolve_references
 from vlm_inspect.safe_text import path_text
@@ -88,6 +89,7 @@ class Inspector:
         store: earlier cases that an agent may look up, a `CaseStore`; None: none.
         qualification: which errors are allowed, and how many defects are planted to learn the bounds of OK and NG.
         normal_until: how much of the beginning of every clip is taken as a normal reference of its own; None: nothing.
+        windows: into how many windows a long clip is cut, each of which the model is asked about by itself.
     """
 
     rules: RuleBook = ANY_PART
@@ -104,6 +106,7 @@ class Inspector:
     store: object | None = None
     qualification: QualificationSettings = field(default_factory=QualificationSettings)
     normal_until: NormalSpan | None = None
+    windows: WindowSettings = field(default_factory=WindowSettings)
     _fits: Fits = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -151,17 +154,20 @@ class Inspector:
             return load_localizer(default_localizer(has_references=bool(self.references)))
         return self.localizer
 
-    def fit(self, kind: SampleKind, *, without: str | None = None) -> tuple[ReferenceSet, FittedClass]:
+    def fit(
+        self, kind: SampleKind, *, without: str | None = None, progress: Progress = lambda step: None
+    ) -> tuple[ReferenceSet, FittedClass]:
         """Return the references of a kind and what was learned of them; slow the first time, then kept.
 
         Args:
             kind: of the parts.
             without: sha256 of a part that is never judged by itself.
+            progress: told how far it is.
 
         Raises:
             InspectError: a reference or the localizer cannot be used.
         """
-        return self._fits.of(kind, without=without)
+        return self._fits.of(kind, without=without, progress=progress)
 
     def inspect(self, source: Source, question: str | None = None) -> Inspection:
         """Judge one part; see `examine`.
@@ -241,12 +247,12 @@ class Inspector:
         digest = sha256_of(source)
         progress("reading the references")
         if self.normal_until is None:
-            references, fitted = self.fit(sample.kind, without=digest)
+            references, fitted = self.fit(sample.kind, without=digest, progress=progress)
         else:
             references, fitted = self._fits.with_beginning(sample, digest, self.normal_until)
         check_unchanged(source, before)
         progress(fitted.advice or "measuring")
-        part = show_evidence(present(sample, references.stage, self.budget), fitted, self.budget)
+        part, windows = self._shown(present(sample, references.stage, self.budget), fitted)
         views, evidence = gather(part, references, self.rules, fitted)
         check_unchanged(source, before)  # the frames of a clip are read as they are measured
         template = load_template(self.template)
@@ -254,7 +260,9 @@ class Inspector:
         most_pictures = limits.pictures
         if self.agent.enabled and most_pictures is not None:  # what the tools show needs room
             limits = replace(limits, pictures=most_pictures - min(TOOL_PICTURES, most_pictures // 2))
-        request = build_request(template, views, self.rules, references.views, evidence, question, limits=limits)
+        asked = AskedOf(template, views, self.rules, references.views, evidence, question)
+        requests = window_requests(asked, windows, limits)
+        request = requests[0] if requests else whole_request(asked, limits)
         provenance = self._provenance(digest, request, references)
         samples = (part, references) if self.look_again or self.agent.enabled else None
         elapsed_s = time.perf_counter() - began
@@ -271,7 +279,18 @@ class Inspector:
             limits=limits,
             most_pictures=most_pictures,
             store=self.store,
+            windows=windows,
+            requests=requests,
         )
+
+    def _shown(self, part: Part, fitted: FittedClass) -> tuple[Part, tuple[ClipWindow, ...]]:
+        """Return the part with the views that tell most, and the windows that a model is asked about one by one.
+
+        The evidence model reads no picture, and an agent looks where it likes: both see the clip as a whole.
+        """
+        if is_offline(self.backend.name) or self.agent.enabled:
+            return show_evidence(part, fitted, self.budget), ()
+        return show_windows(part, fitted, self.budget, self.windows)
 
     def next_step(self, prepared: Prepared, looks: Sequence[Look]) -> Step:
         """Return what is asked next: the request, then a second look where one is wanted, then nothing.
@@ -287,6 +306,8 @@ class Inspector:
         if self.agent.enabled and not is_offline(self.backend.name):
             functions, second = (getattr(self.backend, name, False) for name in ("takes_functions", "has_refuter"))
             return next_agent_step(prepared, looks, self.agent, with_functions=functions, has_refuter=second)
+        if prepared.windows:
+            return next_window(prepared.windows, prepared.requests, looks, look_again=self.look_again)
         if not looks:
             return Step(prepared.request)
         if self.agent.enabled:
@@ -296,7 +317,7 @@ class Inspector:
         return second_step(looks[0], prepared.samples, prepared.limits)
 
     def conclude(self, prepared: Prepared, looks: Sequence[Look], *, note: str = "") -> Examination:
-        """Turn the looks at a part into its examination; the opinion of the last one counts.
+        """Turn the looks at a part into its examination; the opinion of the last one counts, or of all windows.
 
         Where the words for defects are new to the heatmap, it is made again with them (`second_map.py`).
 
@@ -307,12 +328,9 @@ class Inspector:
         """
         if len(looks) > 1 and prepared.state is not None:  # later looks at a clip read it again
             check_unchanged(*prepared.state)
-        last = deciding_look(looks)
-        request, opinion = last.request, last.opinion
-        assert request is not None
-        assert opinion is not None
+        opinion = opinion_of(looks)
         evidence = self._heard(prepared, opinion)
-        told = [*(look.note for look in looks), *_changes_of_mind(looks), *self._refuter_words(looks), note]
+        told = [*(look.note for look in looks), *changes_of_mind(looks), *self._refuter_words(looks), note]
         elapsed_s = prepared.elapsed_s + sum(look.elapsed_s for look in looks)
         record = Record(
             rules=self.rules,
@@ -320,7 +338,7 @@ class Inspector:
             model=self.backend.name,
             localizer=prepared.evidence.localizer,
             usage=total_usage([reply.usage for look in looks for reply in look.replies], elapsed_s),
-            provenance=prepared.provenance.model_copy(update={"prompt_sha256": request.prompt_sha256}),
+            provenance=prepared.provenance.model_copy(update={"prompt_sha256": prompt_digest(looks)}),
             question=prepared.request.question,
             source=prepared.source,
             notes=tuple(one for one in told if one),
@@ -366,6 +384,8 @@ class Inspector:
             second = step.request is not None and step.request.of_refuter
             backend = self.backend.refuter if second and isinstance(self.backend, TwoModels) else self.backend
             return f"step {number}, {step.phase}{f', {step.tool}' if step.tool else ''}: asking {backend.name}"
+        if step.window is not None:
+            return f"asking {self.backend.name} about {step.window.name}"
         return f"asking {self.backend.name}{' again' if number > 1 else ''}"
 
     def _take(self, step: Step, number: int) -> Look:
@@ -378,7 +398,7 @@ class Inspector:
             if number == 1:
                 raise
             failed = replace(step, phase="judge") if self.agent.enabled else step
-            what = f"Step {number} of the agent" if self.agent.enabled else "The second look"
+            what = f"Step {number} of the agent" if self.agent.enabled else _name_of(step)
             return read_look(failed, (), time.perf_counter() - began, note=f"{what} failed: {error}")
         return read_look(step, replies, time.perf_counter() - began)
 
@@ -393,15 +413,5 @@ class Inspector:
         )
 
 
-def _changes_of_mind(looks: Sequence[Look]) -> Iterator[str]:
-    """Yield where a look again changed the verdict of the look before."""
-    judged = [look for look in looks if look.opinion is not None]
-    for before, after in pairwise(judged):
-        if after.phase != "look_again":
-            continue
-        first, second = before.opinion, after.opinion
-        if isinstance(first, ParseError):
-            yield f"The answer of the first look could not be read: {first}"
-        elif isinstance(first, Verdict) and isinstance(second, Verdict) and first.anomalous != second.anomalous:
-            was, now = ("anomalous" if one.anomalous else "normal" for one in (first, second))
-            yield f"The second look changed the model's verdict from {was} to {now}."
+def _name_of(step: Step) -> str:
+    return "The second look" if step.window is None else f"Asking about {step.window.name}"

@@ -13,7 +13,7 @@ from pathlib import Path
 from converters.digest import sha256_of
 from converters.errors import ConversionError
 from converters.pose import ScanFrame
-from converters.registry import read, render
+from converters.registry import detect_kind, read, render
 from converters.sample import PointCloud, Sample, SampleKind, Series
 from converters.series_plot import Limits
 from converters.system_files import is_system_file
@@ -28,6 +28,8 @@ from vlm_inspect.registration.levels import Levels, levels
 
 SCAN_VERSION = 4
 """Of the alignment and of the deviation's score: another one computes remembered poses and scores anew."""
+_NAMES: dict[SampleKind, str] = {"image": "a photo", "point_cloud": "a scan", "video": "a clip", "series": "a curve"}
+_PLURALS: dict[SampleKind, str] = {"image": "photos", "point_cloud": "scans", "video": "clips", "series": "curves"}
 WINDOW_MARGIN = 1.1
 """The window of a class is this much larger than its first reference needs, so that foreign material stays in sight."""
 
@@ -113,22 +115,35 @@ class ReferenceSet:
         return len(self.parts)
 
 
-def load_references(paths: Sequence[Path], kind: SampleKind, budget: ViewBudget) -> ReferenceSet:
+def load_references(
+    paths: Sequence[Path], kind: SampleKind, budget: ViewBudget, progress: Callable[[str], None] = lambda step: None
+) -> ReferenceSet:
     """Read, align and render the references; of those with the same content, one.
 
+    Args:
+        paths: files, and folders of files.
+        kind: of the part, and so of the references.
+        budget: how many pictures each may become.
+        progress: told which one is at work.
+
     Raises:
-        ReferenceSampleError: one is missing, unreadable, or of another kind than the source.
+        ReferenceSampleError: one is missing, unreadable, or of another kind than the part.
     """
     samples: dict[str, Sample] = {}
-    for path in (file for named in paths for file in _files_of(named, kind)):
-        sample = _read_reference(path, kind)
+    files = [file for named in paths for file in _files_of(named, kind)]
+    for number, path in enumerate(files, start=1):
+        progress(f"reading reference {number} of {len(files)}")
+        try:
+            sample = read(path, as_kind=kind)
+        except ConversionError as error:
+            raise ReferenceSampleError(_why_unread(path, kind, files, error)) from error
         samples.setdefault(sha256_of(path), sample)  # a copy says nothing about how much normal parts differ
     stage = set_stage(list(samples.values()))
-    return ReferenceSet(
-        parts=tuple(present(sample, stage, budget) for sample in samples.values()),
-        sha256=tuple(samples),
-        stage=stage,
-    )
+    parts = []
+    for number, sample in enumerate(samples.values(), start=1):
+        progress(f"drawing reference {number} of {len(samples)}")
+        parts.append(present(sample, stage, budget))
+    return ReferenceSet(parts=tuple(parts), sha256=tuple(samples), stage=stage)
 
 
 def set_stage(samples: Sequence[Sample]) -> Stage:
@@ -183,11 +198,28 @@ def _files_of(path: Path, kind: SampleKind) -> list[Path]:
     return files
 
 
-def _read_reference(path: Path, kind: SampleKind) -> Sample:
+def _why_unread(path: Path, kind: SampleKind, files: Sequence[Path], error: ConversionError) -> str:
+    """Return why a reference cannot be read as the part is, and which of the two is likely to be wrong."""
+    own = _kind_of(path)
+    if own is None or own == kind:
+        return f"reference {path} cannot be read as {_NAMES[kind]}: {error}"
+    alike = next((file for file in files if _kind_of(file) == kind), None)
+    if alike is None:
+        return (
+            f"this part is {_NAMES[kind]}, and the references of its class are {_PLURALS[own]} ({path.name}); inspect "
+            f"{_NAMES[own]}, or name the rules and references of such parts"
+        )
+    return (
+        f"the references are of different kinds: {alike.name} is {_NAMES[kind]}, {path.name} "
+        f"{_NAMES[own]}; leave the others out, or give them a rule book of their own"
+    )
+
+
+def _kind_of(path: Path) -> SampleKind | None:
     try:
-        return read(path, as_kind=kind)
-    except ConversionError as error:
-        raise ReferenceSampleError(f"reference {path} cannot be read as {kind}: {error}") from error
+        return detect_kind(path)
+    except ConversionError:
+        return None
 
 
 def expand_references(patterns: Sequence[str]) -> list[Path]:

@@ -31,6 +31,8 @@ class SampleEvent:
         """When it happens, in words."""
         if self.first_s is None or self.peak_s is None or self.last_s is None:
             return f"samples {self.first} to {self.last}, most at {self.peak}"
+        if self.first == self.last:
+            return f"at {self.peak_s:.6g} s"
         digits = max(2, 1 - math.floor(math.log10(max(self.last_s - self.first_s, 1e-12))))
         first, peak, last = (f"{one:.{digits}f} s" for one in (self.first_s, self.peak_s, self.last_s))
         return f"{first} to {last}, most at {peak}"
@@ -43,6 +45,6 @@ class SampleCurve:
     times_s: NDArray[np.float64] | None
     """(N,); None where the curve keeps no time."""
     scores: NDArray[np.float64]
-    """(N,): P(anomalous) in [0, 1], 0.5 where a sample leaves what normal ones reach."""
+    """(N,): P(anomalous) in [0, 1], 0.5 where a sample leaves what normal ones reach; NaN where values are missing."""
     events: tuple[SampleEvent, ...]
     """In the order of time."""

@@ -1,11 +1,14 @@
 """`prepare_bench`: a run put together and checked, from the data set and the options; nothing is asked."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from converters.detection import detect_kind
 from converters.digest import sha256_of
+from converters.errors import ConversionError
 from converters.view import ViewBudget
 from evaluation.bench.options import BenchOptions
 from evaluation.engine.examiner import Examiner, for_threads
@@ -14,6 +17,7 @@ from evaluation.errors import RunError
 from evaluation.runs.plan import RunPlan, check_checkpoint, check_leaks, load_rule_books, make_plan
 from evaluation.runs.settings import Limits, Price, Settings
 from vlm_inspect.calibration_file import load_calibration
+from vlm_inspect.clip_beginning import NormalSpan
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.datasets.item import Dataset
 from vlm_inspect.datasets.references import content_sha256
@@ -65,6 +69,8 @@ def prepare_bench(dataset: Dataset, options: BenchOptions) -> Bench:
         rules=books,
         ask_questions=bool(dataset.questions) and options.config.asks_a_model,
     )
+    if options.config.normal_until is not None:
+        _check_beginnings(plan, NormalSpan.parse(options.config.normal_until))
     if options.config.look_again or options.config.agent.enabled:
         _check_further_looks(plan, options)
     if options.rule_test and not options.config.asks_a_model:
@@ -97,6 +103,13 @@ def prepare_bench(dataset: Dataset, options: BenchOptions) -> Bench:
         own_price=options.asking.price,
         config=config,
     )
+
+
+def _check_beginnings(plan: RunPlan, span: NormalSpan) -> None:
+    """Refuse a beginning that a clip cannot have, before anything is written."""
+    for task in plan.tasks:
+        with suppress(ConversionError):  # what cannot be opened fails as an item, which its record says
+            span.check_before_reading(task.item.path, task.item.kind or detect_kind(task.item.path))
 
 
 def _for_all_classes(plan: RunPlan, config: InspectorConfig) -> InspectorConfig:

@@ -66,7 +66,7 @@ def _counts(one: CategorySummary, plan: RunPlan | None) -> Iterator[str]:
 
 def _asked(plan: RunPlan, settings: Settings, limits: Limits) -> Iterator[str]:
     at_most = f", at most {settings.limit} items a class" if settings.limit is not None else ""
-    twice = ", twice each" if settings.look_again else _steps(settings)
+    twice = ", twice each" if settings.look_again else _steps(settings) or _windows(plan, settings)
     yield f"would ask {settings.model} about {len(plan.tasks)} {_what(plan)}{at_most}{twice}"
     yield (
         f"localizer {settings.localizer}, {settings.shots} references, seed {settings.seed}, "
@@ -78,6 +78,13 @@ def _asked(plan: RunPlan, settings: Settings, limits: Limits) -> Iterator[str]:
 def _steps(settings: Settings) -> str:
     agent = None if settings.inspector is None else settings.inspector.agent
     return f", in at most {agent.max_steps} steps each" if agent is not None and agent.enabled else ""
+
+
+def _windows(plan: RunPlan, settings: Settings) -> str:
+    windows = None if settings.inspector is None else settings.inspector.windows
+    if windows is None or windows.most < 2 or all(task.item.kind != "video" for task in plan.tasks):
+        return ""
+    return f", a clip longer than {2 * windows.length_s:g} s in at most {windows.most} requests"
 
 
 def _what(plan: RunPlan) -> str:

@@ -73,7 +73,11 @@ def run_bench(folder: Path, options: BenchOptions) -> int:
             problems = [problem.message for problem in summarise(dataset, decode=False).problems]
         if not options.quiet:
             _warn(problems)
-        results = carry_out(bench, journal, options, problems)
+        try:
+            results = carry_out(bench, journal, options, problems)
+        except InspectError:
+            journal.discard_unused()
+            raise
     write_line(_summary(results, out))
     for warning in results.rule_test.warnings() if results.rule_test is not None else ():
         write_line(f"warning: {plain_line(warning)}")

@@ -7,7 +7,7 @@ import click
 
 from evaluation.engine.options import limit_options
 from vlm_inspect.command_options.agent import agent_options, check_agent
-from vlm_inspect.command_options.clips import normal_until_option
+from vlm_inspect.command_options.clips import clip_options
 from vlm_inspect.command_options.general import PATH, common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import model_options
@@ -46,7 +46,7 @@ def _known_format(context: click.Context, parameter: click.Parameter, value: str
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Random seed for choosing references."
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Limit of test items per class. Default: all.")
-@normal_until_option
+@clip_options
 @click.option("--rules-dir", type=PATH, metavar="DIR", help="Folder of rule books: DIR/CLASS.yaml.")
 @click.option("--template", default="inspect", show_default=True, metavar="NAME|FILE", help="Prompt template.")
 @click.option(

@@ -2,7 +2,7 @@
 
 ready   = examiner.prepare(task)                    read, localize, measure, build the request: work for the CPU
 replies = backend.generate(ready.request)           waiting for a server, or work for a GPU
-ready   = examiner.advance(ready, answered)         parse; a second look is asked likewise
+ready   = examiner.advance(ready, answered)         parse; a second look, or the next window, is asked likewise
 result  = examiner.conclude(ready)                  fuse, put the record together
 
 A `Result` holds plain data alone, so that a task may run in another process or on another machine.
@@ -32,6 +32,7 @@ from evaluation.scoring.item_map import heatmap_score
 from evaluation.scoring.item_places import ItemPlaces, find_places, fused_scan, heat_picture
 from vlm_inspect.asking import ask_model
 from vlm_inspect.backends.backend import Backend, Request
+from vlm_inspect.clip_windows import WindowSettings
 from vlm_inspect.datasets.masks import read_at_size
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import BackendError, DatasetError, ParseError
@@ -50,6 +51,7 @@ from vlm_inspect.localization.localizer import (
 from vlm_inspect.localization.localizer_sum import LocalizerSum
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.looks.look import Look, Step, read_look
+from vlm_inspect.looks.windows import prompt_digest
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.sensitivity.learning import ChannelPrior
@@ -339,7 +341,8 @@ class Examiner:
         )
         if task.question is None:
             return own
-        return replace(own, localizer=None, template=question_template(), look_again=False)
+        whole = WindowSettings(most=1)  # a question has one answer
+        return replace(own, localizer=None, template=question_template(), look_again=False, windows=whole)
 
 
 class _UnansweredError(Exception):
@@ -391,7 +394,7 @@ def _cost(ready: Ready, price: Price | None, latency_s: float) -> dict[str, obje
         **_spending(ready.answered, price),
         "latency_s": round(latency_s, 3),
         "reply_sha256": hashlib.sha256("\0".join(_texts(ready)).encode()).hexdigest(),
-        "prompt_sha256": ready.request.prompt_sha256,
+        "prompt_sha256": prompt_digest(ready.looks),
         "input_sha256": ready.prepared.provenance.input_sha256,
     }
 

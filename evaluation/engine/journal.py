@@ -9,7 +9,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -191,6 +191,17 @@ class Journal:
     def close(self) -> None:
         """Let the file go."""
         self._database.close()
+
+    def discard_unused(self) -> None:
+        """Leave nothing of a run that broke off before anything was done, so that its command can be mended."""
+        folder = self.path.parent
+        if self._rows("SELECT 1 FROM items UNION SELECT 1 FROM probes LIMIT 1"):
+            return
+        self.close()
+        for path in (self.path, *(self.path.with_name(f"{NAME}-{end}") for end in ("wal", "shm"))):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # it holds something else
+            folder.rmdir()
 
     def __enter__(self) -> Self:
         return self

@@ -94,7 +94,7 @@ def _differing_sections(was: InspectorConfig | None, now: InspectorConfig | None
         return
     if was.normal_until != now.normal_until:
         yield "normal_until", was.normal_until, now.normal_until
-    for name in ("localizer", "prompt", "views", "agent", "refuter"):
+    for name in ("localizer", "prompt", "views", "windows", "agent", "refuter"):
         one, other = (config.model_dump(exclude={"localizer": {"checkpoint"}})[name] or {} for config in (was, now))
         for key in one:
             if one[key] != other[key]:

@@ -116,8 +116,22 @@ def test_seconds_need_a_clock_and_a_beginning_a_clip(
     assert ask(photo, "--normal-until", "60") == 2
     assert "is for clips" in capfd.readouterr().err
     assert ask(photo, "--curve", tmp_path / "curve.csv", "--localizer", "none") == 2
-    assert "--curve needs a clip" in capfd.readouterr().err
+    assert "--curve needs a clip or a curve, and the part is a picture" in capfd.readouterr().err
+    assert ask(folder, "--as", "video", "--ply", tmp_path / "scan.ply") == 2
+    assert "--ply needs a scan, and the part is a clip" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_nothing_compares_the_outcome_counts_and_the_curve_says_why(tmp_path: Path) -> None:
+    for name, channel in (("a", "force"), ("b", "force"), ("part", "torque")):
+        rows = (f"{k / 10},{k % 7}" for k in range(60))
+        (tmp_path / f"{name}.csv").write_text("\n".join([f"time_s,{channel}", *rows]))
+    references = ("--reference", tmp_path / "a.csv", "--reference", tmp_path / "b.csv")
+    assert ask(tmp_path / "part.csv", *references, "--curve", tmp_path / "out.csv") == 3
+    header, *said = (tmp_path / "out.csv").read_text().splitlines()
+    assert (header, said[0][:22]) == ("sample,time_s,score", "# There is no score: t")
+    assert "# The curve lacks force of its references; it has torque, which they have not: not compared." in said
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_beginning_alone_earns_no_ok(folder: Path, tmp_path: Path) -> None:

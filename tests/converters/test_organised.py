@@ -8,8 +8,10 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
+from converters.errors import ConversionError
 from converters.limits import reading
 from converters.point_cloud import read_point_cloud
+from converters.registry import read
 
 SIZE = (60, 80)
 
@@ -78,3 +80,28 @@ def test_points_have_the_colours_of_the_photo_of_the_same_pixels(tmp_path: Path)
     with reading(path) as read:
         assert read_point_cloud(path).colors is None
     assert any("photo of the scan was not used" in note for note in read.notes)
+
+
+@pytest.mark.parametrize(
+    ("channels", "value", "said"),
+    [
+        ((0, 1, 2), 0.0, "holds no point: every pixel is 0"),
+        ((0, 1, 2), np.nan, "all 4800 points are NaN"),
+        ((2,), np.nan, "all 4800 points are NaN"),
+        ((2,), 0.0, "holds no z: that channel is 0"),
+    ],
+)
+def test_a_scan_that_lost_its_points_is_a_scan_and_says_so(
+    tmp_path: Path, channels: tuple[int, ...], value: float, said: str
+) -> None:
+    grid = seen(puck())
+    grid[..., list(channels)] = value
+    with pytest.raises(ConversionError, match=said):
+        read(written(tmp_path, grid))
+
+
+def test_pixels_that_are_zero_or_no_number_hold_no_point(tmp_path: Path) -> None:
+    grid = np.zeros((*SIZE, 3), np.float32)
+    grid[:9] = np.nan
+    with pytest.raises(ConversionError, match="holds no point"):
+        read(written(tmp_path, grid))

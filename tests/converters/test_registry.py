@@ -228,7 +228,11 @@ def test_a_float_photo_with_black_pixels_is_no_scan() -> None:
     photo = RNG.random((60, 80, 3)).astype(np.float32) * np.linspace(0.2, 1, 80, dtype=np.float32)[None, :, None]
     photo[:10] = 0
     assert not is_organised_scan(photo)
-    assert not is_organised_scan(np.zeros((10, 10, 3), np.float32))
+    assert is_organised_scan(np.zeros((10, 10, 3), np.float32)), "no photo: its reader says that it holds no point"
+    few = np.zeros((60, 60, 3), np.float32)
+    few[30, 30] = 0.5
+    assert is_organised_scan(few)
+    assert not is_organised_scan(np.full((3, 3, 3), 0.5, np.float32)), "a small grey picture"
     assert not is_organised_scan(np.ones((10, 10, 3), np.uint8))
     assert not is_organised_scan(np.ones((10, 10), np.float32))
 

@@ -79,12 +79,16 @@ def test_channels_keep_names_units_and_gaps(tmp_path):
     series = read_series(write(tmp_path, "time [s];accel [g];temp (°C)\n0;1,5;\n1;;20\n"))
     assert (series.names, series.units) == (("accel", "temp"), ("g", "°C"))
     np.testing.assert_array_equal(series.values, [[1.5, NAN], [NAN, 20]])
+    assert series.notes == ("Of 2 samples so many are missing: accel 1, temp 1.",)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         pytest.param("a,b\nfoo,bar\n", "line 2, column 1: 'foo' is not a number", id="words"),
+        pytest.param("t,v [mm]\n", "a header and no row of numbers below it", id="header alone"),
+        pytest.param("t;v\ns;mm\n", "a header and no row of numbers below it", id="header and units"),
+        pytest.param("1,x\n", "column 2: 'x' is not a number", id="one row with a word"),
         pytest.param("t,v\n1,2\n", "1 row of numbers; a series needs at least two", id="one row"),
         pytest.param("time,v\n0,1\n2,1\n1,1\n", "row 3: the time 1 is before 2", id="back in time"),
         pytest.param(

@@ -3,7 +3,9 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.datasets import data_folders as folders
 from vlm_inspect.datasets.item import Problem, ProblemKind
@@ -138,3 +140,16 @@ def test_progress_is_told(root: Path) -> None:
     dataset = read_dataset(root)
     summarise(dataset, on_progress=lambda done, total: seen.append((done, total)))
     assert seen == [(at, len(dataset.items)) for at in range(1, len(dataset.items) + 1)]
+
+
+def test_a_folder_that_the_data_set_calls_a_clip_is_read_as_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for clip in ("Train/Train001", "Test/Test001", "Test/Test001_gt"):
+        for k in range(12):  # noise: told from its content, it would be a folder of photos
+            path = tmp_path / clip / f"{k:03}.{'bmp' if clip.endswith('gt') else 'tif'}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 255, (20, 30), np.uint8)).save(path)
+    assert of_kind(describe(tmp_path), ProblemKind.UNREADABLE) == []
+    (tmp_path / "Test" / "Test001" / "005.tif").write_bytes(b"II*\0 no picture")
+    problem = of_kind(describe(tmp_path), ProblemKind.UNREADABLE)[0]
+    assert "005.tif" in problem.message

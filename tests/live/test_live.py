@@ -1,5 +1,6 @@
-"""A live source: a real MJPEG stream over HTTP that drops and comes back, and a clip that plays at its own rate."""
+"""Live sources: real streams over HTTP and RTSP that drop, freeze and come back; and a clip, every frame of it."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,18 +15,24 @@ import cv2
 import numpy as np
 import pytest
 
+from converters.digest import sha256_of
+from converters.errors import ConversionError
 from converters.video import read_video
+from tests.live.rtsp_server import rtsp
 from vlm_inspect import cli
 from vlm_inspect.clip_beginning import NormalSpan
 from vlm_inspect.commands.live_watch import _with_normal
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.errors import InspectError, ReferenceSampleError
+from vlm_inspect.live.buffer import FrameBuffer, LiveFrame
 from vlm_inspect.live.recorder import ClipLengths, EventRecorder
+from vlm_inspect.live.recording import Recording
 from vlm_inspect.live.scorer import StreamScorer
-from vlm_inspect.live.source import LiveFrame, LiveSource, is_stream, shown_address
-from vlm_inspect.live.watching import LiveEvents, record_normal
+from vlm_inspect.live.source import LiveSource, is_stream, shown_address
+from vlm_inspect.live.watching import LiveEvents, rate_of, record_normal
 from vlm_inspect.localization.clip_events.normal_clips import NormalClips, learn_clips
 
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg reads it once, and here a film is written first
 FPS, SIDE = 25, (96, 160)
 
 
@@ -105,6 +112,57 @@ def test_a_stream_that_drops_is_reached_again_and_says_so() -> None:
     assert said[1].endswith("is back")
 
 
+def test_rtsp_that_ends_freezes_and_comes_back_says_so_each_time() -> None:
+    films = [[picture(k) for k in range(15)], [picture(0), None], [picture(k) for k in range(100)]]
+    stop, said, images, gaps = threading.Event(), [], [], 0
+    with rtsp(films, fps=100, user="me:secret") as plain:
+        with pytest.raises(InspectError, match=r"cannot be opened; check .* user and password") as error:
+            LiveSource(plain.replace("//", "//me:wrong@"), stop).__enter__()
+        assert "wrong" not in str(error.value)
+        address = plain.replace("//", "//me:secret@")
+        with LiveSource(address, stop, said.append, waits_s=(0.05,), silent_s=1.0) as source:
+            for frame in source.frames():
+                gaps += frame is None
+                images += [] if frame is None else [frame.image]
+                if gaps == 2 and len(images) > 20:
+                    break
+            stop.set()
+    assert (len(images), images[0].shape) == (21, (*SIDE, 3))
+    assert np.abs(images[0][..., ::-1].astype(int) - picture(0)).mean() < 4  # it is the picture that was sent
+    why = ("is lost", "is back", "has given no frame for 1 s", "is back")
+    assert [line.split("/line1 ")[1].split(";")[0] for line in said] == list(why)
+    assert "secret" not in str(said)
+
+
+def test_where_too_much_waits_the_older_half_gives_way_as_one_gap() -> None:
+    buffer = FrameBuffer(most_bytes=20 * picture(0).nbytes)
+    full = [buffer.put(LiveFrame(picture(0), float(k))) for k in range(25)]
+    assert (full.index(True), sum(full), buffer.dropped) == (20, 1, 10)
+    waiting = [buffer.get(0.1) for _ in range(16)]
+    assert waiting[0] is None
+    assert [one.time_s for one in waiting[1:] if one is not None] == list(range(10, 25))
+    with pytest.raises(TimeoutError):
+        buffer.get(0.01)
+
+
+def test_the_rate_of_a_source_is_that_after_the_first_burst() -> None:
+    late = [1.0 + k / 15 for k in range(60)]
+    assert rate_of([*np.linspace(0, 0.1, 30), *late], 0.0) == pytest.approx(15.0)
+    assert rate_of([*np.linspace(0, 0.1, 30), *late], 14.985) == 14.985
+    assert rate_of([*np.linspace(0, 0.1, 30), *late], 25.0) == pytest.approx(15.0)  # what HTTP streams claim
+    assert rate_of([5.0] * 20, 0.0) == 25.0
+
+
+def test_a_source_that_comes_back_with_another_size_loses_no_frame(tmp_path: Path) -> None:
+    recorder = EventRecorder(tmp_path, FPS, ClipLengths(0.4, 0.4, 4.0))
+    clips = []
+    for k in range(40):
+        image = picture(k) if k < 20 else cv2.resize(picture(k), (80, 48))
+        recorder.add(LiveFrame(image, 1_800_000_000 + k / FPS))
+        clips += recorder.judge(np.array([2.0 if k < 30 else 0.0]))
+    assert [read_video(path).frame_count for path in clips] == [40]
+
+
 def test_no_source_is_one_line_and_no_password_is_told() -> None:
     with pytest.raises(InspectError, match=r"http://…@127.0.0.1:1/x cannot be opened") as error:
         LiveSource("http://me:secret@127.0.0.1:1/x?token=1", threading.Event()).__enter__()
@@ -145,30 +203,52 @@ def test_an_event_becomes_one_clip_with_what_was_before_and_after(tmp_path: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in clips)
 
 
-def test_events_of_a_playing_clip_are_parts_once(tmp_path: Path, normal: NormalClips) -> None:
+def test_events_of_a_clip_are_parts_once_and_no_frame_is_left_out(tmp_path: Path, normal: NormalClips) -> None:
     film = write(tmp_path / "film.avi", [picture(k, odd=40 <= k < 50) for k in range(90)])
+    os.utime(film, (1_800_000_000, 1_800_000_000))  # when its last frame was seen
     folder = tmp_path / "events"
     folder.mkdir()
     (folder / ".event-1.part.avi").write_bytes(b"left by a kill")
-    began = time.monotonic()
-    with LiveSource(film, threading.Event()) as source:
-        first = [one for one in LiveEvents(source, normal, folder, lengths=ClipLengths(0.5, 0.5)) if one is not None]
-    assert time.monotonic() - began >= 0.9 * 90 / FPS - 0.5  # at its own rate
-    assert len(first) == 1
+    judged: set[str] = set()
+
+    def watched(stop: threading.Event) -> list[Path]:
+        with Recording(film, stop) as source:
+            events = LiveEvents(source, normal, folder, judged.__contains__, lengths=ClipLengths(0.5, 0.5))
+            found = [one for one in events if one is not None]
+            assert source.seen == (0 if stop.is_set() else 90)
+        return found
+
+    first = watched(threading.Event())
     assert [path.name for path in folder.iterdir()] == [first[0].name]
-    with LiveSource(film, threading.Event()) as source:
-        source.stop.set()
-        again = [one for one in LiveEvents(source, normal, folder) if one is not None]
-        known = [one for one in LiveEvents(source, normal, folder, lambda digest: True) if one is not None]
-    assert (again, known) == (first, [])  # what was not judged before a kill comes first
+    assert "event-20270115T075957." in first[0].name
+    stopped = threading.Event()
+    stopped.set()
+    assert watched(stopped) == first  # what was not judged before a kill comes first
+    assert watched(threading.Event()) == first  # and once, although it is found again
+    judged.add(sha256_of(first[0]))
+    assert watched(threading.Event()) == []
+
+
+def test_a_clip_that_breaks_off_is_said_after_its_events(tmp_path: Path, normal: NormalClips) -> None:
+    film = write(tmp_path / "film.avi", [picture(k, odd=k >= 40) for k in range(90)])
+    with Recording(film, threading.Event()) as source:
+        film.write_bytes(
+            film.read_bytes()[: film.stat().st_size // 2]
+        )  # after it was opened: it is cut while it is read
+        found = []
+        with pytest.raises(InspectError, match=r"of 90 frames can be decoded.*before that were looked at"):
+            found.extend(one for one in LiveEvents(source, normal, tmp_path) if one is not None)
+    with pytest.raises(ConversionError, match="truncated"):
+        Recording(film, threading.Event()).__enter__()
 
 
 def test_the_beginning_is_recorded_as_normal(tmp_path: Path) -> None:
     film = write(tmp_path / "film.avi", [picture(k) for k in range(40)])
-    with LiveSource(film, threading.Event()) as source:
+    with Recording(film, threading.Event()) as source:
         clip = read_video(record_normal(source, tmp_path, NormalSpan(frames=30)))
-    assert clip.frame_count == 30
-    with LiveSource(film, threading.Event()) as source, pytest.raises(ReferenceSampleError, match="takes 12 at least"):
+        assert len(list(source.frames())) == 10  # what follows is still to be watched
+    assert (clip.frame_count, round(clip.fps)) == (30, FPS)
+    with Recording(film, threading.Event()) as source, pytest.raises(ReferenceSampleError, match="takes 12 at least"):
         record_normal(source, tmp_path, NormalSpan(frames=5))
 
 
@@ -194,19 +274,41 @@ def test_watch_of_a_stream_judges_an_event_and_ends_in_good_order(tmp_path: Path
     assert "event-" in out.read_text()
 
 
-def test_wrong_live_commands_are_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    out = str(tmp_path / "o.csv")
+def test_wrong_live_commands_are_one_line_and_leave_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    out, film = str(tmp_path / "o.csv"), tmp_path / "film.avi"
+    write(film, [picture(k) for k in range(20)])
+    (tmp_path / "no.yaml").write_text("class_name: a\nrulez: []\n")
+    before = sorted(tmp_path.iterdir())
     for wrong, told in (
-        (["--csv", out], "name what to watch"),
-        ([str(tmp_path), "--camera", "0", "--csv", out], "give one of them"),
-        (["rtsp://127.0.0.1:1/x", "--csv", out], "cannot be opened"),
+        ([], "name what to watch"),
+        ([str(tmp_path), "--camera", "0"], "give one of them"),
+        (["rtsp://127.0.0.1:1/x", "--normal-until", "5s"], "cannot be opened"),
+        (["--camera", "9", "--normal-until", "5s"], "camera 9 cannot be opened; check that it is plugged in"),
+        ([str(film)], "held against normal clips"),
+        ([str(film), "--normal-until", "60"], "ended after 20 frames of a normal beginning of 60"),
+        ([str(film), "--normal-until", "5"], "gave 5 normal frames; it takes 12 at least"),
+        ([str(film), "--normal-until", "15", "--rules", str(tmp_path / "no.yaml")], "rulez"),
+        ([str(tmp_path / "no.yaml"), "--normal-until", "5"], "not a video"),
     ):
         with pytest.raises(SystemExit) as left:
-            cli.main(["watch", *wrong])
+            cli.main(["watch", *wrong, "--csv", out, "--quiet"])
         assert left.value.code == 2
         error = capfd.readouterr().err
         assert told in error
         assert error.count("\n") == 1
+        assert sorted(tmp_path.iterdir()) == before
+
+
+def test_watch_of_a_clip_ends_with_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    film = write(tmp_path / "film.avi", [picture(k, odd=100 <= k < 110) for k in range(130)])
+    options = ["--normal-until", "60", "--csv", str(tmp_path / "o.csv"), "--after", "0.4", "--localizer", "none"]
+    with pytest.raises(SystemExit) as left:
+        cli.main(["watch", str(film), *options])
+    told = capfd.readouterr()
+    assert left.value.code == 0
+    assert "1 part: 1 NG" in told.out
+    assert f"130 frames of {film} were looked at" in told.err
+    assert len(list((tmp_path / "o.events").glob("event-*.avi"))) == 1
 
 
 def test_what_an_earlier_watch_recorded_as_normal_serves_the_next(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Curves against references: a burst is found in time, normal curves stay inside, with and without a common start."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from converters.series import render_series
 from converters.view import View, ViewBudget
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.curves.deviation import curve_deviation, deviation_maps, rarity_maps
+from vlm_inspect.localization.curves.matching import NotComparable
 from vlm_inspect.localization.curves.normality import NormalCurves, learn_curves
 
 RATE = 200
@@ -37,7 +39,7 @@ def press(seed: int, *, at_s: float = 4.0) -> Series:
 
 def maps_of(curve: Series, ready: NormalCurves, views: list[View]) -> list[AnomalyMap]:
     found = curve_deviation(curve, ready)
-    return [] if found is None else deviation_maps(curve, found, views)
+    return [] if isinstance(found, NotComparable) else deviation_maps(curve, found, views)
 
 
 def peak_s(one: AnomalyMap, views: list[View]) -> float:
@@ -123,14 +125,37 @@ def test_channels_are_matched_by_name(ready: NormalCurves) -> None:
     assert maps_of(other, ready, render_series(other, ViewBudget())) == []
 
 
-def test_a_gap_of_missing_values_and_another_rate(ready: NormalCurves, views: list[View]) -> None:
-    gappy = motor(50)
-    gappy.values[800:1100, 0] = np.nan
-    (found,) = maps_of(gappy, ready, views)
-    assert found.probability > 0.5
-    assert 3.9 < peak_s(found, views) < 5.6
-    all_missing = Series(gappy.path, gappy.time_s, np.full_like(gappy.values, np.nan), gappy.names, gappy.units)
-    assert np.isfinite(maps_of(all_missing, ready, views)[0].values).all()
+def test_a_curve_with_another_clock_is_refused_before_it_is_resampled(ready: NormalCurves) -> None:
+    curve = motor(50)
+    samples = replace(curve, time_s=np.arange(len(curve.time_s), dtype=float), time_is_index=True)
+    found = curve_deviation(samples, ready)
+    assert isinstance(found, NotComparable)
+    assert "no clock" in found.reason
+    slow = curve_deviation(replace(curve, time_s=1e6 * curve.time_s), ready)  # 10^9 windows, were it resampled
+    assert isinstance(slow, NotComparable)
+    assert "another unit" in slow.reason
+
+
+def test_what_touches_a_gap_has_no_height(ready: NormalCurves, views: list[View]) -> None:
+    gappy = motor(50, burst_s=8.0)
+    gappy.values[800:1100, 1] = np.nan  # 4 s to 5.5 s
+    found = curve_deviation(gappy, ready)
+    assert not isinstance(found, NotComparable)
+    inside = (found.middles > 4.0) & (found.middles < 5.5)
+    assert (found.heights[inside, 1] == 0.0).all()
+    assert (found.heights[inside, 0] > 0.0).all()
+    (drawn,) = deviation_maps(gappy, found, views)
+    assert drawn.probability > 0.5
+    assert peak_s(drawn, views) == pytest.approx(8.0, abs=0.5)  # the burst is seen still
+    assert [(gap.first, gap.last) for channel in found.unseen for gap in channel] == [(800, 1099)]
+
+
+def test_a_channel_without_a_value_is_not_compared(ready: NormalCurves) -> None:
+    empty = motor(50)
+    empty.values[:, 0] = np.nan
+    found = curve_deviation(empty, ready)
+    assert isinstance(found, NotComparable)
+    assert found.reason == "The curve has not one value of x: not compared."
 
 
 @pytest.mark.parametrize("count", [2, 3, 20])

@@ -11,6 +11,7 @@ from converters.series import render_series
 from converters.view import ViewBudget
 from vlm_inspect.localization.curves.courses import nearest_courses
 from vlm_inspect.localization.curves.localizer import CurveLocalizer, FittedCurves, ScoredCurves
+from vlm_inspect.localization.curves.matching import channel_columns
 from vlm_inspect.localization.localizer import FittedLocalizer, Localization, is_scored
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.report.frame_curve import render_curve_plot, render_curve_table
@@ -29,6 +30,11 @@ def cycle(seed: int, *, clock: bool = True) -> Series:
     return Series(
         Path("c.csv"), at, np.column_stack([current, position]), ("current", "position"), ("A", "mm"), not clock
     )
+
+
+def gappy(curve: Series, first: int, last: int) -> Series:
+    curve.values[first:last, 0] = np.nan
+    return curve
 
 
 def part(curve: Series) -> Part:
@@ -191,6 +197,13 @@ def test_strokes_whose_trigger_comes_early_or_late_are_laid_onto_each_other() ->
         (replace(cycle(50), time_s=1000 * cycle(50).time_s), "1000 times as long"),
         (replace(cycle(50), units=("kA", "mm")), "in kA"),
         (replace(cycle(50), time_s=cycle(50).time_s[:300], values=cycle(50).values[:300]), "37% of the length"),
+        (
+            replace(cycle(50), names=("torque", "angle")),
+            "lacks current, position of its references; it has",
+        ),
+        (replace(cycle(50), names=("", "")), "The curve's channels have no names: matched by their order"),
+        (gappy(cycle(50), 200, 260), "60 samples of current are missing, more in a row"),
+        (gappy(cycle(50), 400, 401), "1 sample of current is missing"),
     ],
 )
 def test_what_cannot_be_compared_is_said_and_never_normal(fitted: FittedLocalizer, curve: Series, said: str) -> None:
@@ -198,3 +211,46 @@ def test_what_cannot_be_compared_is_said_and_never_normal(fitted: FittedLocalize
     assert any(said in note for note in found.notes)
     assert found.log_scores is None
     assert all(one.tolerance is None or (one.probability or 0.0) >= 0.5 for one in found.maps)
+
+
+def test_names_match_whatever_their_case_and_a_gap_has_no_score(fitted: FittedLocalizer) -> None:
+    assert fitted.localize(part(replace(cycle(51), names=("Current ", "POSITION")))).log_scores is not None
+    found = fitted.localize(part(gappy(cycle(51), 300, 340)))
+    assert found.sample_curve is not None
+    assert np.flatnonzero(np.isnan(found.sample_curve.scores)).tolist() == list(range(300, 340))
+    assert render_curve_table(found.sample_curve).decode().splitlines()[1 + 310] == "310,3.1,"
+
+
+def test_channels_of_slower_sensors_lack_no_samples() -> None:
+    def slow(seed: int) -> Series:
+        curve = cycle(seed)
+        curve.values[np.arange(COUNT) % 5 != seed % 5, 1] = np.nan
+        return curve
+
+    fitted = CurveLocalizer().fit(ReferenceSet(tuple(part(slow(k)) for k in range(3)), tuple("abc")))
+    assert fitted.localize(part(slow(52))).log_scores is not None
+    assert "1 sample of current is missing" in str(fitted.localize(part(gappy(slow(52), 9, 10))).notes)
+
+
+def test_a_reference_unlike_the_first_is_named() -> None:
+    other = replace(cycle(3), names=("current", "torque"), path=Path("other.csv"))
+    fitted = CurveLocalizer().fit(ReferenceSet(tuple(part(one) for one in (cycle(0), cycle(1), cycle(2), other))))
+    assert "left out (other channels, or another clock): other.csv" in fitted.localize(part(cycle(50))).notes[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "columns"),
+    [
+        (("a", "b", "c"), ("c", "a"), (2, 0)),
+        (("x", "a", "b"), ("a", "b", "c"), None),  # one name stands for no other
+        (("", ""), ("a", "b"), (0, 1)),
+        (("",), ("a", "b"), None),
+        (("x", "x"), ("x", "x"), (0, 1)),
+        (("Force_1", "b"), ("b", "force 1"), (1, 0)),
+        (("A", "a"), ("a", "A"), (1, 0)),
+    ],
+)
+def test_channels_are_found_by_name_and_by_order_only_without_names(
+    names: tuple[str, ...], wanted: tuple[str, ...], columns: tuple[int, ...] | None
+) -> None:
+    assert channel_columns(names, wanted) == columns

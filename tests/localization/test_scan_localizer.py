@@ -118,3 +118,15 @@ def test_a_scan_in_another_unit_is_said_first(fitted: FittedScans, factor: float
     found = fitted.localize(part(cloud(fresh * factor)))
     assert said in found.mismatch
     assert not any(said in note for note in found.notes)
+
+
+def test_a_scan_without_any_noise_is_judged_as_well() -> None:
+    plate = [cloud(np.c_[grid_plate(), 0.01 * np.random.default_rng(i).normal(size=2500)]) for i in range(2)]
+    perfect = part(cloud(np.c_[grid_plate(), np.zeros(2500)]))
+    found = ScanLocalizer().fit(references(plate)).localize(perfect)
+    assert np.isfinite([one.score for one in found.maps]).all()
+
+
+def grid_plate() -> np.ndarray:
+    """(2500, 2), a grid of 50 x 50."""
+    return np.stack(np.meshgrid(np.arange(50.0), np.arange(50.0)), axis=-1).reshape(-1, 2)

@@ -1,6 +1,6 @@
 import numpy as np
 
-from vlm_inspect.planting.design import CONTRASTS, SIZES, WHOLE, WHOLE_SIZES, design
+from vlm_inspect.planting.design import CONTRASTS, SIZES, STRUCTURE, UNEVEN, WHOLE_KINDS, WHOLE_SIZES, design
 
 
 def test_every_reference_and_kind_gets_its_share():
@@ -23,13 +23,14 @@ def test_two_thirds_have_the_sizes_that_matter_and_the_rest_cover_the_range():
     assert sizes.max() > 0.75 * SIZES[1]
 
 
-def test_one_in_nine_changes_the_whole_surface_and_the_others_stay_what_they_are_without_it():
-    with_whole = design([("scratch", WHOLE)] * 4, 108, matters=(0.03, 0.15))
-    slow = [one for one in with_whole if one.kind == WHOLE]
-    assert [one for one in with_whole if one.kind != WHOLE] == design([("scratch",)] * 4, 96, matters=(0.03, 0.15))
-    assert [one.reference for one in slow] == [0, 1, 2, 3] * 3
-    assert all(WHOLE_SIZES[0] <= one.size <= WHOLE_SIZES[1] for one in slow)
-    assert len({one.seed for one in with_whole}) == 108
+def test_one_in_ten_of_each_kind_changes_the_whole_surface_and_the_others_stay_what_they_are_without_it():
+    plan = design([("scratch", UNEVEN, STRUCTURE)] * 4, 120, matters=(0.03, 0.15))
+    assert [one for one in plan if one.kind == "scratch"] == design([("scratch",)] * 4, 96, matters=(0.03, 0.15))
+    for kind in WHOLE_KINDS:
+        own = [one for one in plan if one.kind == kind]
+        assert [one.reference for one in own] == [0, 1, 2, 3] * 3
+        assert all(WHOLE_SIZES[0] <= one.size <= WHOLE_SIZES[1] for one in own)
+    assert len({one.seed for one in plan}) == 120
 
 
 def test_contrasts_are_spread_evenly_by_logarithm():

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from vlm_inspect.planting.design import WHOLE
+from vlm_inspect.planting.design import UNEVEN, WHOLE_KINDS
 from vlm_inspect.planting.picture import KINDS, OUTLINE_KINDS, SURFACE_KINDS, kinds_for, plant
 from vlm_inspect.planting.surface import see_surface
 
@@ -21,7 +21,7 @@ def plate(size=(160, 200), *, color=True):
     return np.clip(picture, 0, 255).astype(np.uint8), part
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - {WHOLE}))
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {*WHOLE_KINDS}))
 @pytest.mark.parametrize("size", [0.02, 0.06, 0.15])
 def test_the_mask_is_where_the_picture_changed_and_about_the_size_asked_for(kind, size):
     picture, part = plate()
@@ -61,15 +61,15 @@ def test_what_is_not_counted_stays_untouched():
     picture, part = plate()
     counted = np.ones_like(part)
     counted[:, :100] = False
-    for kind in (*SURFACE_KINDS, WHOLE):
+    for kind in (*SURFACE_KINDS, UNEVEN):
         planted = plant(see_surface(picture, part, counted=counted), kind, 0.1, 0.8, np.random.default_rng(0))
         assert not planted.mask[:, :100].any()
 
 
 def test_a_surface_without_outline_has_no_burrs():
     picture, part = plate()
-    assert set(kinds_for(see_surface(picture[40:120, 40:160]))) == {*SURFACE_KINDS, WHOLE}
-    assert set(kinds_for(see_surface(picture, part))) == {*SURFACE_KINDS, *OUTLINE_KINDS, WHOLE}
+    assert set(kinds_for(see_surface(picture[40:120, 40:160]))) == {*SURFACE_KINDS, *WHOLE_KINDS}
+    assert set(kinds_for(see_surface(picture, part))) == {*SURFACE_KINDS, *OUTLINE_KINDS, *WHOLE_KINDS}
 
 
 def test_a_plain_surface_has_no_components_to_miss():

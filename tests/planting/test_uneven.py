@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vlm_inspect.planting.design import WHOLE
+from vlm_inspect.planting.design import UNEVEN
 from vlm_inspect.planting.picture import plant
 from vlm_inspect.planting.surface import Spot, see_surface
 from vlm_inspect.planting.uneven import cloudy, glossy, graded, smeared
@@ -30,7 +30,7 @@ def test_it_changes_much_of_the_part_and_stays_where_the_part_is(color):
     part = np.zeros(picture.shape[:2], bool)
     part[10:110, 20:140] = True
     surface = see_surface(picture, part)
-    shares = [plant(surface, WHOLE, 1.0, 0.9, np.random.default_rng(seed)).mask for seed in range(12)]
+    shares = [plant(surface, UNEVEN, 1.0, 0.9, np.random.default_rng(seed)).mask for seed in range(12)]
     assert not any((mask & ~part).any() for mask in shares)
     assert min(mask.sum() for mask in shares) > 0.25 * part.sum()
     assert np.median([mask.sum() for mask in shares]) > 0.5 * part.sum()
@@ -39,7 +39,7 @@ def test_it_changes_much_of_the_part_and_stays_where_the_part_is(color):
 def test_a_smaller_one_leaves_more_of_the_part_as_it_was():
     surface = see_surface(brushed())
     small, large = (
-        np.mean([plant(surface, WHOLE, size, 0.9, np.random.default_rng(seed)).mask.mean() for seed in range(12)])
+        np.mean([plant(surface, UNEVEN, size, 0.9, np.random.default_rng(seed)).mask.mean() for seed in range(12)])
         for size in (0.45, 1.0)
     )
     assert small < 0.7 * large

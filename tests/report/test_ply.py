@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from vlm_inspect.evidence import SurfaceDeviation
-from vlm_inspect.report.ply import render_ply
+from vlm_inspect.report.ply import render_no_ply, render_ply
 
 
 def test_a_coloured_scan_is_read_by_another_library() -> None:
@@ -34,3 +34,10 @@ def test_what_a_model_adds_is_a_property_of_every_point() -> None:
     rows = content.split(b"end_header\n", 1)[1]
     assert len(rows) == 4 * (3 * 8 + 3 + 3 * 4)
     assert [np.frombuffer(rows[39 * i + 35 : 39 * (i + 1)], "<f4")[0] for i in range(4)] == fused.tolist()
+
+
+def test_a_scan_that_was_compared_with_none_says_why_in_its_comments() -> None:
+    lines = render_no_ply(["No reference\nis a scan."]).decode("ascii").splitlines()
+    assert lines[0] == "ply"
+    assert "comment No reference is a scan." in lines
+    assert "element vertex 0" in lines

@@ -1,10 +1,29 @@
 import numpy as np
 import pytest
 
-from vlm_inspect.sensitivity.bounds import defects_bound
+from vlm_inspect.sensitivity.bounds import OVERKILL, defects_bound
 from vlm_inspect.sensitivity.learning import ChannelPrior, PlantedScores, learn_decision, respond
 from vlm_inspect.sensitivity.normal_scores import NormalScores
 from vlm_inspect.sensitivity.record import record_sensitivity
+from vlm_inspect.sensitivity.standing import standing_of
+from vlm_inspect.sensitivity.whole_surface import normal_wholes, usual_whole
+from vlm_inspect.sensitivity.wording import tell_whole
+
+
+def some_sensitivity():
+    found = np.ones(8, bool)
+    sizes = np.array([0.1] * 7 + [np.nan])
+    return record_sensitivity(
+        ["stain"] * 7 + ["uneven"],
+        sizes,
+        found,
+        references=4,
+        earns_ok=True,
+        matters=(0.05, 0.2),
+        missed=0.0,
+        unit_per_share=None,
+    )
+
 
 PRIORS = [ChannelPrior("a", 0.09), ChannelPrior("b", 0.2)]
 
@@ -26,36 +45,73 @@ def planted(rises, n=4, whole=0):
     )
 
 
-def spots_and_shades(shade):
+SURFACE = [ChannelPrior("a", 0.1), ChannelPrior("a", 0.1, whole=True)]
+"""One channel that looks for odd places, one that looks at the surface as a whole."""
+
+
+def spots_and_shades(shade=(0.02, 0.8)):
     """60 spots that raise the first channel alone, and 12 shades."""
-    return planted([(0.8, 0.01)] * 60 + [(shade, shade)] * 12, whole=12)
+    return planted([(0.8, 0.01)] * 60 + [shade] * 12, whole=12)
 
 
-def test_shades_that_nobody_sees_lower_the_bound_of_an_ok_and_move_no_weight():
+def test_a_shade_that_no_place_shows_counts_by_the_whole_surface_and_a_spot_by_its_place():
     level = np.random.default_rng(3).normal(0, 0.1, (4, 2))
-    seen, _ = learn_decision(level, spots_and_shades(0.8), PRIORS)
-    blind, responses = learn_decision(level, spots_and_shades(0.0), PRIORS)
-    assert (responses[-12:] == -np.inf).all()
-    assert blind.bounds.defects_above < seen.bounds.defects_above
-    assert blind.weights.tolist() == seen.weights.tolist()
+    decision, responses = learn_decision(level, spots_and_shades(), SURFACE)
+    assert decision.weights.tolist() == [1.0, 0.0]
+    assert decision.whole.heard
+    assert (responses > decision.bounds.ng_above).all()
+    of_channels = decision.combine(decision.level + np.array([[0.8, 0.0], [0.0, 0.8], [0.0, 0.0]]))
+    assert (of_channels[:2] > decision.bounds.ng_above).all()
+    assert of_channels[2] <= decision.bounds.ok_below
+    told = [
+        tell_whole(standing_of(decision.level + np.array(over), decision, some_sensitivity()))
+        for over in ([0.0, 0.8], [0.8, 0.0], [0.0, 0.0])
+    ]
+    assert "whole surface is odd" in told[0]
+    assert told[1:] == ["", ""]
 
 
 def test_a_change_of_the_whole_surface_has_no_size_and_stands_in_no_curve():
-    sizes = np.array([0.1] * 7 + [np.nan])
-    told = record_sensitivity(
-        ["stain"] * 7 + ["uneven"],
-        sizes,
-        np.ones(8, bool),
-        references=4,
-        earns_ok=True,
-        matters=(0.05, 0.2),
-        missed=0.0,
-        unit_per_share=None,
-    )
+    told = some_sensitivity()
     assert told.by_kind["uneven"].size_pct is None
     assert "no size" in told.by_kind["uneven"].reason
     assert (told.planted, told.found) == (8, 8)
     assert [point.size_pct for point in told.curve] == pytest.approx([10.0] * len(told.curve))
+
+
+def test_the_whole_surface_is_not_heard_where_places_hold_up_the_same_shades():
+    level = np.random.default_rng(3).normal(0, 0.1, (4, 2))
+    alone, _ = learn_decision(level[:1], planted([(0.02, 0.8)] * 12, n=1, whole=12), SURFACE)
+    assert not alone.whole.heard  # of a single reference the levels are known too vaguely
+    decision, _ = learn_decision(level, spots_and_shades(shade=(0.4, 0.4)), SURFACE)
+    assert not decision.whole.heard
+    assert decision.combine(decision.level + np.array([0.0, 5.0])) == 0.0
+
+
+def test_both_scores_have_bounds_of_their_own_and_share_the_overkill():
+    level = np.random.default_rng(3).normal(0, 0.1, (4, 2))
+    decision, _ = learn_decision(level, spots_and_shades(), SURFACE)
+    own = normal_wholes(level[:, 1] - level[:, 1].mean())
+    of_whole = decision.level + np.array([[-9.0, usual_whole(own)], [-9.0, own.upper_bound(OVERKILL / 2)]])
+    assert decision.combine(of_whole) == pytest.approx([decision.bounds.ok_below, decision.bounds.ng_above])
+    alone, _ = learn_decision(level[:, :1], planted([(0.8,)] * 72, whole=12), SURFACE[:1])
+    assert decision.bounds.ng_above > alone.bounds.ng_above
+
+
+def test_surfaces_that_hardly_differ_as_a_whole_are_held_to_that():
+    level = np.random.default_rng(3).normal(0, [0.1, 0.01], (4, 2))
+    decision, _ = learn_decision(level, spots_and_shades(shade=(0.02, 0.2)), SURFACE)
+    assert decision.whole.heard
+    assert decision.combine(decision.level + np.array([0.0, 0.3])) > decision.bounds.ng_above
+    assert decision.combine(decision.level + np.array([0.1, 0.0])) <= decision.bounds.ok_below
+
+
+def test_shades_that_nobody_sees_lower_the_bound_of_an_ok():
+    level = np.random.default_rng(3).normal(0, 0.1, (4, 2))
+    seen, _ = learn_decision(level, spots_and_shades(), SURFACE)
+    blind, responses = learn_decision(level, spots_and_shades(shade=(0.0, 0.0)), SURFACE)
+    assert (responses[-12:] == -np.inf).all()
+    assert blind.bounds.defects_above < seen.bounds.defects_above
 
 
 def test_a_class_whose_defects_stand_out_decides():

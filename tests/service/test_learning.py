@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.service.conftest import Starter, part, settings_in
+from tests.service.conftest import Starter, part, settings_in, until
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.page import router
 from vlm_inspect.qualification.trial import PLANTED
+from vlm_inspect.service import judging
+from vlm_inspect.service.rule_books import RuleBooks
 from vlm_inspect.service.settings import ServiceSettings
+from vlm_inspect.service.staged_references import StagedReferences
 from vlm_inspect.service.tokens import Tokens, entry_line
 
 OPERATOR, ENGINEER = "the token of otto", "the token of anna"
@@ -115,6 +119,75 @@ def _proposed(client: httpx.Client, path: str) -> dict[str, Any]:
     name, told = events_of(client, path)[-1]
     assert name == "proposal", told
     return dict(told)
+
+
+def test_a_kill_during_a_proposal_leaves_no_reference_behind(learning: httpx.Client, tmp_path: Path) -> None:
+    case = inspected(learning, 100)
+    learning.post(f"/v1/inspections/{case}/judgement", json={"outcome": "OK"})
+    number = _proposed(learning, f"/v1/inspections/{case}/reference")["number"]
+    staged = tmp_path / "rules" / "plate-references" / f"{case}.png"
+    assert staged.is_file()
+    own = staged.with_name("own.png")
+    own.write_bytes(photo(5))
+    draft = staged.with_name(f".{staged.name[:40]}-x1y2")  # a kill while the file was being written
+    draft.write_bytes(b"half")
+
+    def start_again() -> None:
+        StagedReferences(RuleBooks(tmp_path / "rules", InspectorConfig()), tmp_path / "data" / "staged").clear()
+
+    start_again()
+    assert list(staged.parent.iterdir()) == [own]
+    assert list((tmp_path / "data" / "staged").iterdir()) == []
+    answer = learning.post(f"/v1/inspections/{case}/corrections/{number}", json={"accepted": True})
+    assert answer.json() == {"changed": True}
+    assert staged.read_bytes() == photo(100), "what is agreed to is put there again"
+    start_again()
+    assert sorted(staged.parent.iterdir()) == sorted([own, staged])
+
+
+def test_a_book_that_names_the_whole_folder_gets_no_reference_before_a_yes(
+    learning: httpx.Client, tmp_path: Path
+) -> None:
+    case = inspected(learning, 100)
+    learning.post(f"/v1/inspections/{case}/judgement", json={"outcome": "OK"})
+    folder = tmp_path / "rules" / "plate-references"
+    folder.mkdir()
+    (folder / "own.png").write_bytes(photo(5))
+    book = tmp_path / "rules" / "plate.yaml"
+    book.write_text("class_name: plate\nreferences: ['normal/*.png', 'plate-references/*.png']\n")
+    name, told = events_of(learning, f"/v1/inspections/{case}/reference")[-1]
+    assert (name, "names every file" in told["error"]) == ("error", True)
+    assert [path.name for path in folder.iterdir()] == ["own.png"]
+
+
+def test_who_asks_while_references_are_learned_is_told_how_far(
+    start: Starter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(PLANTED, "image", 8)
+    monkeypatch.setattr(judging, "_LOGGED_EVERY_S", 0.0)
+    caplog.set_level("INFO", logger="vlm_inspect.service")
+    settings = settings_in(tmp_path)
+    for seed in range(3):
+        (settings.rules / f"{seed}.png").write_bytes(photo(seed + 30))
+    (settings.rules / "disc.yaml").write_text("class_name: disc\nreferences: ['?.png']\n")
+    config = InspectorConfig().with_changes(localizer={"name": "memory"})
+    client = start(settings=ServiceSettings(settings.rules, settings.data, config, store=settings.store))
+    told: set[str] = set()
+
+    def is_ready() -> bool:
+        answer = client.get("/readyz")
+        told.add(answer.json().get("rules", ""))
+        return answer.status_code == 200
+
+    until(is_ready, within_s=120)
+    assert any(one.startswith(("disc: reading", "disc: learning")) for one in told), told
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0] == "rule book disc (1 of 2): reading its references"
+    assert "rule book disc (1 of 2): reading reference 2 of 3" in lines
+    assert "rule book disc (1 of 2): learning from 3 references" in lines
+    assert "rule book disc (1 of 2): learning what would be found: 8 of 8 planted defects" in lines
+    assert re.fullmatch(r"rule book disc \(1 of 2\): ready after \d+ s", lines[-3])
+    assert lines[-1].startswith("rule book plate (2 of 2): ready after")
 
 
 def test_only_what_was_judged_ok_becomes_a_reference(start: Starter, tmp_path: Path) -> None:

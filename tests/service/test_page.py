@@ -13,6 +13,7 @@ from vlm_inspect.page import error_page, router, routes
 from vlm_inspect.page.review import disputed_cases, is_sampled, next_after, waiting_for
 from vlm_inspect.page.trust import days_of, drift_of, held_up_of
 from vlm_inspect.page.wording import languages, wording_for
+from vlm_inspect.service.path_free import PathFree
 from vlm_inspect.service.tokens import Tokens, entry_line
 from vlm_inspect.store import CaseLine, CaseStore
 
@@ -204,6 +205,30 @@ def test_an_error_is_a_page_for_people_and_json_for_programs(start: Starter) -> 
         assert '<html lang="de">' in answer.text
         assert "error" in client.get(url).json()
     assert "error" in client.get("/v1/inspections/20200101-000000-0000", headers=people).json()
+
+
+def test_callers_get_no_advice_for_a_command_line(start: Starter) -> None:
+    client = start(further=[router], error_page=error_page)
+    for headers in ({"Accept": "text/html"}, {"Accept": "application/json"}):
+        for address in ("/cases/20200101-000000-0000", "/v1/inspections/20200101-000000-0000/messages"):
+            answer = client.get(address, headers=headers)
+            assert answer.status_code == 404
+            assert "no case 20200101-000000-0000" in answer.text
+            assert "vlm-inspect " not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("no case x; vlm-inspect cases lists them", "no case x"),
+        ("/srv/a/x.png: cannot be read; check the file, or name its kind with --as", "x.png: cannot be read"),
+        ("it was not kept; inspect with --keep-input", "it was not kept"),
+        ("run vlm-inspect calibrate again", "run vlm-inspect calibrate again"),
+        ("a -- b; c--d", "a -- b; c--d"),
+    ],
+)
+def test_a_message_keeps_what_is_of_use(said: str, told: str) -> None:
+    assert PathFree([]).message(said) == told
 
 
 def test_a_tenth_of_ok_parts_is_sampled_and_always_the_same() -> None:

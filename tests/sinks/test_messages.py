@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from vlm_inspect import cli
 from vlm_inspect.errors import ConfigError
 from vlm_inspect.sinks.sender import Sender
 from vlm_inspect.sinks.webhook import NotDeliveredError, Webhook, key_of, signed_headers
-from vlm_inspect.store import CaseStore, Message
+from vlm_inspect.store import CaseStore, Message, outbox
 
 
 @pytest.fixture
@@ -89,6 +89,64 @@ def test_the_outbox_gives_a_message_to_one_process_and_keeps_it_once(tmp_path: P
         one.outbox.add(Message("m1", "http://x/", "{}"))  # the part came again after a kill
         assert other.outbox.count_waiting(["http://x/"]) == 0
         assert other.outbox.count_waiting(["http://x/", "http://elsewhere/"]) == 1
+
+
+class Moody:
+    """A receiver that takes nothing while it is down, and one message never."""
+
+    target = "http://x/"
+
+    def __init__(self) -> None:
+        self.is_down, self.taken, self.refusals = False, set[str](), 0
+
+    def send(self, message: Message) -> None:
+        if self.is_down or message.id == "never":
+            self.refusals += message.id == "never"
+            raise NotDeliveredError("503")
+        self.taken.add(message.id)
+
+
+def test_an_outage_is_told_once_and_so_is_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "_FIRST_WAIT_S", 0.05)
+    told: list[str] = []
+    moody = Moody()
+
+    def until(holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 20
+        while not holds():
+            assert time.monotonic() < deadline, told
+            time.sleep(0.01)
+
+    with (
+        CaseStore(tmp_path / "a.db") as store,
+        Sender(
+            store.outbox,
+            [moody],
+            last_s=0.0,
+            trouble=lambda target, why: told.append(f"{target} {why}"),
+            recovered=lambda target: told.append(f"{target} again"),
+        ) as sender,
+    ):
+
+        def add(*names: str) -> None:
+            for name in names:
+                store.outbox.add(Message(name, moody.target, "{}"))
+                sender.wake()
+
+        moody.is_down = True
+        add("a", "b", "c")
+        until(lambda: not store.outbox.count_waiting([moody.target], untried=True))
+        assert told == ["http://x/ 503"]
+        moody.is_down = False
+        until(lambda: moody.taken == {"a", "b", "c"})
+        assert told == ["http://x/ 503", "http://x/ again"]
+        add("never")
+        until(lambda: len(told) == 3)
+        for name in ("d", "e", "f"):  # others arrive while one is refused again and again
+            add(name)
+            until(lambda name=name: name in moody.taken)  # type: ignore[misc]
+        until(lambda: moody.refusals >= 3)
+        assert told[2:] == ["http://x/ 503", "http://x/ again"]
 
 
 def test_secrets_and_answers() -> None:

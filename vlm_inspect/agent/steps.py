@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from vlm_inspect.agent.hypotheses import try_hypotheses
 from vlm_inspect.agent.judgement import open_reason
 from vlm_inspect.agent.turns import read_turn
+from vlm_inspect.clip_windows import ClipWindow
 from vlm_inspect.errors import ParseError
-from vlm_inspect.inspection import HypothesisRecord, SeenRecord, StepRecord
+from vlm_inspect.inspection import HypothesisRecord, SeenRecord, StepRecord, WindowRecord
 from vlm_inspect.looks.look import Look
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.verdict import Verdict
@@ -29,6 +30,20 @@ def look_as_step(number: int, look: Look) -> StepRecord:
         said=_said(look),
         usage=look.usage,
         model=look.replies[0].model or None if look.by_refuter and look.replies else None,
+        window=None if look.window is None else _window(look.window, look.opinion),
+    )
+
+
+def _window(window: ClipWindow, opinion: Verdict | ParseError | None) -> WindowRecord:
+    first, end = window.views
+    return WindowRecord(
+        number=window.number,
+        first=window.first,
+        last=window.last,
+        first_s=window.first_s,
+        last_s=window.last_s,
+        views=(first, end - 1),
+        anomalous=opinion.anomalous if isinstance(opinion, Verdict) else None,
     )
 
 

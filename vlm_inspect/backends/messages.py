@@ -12,7 +12,7 @@ PICTURE_LABELS = "picture_labels"
 """Key in a message's `additional_kwargs`: a label for each of its pictures. It is not sent to a model."""
 PICTURE_ROLES = "picture_roles"
 """Key beside it: what each of them is there for. It is not sent either."""
-PictureRole = Literal["reference", "view", "marks", "crop", "closer"]
+PictureRole = Literal["reference", "view", "side", "marks", "crop", "closer"]
 
 
 def digest_messages(messages: "Sequence[BaseMessage]") -> str:

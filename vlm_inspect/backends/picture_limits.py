@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from vlm_inspect.backends.picture_roles import left_out_of
 from vlm_inspect.errors import BackendError
 from vlm_inspect.prompt_files import fill_text, prompt_folder, read_prompt_file
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]
 Block = Mapping[str, Any]
-_FIRST_OUT = ("crop", "marks", "reference")
-"""What is left out, in this order; views of the part and closer looks never are."""
 _SHEET_SIDE = 1536
 
 
@@ -61,8 +60,8 @@ def fit_pictures(
 ) -> Fitted:
     """Return the messages with at most `most` pictures.
 
-    Zoomed places go first, the weakest before the others, then the copies with marks, then references but one. What is
-    still too much is put on one sheet, in numbered fields.
+    Zoomed places go first, the weakest before the others, then the copies with marks, then references but one, then
+    sides of a scan on which nothing stands out. What is still too much is put on one sheet, in numbered fields.
 
     Args:
         messages: those of the OpenAI protocol.
@@ -77,22 +76,12 @@ def fit_pictures(
     count = count_pictures(messages)
     if count <= most:
         return Fitted(list(messages))
-    dropped = _choose(count, most, roles)
+    dropped = left_out_of(count, most, roles)
     kept, left_out = _without(messages, dropped, most, labels)
     remaining = count - len(dropped)
     if remaining <= most:
         return Fitted(kept, left_out)
     return Fitted(_on_sheet(kept), left_out, remaining)
-
-
-def _choose(count: int, most: int, roles: Sequence[str]) -> frozenset[int]:
-    dropped: list[int] = []
-    for role in _FIRST_OUT:
-        places = [i for i in range(count) if i < len(roles) and roles[i] == role]
-        for place in reversed(places[1:] if role == "reference" else places):
-            if count - len(dropped) > most:
-                dropped.append(place)
-    return frozenset(dropped)
 
 
 def _without(

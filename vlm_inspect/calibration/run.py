@@ -125,7 +125,7 @@ def _earned(
         return None
     _, _, found = qualify_inspector(inspector)
     real = [one.evidence.standing.log_score for one in odd if one.evidence.standing is not None]
-    responses = np.concatenate([found.responses[found.trial.planted.matter], real])
+    responses = [np.concatenate([one, real]) for one in found.trial.planted.that_matter(found.responses)]
     overkill = inspector.qualification.overkill
     logs = [one.log_score for one in known]
     decision = with_normals(found.decision, responses, logs, overkill=overkill, missed=missed)

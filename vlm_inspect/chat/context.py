@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from vlm_inspect.clip_windows import ClipWindow
 from vlm_inspect.errors import PromptError
 from vlm_inspect.prompting.encoding import encode
 from vlm_inspect.store.case import Case, Turn
@@ -78,7 +79,8 @@ def open_messages(case: Case, *, tools: bool, language: str | None = None) -> li
 
     prompt = load_chat_prompt()
     inspection = case.inspection
-    kept = list(case.messages) if tools else in_words(case.messages)
+    shown = case.told_look
+    kept = list(shown.messages) if tools else in_words(shown.messages)
     asked = [message for message in convert_to_openai_messages(kept) if message["role"] != "system"]
     opening = prompt.say(
         "opening",
@@ -87,8 +89,16 @@ def open_messages(case: Case, *, tools: bool, language: str | None = None) -> li
         answer=inspection.answer,
         reasoning=inspection.reasoning,
     )
-    system = prompt.say("system", tools=tools, most_calls=MOST_CALLS, language=language)
+    system = prompt.say(
+        "system", tools=tools, most_calls=MOST_CALLS, language=language, window=_window_facts(shown.facts.window)
+    )
     return [{"role": "system", "content": system}, *asked, {"role": "assistant", "content": opening}]
+
+
+def _window_facts(window: ClipWindow | None) -> dict[str, Any] | None:
+    if window is None:
+        return None
+    return {"name": window.name, "first_view": window.views[0], "last_view": window.views[1] - 1}
 
 
 def recall_turns(turns: Sequence[Turn], *, tools: bool) -> list[Message]:

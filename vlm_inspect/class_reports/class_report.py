@@ -87,8 +87,7 @@ def qualify_inspector(
         raise ReferenceSampleError("there are no references; name them in the rule book or with --reference")
     say("reading the references")
     kind = _kind_of(inspector)
-    say("planting defects on the references; the first time this takes a while")
-    references, fitted = inspector.fit(kind)
+    references, fitted = inspector.fit(kind, progress=say)
     subject = subject_of(inspector.rules)
     members = fitted.scored
     seen = references.seen_by(lambda views: blanked(views, subject.ignore))

@@ -274,6 +274,7 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "step_usd": ("agent", "max_usd"),
     "refuter": ("refuter", "name"),
     "normal_until": ("normal_until",),
+    "most_windows": ("windows", "most"),
     "localizer": ("localizer", "name"),
     "eye": ("localizer", "memory", "eye"),
     "backbone": ("localizer", "memory", "backbone"),

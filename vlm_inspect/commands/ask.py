@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlm_inspect.command_options.agent import agent_options, check_agent
-from vlm_inspect.command_options.clips import normal_until_option
+from vlm_inspect.command_options.clips import clip_options
 from vlm_inspect.command_options.general import PATH, GivenPath, common, progress, step_watch
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     help="Ask a second time, with the hottest places and those that the model named enlarged from SOURCE beside the "
     "nearest reference. The second answer counts.",
 )
-@normal_until_option
+@clip_options
 @agent_options
 @click.option(
     "--json",
@@ -93,6 +93,10 @@ def ask(source: Path, *, config: "InspectorConfig", **options: Any) -> int:
         say("starting")
         inspector = config.build()
         outputs.check_apart_from(_inputs(source, config, inspector))
+        if options["curve_path"] or options["ply_path"]:
+            from converters.detection import detect_kind
+
+            outputs.check_kind(options["as_kind"] or detect_kind(source))
         examination, journal = _examine(source, config, inspector, options, say)
     if options["debug"]:
         _show_request(examination)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlm_inspect.command_options.agent import agent_options, check_agent
-from vlm_inspect.command_options.clips import normal_until_option
+from vlm_inspect.command_options.clips import clip_options
 from vlm_inspect.command_options.general import common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
@@ -31,7 +31,7 @@ _SHOWN = 5
 @click.command(cls=GroupedCommand)
 @click.argument("parts", nargs=-1, required=True, metavar="PARTS...")
 @inspector_options
-@normal_until_option
+@clip_options
 @agent_options
 @destination_options
 @click.option("--resume", is_flag=True, help="Continue a batch: judge the parts that are new, changed or failed.")

@@ -1,8 +1,9 @@
-"""`watch` of a live source: a stream, a camera, or a clip that plays at its own rate."""
+"""`watch` of a live source: a stream or a camera; or of a clip, every frame of it."""
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,15 @@ from vlm_inspect.safe_text import plain_line, write_line
 if TYPE_CHECKING:
     from vlm_inspect.config import InspectorConfig
     from vlm_inspect.inspector import Inspector
-    from vlm_inspect.live.source import LiveSource
+    from vlm_inspect.live.recording import Recording
+    from vlm_inspect.live.source import FrameSource, LiveSource
     from vlm_inspect.localization.clip_events.normal_clips import NormalClips
     from vlm_inspect.sinks.row import Row
 
+_NO_NORMAL = (
+    "a live source is held against normal clips: name them with --reference, or take its own beginning with "
+    "--normal-until 10s"
+)
 _SECONDS = click.FloatRange(0.2, 600.0)
 
 _OPTIONS = (
@@ -92,20 +98,21 @@ def watch_live(
     from vlm_inspect.batch.run import digest_of_settings
     from vlm_inspect.batch.watching import watch_parts
     from vlm_inspect.live.recorder import ClipLengths
-    from vlm_inspect.live.source import LiveSource
     from vlm_inspect.live.watching import LiveEvents
 
     quiet = options["quiet"]
     say: Callable[[str], None] = (lambda line: None) if quiet else lambda line: write_line(plain_line(line), err=True)
     folder = _events_folder(options)
     lengths = ClipLengths(options["before_s"], options["after_s"])
+    _check_normal(config)
     with open_delivery(config, options) as delivery, how.ended_by_signals(how.stop):
-        with LiveSource(address, how.stop, say) as source:
-            known = _with_normal(config, source, folder, say)
-            inspector = known.build()
-            check_apart(inspector, delivery.destinations)
-            say("learning what is normal")
-            normal = _normal_of(inspector)
+        with _opened(address, how.stop, say) as source:
+            with _nothing_left_of_a_refusal(folder):
+                known = _with_normal(config, source, folder, say)
+                inspector = known.build()
+                check_apart(inspector, delivery.destinations)
+                say("learning what is normal")
+                normal = _normal_of(inspector)
             say(f"watching {source.name}; Ctrl-C ends it")
             counts = watch_parts(
                 inspector,
@@ -115,30 +122,68 @@ def watch_live(
                 workers=worker_count(known, options["workers"]),
                 told=lambda row, counts: None if quiet else how.tell(row),
             )
-            if source.dropped:
-                say(f"{source.dropped} frames came faster than they could be looked at, and were left out")
+            if seen := _seen(source):
+                say(seen)
         if delivery.sender is not None:
             delivery.sender.finish()
             report_left(delivery.sender)
     return counts
 
 
+def _opened(
+    address: "str | int | Path", stop: threading.Event, say: Callable[[str], None]
+) -> "AbstractContextManager[LiveSource | Recording]":
+    from vlm_inspect.live.recording import Recording
+    from vlm_inspect.live.source import LiveSource
+
+    return Recording(address, stop) if isinstance(address, Path) else LiveSource(address, stop, say)
+
+
+def _seen(source: "LiveSource | Recording") -> str:
+    from vlm_inspect.live.recording import Recording
+
+    if isinstance(source, Recording):
+        return f"{source.seen} frames of {source.name} were looked at"
+    if not source.dropped:
+        return ""
+    return f"{source.dropped} frames came faster than they could be looked at, and were left out"
+
+
+@contextmanager
+def _nothing_left_of_a_refusal(folder: Path) -> "Iterator[None]":
+    """Make the folder of events, and remove what was put there where the watch cannot begin."""
+    from converters.errors import ConversionError
+    from vlm_inspect.errors import InspectError, OutputError
+    from vlm_inspect.live.watching import NORMAL_NAME
+
+    made, normal = not folder.exists(), folder / NORMAL_NAME
+    recorded = not normal.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror or error}; name another with --events") from error
+    try:
+        yield
+    except (InspectError, ConversionError):
+        if recorded:
+            normal.unlink(missing_ok=True)
+        if made:
+            with suppress(OSError):  # somebody else put something there
+                folder.rmdir()
+        raise
+
+
 def _events_folder(options: dict[str, Any]) -> Path:
-    from vlm_inspect.errors import OutputError
     from vlm_inspect.file_writing import check_folder
 
     table: Path = options["csv_path"]
     folder: Path = options["events_dir"] or table.with_name(f"{table.stem}.events")
     check_folder(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror or error}; name another with --events") from error
     return folder
 
 
 def _with_normal(
-    config: "InspectorConfig", source: "LiveSource", folder: Path, say: Callable[[str], None]
+    config: "InspectorConfig", source: "FrameSource", folder: Path, say: Callable[[str], None]
 ) -> "InspectorConfig":
     """Return the settings with the source's own beginning among the references, where that is asked for."""
     if config.normal_until is None:
@@ -156,6 +201,16 @@ def _with_normal(
     return config.model_copy(update={"normal_until": None, "references": (*config.references, str(path))})
 
 
+def _check_normal(config: "InspectorConfig") -> None:
+    """Find out before anything is opened or recorded whether there is something to hold the source against."""
+    from vlm_inspect.errors import ReferenceSampleError
+    from vlm_inspect.references import expand_references
+
+    rules = config.load_rules()
+    if config.normal_until is None and not rules.references and not expand_references(config.references):
+        raise ReferenceSampleError(_NO_NORMAL)
+
+
 def _normal_of(inspector: "Inspector") -> "NormalClips":
     from vlm_inspect.errors import ReferenceSampleError
     from vlm_inspect.localization.clip_events.localizer import FittedClips
@@ -163,10 +218,7 @@ def _normal_of(inspector: "Inspector") -> "NormalClips":
     _, fitted = inspector.fit("video")
     normal = next((one.normal for one in fitted.members if isinstance(one, FittedClips)), None)
     if normal is None:
-        raise ReferenceSampleError(
-            "a live source is held against normal clips: name them with --reference, or take its own beginning with "
-            "--normal-until 10s"
-        )
+        raise ReferenceSampleError(_NO_NORMAL)
     return normal
 
 

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write a page with the curve, the kinds and the planted defects.",
 )
-@click.option("--planted", type=click.IntRange(20, 2000), help="Number of planted defects. Default: 108 for photos.")
+@click.option(
+    "--planted",
+    type=click.IntRange(20, 2000),
+    help="Number of planted defects. Default: 160 for photos, 216 with 8 references or more.",
+)
 @inspector_options
 @common
 def sensitivity(*, config: "InspectorConfig", **options: Any) -> int:
@@ -32,9 +36,9 @@ def sensitivity(*, config: "InspectorConfig", **options: Any) -> int:
 
     Defects are planted on each reference, and the other references judge it.
 
-    The planted kinds (scratches, stains, holes, dents, missing and displaced components, uneven surfaces and others)
-    stand in for real defects; --html shows them. a90/95 is the size from which nine in ten are caught, with 95 %
-    confidence; a change of the whole surface has no size.
+    The planted kinds (scratches, stains, holes, dents, missing and displaced components, uneven surfaces, another
+    structure of the whole surface and others) stand in for real defects; --html shows them. a90/95 is the size from
+    which nine in ten are caught, with 95 % confidence; a change of the whole surface has no size.
 
     \b
     Example:

@@ -196,7 +196,9 @@ def _listen(app: Any, options: dict[str, Any]) -> int:
     import uvicorn
 
     from vlm_inspect.service.connections import PatientProtocol
+    from vlm_inspect.service.log import open_log
 
+    open_log(quiet=options["quiet"])
     sys.setswitchinterval(_SWITCH_S)
     family = socket.AF_INET6 if ":" in options["host"] else socket.AF_INET
     with socket.socket(family) as listener:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlm_inspect.command_options.agent import agent_options, check_agent
-from vlm_inspect.command_options.clips import normal_until_option
+from vlm_inspect.command_options.clips import clip_options
 from vlm_inspect.command_options.general import common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
@@ -31,7 +31,7 @@ _INTERRUPTED = 130
 @click.command(cls=GroupedCommand)
 @click.argument("source", required=False)
 @inspector_options
-@normal_until_option
+@clip_options
 @agent_options
 @destination_options
 @options_of_live
@@ -48,9 +48,9 @@ _INTERRUPTED = 130
 def watch(source: str | None, *, config: "InspectorConfig", **options: Any) -> int:
     """Judge every part that arrives in the folder SOURCE or its subfolders, and those that are there, until Ctrl-C.
 
-    SOURCE may be live: the address of a stream (rtsp, http, ...), or a clip, which plays at its own rate; or give
-    --camera. Each event in it becomes a clip with what was before and after it, named by when it began (UTC), and is
-    a part. It is held against normal clips, or its own beginning (--normal-until). A lost source is tried again.
+    SOURCE may be live: the address of a stream (rtsp, http, ...), or give --camera. Each event in it becomes a clip
+    with what was before and after it, named by when it began (UTC), and is a part. It is held against normal clips, or
+    its own beginning (--normal-until). A lost source is tried again. A clip as SOURCE is looked through, every frame.
 
     A part is judged once, by its content, also after a restart. Half-written files are waited for. Ctrl-C or a
     termination signal finishes the parts at work and writes the tables; a second one ends at once, and nothing is lost.

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from converters.sample import SampleKind
 from vlm_inspect.datasets.item import Category, Dataset, Item, Problem, ProblemKind
 from vlm_inspect.datasets.listing import PICTURES
 from vlm_inspect.datasets.masks import ClipMask, FrameMask, picture_size_wh
@@ -183,7 +184,7 @@ def _check_item(item: Item, present: set[Path]) -> Iterator[Problem]:
     """Yield what decoding an item's files shows."""
     readable = True
     for path in item.paths:
-        reason = _unreadable(path) if path in present else None
+        reason = _unreadable(path, item.kind) if path in present else None
         if reason:
             readable = False
             yield Problem(ProblemKind.UNREADABLE, item.category, f"{item.id} cannot be read: {reason}", (path,))
@@ -206,15 +207,15 @@ def _check_item(item: Item, present: set[Path]) -> Iterator[Problem]:
             yield Problem(ProblemKind.MASK_SIZE, item.category, message, item.mask.paths)
 
 
-def _unreadable(path: Path) -> str | None:
-    """Return why a file cannot be inspected; other files than pictures are only recognised, not decoded."""
+def _unreadable(path: Path, kind: SampleKind | None) -> str | None:
+    """Return why a file cannot be inspected; other files than pictures, and clips as frames, are only recognised."""
     from converters.detection import detect_kind
     from converters.errors import ConversionError
     from converters.registry import read
 
     try:
-        if path.suffix.lower() in PICTURES:
-            read(path)
+        if kind is not None or path.suffix.lower() in PICTURES:
+            read(path, as_kind=kind)
         else:
             detect_kind(path)
     except ConversionError as error:

@@ -30,7 +30,8 @@ def between(score: float, used: Thresholds, standing: Standing | None) -> str:
     if used.ok_below == NEVER and standing is not None:
         missed = round(10 * standing.sensitivity.missed)
         return f"no OK can be earned: the references would miss {missed} of 10 planted defects"
-    return f"the score {score:.2f} lies between {used.ok_below:.2f} (OK) and {used.ng_above:.2f} (NG)"
+    told = f"the score {score:.2f} lies between {used.ok_below:.2f} (OK) and {used.ng_above:.2f} (NG)"
+    return f"{told}; the whole surface is odd" if standing is not None and standing.by_whole else told
 
 
 def unsettled(standing: Standing | None, p_model: float | None, used: Thresholds) -> str | None:

@@ -1,7 +1,7 @@
 """Where something lies, and whether two such spots mean the same place of the part."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import TypeVar
@@ -36,6 +36,8 @@ class Reach:
     """Longest side of a scanned part in its unit, as its views show it; 0 where none does."""
     frame_step_s: float = 0.0
     """Usual time between two neighbouring frames that are shown, in seconds; 0 where there are no two."""
+    frame_step: float = 0.0
+    """The same in frames, for clips that keep no time."""
 
 
 def spot_of(defect: DefectOutcome) -> Spot:
@@ -46,7 +48,9 @@ def spot_of(defect: DefectOutcome) -> Spot:
 def reach_of(views: Sequence[View]) -> Reach:
     """Return how far apart two spots of one place may lie on a part that is shown by these views."""
     sizes = (view.origin.locate((0.0, 0.0, 1.0, 1.0)).size_mm or 0.0 for view in views)
-    return Reach(max(sizes, default=0.0), _frame_step_s(views))
+    frames = list(_places_of_frames(views))
+    seconds, numbers = (_usual_step(getattr(one, name) for one in frames) for name in ("time_s", "frame"))
+    return Reach(max(sizes, default=0.0), seconds, numbers)
 
 
 def is_one_place(a: Spot, b: Spot, reach: Reach) -> bool:
@@ -58,7 +62,9 @@ def is_one_place(a: Spot, b: Spot, reach: Reach) -> bool:
         sizes = max(p.size_mm or 0.0, q.size_mm or 0.0)
         return math.dist(p.point_mm, q.point_mm) <= max(_SAME_FRACTION * reach.part_size, 0.5 * sizes)
     if p.frame is not None and q.frame is not None and p.frame != q.frame:
-        return p.time_s is not None and q.time_s is not None and abs(p.time_s - q.time_s) <= 1.5 * reach.frame_step_s
+        if p.time_s is None or q.time_s is None:
+            return abs(p.frame - q.frame) <= 1.5 * reach.frame_step
+        return abs(p.time_s - q.time_s) <= 1.5 * reach.frame_step_s
     if p.source_xyxy and q.source_xyxy and p.page == q.page:
         return same_place(p.source_xyxy, q.source_xyxy)
     return False
@@ -107,15 +113,18 @@ def box_iou(a: Box, b: Box) -> float:
     return shared / union if union > 0 else 0.0
 
 
-def _frame_step_s(views: Sequence[View]) -> float:
-    times: set[float] = set()
+def _places_of_frames(views: Sequence[View]) -> Iterator[Place]:
+    """Yield where each frame that is shown comes from."""
     for view in views:
         height, width = view.size_hw
         for pane in view.panes:
             x0, y0, x1, y1 = pane.box_xyxy
-            second = view.origin.locate((x0 / width, y0 / height, x1 / width, y1 / height)).time_s
-            times |= {second} if second is not None else set()
-    ordered = sorted(times)
+            yield view.origin.locate((x0 / width, y0 / height, x1 / width, y1 / height))
+
+
+def _usual_step(values: Iterable[float | None]) -> float:
+    """Return the median step from one value to the next, of those that are known; 0 where there are no two."""
+    ordered = sorted({value for value in values if value is not None})
     steps = sorted(later - earlier for earlier, later in pairwise(ordered))
     return steps[len(steps) // 2] if steps else 0.0
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.errors import OutputError
-from vlm_inspect.live.source import LiveFrame
+from vlm_inspect.live.buffer import LiveFrame
 
 CLIP_NAME = "event-*.avi"
 _LIMIT, _EDGE = 1.0, 0.6
@@ -113,6 +113,7 @@ class ClipWriter:
         self.path, self._time_s, self._fps = path, time_s, fps
         self._unfinished = path.with_name(f".{path.stem}{_UNFINISHED}")
         self._writer: Any = None
+        self._size_wh = (0, 0)
         self.count = 0
 
     def write(self, jpeg: bytes) -> None:
@@ -122,10 +123,12 @@ class ClipWriter:
         picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
         assert picture is not None
         if self._writer is None:
-            size = picture.shape[1], picture.shape[0]
+            self._size_wh = size = (picture.shape[1], picture.shape[0])
             self._writer = cv2.VideoWriter(str(self._unfinished), cv2.VideoWriter.fourcc(*"MJPG"), self._fps, size)
             if not self._writer.isOpened():
                 raise OutputError(f"{self.path} cannot be written; may its folder be written to?")
+        if picture.shape[1::-1] != self._size_wh:  # the source came back with another size; the writer would drop it
+            picture = cv2.resize(picture, self._size_wh, interpolation=cv2.INTER_AREA)
         self._writer.write(picture)
         self.count += 1
 

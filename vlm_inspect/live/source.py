@@ -1,30 +1,26 @@
-"""`LiveSource`: the frames of a stream, a camera or a file that plays, as they come."""
+"""`LiveSource`: the frames of a stream or a camera, as they come; `FrameSource`: what is watched, live or not."""
 
-import contextlib
 import os
-import queue
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vlm_inspect.errors import InspectError
+from vlm_inspect.live.buffer import FrameBuffer, LiveFrame
 
 _STREAM = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt)://", re.IGNORECASE)
-_WAITING = 16
-"""Frames that may wait to be looked at; of a source that is faster than that, frames are dropped, and counted."""
-_TIMEOUT_MS = 10_000
+_SILENT_S = 10.0
 _WAITS_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds until a lost source is tried again; the last one for good."""
 _LOOK_S = 0.2
-_USUAL_FPS = 25.0
+_MOST_FPS = 1000.0
+"""More is no rate but the clock of a stream that does not say one."""
 
 
 def is_stream(text: str) -> bool:
@@ -44,12 +40,29 @@ def shown_address(address: str) -> str:
     return urlunsplit((parts.scheme, f"…@{host}" if at else host, parts.path, "", ""))
 
 
-@dataclass(frozen=True, eq=False)
-class LiveFrame:
-    """One frame: `image` uint8 (H, W, 3) RGB, and when it came, in seconds since 1970."""
+class FrameSource(Protocol):
+    """What is watched."""
 
-    image: NDArray[np.uint8]
-    time_s: float
+    stop: threading.Event
+    """Ends it."""
+
+    @property
+    def name(self) -> str:
+        """How it is called in what is said."""
+        ...
+
+    @property
+    def announced_fps(self) -> float:
+        """Frames a second as the source says; 0.0 where it does not."""
+        ...
+
+    def frames(self) -> Iterator[LiveFrame | None]:
+        """Yield the frames until the source ends or `stop` is set; None: frames are missing here."""
+        ...
+
+    def skip_waiting(self) -> None:
+        """Forget the frames that wait, where they would be older than what is done now."""
+        ...
 
 
 @dataclass
@@ -57,34 +70,44 @@ class LiveSource:
     """A source that is read in a thread of its own; use as a context manager.
 
     Attributes:
-        address: of a stream; a number is a camera; a path is a file that plays at its own rate.
+        address: of a stream; a number is a camera.
         stop: ends it.
         tell: told in one line when the source is lost, and when it is back.
         waits_s: until a lost source is tried again.
+        silent_s: a source that gives no frame for so long is lost.
     """
 
-    address: str | int | Path
+    address: str | int
     stop: threading.Event
     tell: Callable[[str], None] = lambda line: None
     waits_s: tuple[float, ...] = _WAITS_S
-    dropped: int = 0
-    """Frames that came faster than they could be looked at."""
-    _frames: "queue.Queue[LiveFrame | None]" = field(default_factory=lambda: queue.Queue(_WAITING))
+    silent_s: float = _SILENT_S
+    announced_fps: float = 0.0
+    _waiting: FrameBuffer = field(default_factory=FrameBuffer)
     _ended: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+    _told: bool = False
 
     @property
     def name(self) -> str:
         """How it is called in what is said."""
-        return f"camera {self.address}" if isinstance(self.address, int) else shown_address(str(self.address))
+        return f"camera {self.address}" if isinstance(self.address, int) else shown_address(self.address)
+
+    @property
+    def dropped(self) -> int:
+        """Frames that came faster than they could be looked at."""
+        return self._waiting.dropped
 
     def __enter__(self) -> "LiveSource":
         """Connect; raises InspectError where the source cannot be opened."""
         capture = self._open()
         if capture is None:
-            raise InspectError(
-                f"{self.name} cannot be opened; check that it is there and plays, and its user and password"
+            check = (
+                "check that it is plugged in and that no other program uses it; --camera 0 is the first"
+                if isinstance(self.address, int)
+                else "check that it is there and plays, and its user and password"
             )
+            raise InspectError(f"{self.name} cannot be opened; {check}")
         self._thread = threading.Thread(target=self._read, args=(capture,), name="live", daemon=True)
         self._thread.start()
         return self
@@ -92,29 +115,27 @@ class LiveSource:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         if self._thread is not None:
-            self._thread.join(timeout=2 * _TIMEOUT_MS / 1000)
+            self._thread.join(timeout=2 * self.silent_s)
 
     def frames(self) -> Iterator[LiveFrame | None]:
         """Yield the frames until the source ends or `stop` is set; None: frames are missing here."""
         while not self.stop.is_set():
             try:
-                yield self._frames.get(timeout=_LOOK_S)
-            except queue.Empty:
+                yield self._waiting.get(_LOOK_S)
+            except TimeoutError:
                 if self._ended.is_set():
                     return
 
     def skip_waiting(self) -> None:
         """Forget the frames that wait: they are older than what is done now."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._frames.get_nowait()
+        self._waiting.clear()
 
     def _read(self, capture: Any) -> None:
         try:
             while not self._over:
-                self._play(capture)
+                silent_s = self._play(capture)
                 capture.release()
-                if isinstance(self.address, Path) or (again := self._connect_again()) is None:
+                if self._over or (again := self._connect_again(silent_s)) is None:
                     return
                 capture = again
         finally:
@@ -125,36 +146,32 @@ class LiveSource:
     def _over(self) -> bool:
         return self.stop.is_set() or self._ended.is_set()
 
-    def _play(self, capture: Any) -> None:
-        """Read until the source gives no more frames."""
+    def _play(self, capture: Any) -> float:
+        """Read until the source gives no more frames; returns how long it was waited for the last one, in seconds."""
         import cv2
 
-        pace_s = 1.0 / (capture.get(cv2.CAP_PROP_FPS) or _USUAL_FPS) if isinstance(self.address, Path) else 0.0
-        due = time.monotonic()
+        asked = time.monotonic()
         while not self._over:
+            asked = time.monotonic()
             there, picture = capture.read()
             if not there:
-                return
-            due += pace_s
-            if pace_s and (early := due - time.monotonic()) > 0:
-                self.stop.wait(early)
+                break
             self._hand_on(LiveFrame(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8), time.time()))
+        return time.monotonic() - asked
 
-    def _hand_on(self, frame: LiveFrame | None) -> None:
-        """Queue a frame; where too many wait, the oldest gives way."""
-        while True:
-            try:
-                self._frames.put_nowait(frame)
-            except queue.Full:
-                with contextlib.suppress(queue.Empty):
-                    self._frames.get_nowait()
-                    self.dropped += 1
-            else:
-                return
+    def _hand_on(self, frame: LiveFrame) -> None:
+        """Let a frame wait; the first time that others give way it is said."""
+        if self._waiting.put(frame) and not self._told:
+            self._told = True
+            self.tell(
+                f"{self.name} gives frames faster than they can be looked at here, so some are left out; fewer or "
+                "smaller ones would help"
+            )
 
-    def _connect_again(self) -> Any | None:
-        self.tell(f"{self.name} is lost; trying to reach it again")
-        self._hand_on(None)
+    def _connect_again(self, silent_s: float) -> Any | None:
+        why = "is lost" if silent_s < 0.5 * self.silent_s else f"has given no frame for {silent_s:.0f} s"
+        self.tell(f"{self.name} {why}; trying to reach it again")
+        self._waiting.put(None)
         tries = 0
         while not self.stop.wait(self.waits_s[min(tries, len(self.waits_s) - 1)]) and not self._ended.is_set():
             tries += 1
@@ -168,11 +185,14 @@ class LiveSource:
         import cv2
 
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        address = self.address if isinstance(self.address, int) else str(self.address)
-        timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS]
+        address = self.address
+        address, limit_ms = self.address, round(1000 * self.silent_s)
+        timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit_ms]
         backend = cv2.CAP_ANY if isinstance(address, int) else cv2.CAP_FFMPEG
         capture = cv2.VideoCapture(address, backend, [] if isinstance(address, int) else timeouts)
         if capture.isOpened():
+            fps = capture.get(cv2.CAP_PROP_FPS)
+            self.announced_fps = fps if 0.0 < fps < _MOST_FPS else 0.0
             return capture
         capture.release()
         return None

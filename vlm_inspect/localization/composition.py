@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.sample import PointCloud, SampleKind, VideoClip
-from converters.video import render_frames
+from converters.video import render_frames, render_stretches
 from converters.view import ViewBudget
+from vlm_inspect.clip_windows import ClipWindow, WindowSettings, plan_windows, with_views
 from vlm_inspect.localization.localizer import FittedLocalizer, FrameChooser, Localizer, ScoredLocalizer, is_scored
 from vlm_inspect.localization.refitted import RefittedLocalizer
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
@@ -122,6 +123,42 @@ def show_evidence(part: Part, fitted: FittedClass, budget: ViewBudget) -> Part:
             if chosen is not None:
                 return replace(part, views=tuple(render_frames(part.sample, chosen, budget)))
     return part
+
+
+def show_windows(
+    part: Part, fitted: FittedClass, budget: ViewBudget, settings: WindowSettings
+) -> tuple[Part, tuple[ClipWindow, ...]]:
+    """Return a part as a model is asked about it: a long clip window by window, each with frames of its own.
+
+    Args:
+        part: as it is drawn without having been looked at.
+        fitted: what judges its class.
+        budget: a window shows half as many frames as a whole clip, and one grid at least.
+        settings: how long windows are, and how many.
+
+    Returns:
+        The part, and its windows; none of what one request shows: `show_evidence` has drawn that.
+
+    Raises:
+        ConversionError: the clip cannot be decoded any more.
+    """
+    clip = part.sample
+    if not isinstance(clip, VideoClip):
+        return part, ()
+    from vlm_inspect.localization.clip_events.curve import frame_times
+    from vlm_inspect.localization.clip_events.frame_choice import choose_frames_within
+
+    known = [one.known_events(part) for one in fitted.members if isinstance(one, FrameChooser)]
+    found = next((events for events in known if events is not None), None)
+    events = found or ()
+    windows = plan_windows(clip.frame_count, frame_times(clip), settings, events=events, measured=found is not None)
+    if not windows:
+        return show_evidence(part, fitted, budget), ()
+    most = max(budget.max_frames // 2, min(budget.grid**2, budget.max_frames))
+    chosen = [choose_frames_within(clip, events, most, (one.first, one.last)) for one in windows]
+    grids = render_stretches(clip, chosen, budget)
+    views = tuple(view for drawn in grids for view in drawn)
+    return replace(part, views=views), with_views(windows, [len(drawn) for drawn in grids])
 
 
 def is_nominal(references: ReferenceSet, subject: Subject) -> bool:

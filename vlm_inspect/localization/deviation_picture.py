@@ -45,7 +45,7 @@ def _draw_scale(image: NDArray[np.uint8], painted: NDArray[np.bool_], full: floa
     import cv2
 
     height, width = image.shape[:2]
-    text, bar = max(0.3, width / 1280), max(5, height // 64)
+    text, bar = max(0.4, width / 1280), max(5, height // 64)
     tall, wide, edge = 4 * bar, round(0.5 * width), max(6, width // 40)
     corners = [(y, x) for y in (height - edge - tall, edge) for x in (edge, width - edge - wide)]
     y, x = min(corners, key=lambda corner: painted[corner[0] :, corner[1] :][:tall, :wide].sum())

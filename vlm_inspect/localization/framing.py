@@ -109,6 +109,13 @@ class Framing:
             return self._frame_part(picture, mask)
         return self._frame_whole(picture)
 
+    def covers(self, pictures: Sequence[Picture]) -> float:
+        """Return what share of the pictures' area (their median) a framed picture shows; 1.0 of whole pictures."""
+        if self.mode == "whole" or self.size_wh is None:
+            return 1.0
+        own = float(np.median([picture.image.shape[0] * picture.image.shape[1] for picture in pictures]))
+        return self.size_wh[0] * self.size_wh[1] / (self.scale**2 * own)
+
     def places(self, framed: Framed, cells_xy: NDArray[np.float64]) -> NDArray[np.float32]:
         """Map points in [0, 1] of a framed picture to offsets from its middle, in longer sides of this framing."""
         side = max(self.size_wh or framed.size_wh)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from converters.sample import SampleKind
 from converters.view import BoxXyxyn, Place, View
 from vlm_inspect.evidence import AnomalyMap, SurfaceDeviation
-from vlm_inspect.frame_curve import FrameCurve
+from vlm_inspect.frame_curve import ClipEvent, FrameCurve
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.sample_curve import SampleCurve
@@ -44,7 +44,8 @@ class Localization:
     notes: tuple[str, ...] = ()
     """What an engineer should know of the comparison as a whole; what concerns one view stands in its map."""
     mismatch: str = ""
-    """What a scan shows instead of the part of its references, as one sentence; "" where it shows that part."""
+    """What a scan, or a clip, shows instead of the part, or the scene, of its references, as one sentence; "" where it
+    shows that."""
     log_scores: NDArray[np.float64] | None = None
     """(C,): of a `ScoredLocalizer`, natural logarithm of the score of the whole part by each of its channels; None
     where not every view could be compared."""
@@ -83,6 +84,10 @@ class FrameChooser(Protocol):
 
     def frames_to_show(self, part: Part, most: int) -> tuple[int, ...] | None:
         """Return at most `most` frame numbers in order; None where any choice is as good."""
+        ...
+
+    def known_events(self, part: Part) -> tuple[ClipEvent, ...] | None:
+        """Return what happens in a clip beyond what normal ones do, in order; None where nobody can tell."""
         ...
 
 

@@ -31,7 +31,7 @@ from vlm_inspect.tolerance import OVERKILL, Tolerance, tolerance_from_normals
 from vlm_inspect.vision import load_network
 
 NAME = "memory"
-VERSION = "10"
+VERSION = "12"
 """Changes whenever cached memories would no longer be what this code builds."""
 
 
@@ -137,7 +137,7 @@ class FittedMemory:
             return ()
         errors = first.memory.level_error
         return tuple(
-            ChannelPrior(channel.network, channel.prior_spread, float(error))
+            ChannelPrior(channel.network, channel.prior_spread, float(error), channel.whole, channel.votes)
             for channel, error in zip(first.memory.channels, errors, strict=True)
         )
 

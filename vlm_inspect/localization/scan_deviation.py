@@ -16,6 +16,7 @@ from converters.projection import ScanOrigin
 from converters.view import BoxXyxyn, Place, View
 from vlm_inspect.evidence import AnomalyMap, SurfaceDeviation
 from vlm_inspect.localization.deviation_picture import deviation_picture
+from vlm_inspect.localization.evidence_views import EvidenceCamera
 from vlm_inspect.registration.alignment import PosedCloud
 from vlm_inspect.registration.comparison import SCALES, scan_surface
 from vlm_inspect.registration.coverage import Coverage, seen_again
@@ -55,7 +56,8 @@ class ScanDeviation:
     layers: dict[int, ViewDeviation]
     """By the same index."""
     views: list[View]
-    """Colour-coded pictures of the directions that deviate most, kind "deviation"."""
+    """Colour-coded pictures of the directions that deviate most, then closer ones of the strongest findings beside
+    references; kind "deviation"."""
     findings: list[Finding]
     """Places of the part that deviate, strongest first."""
     log_scores: NDArray[np.float64]
@@ -166,9 +168,24 @@ def scan_deviation(
     maps = _hottest_tells(maps, score * normal.typical)
     shown = sorted(maps, key=lambda one: -float(one.values.max()))[:_PICTURES]
     full = max((float(np.abs(layers[one.view].signed).max()) for one in shown), default=0.0)
-    pictures = [deviation_picture(views[m.view], layers[m.view].signed, normal.typical, full, unit) for m in shown]
     least = _LEAST_STRENGTH if tolerance is None else tolerance.limit / normal.typical
     findings = find(own, normal.anchor, judged, back, limit=least, most=_FINDINGS)
+    pictures = [deviation_picture(views[m.view], layers[m.view].signed, normal.typical, full, unit) for m in shown]
+    if origins and findings:
+        origin = next(iter(origins.values()))
+        camera = EvidenceCamera(
+            own=own,
+            plane=judged.comparison.plane,
+            normal=normal,
+            to_scan=back,
+            to_posed=origin.pose @ back,
+            size=origin.camera.size,
+            paint=lambda seen: painted.layers(seen, seen.pose @ back).signed,
+            full=full,
+            unit=unit,
+        )
+        oblique = camera.whole(findings[0], [views[one.view] for one in shown])
+        pictures = [*([] if oblique is None else [oblique]), *pictures][:_PICTURES] + camera.closer(findings)
     _, near = nearest(own.tree, query.points)
     off, signed = judged.off.max(axis=0)[near[:, 0]], judged.signed[near[:, 0]]
     told = SurfaceDeviation(query.cloud.points, signed, off, normal.typical, unit)

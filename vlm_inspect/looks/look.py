@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from converters.view import BoxXyxyn
 from vlm_inspect.backends.backend import Reply, Request
+from vlm_inspect.clip_windows import ClipWindow
 from vlm_inspect.errors import ParseError
 from vlm_inspect.inspection import Usage
 from vlm_inspect.parsing import parse_verdict
@@ -67,6 +68,8 @@ class Step:
     """Of an agent's first step: whether hypotheses are asked for."""
     places: tuple[HotPlace, ...] = ()
     """Of the same: what has to be looked at."""
+    window: ClipWindow | None = None
+    """Of a clip in windows: which one it is about; None: the whole part."""
 
     @property
     def asks_opinion(self) -> bool:
@@ -101,6 +104,8 @@ class Look:
     """Of the same: what has to be looked at."""
     by_refuter: bool = False
     """Whether a second model answered, whose task is to refute."""
+    window: ClipWindow | None = None
+    """Of a clip in windows: which one it was about; its opinion counts together with those of all windows."""
 
     @property
     def usage(self) -> Usage:
@@ -139,11 +144,12 @@ def read_look(step: Step, replies: Sequence[Reply], asked_s: float, *, note: str
         refutation=step.refutation,
         places=step.places,
         by_refuter=step.request.of_refuter,
+        window=step.window,
     )
 
 
 def deciding_look(looks: Sequence[Look]) -> Look:
-    """Return the look whose opinion counts: the last that has one.
+    """Return the last look that has an opinion: it counts, unless it is about one window of a clip.
 
     Raises:
         ValueError: none has.

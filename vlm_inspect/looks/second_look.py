@@ -8,7 +8,7 @@ request = build_second_request(first, opinion, enlargements)      prompting/seco
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, zip_longest
+from itertools import chain, pairwise, zip_longest
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,20 @@ def second_step(first: Look, samples: tuple[Part, ReferenceSet] | None, limits: 
         return Step(note="There was no second look: nothing was found or named that could be enlarged.")
     saw = tuple(Seen(one.view, one.box_xyxyn) for one in request.enlargements)
     return Step(request, "look_again", elapsed_s=time.perf_counter() - began, saw=saw)
+
+
+def changes_of_mind(looks: Sequence[Look]) -> Iterator[str]:
+    """Yield where a second look changed the verdict of the first, or took the place of one that could not be read."""
+    judged = [look for look in looks if look.opinion is not None]
+    for before, after in pairwise(judged):
+        if after.phase != "look_again":
+            continue
+        first, second = before.opinion, after.opinion
+        if isinstance(first, ParseError):
+            yield f"The answer of the first look could not be read: {first}"
+        elif isinstance(first, Verdict) and isinstance(second, Verdict) and first.anomalous != second.anomalous:
+            was, now = ("anomalous" if one.anomalous else "normal" for one in (first, second))
+            yield f"The second look changed the model's verdict from {was} to {now}."
 
 
 def second_request(

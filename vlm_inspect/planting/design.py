@@ -16,12 +16,14 @@ SIZES = (0.01, 0.3)
 STANDARD_SIZES = (0.06, 0.25)
 """Sizes that matter where the rule book does not say: log-uniform over this range, as shares of the diameter of the
 disc of the part's own area. Of a screw, a quarter of its length would be wider than the screw."""
-WHOLE = "uneven"
-"""The kind that has no place and no size of its own: a slow change of a large part of the surface, or of all of it."""
+UNEVEN, STRUCTURE = "uneven", "structure"
+WHOLE_KINDS = (UNEVEN, STRUCTURE)
+"""The kinds that have no place and no size of their own: a slow change of a large part of the surface or of all of it,
+and another structure there."""
 WHOLE_SIZES = (0.45, 1.0)
-"""Its sizes. It counts whichever sizes matter: it is larger than any of them."""
-WHOLE_SHARE = 1 / 9
-"""Share of the planted defects that are of that kind: as many as of two of a dozen kinds, since it has four looks."""
+"""Their sizes. They count whichever sizes matter: they are larger than any of them."""
+WHOLE_SHARE = 1 / 10
+"""Share of the planted defects that each of them has: as many as two of a dozen kinds, since it has several looks."""
 CONTRASTS = (0.35, 1.0)
 """Weakest and strongest, as a share of the picture's own range of values; log-uniform."""
 
@@ -51,10 +53,10 @@ def design(
         seed: of all choices.
     """
     generator = np.random.default_rng(seed)
-    slow = [reference for reference, one in enumerate(kinds) if WHOLE in one]
-    placed = [tuple(kind for kind in one if kind != WHOLE) for one in kinds]
-    whole = round(count * WHOLE_SHARE) if slow else 0
-    local = count - whole if any(placed) else 0
+    placed = [tuple(kind for kind in one if kind not in WHOLE_KINDS) for one in kinds]
+    able = {kind: [n for n, one in enumerate(kinds) if kind in one] for kind in WHOLE_KINDS}
+    whole = {kind: round(count * WHOLE_SHARE) for kind, references in able.items() if references}
+    local = count - sum(whole.values()) if any(placed) else 0
     within = round(local * 2 / 3)
     wide = min(SIZES[0], matters[0]), max(SIZES[1], matters[1])
     sizes = np.concatenate([_spread(within, matters, generator), _spread(local - within, wide, generator)])
@@ -63,13 +65,14 @@ def design(
     plan = []
     for index, (size, contrast) in enumerate(zip(sizes, contrasts, strict=True)):
         kind = every[index % len(every)]
-        able = [reference for reference, one in enumerate(placed) if kind in one]
-        reference = able[(index // len(every)) % len(able)]
+        owners = [reference for reference, one in enumerate(placed) if kind in one]
+        reference = owners[(index // len(every)) % len(owners)]
         plan.append(Planting(reference, kind, float(size), float(contrast), seed * 1_000_003 + index))
-    drawn = zip(_spread(whole, WHOLE_SIZES, generator), _spread(whole, CONTRASTS, generator), strict=True)
-    for index, (size, contrast) in enumerate(drawn):
-        reference = slow[index % len(slow)]
-        plan.append(Planting(reference, WHOLE, float(size), float(contrast), seed * 1_000_003 + local + index))
+    for kind, of_kind in whole.items():
+        drawn = zip(_spread(of_kind, WHOLE_SIZES, generator), _spread(of_kind, CONTRASTS, generator), strict=True)
+        for index, (size, contrast) in enumerate(drawn):
+            reference = able[kind][index % len(able[kind])]
+            plan.append(Planting(reference, kind, float(size), float(contrast), seed * 1_000_003 + len(plan)))
     return plan
 
 

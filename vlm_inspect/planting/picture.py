@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.planting import marks, material
-from vlm_inspect.planting.design import WHOLE
+from vlm_inspect.planting.design import STRUCTURE, UNEVEN, WHOLE_KINDS
 from vlm_inspect.planting.marks import Changed
+from vlm_inspect.planting.structure import has_grain, structure
 from vlm_inspect.planting.surface import Mask, Spot, Surface, choose_component, choose_place, window_around
 from vlm_inspect.planting.uneven import uneven
 
@@ -24,6 +25,8 @@ _LEAST_SHARE = 0.3
 """Least share of the area asked for that has to change."""
 _LEAST_MEAN = 14.0
 """Likewise on the mean of the pixels that changed: fainter, it would be no defect to anybody."""
+_LEAST_MEAN_OF_STRUCTURE = 8.0
+"""Likewise of another structure: the grain of many surfaces is itself no stronger, and it is all over the part."""
 _LEAST_PIXELS = 3
 _TRIES = 6
 
@@ -45,7 +48,7 @@ COMPONENT_KINDS = ("missing component", "displaced component", "deformation", "w
 """Kinds that need something there."""
 OUTLINE_KINDS: dict[str, Kind] = {"missing piece": material.missing_piece, "burr": material.burr}
 """Kinds that need an outline."""
-KINDS = {**SURFACE_KINDS, **OUTLINE_KINDS, WHOLE: uneven}
+KINDS = {**SURFACE_KINDS, **OUTLINE_KINDS, UNEVEN: uneven, STRUCTURE: structure}
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +69,11 @@ class Planted:
 
 
 def kinds_for(surface: Surface) -> tuple[str, ...]:
-    """Return the kinds that a surface can have: one without outline has no burr, a plain one no components."""
-    kinds = (*SURFACE_KINDS, *(OUTLINE_KINDS if surface.outlined else ()), WHOLE)
-    return tuple(kind for kind in kinds if kind not in COMPONENT_KINDS or surface.structured)
+    """Return the kinds that a surface can have: one without outline has no burr, a plain one no components, a smooth
+    one no structure that could be another."""
+    kinds = (*SURFACE_KINDS, *(OUTLINE_KINDS if surface.outlined else ()), UNEVEN)
+    kinds = tuple(kind for kind in kinds if kind not in COMPONENT_KINDS or surface.structured)
+    return (*kinds, STRUCTURE) if has_grain(surface) else kinds
 
 
 def plant(surface: Surface, kind: str, size: float, contrast: float, generator: np.random.Generator) -> Planted:
@@ -92,7 +97,7 @@ def plant(surface: Surface, kind: str, size: float, contrast: float, generator: 
     if kind not in KINDS or not 0 < size <= 1 or not 0 < contrast <= 1:
         raise ValueError(f"cannot plant {kind!r} of size {size!r} and contrast {contrast!r}")
     diameter = max(size * surface.longer_side_px, 2 * math.sqrt(_LEAST_PIXELS / math.pi))
-    if kind == WHOLE:
+    if kind in WHOLE_KINDS:
         diameter = min(diameter, 2 * math.sqrt(float(surface.part.sum()) / math.pi))
     changed: NDArray[np.uint8] | None = None
     mask = np.zeros(surface.part.shape, bool)
@@ -114,7 +119,7 @@ def _try(
         place = choose_component(surface, diameter, generator)
     else:
         place = choose_place(surface, generator, on_outline=kind in OUTLINE_KINDS)
-    rows, columns = (slice(None), slice(None)) if kind == WHOLE else window_around(surface, place, diameter)
+    rows, columns = (slice(None), slice(None)) if kind in WHOLE_KINDS else window_around(surface, place, diameter)
     part = surface.part[rows, columns]
     center = place[0] - (rows.start or 0) + 0.5, place[1] - (columns.start or 0) + 0.5
     pixels = surface.picture[rows, columns].astype(np.float32)
@@ -128,7 +133,8 @@ def _try(
     picture[rows, columns] = after
     changed = (difference >= _VISIBLE) & (opacity > 0)
     mask = np.zeros(surface.part.shape, bool)
-    if changed.any() and float(difference[changed].mean()) >= _LEAST_MEAN:
+    least = _LEAST_MEAN_OF_STRUCTURE if kind == STRUCTURE else _LEAST_MEAN
+    if changed.any() and float(difference[changed].mean()) >= least:
         mask[rows, columns] = changed
     return picture, mask
 

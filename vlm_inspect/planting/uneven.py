@@ -25,7 +25,7 @@ Change = Callable[[Spot, np.random.Generator], Pixels]
 def uneven(spot: Spot, generator: np.random.Generator) -> Changed:
     """A cloudy shade, a shade from one side to the other, another gloss, or a texture that is smoothed or lost."""
     change = _CHANGES[int(generator.integers(len(_CHANGES)))]
-    return change(spot, generator), _extent(spot, generator)
+    return change(spot, generator), extent(spot, generator)
 
 
 def cloudy(spot: Spot, generator: np.random.Generator) -> Pixels:
@@ -68,7 +68,7 @@ def _shaded(spot: Spot, field: NDArray[np.float32], generator: np.random.Generat
     return np.asarray(spot.pixels + shade[:, :, None] * tint, np.float32)
 
 
-def _extent(spot: Spot, generator: np.random.Generator) -> NDArray[np.float32]:
+def extent(spot: Spot, generator: np.random.Generator) -> NDArray[np.float32]:
     """Return how much of the change each pixel has, (h, w) in [0, 1]: everywhere, or on a share of the part with a soft
     edge, of the area that the spot shall have."""
     whole = float(spot.part.sum())

@@ -1,7 +1,7 @@
 """`build_request`: walk through the blocks of a template, fill them, and put the pictures between them."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -80,6 +80,7 @@ class _Item:
     values: Facts
     picture: EncodedImage
     label: str
+    role: PictureRole
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,12 +263,9 @@ def _messages(blocks: Sequence[Block], material: _Material, values: Facts) -> "t
             content.append({"type": "text", "text": fill(block.text, {**values, **item.values})})
             content.append(_image_block(item.picture, material.limits.detail))
             labels.append(item.label)
-            roles.append(_ROLES[block.each])
+            roles.append(item.role)
     human = HumanMessage(content=content, additional_kwargs={PICTURE_LABELS: labels, PICTURE_ROLES: roles})
     return (SystemMessage(content="\n\n".join(told)), human) if told else (human,)
-
-
-_ROLES: dict[str, PictureRole] = {"references": "reference", "views": "view", "marked_views": "marks", "crops": "crop"}
 
 
 def _image_block(picture: EncodedImage, detail: str) -> dict[Any, Any]:
@@ -279,14 +277,29 @@ def _reference_items(material: _Material) -> Iterator[_Item]:
     for number, view in material.shown.pictures:
         (label,) = sent_labels([view], material.limits.sent_side)
         values = {"reference": number, "view": view_facts(words, view, None, label)}
-        yield _Item(values, encode_view(view, material.limits.sent_side), f"reference {number}: {view.label}")
+        yield _Item(
+            values, encode_view(view, material.limits.sent_side), f"reference {number}: {view.label}", "reference"
+        )
 
 
 def _view_items(material: _Material) -> Iterator[_Item]:
-    words = material.template.words
+    words, sides = material.template.words, _plain_sides(material.views, material.regions.values())
     for index, view in enumerate(material.views):
         picture = encode_view(view, material.limits.sent_side)
-        yield _Item({"view": view_facts(words, view, index, material.labels[index])}, picture, view.label)
+        facts = view_facts(words, view, index, material.labels[index])
+        yield _Item({"view": facts}, picture, view.label, "side" if index in sides else "view")
+
+
+def _plain_sides(views: Sequence[View], regions: Iterable[Region]) -> frozenset[int]:
+    """Return which views a small request can spare: of a scan whose deviations are drawn, sides without a mark."""
+    if not any(view.kind == "deviation" for view in views):
+        return frozenset()
+    marked = {region.view for region in regions}
+    return frozenset(
+        i
+        for i, view in enumerate(views)
+        if i not in marked and view.key.partition("/")[0] in {"depth", "shaded", "normals"}
+    )
 
 
 def _marked_items(material: _Material) -> Iterator[_Item]:
@@ -297,7 +310,8 @@ def _marked_items(material: _Material) -> Iterator[_Item]:
             small = shrink(view.image, fit_size(view.size_hw, material.limits.sent_side))
             drawn = draw_marks(small, [(number, r.box_xyxyn) for number, r in marks.items()])
             values = {"view": view_facts(words, view, index, material.labels[index]), "marks": list(marks)}
-            yield _Item(values, encode(drawn, form_of(view)), f"{view.label}, marks {', '.join(map(str, marks))}")
+            label = f"{view.label}, marks {', '.join(map(str, marks))}"
+            yield _Item(values, encode(drawn, form_of(view)), label, "marks")
 
 
 def _crop_items(material: _Material) -> Iterator[_Item]:
@@ -316,7 +330,7 @@ def _crop_items(material: _Material) -> Iterator[_Item]:
             )
         facts = view_facts(template.words, view, region.view, material.labels[region.view])
         values = {"mark": number, "view": facts, "reference": reference}
-        yield _Item(values, encode(place_side_by_side(panels), form_of(view)), f"mark {number}, zoomed")
+        yield _Item(values, encode(place_side_by_side(panels), form_of(view)), f"mark {number}, zoomed", "crop")
 
 
 def picture_of(view: View, box_xyxyn: BoxXyxyn) -> tuple[NDArray[np.uint8], BoxXyxyn]:

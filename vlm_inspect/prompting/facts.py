@@ -32,13 +32,41 @@ def choose_references(references: Sequence[Sequence[View]], *, max_references: i
 
     The choice must not depend on the part, or no two parts would share a prefix; what the nearest reference looks like
     is shown in the zoomed pictures. Tiles repeat what the whole view shows, and are left out.
+
+    Where two scans do not fit whole, their depth views may, the same sides beside each other: two normal parts tell
+    more than other renderings of one.
     """
     whole = [[view for view in views if view.key.partition("/")[0] != "tile"] for views in references]
     shown = min(len(whole), max_references)
+    if shown > 1 and sum(map(len, whole[:2])) > max_views and (sides := _sides_of_two(whole[:2], max_views)):
+        return ShownReferences(sides, 2, len(references), sum(map(len, references[:2])) - len(sides))
     while shown > 1 and sum(map(len, whole[:shown])) > max_views:
         shown -= 1
     pictures = [(number, view) for number, views in enumerate(whole[:shown], start=1) for view in views][:max_views]
     return ShownReferences(tuple(pictures), shown, len(references), sum(map(len, references[:shown])) - len(pictures))
+
+
+def _sides_of_two(references: Sequence[Sequence[View]], most: int) -> tuple[tuple[int, View], ...]:
+    """Return depth views of two scans, side by side, and shaded ones and normals as far as all of them fit.
+
+    Empty where even the depth views do not fit, or one of the two has none.
+    """
+    order = [view.key for view in references[0]]
+    numbered = [
+        (order.index(view.key), number, view)
+        for number, views in enumerate(references, start=1)
+        for view in views
+        if view.key in order
+    ]
+    chosen: list[tuple[int, int, View]] = []
+    for look in ("depth", "shaded", "normals"):
+        more = [one for one in numbered if look_of(one[2]) == look]
+        if look == "depth" and {number for _, number, _ in more} != {1, 2}:
+            return ()
+        if len(chosen) + len(more) > most:
+            break
+        chosen += more
+    return tuple((number, view) for _, number, view in sorted(chosen, key=lambda one: one[:2]))
 
 
 def class_facts(rules: RuleBook) -> Facts:

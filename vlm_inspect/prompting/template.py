@@ -28,14 +28,18 @@ if TYPE_CHECKING:
     pass
 
 
-Look = Literal["image", "shaded", "depth", "normals", "deviation", "frames", "plot"]
-"""What a picture looks like: its kind, and among the images those that were drawn from a scan."""
+Look = Literal["image", "shaded", "depth", "normals", "deviation", "closer", "frames", "plot", "events"]
+"""What a picture looks like: its kind, and what is drawn or read otherwise than others of that kind."""
 LOOKS: tuple[Look, ...] = get_args(Look)
 
 
 def look_of(view: View) -> Look:
     """Return what a view looks like."""
-    return "shaded" if view.key.startswith("shaded/") else view.kind
+    return _LOOK_OF_KEY.get(view.key.partition("/")[0], view.kind)
+
+
+_LOOK_OF_KEY: Mapping[str, Look] = {"shaded": "shaded", "closer": "closer", "events": "events"}
+"""By what stands before the slash in the key of a view."""
 
 
 class Ingredient(StrEnum):

@@ -20,9 +20,9 @@ def expected_ok(qualification: Qualification, references: int) -> float:
     What more references change of the level itself is left out, so it is a little low for more and high for fewer.
     """
     normal = project(qualification.decision.normal, references)
-    matter = qualification.trial.planted.matter
+    responses = qualification.trial.planted.that_matter(qualification.responses)
     least = qualification.decision.prior_spread
-    bounds = set_bounds(normal, qualification.responses[matter], least_spread=least)
+    bounds = set_bounds(normal, *responses, least_spread=least)
     return normal_share(normal, bounds.ok_below) if bounds.earns_ok else 0.0
 
 

@@ -11,6 +11,7 @@ from vlm_inspect.localization.subject import Subject
 from vlm_inspect.qualification.advice import advise
 from vlm_inspect.qualification.qualify import Qualification, qualify
 from vlm_inspect.qualification.settings import QualificationSettings
+from vlm_inspect.qualification.trial import Progress
 from vlm_inspect.references import ReferenceSet
 
 _ENOUGH = 4
@@ -23,6 +24,7 @@ def qualify_class(
     subject: Subject,
     budget: ViewBudget,
     settings: QualificationSettings,
+    progress: Progress = lambda step: None,
 ) -> FittedClass:
     """Return the class with its bounds, its members weighed by what they see; as it is where it cannot be qualified.
 
@@ -32,11 +34,12 @@ def qualify_class(
         subject: what never counts, and which size matters.
         budget: how many pictures a sample may become.
         settings: which errors are allowed, and how many defects are planted.
+        progress: told how many planted defects have been tried.
     """
     members = fitted.scored
     if not fitted.members or settings.planted == 0 or not len(references):
         return fitted
-    found = qualify(references, members, subject, budget, settings) if members else None
+    found = qualify(references, members, subject, budget, settings, progress) if members else None
     if found is None or not members:
         return replace(fitted, advice=_without_bounds(references, subject))
     weighed = tuple(member.weigh(centre, weights) for member, centre, weights in _shares(members, found))

@@ -13,7 +13,7 @@ from vlm_inspect.localization.subject import Subject
 from vlm_inspect.qualification.qualify import Qualification
 from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.qualification.stands import StandIns, set_up
-from vlm_inspect.qualification.trial import PLANTED, plan_trial
+from vlm_inspect.qualification.trial import plan_trial, planted_on
 from vlm_inspect.references import ReferenceSet
 
 _EACH_KIND = 2
@@ -49,7 +49,7 @@ def show_examples(
     stands = set_up(references, subject)
     if not stands:
         return []
-    count = settings.planted or PLANTED[stands[0].sample.kind]
+    count = settings.planted or planted_on(stands[0].sample.kind, len(references))
     plan = plan_trial(stands, qualification.trial.matters, count=count, seed=settings.seed)
     found = qualification.found
     examples = []

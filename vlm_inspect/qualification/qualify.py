@@ -10,16 +10,16 @@ from converters.view import ViewBudget
 from vlm_inspect.array_cache import Arrays, key_of, user_cache
 from vlm_inspect.localization.localizer import ScoredLocalizer
 from vlm_inspect.localization.subject import Subject
-from vlm_inspect.planting.design import WHOLE
+from vlm_inspect.planting.design import WHOLE_KINDS
 from vlm_inspect.qualification.settings import QualificationSettings
-from vlm_inspect.qualification.trial import PLANTED, Trial, run_trial
+from vlm_inspect.qualification.trial import Progress, Trial, planted_on, run_trial
 from vlm_inspect.references import ReferenceSet
 from vlm_inspect.sensitivity.bounds import MISSED, OVERKILL
 from vlm_inspect.sensitivity.learning import ChannelPrior, Decision, PlantedScores, learn_decision
 from vlm_inspect.sensitivity.record import Sensitivity, record_sensitivity
 from vlm_inspect.sensitivity.standing import Standing, standing_of
 
-VERSION = 4
+VERSION = 5
 """Changes whenever a remembered trial would no longer be what this code tries."""
 
 
@@ -39,13 +39,11 @@ class Qualification:
 
         Where no OK can be earned: if every usual part were called OK.
         """
-        bounds = self.decision.bounds
-        passing = bounds.ok_below if bounds.earns_ok else min(bounds.usual_below, bounds.ng_above)
-        return np.asarray(self.responses > passing)
+        return np.asarray(self.responses > self.decision.bounds.passing)
 
     def standing_of(self, log_scores: NDArray[np.float64]) -> Standing:
         """Return where a part with these log scores (C,) stands."""
-        return standing_of(float(self.decision.combine(log_scores)), self.decision, self.sensitivity)
+        return standing_of(log_scores, self.decision, self.sensitivity)
 
 
 def qualify(
@@ -54,6 +52,7 @@ def qualify(
     subject: Subject,
     budget: ViewBudget,
     settings: QualificationSettings,
+    progress: Progress = lambda step: None,
 ) -> Qualification | None:
     """Try out what the references can decide; None where nothing can be planted on them.
 
@@ -65,8 +64,9 @@ def qualify(
         subject: what never counts, and which size matters.
         budget: how many pictures a sample may become.
         settings: which errors are allowed, and how many defects are planted.
+        progress: told how many have been tried.
     """
-    trial = _remembered(references, members, subject, budget, settings)
+    trial = _remembered(references, members, subject, budget, settings, progress)
     if trial is None:
         return None
     priors = [prior for one in members for prior in one.priors]
@@ -86,8 +86,7 @@ def qualification_of(
 ) -> Qualification:
     """Return the qualification that these bounds amount to."""
     bounds = decision.bounds
-    passing = bounds.ok_below if bounds.earns_ok else min(bounds.usual_below, bounds.ng_above)
-    found = responses > passing
+    found = responses > bounds.passing
     matter = trial.planted.matter
     sensitivity = record_sensitivity(
         trial.planted.kinds,
@@ -108,18 +107,19 @@ def _remembered(
     subject: Subject,
     budget: ViewBudget,
     settings: QualificationSettings,
+    progress: Progress,
 ) -> Trial | None:
     if not references.sha256:  # only views are at hand: nothing to plant on, nothing to remember it by
         return None
     sample = references.parts[0].sample
-    count = settings.planted or (0 if sample is None else PLANTED[sample.kind])
+    count = settings.planted or (0 if sample is None else planted_on(sample.kind, len(references)))
     planted = repr((budget, subject.ignore, subject.smallest_defect, count, settings.seed))
     key = key_of("trial", str(VERSION), planted, list(references.sha256), [one.identity for one in members])
     channels = sum(len(one.priors) for one in members)
     return user_cache().value(
         "trials",
         key,
-        lambda: run_trial(references, members, subject, budget, count=count, seed=settings.seed),
+        lambda: run_trial(references, members, subject, budget, count=count, seed=settings.seed, progress=progress),
         pack_trial,
         lambda arrays: unpack_trial(arrays, channels, len(references)),
     )
@@ -160,7 +160,7 @@ def unpack_trial(arrays: Arrays, channels: int, references: int) -> Trial | None
     if any(len(column) != len(kinds) for column in columns) or not np.isfinite(level).all():
         raise ValueError("the arrays of a remembered trial do not fit each other")
     unit, (low, high) = float(arrays["unit"][0]), (float(end) for end in arrays["matters"])
-    whole = np.array([kind == WHOLE for kind in kinds], bool)
+    whole = np.array([kind in WHOLE_KINDS for kind in kinds], bool)
     sizes, matter, owners = columns[0].astype(float), columns[1].astype(bool), columns[2].astype(int)
     planted = PlantedScores(kinds, sizes, matter, owners, rises, whole)
     return Trial(level, planted, None if np.isnan(unit) else unit, (low, high))

@@ -1,6 +1,6 @@
 """The trial: defects planted on left-out references, and what they do to the scores of every channel."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +10,16 @@ from converters.sample import PointCloud, Sample, SampleKind
 from converters.view import ViewBudget
 from vlm_inspect.localization.localizer import ScoredLocalizer
 from vlm_inspect.localization.subject import Subject
-from vlm_inspect.planting.design import STANDARD_SIZES, WHOLE, Planting, design
+from vlm_inspect.planting.design import STANDARD_SIZES, WHOLE_KINDS, Planting, design
 from vlm_inspect.qualification.stands import Stand, StandIns, set_up
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.sensitivity.learning import PlantedScores
 
-PLANTED: dict[SampleKind, int] = {"image": 108, "series": 96, "point_cloud": 32, "video": 12}
+PLANTED: dict[SampleKind, int] = {"image": 160, "series": 96, "point_cloud": 32, "video": 12}
 """How many defects are planted: of scans and clips fewer, since each has many views."""
+_MANY, _PLANTED_ON_MANY = 8, 216
+"""References from which on more are planted on photographs: their level is known better than what defects do."""
+Progress = Callable[[str], None]
 _TOGETHER = 8
 """Planted samples that are scored at once."""
 _MATTERS_UP_TO = 2.0
@@ -44,6 +47,7 @@ def run_trial(
     *,
     count: int | None = None,
     seed: int = 0,
+    progress: Progress = lambda step: None,
 ) -> Trial | None:
     """Plant defects on every reference and score them without it; None where nothing can be planted.
 
@@ -55,6 +59,7 @@ def run_trial(
         budget: how many pictures a sample may become.
         count: how many defects; None: what suits the kind.
         seed: of the defects.
+        progress: told how many have been tried.
     """
     stands = set_up(references, subject)
     if not stands or not members:
@@ -62,10 +67,10 @@ def run_trial(
     kind = stands[0].sample.kind
     unit = unit_per_share(stands[0].sample)
     matters = sizes_that_matter(subject, unit, float(np.median([stand.specimen.compactness for stand in stands])))
-    plan = plan_trial(stands, matters, count=count or PLANTED[kind], seed=seed)
+    plan = plan_trial(stands, matters, count=count or planted_on(kind, len(references)), seed=seed)
     sizes, rises = np.zeros(len(plan)), np.zeros((len(plan), sum(len(one.priors) for one in members)))
     level = np.concatenate([one.level for one in members], axis=1)
-    alone = len(references) == 1
+    alone, tried = len(references) == 1, 0
     for index, stand in enumerate(stands):
         makes = StandIns(stand, references.stage, budget, subject)
         left_out, sound = None if alone else stand.row, makes.sound()
@@ -80,19 +85,26 @@ def run_trial(
                 base = np.maximum(scores[0], level[stand.row]) if alone else scores[0]
             rises[some] = scores[len(together) :] - base
             sizes[some] = [one.size for _, one in made]
+            tried += len(some)
+            progress(f"learning what would be found: {tried} of {len(plan)} planted defects")
     return Trial(
         level=level,
         planted=PlantedScores(
             kinds=tuple(one.kind for one in plan),
             sizes=sizes,
-            matter=np.array([one.kind == WHOLE or matters[0] <= one.size <= matters[1] for one in plan]),
+            matter=np.array([one.kind in WHOLE_KINDS or matters[0] <= one.size <= matters[1] for one in plan]),
             owners=np.array([stands[one.reference].row for one in plan]),
             rises=rises,
-            whole=np.array([one.kind == WHOLE for one in plan], bool),
+            whole=np.array([one.kind in WHOLE_KINDS for one in plan], bool),
         ),
         unit_per_share=unit,
         matters=matters,
     )
+
+
+def planted_on(kind: SampleKind, references: int) -> int:
+    """Return how many defects are planted on so many references of a kind."""
+    return _PLANTED_ON_MANY if kind == "image" and references >= _MANY else PLANTED[kind]
 
 
 def plan_trial(stands: Sequence[Stand], matters: tuple[float, float], *, count: int, seed: int) -> list[Planting]:

@@ -169,9 +169,9 @@ class Variation:
 
         Density and noise are taken in steps, and a step is learned once.
         """
-        finest = min(one.spacing for one in self.references)
-        thinner = max(0, round(float(np.log(scan.spacing / finest) / np.log(_DENSITY_STEP))))
-        rougher = max(0, round(float(np.log(_smooth_noise(scan) / self._noise) / np.log(_NOISE_STEP))))
+        finest = max(min(one.spacing for one in self.references), 1e-300)  # 0 where points are given several times
+        thinner = _steps(scan.spacing / finest, _DENSITY_STEP)
+        rougher = _steps(_smooth_noise(scan) / self._noise, _NOISE_STEP)
         if not thinner and not rougher:
             return self
         key = (thinner, rougher)
@@ -204,6 +204,11 @@ class Variation:
 
     def _around(self, values: Values) -> Values:
         return np.asarray(values[self.anchor.near].mean(axis=1))
+
+
+def _steps(ratio: float, step: float) -> int:
+    """Return by how many steps, a factor each, a ratio is above 1; 0 below, also of a scan without any noise."""
+    return max(0, round(float(np.log(max(ratio, 1.0)) / np.log(step))))
 
 
 def _smooth_noise(one: Surface) -> float:

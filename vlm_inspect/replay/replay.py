@@ -3,7 +3,7 @@
 The prompt is built from the kept views, references, rules, evidence and question, by today's code and template, and
 compared byte for byte. The outcome is read from the kept replies and fused with the kept evidence, by today's code.
 Offline the kept report is fused as it is. Of an agent the first request is built, and the turns after it are those that
-were kept.
+were kept. Of a clip in windows the request of every window is built, and the answers about all of them are read.
 The input is not read, nothing is measured, and no model is asked.
 """
 
@@ -19,7 +19,9 @@ from vlm_inspect.decision.fusion import fuse
 from vlm_inspect.errors import ParseError, PromptError
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.inspection import DefectOutcome, Inspection
+from vlm_inspect.looks.windows import AskedOf, in_clip, merge_windows, whole_request, window_request
 from vlm_inspect.parsing import parse_verdict
+from vlm_inspect.prompting.assembly import box_frame
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.store.case import Case, KeptLook
 from vlm_inspect.verdict import Verdict
@@ -84,7 +86,7 @@ def replay(case: Case) -> Replay:
         StoreError: a file of the case is gone or damaged.
     """
     prompts = list(_rebuild(case))
-    inspection = fuse(_read_again(case, case.looks[-1]), case.evidence, case.thresholds, case.record)
+    inspection = fuse(_opinion_again(case), case.evidence, case.thresholds, case.record)
     changed = [one for one in prompts if not one.same]
     last = prompts[-1].request
     return Replay(
@@ -103,7 +105,6 @@ def replay(case: Case) -> Replay:
 
 def _rebuild(case: Case) -> Iterator[_Rebuilt]:
     """Yield the prompt of every look by today's template and code; a second look begins with the first."""
-    from vlm_inspect.prompting import build_request, load_template
     from vlm_inspect.prompting.second_request import build_second_request
 
     request: Request | None = None
@@ -112,11 +113,10 @@ def _rebuild(case: Case) -> Iterator[_Rebuilt]:
     for number, look in enumerate(case.looks, start=1):
         name = "prompt" if len(case.looks) == 1 else f"prompt of look {number}"
         try:
-            if number == 1:
-                template = load_template(case.template)
-                request = build_request(
-                    template, case.views, case.rules, case.references, case.evidence, case.question, limits=case.limits
-                )
+            if look.facts.window is not None:
+                request = window_request(_asked(case), look.facts.window, case.limits)
+            elif number == 1:
+                request = whole_request(_asked(case), case.limits)
             elif request is not None and not case.has_steps:
                 verdict = opinion if isinstance(opinion, Verdict) else None
                 request = build_second_request(request, verdict, look.enlargements, case.limits)
@@ -124,6 +124,21 @@ def _rebuild(case: Case) -> Iterator[_Rebuilt]:
             request, failure = None, str(error)
         yield _Rebuilt(name, look, _with_turns(request, look) if case.has_steps and request else request, failure)
         opinion = _read_again(case, look)
+
+
+def _asked(case: Case) -> AskedOf:
+    """Return what the first request, or those of all windows, were made from, with today's template."""
+    from vlm_inspect.prompting import load_template
+
+    template = load_template(case.template)
+    return AskedOf(template, case.views, case.rules, case.references, case.evidence, case.question)
+
+
+def _opinion_again(case: Case) -> Verdict | ParseError:
+    """Read the opinion that counts again: of the last look, or of all windows of a clip."""
+    if case.windows:
+        return read_opinion(case, case.rules, case.evidence, case.views)
+    return _read_again(case, case.looks[-1])
 
 
 def _with_turns(first: Request, look: KeptLook) -> Request:
@@ -152,6 +167,10 @@ def read_opinion(case: Case, book: RuleBook, evidence: Evidence, views: Sequence
         evidence: its own, or as it is under those.
         views: of the part.
     """
+    if case.windows:
+        return merge_windows(
+            [(one.facts.window, _parse(case, one, book, views)) for one in case.windows if one.facts.window is not None]
+        )
     last = case.looks[-1]
     opinion = _parse(case, last, book, views)
     if not case.has_steps:
@@ -160,10 +179,13 @@ def read_opinion(case: Case, book: RuleBook, evidence: Evidence, views: Sequence
 
 
 def _parse(case: Case, look: KeptLook, book: RuleBook, views: Sequence[View]) -> Verdict | ParseError:
+    window = look.facts.window
+    shown = views if window is None else views[slice(*window.views)]
     try:
-        return parse_verdict(look.replies, book, views, boxes=case.boxes)
+        opinion = parse_verdict(look.replies, book, shown, boxes=box_frame(shown, case.limits))
     except ParseError as failure:
         return failure
+    return opinion if window is None else in_clip(opinion, window)
 
 
 def _prompt_differences(one: _Rebuilt) -> Iterator[Difference]:

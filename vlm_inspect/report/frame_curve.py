@@ -1,14 +1,21 @@
 """P(anomalous) of every frame of a clip, or sample of a curve, as a table `frame,time_s,score`, and as a picture."""
 
 import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vlm_inspect.frame_curve import LIMIT, FrameCurve
+from vlm_inspect.safe_text import plain_line
 from vlm_inspect.sample_curve import SampleCurve
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _MOST_POINTS = 4000
 """Points of the drawn line; of a longer clip the highest of each group of frames."""
+_NOTHING = "There is no score: the part was not held against normal ones."
 _INK, _GRID, _LINE, _EVENT, _NORMAL = "#222222", "#d9d9d9", "#1f4e9c", "#d9534f", "#5cb85c"
 
 
@@ -23,6 +30,28 @@ def render_curve_table(curve: FrameCurve | SampleCurve) -> bytes:
         time = "" if times is None else _written(float(times[frame]), curve)
         lines.append(f"{frame},{time},{score:.12g}" if np.isfinite(score) else f"{frame},{time},")
     return ("\n".join(lines) + "\n").encode("ascii")
+
+
+def render_no_table(counted: str, reasons: Sequence[str]) -> bytes:
+    """Return the CSV of a part that was not compared: its header, and lines after # that say why.
+
+    Args:
+        counted: `frame` or `sample`.
+        reasons: sentences.
+    """
+    told = [f"# {plain_line(one)}" for one in (_NOTHING, *reasons)]
+    return ("\n".join([f"{counted},time_s,score", *told]) + "\n").encode()
+
+
+def render_no_plot() -> bytes:
+    """Return the PNG of a part that was not compared: it says so."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.2), dpi=100)
+    FigureCanvasAgg(figure)
+    figure.text(0.5, 0.5, _NOTHING, ha="center", va="center", color=_INK)
+    return _png(figure)
 
 
 def _counted(curve: FrameCurve | SampleCurve) -> str:
@@ -59,6 +88,10 @@ def render_curve_plot(curve: FrameCurve | SampleCurve) -> bytes:
     axes.set_ylabel("P(anomalous)" if calibrated else "rarity in the clip")
     axes.set_xlabel(_counted(curve) if curve.times_s is None else "time in s")
     axes.grid(color=_GRID, lw=0.6)
+    return _png(figure)
+
+
+def _png(figure: "Figure") -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,16 @@ from vlm_inspect.real_path import real_path
 from vlm_inspect.report.rendering import html_page, overlay_png
 
 if TYPE_CHECKING:
+    from converters.sample import SampleKind
     from vlm_inspect.examination import Examination
 
 STDOUT = "-"
+_KINDS: "dict[SampleKind, str]" = {
+    "image": "a picture",
+    "point_cloud": "a scan",
+    "video": "a clip",
+    "series": "a curve",
+}
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,17 @@ class Outputs:
             place = _real(path)
             if place in read or place.parent in read:
                 raise OutputError(f"{path} is part of what is inspected; write the result elsewhere")
+
+    def check_kind(self, kind: "SampleKind") -> None:
+        """Find out before any work is done whether a part of this kind can have every result that is wanted.
+
+        Raises:
+            OutputError: it cannot.
+        """
+        if self.curve_path is not None and kind not in ("video", "series"):
+            raise OutputError(f"--curve needs a clip or a curve, and the part is {_KINDS[kind]}; leave it out")
+        if self.ply_path is not None and kind != "point_cloud":
+            raise OutputError(f"--ply needs a scan, and the part is {_KINDS[kind]}; leave it out")
 
     def check_writable(self) -> None:
         """Find out before any work is done whether every file can be written.
@@ -112,27 +131,38 @@ class Outputs:
             contents[self.html_path] = html_page(examination)
         if self.overlay_path is not None:
             contents[self.overlay_path] = overlay_png(examination)
-        if self.ply_path is not None and surface is not None:
-            from vlm_inspect.report.ply import render_ply
+        if self.ply_path is not None:
+            from vlm_inspect.report.ply import render_no_ply, render_ply
 
-            contents[self.ply_path] = render_ply(surface, examination.fused_at_points)
+            contents[self.ply_path] = (
+                render_no_ply(examination.evidence.notes)
+                if surface is None
+                else render_ply(surface, examination.fused_at_points)
+            )
         contents |= self._render_curve(examination)
         write_together(contents)
-        if self.curve_path is not None and self.curve_path not in contents:
-            raise OutputError("--curve needs a clip, or a curve with two references, that compares; see the notes")
-        if self.ply_path is not None and surface is None:
-            raise OutputError("--ply needs a scan that is compared with reference scans; name them with --reference")
         return list(contents)
 
     def _render_curve(self, examination: "Examination") -> dict[Path, bytes]:
+        """Render the curve; where nothing compared, files that say why: those of an earlier part would mislead."""
+        if self.curve_path is None:
+            return {}
+        from vlm_inspect.report.frame_curve import (
+            render_curve_plot,
+            render_curve_table,
+            render_no_plot,
+            render_no_table,
+        )
+
         evidence = examination.evidence
         curve = evidence.curve or evidence.sample_curve
-        if self.curve_path is None or curve is None:
-            return {}
-        from vlm_inspect.report.frame_curve import render_curve_plot, render_curve_table
-
-        table = {self.curve_path: render_curve_table(curve)}
-        return table if self._plot_path is None else {**table, self._plot_path: render_curve_plot(curve)}
+        if curve is None:
+            counted = "sample" if any(view.kind == "plot" for view in examination.views) else "frame"
+            table, plot = render_no_table(counted, evidence.notes), render_no_plot
+        else:
+            table, plot = render_curve_table(curve), partial(render_curve_plot, curve)
+        written = {self.curve_path: table}
+        return written if self._plot_path is None else {**written, self._plot_path: plot()}
 
 
 def _print_lines(lines: Iterable[str]) -> None:

@@ -1,10 +1,13 @@
 """A scan as a PLY file, coloured by its deviation: opens in any viewer of point clouds."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.evidence import SurfaceDeviation
 from vlm_inspect.localization.deviation_colours import deviation_colours, full_scale
+from vlm_inspect.safe_text import plain_line
 
 
 def render_ply(surface: SurfaceDeviation, fused: NDArray[np.float32] | None = None) -> bytes:
@@ -26,6 +29,14 @@ def render_ply(surface: SurfaceDeviation, fused: NDArray[np.float32] | None = No
     for name, values in told.items():
         rows[name] = values
     return _header(len(rows), full, surface.unit, tuple(told)).encode("ascii", "replace") + rows.tobytes()
+
+
+def render_no_ply(reasons: Sequence[str]) -> bytes:
+    """Return a PLY without points whose comments say why: the scan was compared with none."""
+    told = [plain_line(one) for one in ("The scan was compared with no reference, so there is no deviation.", *reasons)]
+    lines = ["ply", "format ascii 1.0", *(f"comment {one}" for one in told), "element vertex 0"]
+    lines += [*(f"property double {name}" for name in "xyz"), "end_header"]
+    return ("\n".join(lines) + "\n").encode("ascii", "replace")
 
 
 def _header(count: int, full: float, unit: str, told: tuple[str, ...]) -> str:

@@ -50,7 +50,9 @@ def print_inspection(inspection: Inspection, console: "Console") -> None:
     if reasoning := said.rest(plain(inspection.reasoning)):
         _print_heading("Reasoning", console)
         _print_text(reasoning, console)
-    if any(step.phase not in ("judge", "look_again") for step in inspection.steps):
+    if any(step.window is not None for step in inspection.steps):
+        _print_list("Windows", tuple(step_line(step) for step in inspection.steps), said, console)
+    elif any(step.phase not in ("judge", "look_again") for step in inspection.steps):
         _print_list("Steps", tuple(step_line(step) for step in inspection.steps), said, console)
         _print_list("Hypotheses", tuple(hypothesis_line(one) for one in inspection.hypotheses), said, console)
     _print_list("Notes", inspection.notes, said, console)

@@ -39,6 +39,7 @@ def render_timeline(inspection: Inspection, looks: Sequence[Look] = ()) -> str:
         steps=[(step, call_words(step), pictures) for step, pictures in zip(inspection.steps, shown, strict=True)],
         hypotheses=inspection.hypotheses,
         hypothesis_place=_place_words,
+        window_words=window_words,
     )
 
 
@@ -50,10 +51,21 @@ def call_words(step: StepRecord) -> str:
     return plain_line(f"{step.tool} {arguments}".strip())
 
 
+def window_words(step: StepRecord) -> str:
+    """Return which window of a clip a step was about and what the model says of it; "" of another step."""
+    one = step.window
+    if one is None:
+        return ""
+    timed = one.first_s is not None and one.last_s is not None
+    span = f"{one.first_s:.2f} s to {one.last_s:.2f} s" if timed else f"frames {one.first} to {one.last}"
+    said = {True: "anomalous", False: "normal", None: "could not be read"}[one.anomalous]
+    return f"window {one.number}, {span}, {said}"
+
+
 def step_line(step: StepRecord) -> str:
-    """Return a step as one line of a terminal: number, phase, call, words, tokens and cost."""
+    """Return a step as one line of a terminal: number, phase and call, or the window, then words, tokens and cost."""
     call = call_words(step)
-    head = f"step {step.n} {step.phase.replace('_', ' ')}{f', {call}' if call else ''}"
+    head = window_words(step) or f"step {step.n} {step.phase.replace('_', ' ')}{f', {call}' if call else ''}"
     said = plain_line(step.said)
     cut = said if len(said) <= _LONGEST_LINE else f"{said[: _LONGEST_LINE - 1]}…"
     tokens = step.usage.prompt_tokens + step.usage.completion_tokens

@@ -65,11 +65,15 @@ class Bounds:
         """Whether a part can come out OK."""
         return self.ok_below > -np.inf
 
+    @property
+    def passing(self) -> float:
+        """The score up to which a part is OK; where no OK can be earned, up to which it would be if it were usual."""
+        return self.ok_below if self.earns_ok else min(self.usual_below, self.ng_above)
+
 
 def set_bounds(
     normal: NormalScores,
-    responses: Sequence[float] | NDArray[np.float64],
-    *,
+    *responses: Sequence[float] | NDArray[np.float64],
     overkill: float = OVERKILL,
     missed: float = MISSED,
     least_spread: float = 0.0,
@@ -78,15 +82,16 @@ def set_bounds(
 
     Args:
         normal: distribution of the log score of normal parts.
-        responses: (m,) log score that each planted defect gives a part that is otherwise as normal ones are. Without
-            any, no OK can be earned.
+        responses: groups of planted defects, each (m,): the log score that each gives a part that is otherwise as
+            normal ones are. The share that may be missed holds for every group. Without any, no OK can be earned.
         overkill: share of normal parts that may exceed `ng_above`.
         missed: share of planted defects that may stay below `ok_below`.
         least_spread: standard deviation of normal scores that the bound of NG counts on at least. Few references that
             happen to be alike, judged by weights that were learned from them, differ less than new parts will.
     """
     ng_above = replace(normal, spread=max(normal.spread, least_spread)).upper_bound(overkill)
-    defects = defects_bound(normal, np.sort(np.asarray(responses, np.float64)), missed)
+    groups = [np.sort(np.asarray(one, np.float64)) for one in responses]
+    defects = min((defects_bound(normal, one, missed) for one in groups), default=-np.inf)
     usual = usual_bound(normal, defects, ng_above)
     ok_below = min(usual, defects, ng_above)
     if normal.below(defects) < LEAST_EARNED:

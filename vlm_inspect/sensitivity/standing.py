@@ -2,6 +2,8 @@
 
 from typing import Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from vlm_inspect.sensitivity.learning import Decision
@@ -21,6 +23,8 @@ class Standing(BaseModel):
     slope: float
     even: float
     """P(anomalous) is logistic: 0.5 at `even`; see `ScoreOdds`."""
+    by_whole: bool = False
+    """Whether the log score is that of the surface as a whole; else that of its oddest places."""
     sensitivity: Sensitivity
 
     @property
@@ -54,11 +58,12 @@ class Standing(BaseModel):
         return ScoreOdds(self.slope, self.even)
 
 
-def standing_of(log_score: float, decision: Decision, sensitivity: Sensitivity) -> Standing:
-    """Return the standing of a part with this combined log score."""
+def standing_of(log_scores: NDArray[np.float64], decision: Decision, sensitivity: Sensitivity) -> Standing:
+    """Return the standing of a part with these log scores (C,)."""
     bounds = decision.bounds
     return Standing(
-        log_score=log_score,
+        log_score=float(decision.combine(log_scores)),
+        by_whole=decision.by_whole(log_scores),
         ok_below=bounds.ok_below if bounds.earns_ok else None,
         ng_above=bounds.ng_above,
         slope=decision.odds.slope,

@@ -1,6 +1,7 @@
 """A sensitivity in one line."""
 
 from vlm_inspect.sensitivity.record import Detection, Sensitivity
+from vlm_inspect.sensitivity.standing import Standing
 
 _KINDS_SAID = 2
 
@@ -18,6 +19,17 @@ def tell_sensitivity(sensitivity: Sensitivity) -> str:
     told = [f"{kind} {size_words(one.size_pct, one.size_mm)}" for kind, one in _ends(kinds)]
     besides = f" ({', '.join(told)})" if told else ""
     return f"would have held up 9 of 10 planted defects from {size} on{besides}"
+
+
+def tell_whole(standing: Standing | None) -> str:
+    """Return what is said of a part that is held up by its surface as a whole, which no place of the heat shows; else
+    nothing."""
+    if standing is None or standing.outcome == "OK" or not standing.by_whole:
+        return ""
+    return (
+        "the whole surface is odd: all of it together is less like the references than any one place; look for another "
+        "shade or structure"
+    )
 
 
 def _ends(kinds: list[tuple[str, Detection]]) -> list[tuple[str, Detection]]:

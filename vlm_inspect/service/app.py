@@ -23,6 +23,7 @@ from vlm_inspect.service.rule_books import RuleBooks
 from vlm_inspect.service.sessions import Sessions
 from vlm_inspect.service.settings import ServiceSettings
 from vlm_inspect.service.spool import Spool
+from vlm_inspect.service.staged_references import StagedReferences
 from vlm_inspect.service.station import Proposals, Shares, Station, Talks
 from vlm_inspect.service.tokens import Tokens
 from vlm_inspect.store import CaseStore
@@ -91,6 +92,8 @@ def _open_station(settings: ServiceSettings, tokens: Tokens) -> tuple[Station, F
     try:
         store = CaseStore(settings.store)
         books = RuleBooks(settings.rules, settings.config)
+        staged = StagedReferences(books, settings.data / "staged")
+        staged.clear()
         spool = Spool(settings.data / "parts", most_waiting=settings.limits.waiting)
     except OSError as error:
         lock.release()
@@ -101,7 +104,7 @@ def _open_station(settings: ServiceSettings, tokens: Tokens) -> tuple[Station, F
     metrics = Metrics()
     metrics.watch_queue(lambda: spool.counts()["waiting"], lambda: spool.counts()["failed"])
     folders: list[Path] = [settings.data, settings.rules, store.files.folder, Path.cwd(), Path.home()]
-    path_free = PathFree(folders)
+    path_free = PathFree([*folders, *books.reference_folders()])
     deliveries = Deliveries(
         store.outbox,
         settings.receivers,
@@ -115,8 +118,9 @@ def _open_station(settings: ServiceSettings, tokens: Tokens) -> tuple[Station, F
         settings=settings,
         spool=spool,
         books=books,
+        staged=staged,
         store=store,
-        judges=Judges(settings, spool, books, store, metrics, deliveries),
+        judges=Judges(settings, spool, books, store, metrics, deliveries, path_free),
         deliveries=deliveries,
         tokens=tokens,
         sessions=Sessions(settings.data / "session.key", tokens),

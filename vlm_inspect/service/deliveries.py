@@ -46,13 +46,14 @@ class Deliveries:
             folders: where the files of judged parts are moved; None: they are not kept outside the store.
             model: who is asked, for a part that could not be judged.
             path_free: takes the paths of this machine out of the messages.
-            log: told when a receiver does not take messages.
+            log: told when a receiver takes no messages, and when it takes them again.
         """
         self._folders, self._model, self._path_free = folders, model, path_free
         self.sender = Sender(
             outbox,
             receivers,
             trouble=lambda target, why: log.warning("%s takes no messages, which wait: %s", target, why),
+            recovered=lambda target: log.warning("%s takes messages again", target),
         )
         targets = [one.target for one in receivers]
         self._messages = Messages(outbox, targets, self.sender.wake, self._shown) if targets else None

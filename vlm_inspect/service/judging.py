@@ -32,6 +32,8 @@ Value = TypeVar("Value")
 _LOG = logging.getLogger("vlm_inspect.service")
 _STORE_TRIES, _STORE_WAIT_S = 6, 2.0
 """The store is tried again after 2, 4, 8 s and so on, a minute in all: a database that restarts fails no part."""
+_LOGGED_EVERY_S = 10.0
+"""How often the log tells how far the references of a class are learned, in seconds."""
 _MODEL_FAILED = "the model failed"
 
 
@@ -56,12 +58,13 @@ class Judges:
         store: CaseStore,
         metrics: Metrics,
         deliveries: Deliveries,
+        path_free: PathFree,
     ) -> None:
         """Judge with `settings.workers` threads; nothing begins before `start`."""
         self._settings, self._spool, self._books, self._store, self._metrics = settings, spool, books, store, metrics
         self._deliveries = deliveries
         spool.before_failing = self._tell_failure
-        self._path_free = PathFree([settings.data, settings.rules])
+        self._path_free = path_free
         self.timelines = Timelines(settings.data / "timelines")
         self._lock = threading.Lock()
         self._steps: dict[str, str] = {}
@@ -74,7 +77,7 @@ class Judges:
             for number in range(settings.workers)
         ]
         self.cold: dict[str, str] = dict.fromkeys(books.names(), "not read yet")
-        """Books whose references are not learned, and why."""
+        """Books whose references are not learned yet: how far they are, or why they cannot be."""
 
     def start(self) -> None:
         """Warm the inspectors up, and judge."""
@@ -129,15 +132,32 @@ class Judges:
 
     def _warm_up(self) -> None:
         give_way()
-        for name in list(self.cold):
+        names = list(self.cold)
+        for number, name in enumerate(names, start=1):
             if self._stopped.is_set():
                 return
-            reason = self._books.warm_up(name)
+            which, began = f"rule book {name} ({number} of {len(names)})", time.monotonic()
+            _LOG.info("%s: reading its references", which)
+            reason = self._books.warm_up(name, self._telling_of(name, which))
             if reason:
-                _LOG.warning("rule book %s cannot be used: %s", name, reason)
+                _LOG.warning("%s cannot be used: %s", which, reason)
                 self.cold[name] = self._path_free.message(reason)
             else:
+                _LOG.info("%s: ready after %.0f s", which, time.monotonic() - began)
                 self.cold.pop(name, None)
+
+    def _telling_of(self, name: str, which: str) -> Callable[[str], None]:
+        """Return what notes how far the references of a book are learned, and logs it now and then."""
+        logged_s = time.monotonic()
+
+        def tell(step: str) -> None:
+            nonlocal logged_s
+            self.cold[name] = self._path_free.message(step)
+            if time.monotonic() - logged_s >= _LOGGED_EVERY_S:
+                logged_s = time.monotonic()
+                _LOG.info("%s: %s", which, step)
+
+        return tell
 
     def _run(self) -> None:
         give_way()

@@ -1,4 +1,4 @@
-"""Answers without the paths of this machine: what a message names is told by its last part."""
+"""Answers without the paths of this machine, and without advice for its command line, which callers do not have."""
 
 import re
 from collections.abc import Iterable
@@ -10,9 +10,11 @@ from vlm_inspect.real_path import real_path
 _ABSOLUTE = re.compile(r"""(?<![\w/:.])(?:[A-Za-z]:)?(?:[/\\][^\s/\\:;,'"<>|()\[\]]+){2,}[/\\]?""")
 """A path of two parts or more: /v1 and 3/4 are none."""
 
+_COMMAND = re.compile(r"\bvlm-inspect [a-z]|(?<!\S)--[a-z]")
+
 
 class PathFree:
-    """Takes paths out of texts."""
+    """Takes paths out of texts: what a message names is told by its last part."""
 
     def __init__(self, folders: Iterable[Path]) -> None:
         """Know the folders of the service: whatever lies in them is told relative to them, spaces and all."""
@@ -24,8 +26,10 @@ class PathFree:
         ]
 
     def message(self, text: str) -> str:
-        """Return an error's text without any path."""
-        return _ABSOLUTE.sub(lambda found: PurePath(found[0].replace("\\", "/")).name, self.text(text))
+        """Return an error's text without any path, and without the clauses that name commands or options."""
+        free = _ABSOLUTE.sub(lambda found: PurePath(found[0].replace("\\", "/")).name, self.text(text))
+        clauses = free.split("; ")
+        return "; ".join(clause for clause in clauses if not _COMMAND.search(clause)) or free
 
     def text(self, text: str) -> str:
         """Return a text without the service's own folders; other words with slashes stay as they are."""

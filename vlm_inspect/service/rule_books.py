@@ -1,8 +1,9 @@
 """`RuleBooks`: the rule books and calibrations of a folder, by name, and a warm inspector for each."""
 
 import re
-import tempfile
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,19 +16,16 @@ from converters.errors import ConversionError
 from vlm_inspect.backends.reply_journal import JournalOfThread, journalled
 from vlm_inspect.calibration_file import Calibration
 from vlm_inspect.config import InspectorConfig
-from vlm_inspect.errors import CalibrationError, InspectError, RuleError, StoreError
+from vlm_inspect.errors import CalibrationError, InspectError, RuleError
 from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.inspector import Inspector
-from vlm_inspect.real_path import real_path
 from vlm_inspect.rules import RuleBook, load_rules, outside_references, parse_rules, resolve_references
 
 if TYPE_CHECKING:
     from vlm_inspect.backends.backend import Backend
-    from vlm_inspect.store import Case
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _CALIBRATION = ".calibration.json"
-_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}$")
 MOST_TEXT = 1 << 20
 """Most bytes of a rule book or a calibration."""
 
@@ -162,8 +160,21 @@ class RuleBooks:
                 self._backend = self._config.load_model()
             return self._backend
 
-    def warm_up(self, name: str) -> str:
-        """Read the references of a book and learn from them; returns why that failed, or nothing."""
+    def reference_folders(self) -> list[Path]:
+        """Return the folders in which references of the books lie; those of a book that is wrong are left out."""
+        found: set[Path] = set()
+        for name in self.names():
+            with suppress(InspectError):
+                found |= {path.parent for path in resolve_references(self.book(name))}
+        return sorted(found)
+
+    def warm_up(self, name: str, progress: Callable[[str], None] = lambda step: None) -> str:
+        """Read the references of a book and learn from them; returns why that failed, or nothing.
+
+        Args:
+            name: of the book.
+            progress: told how far it is.
+        """
         from converters.registry import read
 
         try:
@@ -172,7 +183,7 @@ class RuleBooks:
                 first = inspector.references[0]
                 if first.is_dir():
                     first = sorted(path for path in first.iterdir() if path.is_file())[0]
-                inspector.fit(read(first).kind)
+                inspector.fit(read(first).kind, progress=progress)
         except (InspectError, ConversionError, OSError, IndexError) as error:
             return str(error)
         return ""
@@ -240,31 +251,6 @@ class RuleBooks:
             raise CalibrationError(f"this calibration was made for other rules than {name} has; run calibrate again")
         text = calibration.model_dump_json(indent=2) + "\n"
         write_atomically(self._calibration_path(self.chosen(name)), text.encode())
-
-    def stage_reference(self, name: str, case: "Case") -> Path:
-        """Copy the kept part of a case beside the references; it is none before the book names it.
-
-        Raises:
-            StoreError: the part was not kept, or cannot be written.
-        """
-        place = self._reference_path(name, case)
-        with tempfile.TemporaryDirectory() as folder:
-            part = case.write_input(Path(folder))
-            if part.is_dir():
-                raise StoreError("a folder cannot be made a reference here; add it to the rule book by hand")
-            place.parent.mkdir(exist_ok=True)
-            write_atomically(place, part.read_bytes())
-        return place
-
-    def discard_reference(self, name: str, case: "Case") -> None:
-        """Remove what `stage_reference` copied, unless the book names it."""
-        place = self._reference_path(name, case)
-        if real_path(place) not in {real_path(path) for path in resolve_references(self.book(name))}:
-            place.unlink(missing_ok=True)
-
-    def _reference_path(self, name: str, case: "Case") -> Path:
-        suffix = _SUFFIX.search(case.source.name)
-        return self.folder / f"{self.chosen(name)}-references" / f"{case.id}{suffix[0].lower() if suffix else ''}"
 
     def _calibration_path(self, name: str) -> Path:
         return self.folder / f"{name}{_CALIBRATION}"

@@ -17,6 +17,7 @@ from vlm_inspect.service.rule_books import RuleBooks
 from vlm_inspect.service.sessions import Sessions
 from vlm_inspect.service.settings import ServiceSettings
 from vlm_inspect.service.spool import Spool
+from vlm_inspect.service.staged_references import StagedReferences
 from vlm_inspect.service.tokens import Tokens
 from vlm_inspect.store import CaseStore
 
@@ -35,6 +36,7 @@ class Station:
     settings: ServiceSettings
     spool: Spool
     books: RuleBooks
+    staged: StagedReferences
     store: CaseStore
     judges: Judges
     deliveries: Deliveries

@@ -9,6 +9,8 @@ from vlm_inspect.errors import StoreError
 from vlm_inspect.sinks.webhook import NotDeliveredError
 from vlm_inspect.store import Message, Outbox
 
+_MOST_NOTED = 1000
+"""Messages that are noted as refused by one receiver."""
 _LOOK_S = 1.0
 """How often the outbox is looked into, in seconds, where nobody says that there is something new."""
 
@@ -36,6 +38,7 @@ class Sender:
         *,
         last_s: float = 10.0,
         trouble: Callable[[str, str], None] = lambda target, why: None,
+        recovered: Callable[[str], None] = lambda target: None,
     ) -> None:
         """Begin at the start of the `with` block, with what earlier runs left, too.
 
@@ -43,9 +46,10 @@ class Sender:
             outbox: of the store.
             receivers: whose messages are sent; those of others stay.
             last_s: longest wait, at the end, for messages that were never tried, in seconds.
-            trouble: told the URL of a receiver that does not take a message, and why; once until it takes one again.
+            trouble: told the URL of a receiver that does not take a message, and why; once until it takes all again.
+            recovered: told the URL of a receiver that takes messages again.
         """
-        self._outbox, self._last_s, self._trouble = outbox, last_s, trouble
+        self._outbox, self._last_s, self._trouble, self._recovered = outbox, last_s, trouble, recovered
         self._targets = [one.target for one in receivers]
         self._new = {target: threading.Event() for target in self._targets}
         self._ended = threading.Event()
@@ -84,30 +88,52 @@ class Sender:
         return self._outbox.count_waiting(self._targets) if self._targets else 0
 
     def _run(self, receiver: Receiver) -> None:
-        new, is_well = self._new[receiver.target], True
+        new, outage = self._new[receiver.target], _Outage()
         while not self._ended.is_set():
             new.clear()
             try:
-                tried, is_well = self._send_some(receiver, is_well=is_well)
+                tried = self._send_some(receiver, outage)
             except StoreError:  # locked for a moment: the messages are in it, and wait
                 tried = 0
             if not tried:
                 new.wait(_LOOK_S)
 
-    def _send_some(self, receiver: Receiver, *, is_well: bool) -> tuple[int, bool]:
-        """Try some messages; returns how many, and whether the last one arrived."""
+    def _send_some(self, receiver: Receiver, outage: "_Outage") -> int:
+        """Try some messages; returns how many."""
         messages = self._outbox.take([receiver.target])
         for message in messages:
             try:
                 receiver.send(message)
             except NotDeliveredError as error:
-                self._outbox.mark_failed(message, str(error))
-                if is_well:
+                if outage.begins_with(message):
                     self._trouble(receiver.target, str(error))
-                is_well = False
+                self._outbox.mark_failed(message, str(error))
             else:
+                if outage.ends_with(message):
+                    self._recovered(receiver.target)
                 self._outbox.mark_delivered(message)
-                is_well = True
             if self._ended.is_set():
                 break
-        return len(messages), is_well
+        return len(messages)
+
+
+class _Outage:
+    """Whether one receiver takes messages. One message that it never takes is told once, though others arrive."""
+
+    def __init__(self) -> None:
+        self._lasts = False
+        self._refused: set[str] = set()
+
+    def begins_with(self, message: Message) -> bool:
+        """Note a message that was not taken; returns whether that is news."""
+        is_news = not self._lasts and message.id not in self._refused
+        if len(self._refused) < _MOST_NOTED:
+            self._refused.add(message.id)
+        self._lasts = self._lasts or is_news
+        return is_news
+
+    def ends_with(self, message: Message) -> bool:
+        """Note a message that arrived; returns whether an outage ends with it."""
+        ends, self._lasts = self._lasts, False
+        self._refused.discard(message.id)
+        return ends

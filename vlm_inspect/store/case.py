@@ -16,6 +16,7 @@ from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.errors import ParseError, StoreError
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.inspection import Inspection, Outcome
+from vlm_inspect.looks.windows import evidence_within, merge_windows
 from vlm_inspect.prompting.assembly import PromptLimits
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.store.files import FileFolder
@@ -171,7 +172,7 @@ class Case:
     serial: str | None
     """Serial number or lot of the part."""
     looks: tuple[KeptLook, ...]
-    """Every step in order; the last one counts."""
+    """Every step in order; the last one counts, or all windows of a clip together."""
     thresholds: Thresholds
     template: str
     limits: PromptLimits
@@ -198,15 +199,37 @@ class Case:
 
     @property
     def replies(self) -> tuple[Reply, ...]:
-        """What the model answered to the last look."""
-        return self.looks[-1].replies
+        """What the model answered to the last look; of a clip in windows to all of them."""
+        return tuple(reply for look in self.windows or self.looks[-1:] for reply in look.replies)
+
+    @property
+    def windows(self) -> tuple[KeptLook, ...]:
+        """The looks at the windows of a long clip; none where it was asked about as a whole."""
+        return tuple(look for look in self.looks if look.facts.window is not None)
 
     @property
     def opinion(self) -> Verdict | ParseError:
         """What was read from that, or why nothing was."""
+        told = [
+            (look.facts.window, look.opinion)
+            for look in self.windows
+            if look.facts.window is not None and look.opinion is not None
+        ]
+        if told:
+            return merge_windows(told)
         opinion = self.looks[-1].opinion
         assert opinion is not None
         return opinion
+
+    @property
+    def told_look(self) -> KeptLook:
+        """The look that a dialogue begins with: the last one; of a clip in windows the most anomalous one."""
+
+        def height(look: KeptLook) -> tuple[bool, float]:
+            opinion = look.opinion
+            return (opinion.anomalous, opinion.probability or 0.0) if isinstance(opinion, Verdict) else (False, 0.0)
+
+        return max(self.windows, key=height, default=self.looks[-1])
 
     @property
     def has_steps(self) -> bool:
@@ -229,12 +252,13 @@ class Case:
         return self._request_of(self.looks[-1])
 
     def _request_of(self, look: KeptLook) -> Request:
+        window = look.facts.window
         return Request(
             messages=look.messages,
             answer_schema=self.answer_schema,
-            views=self.views,
+            views=self.views if window is None else self.views[slice(*window.views)],
             rules=self.rules,
-            evidence=self.evidence,
+            evidence=self.evidence if window is None else evidence_within(self.evidence, window.views),
             question=self.question,
             prompt_sha256=look.prompt_sha256,
             enlargements=look.enlargements,

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from converters.view import BoxXyxyn, Pane, View, ViewKind
 from vlm_inspect.backends.backend import Reply
+from vlm_inspect.clip_windows import ClipWindow
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.enlargement import Enlargement
 from vlm_inspect.errors import ParseError
@@ -131,6 +132,7 @@ class LookFacts(_Entry):
     refutation: Refutation = "off"
     places: tuple[HotPlace, ...] = ()
     by_refuter: bool = False
+    window: ClipWindow | None = None
 
 
 class LookEntry(_Entry):

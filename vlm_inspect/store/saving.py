@@ -63,7 +63,7 @@ def prepare(
         "views": pack_views(examination.views, bundle),
         "references": pack_references(examination.references, examination.evidence, examination.limits, bundle),
         "evidence": pack_evidence(examination.evidence, bundle),
-        "opinion": pack_opinion(examination.opinion),
+        "opinion": None if deciding.opinion is None else pack_opinion(deciding.opinion),
         "thresholds": examination.thresholds,
         "template": examination.template,
         "limits": examination.limits,
@@ -98,7 +98,7 @@ def prepare(
         "messages": to_json(pack_messages(request.messages, bundle)),
         "answer_schema": to_json(request.answer_schema),
         "prompt": describe_messages(request.messages),
-        "replies": to_json(_as_they_came(examination.replies)),
+        "replies": to_json(_as_they_came(deciding.replies)),
     }
     return Parcel(columns, bundle)
 

@@ -80,6 +80,12 @@ def test_a_folder_of_frames_is_a_clip_whose_beginning_may_be_its_reference(bench
             path.parent.mkdir(exist_ok=True)
             Image.fromarray(mask).save(path)
     out = tmp_path / "out"
+    for span, told in ((500, "has 72 frames"), ("6s", "keeps no time"), (5, "at least 12")):
+        ran = bench(tmp_path / "data", "--out", out, "--shots", 0, "--normal-until", span, "--quiet")
+        assert (ran.code, out.exists()) == (2, False)
+        assert told in ran.err
+    ran = bench(tmp_path / "data", "--dry-run", "--shots", 0, "--normal-until", 30)
+    assert "unreadable" not in ran.out
     ran = bench(tmp_path / "data", "--out", out, "--shots", 0, "--normal-until", 30, "--quiet")
     assert ran.code == 0, ran.err
     assert "frame_auroc " in ran.out

@@ -45,6 +45,18 @@ def test_what_was_added_is_there_in_the_next_session(tmp_path: Path) -> None:
         assert 0.0 <= journal.wall_s() < 10.0
 
 
+def test_a_run_that_did_nothing_leaves_nothing_and_one_that_did_stays(tmp_path: Path) -> None:
+    with open_journal(tmp_path / "out", resume=False) as journal:
+        journal.begin(SETTINGS)
+        journal.discard_unused()
+    assert not (tmp_path / "out").exists()
+    with open_journal(tmp_path / "out", resume=False) as journal:
+        journal.begin(SETTINGS)
+        journal.add(record("x"), [])
+        journal.discard_unused()
+        assert journal.records() == {"x": record("x")}
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

@@ -8,10 +8,12 @@ from vlm_inspect.localization.framing import Picture
 from vlm_inspect.localization.memory_settings import MemorySettings
 from vlm_inspect.localization.patch_memory.copies import COPIES, changed_copies
 from vlm_inspect.localization.patch_memory.eyes import uses_for
+from vlm_inspect.localization.patch_memory.grids import Pane, frame_class, see
 from vlm_inspect.localization.patch_memory.layer_bank import LayerBank, make_scaling, measure_reliability
 from vlm_inspect.localization.patch_memory.memory import learn_memory
 from vlm_inspect.localization.patch_memory.scores import pool_values
 from vlm_inspect.localization.patch_memory.storing import pack, unpack
+from vlm_inspect.vision import load_network
 
 FAST = uses_for(MemorySettings(eye="fast"), "image")
 
@@ -22,6 +24,15 @@ def spots(seed):
     grey = 120 + 50 * np.sin(x / 5 + rng.uniform(0, 6)) * np.sin(y / 6 + rng.uniform(0, 6)) + rng.normal(0, 3, (96, 96))
     image = np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
     return View(image, "image", "spots", None, key="image")
+
+
+def wedge(turn_deg):
+    """A dark wedge, three times as long as high, on a light table: (256, 256, 3)."""
+    cv2 = pytest.importorskip("cv2")
+    image = np.full((256, 256, 3), 210, np.uint8)
+    corners = cv2.boxPoints(((128, 128), (120, 36), turn_deg))
+    cv2.fillConvexPoly(image, np.rint([corners[0], corners[1], corners[2]]).astype(np.int32), (60, 60, 66))
+    return Picture(image)
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +156,40 @@ def test_several_references_are_not_helped_by_the_picture_itself() -> None:
     views = [(seed, 0, spots(seed)) for seed in range(2)]
     bare, same = (learn_memory([replace(use, own_places=own)], views) for own in (False, True))
     np.testing.assert_array_equal(bare.score([spots(5)])[0].log_scores, same.score([spots(5)])[0].log_scores)
+
+
+def test_a_small_part_of_a_large_picture_is_seen_larger():
+    use = replace(FAST[0], least_pixels=64 * 64, most_pixels=96 * 96)
+    pictures = [wedge(turn) for turn in (0, 50, 100)]
+    sides = [
+        frame_class(one, pictures, parts=True, multiple=16).scale for one in (use, replace(use, small_part_factor=1))
+    ]
+    assert sides[0] == pytest.approx(4 / 3 * sides[1], rel=0.08)
+    whole = [frame_class(one, pictures, parts=False, multiple=16).scale for one in (use, use)]
+    assert whole[0] == whole[1]
+    small_pictures = replace(use, least_pixels=256 * 256, most_pixels=384 * 384)
+    alike = [replace(small_pictures, small_part_factor=factor) for factor in (1, 2)]
+    assert len({frame_class(one, pictures, parts=True, multiple=16).scale for one in alike}) == 1
+
+
+def test_mirrored_patches_know_where_they_come_from():
+    pictures = [wedge(turn) for turn in (0, 50, 100)]
+    framing = frame_class(FAST[0], pictures, parts=True, multiple=16)
+    assert framing.turns
+    pane = Pane(pictures[1], (0, 0))
+    network = load_network("lite0")
+    (straight,), (mirrored,) = see(network, framing, [pane]), see(network, framing, [pane], mirrored=True)
+    own, other = straight.grid.on_view(pane.size_hw), mirrored.grid.on_view(pane.size_hw)
+    order, others = np.lexsort(own.round(4).T), np.lexsort(other.round(4).T)
+    np.testing.assert_allclose(own[order], other[others], atol=1e-3)
+    np.testing.assert_allclose(
+        straight.places[order] * np.array([1, -1]), mirrored.places[others], atol=1e-3
+    )  # where it appears is not where it comes from
+    assert np.abs(straight.rows[0][order] - mirrored.rows[0][others]).mean() > 0.01
+
+
+def test_parts_that_are_turned_are_remembered_both_ways():
+    views = [(n, 0, replace(spots(0), image=wedge(turn).image)) for n, turn in enumerate((0, 50, 100))]
+    straight, mirrored = (learn_memory([replace(FAST[0], mirrored=both)], views) for both in (False, True))
+    assert len(mirrored.networks[0].origin) == 2 * len(straight.networks[0].origin)
+    assert (mirrored.level <= straight.level + 0.2).all()

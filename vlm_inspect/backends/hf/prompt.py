@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from vlm_inspect.backends.hf.families import Manner, load_words
 from vlm_inspect.backends.hf.sheet import compose_sheet, square
+from vlm_inspect.backends.messages import roles_and_labels
+from vlm_inspect.backends.picture_roles import spared_by_a_sheet
 from vlm_inspect.errors import BackendError
 
 if TYPE_CHECKING:
@@ -67,7 +69,8 @@ def encode_prompt(messages: "Sequence[BaseMessage]", processor: Any, manner: Man
     Raises:
         BackendError: a picture is none, or the processor cannot take the conversation.
     """
-    talk = _put_on_sheet(_read(messages), manner) if on_sheet else _placed(_read(messages), manner)
+    spared = spared_by_a_sheet(roles_and_labels(messages)[0]) if on_sheet else frozenset[int]()
+    talk = _put_on_sheet(_read(messages, spared), manner) if on_sheet else _placed(_read(messages), manner)
     try:
         made = processor.apply_chat_template(
             _for_template(talk.conversation, manner),
@@ -92,18 +95,22 @@ def encode_prompt(messages: "Sequence[BaseMessage]", processor: Any, manner: Man
     )
 
 
-def _read(messages: "Sequence[BaseMessage]") -> _Talk:
-    """Read LangChain messages: texts, and pictures decoded."""
-    conversation, pictures = [], []
+def _read(messages: "Sequence[BaseMessage]", spared: frozenset[int] = frozenset()) -> _Talk:
+    """Read LangChain messages: texts, and pictures decoded; those to spare go, and so do the texts before them."""
+    conversation, pictures, count = [], [], 0
     for message in messages:
         content = message.content if isinstance(message.content, list) else [{"type": "text", "text": message.content}]
         parts: list[dict[str, Any]] = []
         for block in content:
             if isinstance(block, str) or block.get("type") == "text":
                 parts.append({"type": "text", "text": block if isinstance(block, str) else str(block["text"])})
+                continue
+            if count in spared:
+                del parts[-1:]
             else:
                 pictures.append(_decode(block))
                 parts.append({"type": "image", "image": pictures[-1]})
+            count += 1
         roles = {"human": "user", "ai": "assistant"}
         conversation.append({"role": roles.get(message.type, message.type), "content": parts})
     return _Talk(conversation, pictures)

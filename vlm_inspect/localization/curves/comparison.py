@@ -56,6 +56,13 @@ class Measure:
         """Seconds by which windows of one time may differ."""
         return _NEAR_WINDOWS * self.grid.samples * self.grid.step_s
 
+    @property
+    def half_lengths_s(self) -> tuple[float, ...]:
+        """Half of how long a stretch of each of `KINDS` lasts, in seconds."""
+        window, short, long = self.grid.samples * self.grid.step_s, *(n * self.step_s for n in self.lengths)
+        lasting = window + (_LASTING - 1) * self.grid.hop * self.grid.step_s
+        return 0.5 * window, 0.5 * short, 0.5 * lasting, 0.5 * long, 0.5 * long
+
 
 @dataclass(frozen=True, eq=False)
 class PreparedCurve:

@@ -14,7 +14,9 @@ from converters.series_plot import PlotOrigin
 from converters.view import View
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.curves.comparison import FINE, KINDS, PreparedCurve
-from vlm_inspect.localization.curves.normality import NormalCurves, position, rarity, with_channels
+from vlm_inspect.localization.curves.gaps import Gap, stretches_in
+from vlm_inspect.localization.curves.matching import NotComparable, channel_columns, with_channels
+from vlm_inspect.localization.curves.normality import NormalCurves, rarity
 from vlm_inspect.localization.curves.windows import grid_of, windows
 from vlm_inspect.tolerance import Tolerance
 
@@ -38,6 +40,8 @@ class CurveDeviation:
     """(W, C): which of `KINDS` is highest; `ENDS_EARLY` at the end of a curve that is too short."""
     channels: tuple[int, ...]
     """(C,): which channel of the curve each is."""
+    unseen: tuple[tuple[Gap, ...], ...]
+    """(C,): gaps that are longer than those of the references; what touches one has no height."""
     tolerance: Tolerance | None
     nearest: int
     """The reference that it is nearest in all, by its index among all."""
@@ -45,7 +49,9 @@ class CurveDeviation:
     """Logarithm of the highest window."""
 
 
-def curve_deviation(series: Series, normal: NormalCurves, *, without: int | None = None) -> CurveDeviation | None:
+def curve_deviation(
+    series: Series, normal: NormalCurves, *, without: int | None = None
+) -> CurveDeviation | NotComparable:
     """Hold a curve against normal ones.
 
     Args:
@@ -54,14 +60,18 @@ def curve_deviation(series: Series, normal: NormalCurves, *, without: int | None
         without: which of `normal.curves` plays no part.
 
     Returns:
-        How far it is off; None where it lacks one of their channels.
+        How far it is off, or why that cannot be told: it lacks a channel, or has another clock or unit of time.
     """
+    if (refusal := normal.traits.refusal(series)) is not None:
+        return refusal
     curve = with_channels(series, normal.names)
-    if curve is None:
-        return None
+    columns = channel_columns(series.names, normal.names)
+    assert curve is not None
+    assert columns is not None
     own = normal.prepare(curve)
     found = normal.distances(own, without=without)
-    shares = normal.heights(found, without=without)
+    unseen = normal.traits.unseen(series)
+    shares = _seen(normal.heights(found, without=without), found.middles, unseen, normal)
     middles = own.middles
     each = np.stack([_at(middles, one, share) for one, share in zip(found.middles, shares, strict=True)])
     heights, kinds = each.max(axis=0), each.argmax(axis=0)
@@ -70,10 +80,9 @@ def curve_deviation(series: Series, normal: NormalCurves, *, without: int | None
         fine[-1] = np.maximum(fine[-1], 1.0 + short)
         kinds[-1] = np.where(heights[-1] < 1.0 + short, ENDS_EARLY, kinds[-1])
         heights[-1] = np.maximum(heights[-1], 1.0 + short)
-    channels = tuple(position(series, name, i) for i, name in enumerate(normal.names))
-    log_score = float(np.log(max(heights.max(), *(one.max() for one in shares))))
+    log_score = float(np.log(max(1e-12, heights.max(), *(one.max() for one in shares))))
     nearest = normal.kept[normal.nearest(own)]
-    return CurveDeviation(middles, heights, fine, kinds, channels, normal.tolerance, nearest, log_score)
+    return CurveDeviation(middles, heights, fine, kinds, columns, unseen, normal.tolerance, nearest, log_score)
 
 
 def deviation_maps(series: Series, found: CurveDeviation, views: Sequence[View]) -> list[AnomalyMap]:
@@ -86,6 +95,20 @@ def rarity_maps(series: Series, views: Sequence[View]) -> list[AnomalyMap]:
     """Return maps of a curve without references: distance from its own median window; no tolerance."""
     middles, features = windows(series, grid_of([series]))
     return _maps(series, views, middles, dict(enumerate(rarity(features).T)), None, None)
+
+
+def _seen(
+    shares: Sequence[Floats], middles: Sequence[Floats], unseen: Sequence[Sequence[Gap]], normal: NormalCurves
+) -> list[Floats]:
+    """Return shares (W, C) of each kind with 0 for what touches a gap: the line that bridges it was not measured."""
+    if not any(unseen):
+        return list(shares)
+    halves = normal.measure.half_lengths_s
+    together = [name == KINDS[-1] for name in KINDS]
+    return [
+        np.where(stretches_in(unseen, at, half, together=both), 0.0, share)
+        for share, at, half, both in zip(shares, middles, halves, together, strict=False)
+    ]
 
 
 def _at(middles: Floats, own: Floats, shares: Floats) -> Floats:

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from converters.sample import Series
 from vlm_inspect.localization.curves.deviation import CurveDeviation
+from vlm_inspect.localization.curves.gaps import samples_in
 from vlm_inspect.sample_curve import SampleCurve, SampleEvent
 from vlm_inspect.tolerance import Tolerance
 
@@ -25,13 +26,17 @@ _SAID = (
 
 
 def curve_events(series: Series, found: CurveDeviation) -> SampleCurve | None:
-    """Return P(anomalous) of every sample and the events; None where a single reference sets no limit."""
+    """Return P(anomalous) of every sample and the events; None where a single reference sets no limit.
+
+    Samples whose values are missing, more in a row than in any reference, get no score.
+    """
     tolerance = found.tolerance
     if tolerance is None:
         return None
     highest = found.heights.max(axis=1)
     chance = np.array([tolerance.probability(float(one)) for one in highest])
     scores = np.interp(series.time_s - series.time_s[0], found.middles, chance)
+    scores[samples_in(found.unseen, len(scores))] = np.nan
     spans = sorted(_spans(highest, tolerance.limit), key=lambda span: -highest[span[0] : span[1] + 1].max())[:_MOST]
     events = tuple(_event(series, found, tolerance, first, last) for first, last in sorted(spans))
     return SampleCurve(None if series.time_is_index else series.time_s, scores, events)

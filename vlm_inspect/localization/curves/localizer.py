@@ -13,7 +13,8 @@ from converters.view import BoxXyxyn, View
 from vlm_inspect.array_cache import content_of
 from vlm_inspect.localization.curves.deviation import curve_deviation, deviation_maps, rarity_maps
 from vlm_inspect.localization.curves.events import curve_events
-from vlm_inspect.localization.curves.normality import NormalCurves, learn_curves, position, with_channels
+from vlm_inspect.localization.curves.matching import NotComparable
+from vlm_inspect.localization.curves.normality import NormalCurves, learn_curves
 from vlm_inspect.localization.curves.picture import draw_events
 from vlm_inspect.localization.localizer import FittedLocalizer, Localization
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
@@ -27,10 +28,6 @@ VERSION: Final = "2"
 _SPREAD = 0.12
 """Standard deviation of the log score among normal curves of one class, before any is seen."""
 _TOLD = 8
-_MOST_LENGTHS = 100
-"""A curve so many times as long as its references is in another unit of time."""
-_LEAST_LENGTH = 0.75
-"""Share of the shortest reference's length below which a curve that is not in step may lack its end."""
 _ONE = "One reference curve does not tell how far normal curves differ, so no events are set; give two at least."
 
 
@@ -45,10 +42,7 @@ class CurveLocalizer:
         curves = [sample for sample in references.samples if isinstance(sample, Series)]
         normal = learn_curves(curves) if curves else None
         fitted = FittedCurves(normal, tuple(curves))
-        comparable = normal is not None and all(
-            with_channels(one, normal.names) is not None and one.time_is_index == curves[0].time_is_index
-            for one in curves
-        )
+        comparable = normal is not None and all(normal.traits.refusal(one) is None for one in curves)
         if normal is None or len(normal.curves) < 2 or not comparable or len(curves) != len(references.parts):
             return fitted
         return ScoredCurves(fitted, normal, tuple(curves))
@@ -62,6 +56,7 @@ class FittedCurves:
     def __init__(self, normal: NormalCurves | None, references: Sequence[Series]) -> None:
         """Compare with these; None: with the windows of the part itself."""
         self._normal, self._references = normal, references
+        self._left_out = () if normal is None else _left_out(normal, references)
 
     def localize(self, part: Part) -> Localization:
         """Return a map of every plot, and the events; what lacks a channel's comparison is never called normal."""
@@ -70,12 +65,10 @@ class FittedCurves:
             return Localization()
         if self._normal is None:
             return Localization(tuple(rarity_maps(series, part.views)))
-        if clocks := self._other_clock(series):
-            return Localization(notes=(clocks,))
-        unknown = (*self._unknown_channels(series, self._normal), *self._doubts(series, self._normal))
         found = curve_deviation(series, self._normal)
-        if found is None:
-            return Localization(notes=unknown or ("The curve lacks a channel of its references: not compared.",))
+        if isinstance(found, NotComparable):
+            return Localization(notes=(*self._left_out, found.reason))
+        unknown = self._normal.traits.doubts(series)
         maps = tuple(deviation_maps(series, found, part.views))
         curve = curve_events(series, found)
         if unknown:  # what was not compared cannot be within its tolerance; what exceeds it elsewhere still does
@@ -88,43 +81,11 @@ class FittedCurves:
         return Localization(
             maps,
             pictures=tuple(picture),
-            notes=(*unknown, *_notes(curve)),
+            notes=(*self._left_out, *unknown, *_notes(curve)),
             log_scores=np.array([found.log_score]) if complete else None,
             describe=lambda view, box_xyxyn: _described(part.views[view], box_xyxyn, events),
             sample_curve=curve,
         )
-
-    def _other_clock(self, series: Series) -> str | None:
-        """Say why the times of a curve are not those of its references; samples taken for seconds would never end."""
-        mine = "The curve has {} clock and its references have {}: not compared; {}."
-        if series.time_is_index != self._references[0].time_is_index:
-            fix = "give it a column of time" if series.time_is_index else "give references with a column of time"
-            return mine.format(*(("no", "one", fix) if series.time_is_index else ("a", "none", fix)))
-        lasts, longest = _length(series), max(_length(one) for one in self._references)
-        if lasts > _MOST_LENGTHS * longest > 0.0:
-            times = f"{lasts / longest:.0f} times"
-            return f"The curve is {times} as long as its references: not compared; is its time in another unit?"
-        return None
-
-    def _doubts(self, series: Series, normal: NormalCurves) -> tuple[str, ...]:
-        """Say what keeps a comparison from being trusted: another unit, or an end before that of every reference."""
-        told = []
-        for k, name in enumerate(normal.names):
-            at = position(series, name, k if len(normal.names) == len(series.names) else -1)
-            unit = self._references[0].units[k]
-            if at >= 0 and unit and series.units[at] and series.units[at] != unit:
-                told.append(f"Channel {series.names[at]} is in {series.units[at]}, that of the references in {unit}.")
-        shortest = min(_length(one) for one in self._references)
-        if not normal.measure.in_step and _length(series) < _LEAST_LENGTH * shortest:
-            told.append(f"The curve has {_length(series) / shortest:.0%} of the length of the shortest reference.")
-        return tuple(told)
-
-    def _unknown_channels(self, series: Series, normal: NormalCurves) -> tuple[str, ...]:
-        """Say which channels no reference has; same number of channels: they are matched by position."""
-        if len(normal.names) == len(series.names):
-            return ()
-        missing = [name for name in series.names if name not in normal.names]
-        return (f"The references have no channel {', '.join(missing)}: not compared.",) if missing else ()
 
 
 class ScoredCurves:
@@ -171,8 +132,8 @@ class ScoredCurves:
     def _log_score(self, series: Series, without: int | None) -> float:
         kept = self._normal.kept
         found = curve_deviation(series, self._normal, without=kept.index(without) if without in kept else None)
-        if found is None:
-            raise ValueError("a part that lacks a channel cannot be held against others")
+        if isinstance(found, NotComparable):
+            raise ValueError(found.reason)
         return found.log_score
 
 
@@ -198,6 +159,9 @@ def _notes(curve: SampleCurve | None) -> tuple[str, ...]:
     return (*told, *more)
 
 
-def _length(series: Series) -> float:
-    """Return how long a curve lasts, in its unit of time."""
-    return float(series.time_s[-1] - series.time_s[0])
+def _left_out(normal: NormalCurves, references: Sequence[Series]) -> tuple[str, ...]:
+    """Say which references are none, because they are unlike the first."""
+    apart = [one.path.name for one in references if normal.traits.refusal(one) is not None]
+    if not apart:
+        return ()
+    return (f"Unlike the first reference, so left out (other channels, or another clock): {', '.join(apart)}.",)

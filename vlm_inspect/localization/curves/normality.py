@@ -23,6 +23,7 @@ from vlm_inspect.localization.curves.comparison import (
     measure_of,
     prepare,
 )
+from vlm_inspect.localization.curves.matching import ReferenceTraits, with_channels
 from vlm_inspect.localization.curves.windows import grid_of, windows
 from vlm_inspect.tolerance import Tolerance, tolerance_from_normals
 
@@ -47,13 +48,18 @@ Floats = NDArray[np.float64]
 class NormalCurves:
     """Reference curves made ready once, for any number of curves of their class."""
 
-    names: tuple[str, ...]
+    traits: ReferenceTraits
     measure: Measure
     curves: tuple[PreparedCurve, ...]
     kept: tuple[int, ...]
     """Which of the references they are."""
     lags_s: tuple[float, float] = (0.0, 0.0)
     """Least and greatest lag of the references behind the first one."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of their channels."""
+        return self.traits.names
 
     def prepare(self, curve: Series) -> PreparedCurve:
         """Return a curve with the channels of its class, ready to be compared, its lag no other than a normal one."""
@@ -155,31 +161,19 @@ def learn_curves(references: Sequence[Series]) -> NormalCurves:
     features = [windows(curve, grid)[1] for curve in curves]
     measure = measure_of(curves, _pooled_scale(features))
     prepared = tuple(prepare(curve, measure) for curve in curves)
+    traits = ReferenceTraits.of(curves, in_step=False)
     if len(curves) < 2:
-        return NormalCurves(names, measure, prepared, tuple(kept))
+        return NormalCurves(traits, measure, prepared, tuple(kept))
     aligned = tuple(replace(one, lag_s=_lag_s(one, prepared[0], measure)) for one in prepared)
     apart, apart_aligned = _apart_in_step(prepared, measure), _apart_in_step(aligned, measure)
     if apart is None and apart_aligned is None:
-        return NormalCurves(names, measure, prepared, tuple(kept))
+        return NormalCurves(traits, measure, prepared, tuple(kept))
     if apart is None or (apart_aligned is not None and apart_aligned < _BETTER * apart):
         prepared = aligned
     measure = replace(measure, in_step=True, scale=_scale_at_each_time(prepared, measure))
     lags = [one.lag_s for one in prepared]
-    return NormalCurves(names, measure, prepared, tuple(kept), (min(lags), max(lags)))
-
-
-def with_channels(series: Series, names: tuple[str, ...]) -> Series | None:
-    """Return the series with just these channels: by name, else by position if it has as many; None: it lacks one."""
-    columns = [position(series, name, i if len(names) == len(series.names) else -1) for i, name in enumerate(names)]
-    if -1 in columns:
-        return None
-    units = tuple(series.units[k] for k in columns)
-    return replace(series, values=series.values[:, columns], names=names, units=units)
-
-
-def position(series: Series, name: str, otherwise: int) -> int:
-    """Return which channel of a series has a name."""
-    return series.names.index(name) if name in series.names else otherwise
+    traits = replace(traits, in_step=True)
+    return NormalCurves(traits, measure, prepared, tuple(kept), (min(lags), max(lags)))
 
 
 def _apart_in_step(curves: Sequence[PreparedCurve], measure: Measure) -> float | None:

@@ -30,14 +30,22 @@ class Channel:
     layer: str
     """Which of its layers are compared: "9", "2-4-10-15"."""
     pool: float
-    """The score is the mean over this share of the part's patches, the highest ones; 0: the highest patch."""
+    """The score is the mean over this share of the part's patches, the highest ones; 0: the highest patch; 1: all, the
+    surface as a whole."""
     prior_spread: float
     """Standard deviation of the log score among normal parts of one class, before any is seen."""
+    votes: float = 1.0
+    """What it counts for among equal votes, in units of its spread."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether it scores the surface as a whole, not its oddest places."""
+        return self.pool >= 1.0
 
     @property
     def name(self) -> str:
-        """ "dinov2/9/top 0.1 %", "lite0/2-4-10-15/max"."""
-        pooled = "max" if self.pool == 0 else f"top {100 * self.pool:g} %"
+        """ "dinov2/9/top 0.1 %", "dinov2/9/whole", "lite0/2-4-10-15/max"."""
+        pooled = "max" if self.pool == 0 else "whole" if self.whole else f"top {100 * self.pool:g} %"
         return f"{self.network}/{self.layer}/{pooled}"
 
 
@@ -126,8 +134,11 @@ class ChannelWeights:
 
 
 def equal_weights(memory: ChannelMemory) -> ChannelWeights:
-    """Return weights by which every channel counts by its prior spread alone: where nothing was planted."""
-    inverse = 1.0 / np.array([channel.prior_spread for channel in memory.channels])
+    """Return weights by which every channel counts by its votes and prior spread alone, where nothing was planted.
+
+    Those that score the surface as a whole say nothing of a place, so they have none.
+    """
+    inverse = np.array([0.0 if c.whole else c.votes / c.prior_spread for c in memory.channels])
     level = memory.level.mean(axis=0) if len(memory.level) else np.zeros(len(memory.channels))
     return ChannelWeights(level=level, weights=inverse / inverse.sum())
 

@@ -55,13 +55,29 @@ class NetworkUse:
     """Most patches of one bank."""
     reliability: bool = False
     """Whether a distance counts for less where the references differ, see `measure_reliability`."""
+    small_part_factor: float = 1.0
+    """How many times `most_pixels` a framed picture has where the crop to the part is less than half of pictures that
+    are clearly larger than the least: the defects of a small part are small in cells."""
+    votes_without_places: float = 1.0
+    """Votes of each of its channels where places do not compare; 1 where they do."""
+    mirrored: bool = False
+    """Whether references are also remembered mirrored about their long axis, where parts are turned level: few
+    references show few of the ways in which such a part may be rolled and lit."""
     own_places: bool = False
     """Whether, with a single reference, a patch is also held against other places of its own picture: what repeats
     there is no defect, though the one reference happens not to show it."""
 
 
+_WHOLE = Pool(1.0, 0.1, 0.12, 0.4, 0.22), Pool(1.0, 0.15, 0.2, 0.25, 0.27), Pool(1.0, 0.17, 0.2, 0.28, 0.34)
+"""The surface as a whole by Lite0, and by layers 6 and 9 of DINOv2."""
+
+
 def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]:
-    """Return the networks that judge views of a kind."""
+    """Return the networks that judge views of a kind.
+
+    Photos are also judged as a whole (`Channel.whole`), by the network that knows most of what a place shows.
+    """
+    places = Pool(0.003, 0.12, 0.12, 0.24, 0.24)
     lite0 = NetworkUse(
         network="lite0",
         least_pixels=settings.least_pixels,
@@ -70,9 +86,12 @@ def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]
         sigma=0.7,
         place_weight=settings.place_weight,
         reliability=True,
-        pools=((Pool(0.003, 0.12, 0.12, 0.24, 0.24),),),
+        pools=((places,),),
+        small_part_factor=16 / 9,
+        votes_without_places=0.5,
         capacity=settings.capacity,
     )
+    sixth, ninth = Pool(0.003, 0.18, 0.2, 0.11, 0.28), Pool(0.003, 0.21, 0.2, 0.11, 0.37)
     dinov2 = NetworkUse(
         network="dinov2",
         least_pixels=settings.fine_pixels,
@@ -80,15 +99,17 @@ def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]
         metric="cosine",
         sigma=0.7,
         place_weight=0.4 * settings.place_weight,
-        pools=(
-            (Pool(0.003, 0.18, 0.2, 0.11, 0.28),),
-            (Pool(0.003, 0.21, 0.2, 0.11, 0.37),),
-        ),
+        pools=((sixth,), (ninth,)),
+        mirrored=True,
         own_places=True,
         capacity=settings.capacity,
     )
+    fine = settings.eye == "fine" or (settings.eye == "auto" and kind == "image")
+    if kind == "image":
+        dinov2 = replace(dinov2, pools=((sixth, _WHOLE[1]), (ninth, _WHOLE[2])))
+        if not fine or settings.backbone is not None:
+            lite0 = replace(lite0, pools=((places, _WHOLE[0]),))
     if settings.backbone is not None:
         known = {"lite0": lite0, "dinov2": dinov2}
         return (known.get(settings.backbone, replace(lite0, network=settings.backbone)),)
-    fine = settings.eye == "fine" or (settings.eye == "auto" and kind == "image")
     return (lite0, dinov2) if fine else (lite0,)

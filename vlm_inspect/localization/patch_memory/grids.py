@@ -1,18 +1,20 @@
 """Patch grids: pictures framed and seen by a network, and the scores of their patches."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.view import View
-from vlm_inspect.localization.framing import Framed, Framing, Picture
+from vlm_inspect.localization.framing import Framed, Framing, Picture, plan_framing
 from vlm_inspect.localization.patch_memory.eyes import NetworkUse
 from vlm_inspect.vision.network import Network
 
 _COUNTED_SHARE = 0.3
 """Least share of a cell that must belong to the part for it to count."""
+_SMALL_PART = 0.5
+"""A part is small where its crop is less than this share of the picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,15 +76,39 @@ def pixels_for(use: NetworkUse, pictures: Sequence[Picture]) -> int:
     return use.most_pixels if own > 1.25 * use.least_pixels else use.least_pixels
 
 
-def see(network: Network, framing: Framing, panes: Sequence[Pane]) -> list[Seen]:
-    """Frame pictures and take their features, in their order."""
+def frame_class(use: NetworkUse, pictures: Sequence[Picture], *, parts: bool, multiple: int) -> Framing:
+    """Return how the pictures of a class are framed for a network, from its reference pictures; see `plan_framing`."""
+    pixels = pixels_for(use, pictures)
+    framing = plan_framing(pictures, pixels=pixels, parts=parts, multiple=multiple)
+    large = pixels == use.most_pixels > use.least_pixels
+    if not large or use.small_part_factor == 1 or framing.covers(pictures) >= _SMALL_PART:
+        return framing
+    more = round(use.small_part_factor * pixels)
+    return plan_framing(pictures, pixels=more, parts=parts, multiple=multiple)
+
+
+def see(network: Network, framing: Framing, panes: Sequence[Pane], *, mirrored: bool = False) -> list[Seen]:
+    """Frame pictures and take their features, in their order.
+
+    Args:
+        network: whose features they are.
+        framing: of the class.
+        panes: the pictures.
+        mirrored: take each framed picture upside down, mirrored about its level axis. Patches have their place on the
+            mirrored picture, and lie on the view where they come from.
+    """
     framed = [framing.frame(pane.picture) for pane in panes]
+    if mirrored:
+        framed = [replace(o, image=np.ascontiguousarray(o.image[::-1]), mask=o.mask[::-1].copy()) for o in framed]
     features = network.extract([one.image for one in framed])
     seen = []
     for pane, one, found in zip(panes, framed, features, strict=True):
         grid = _grid(one, pane, found.layers[0].shape[:2])
         rows = tuple(layer[grid.counted] for layer in found.layers)
-        seen.append(Seen(grid, rows, framing.places(one, grid.cells_xy[grid.counted.ravel()])))
+        places = framing.places(one, grid.cells_xy[grid.counted.ravel()])
+        if mirrored:
+            grid = replace(grid, cells_xy=np.abs(grid.cells_xy - np.array([0.0, 1.0])))
+        seen.append(Seen(grid, rows, places))
     return seen
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.view import View
-from vlm_inspect.localization.framing import Framing, plan_framing
+from vlm_inspect.localization.framing import Framing
 from vlm_inspect.localization.patch_memory.eyes import NetworkUse
-from vlm_inspect.localization.patch_memory.grids import Pane, Seen, panes_of, pixels_for, see
+from vlm_inspect.localization.patch_memory.grids import Pane, Seen, frame_class, panes_of, see
 from vlm_inspect.localization.patch_memory.layer_bank import (
     LayerBank,
     choose_coreset,
@@ -51,6 +51,11 @@ class NetworkMemory:
     def alone(self) -> bool:
         """Whether there is a single reference."""
         return len(np.unique(self.owners)) == 1
+
+    @property
+    def votes(self) -> float:
+        """See `Channel.votes`."""
+        return 1.0 if self.framing.aligned else self.use.votes_without_places
 
     @property
     def network(self) -> Network:
@@ -144,17 +149,20 @@ def learn_network(use: NetworkUse, views: Sequence[tuple[int, int, View]]) -> tu
     panes = [list(panes_of(view)) for _, _, view in views]
     pictures = [pane.picture for of_view in panes for pane in of_view]
     whole = all(view.key == "image" and view.mask is None for _, _, view in views)
-    framing = plan_framing(pictures, pixels=pixels_for(use, pictures), parts=whole, multiple=network.multiple)
+    framing = frame_class(use, pictures, parts=whole, multiple=network.multiple)
     seen = [see(network, framing, of_view) for of_view in panes]
+    held = seen
+    if use.mirrored and framing.turns:
+        held = [own + see(network, framing, of_view, mirrored=True) for own, of_view in zip(seen, panes, strict=True)]
     origin = np.concatenate(
         [
             np.column_stack([np.tile(np.array([r, v], np.float32), (len(placed), 1)), placed])
-            for (r, v, view), of_view in zip(views, seen, strict=True)
+            for (r, v, view), of_view in zip(views, held, strict=True)
             for one in of_view
             for placed in [one.grid.on_view(view.size_hw)]
         ]
     )
-    every = [one for of_view in seen for one in of_view]
+    every = [one for of_view in held for one in of_view]
     banks = [_embed_all(use, network, layer, every, aligned=framing.aligned) for layer in range(len(network.layers))]
     candidates = _some(len(origin), _CANDIDATES * use.capacity)
     joined = np.concatenate([bank.rows[candidates] for bank in banks], axis=1)

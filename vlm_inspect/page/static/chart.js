@@ -15,6 +15,8 @@ function load() {
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const HEIGHT = 190;
+/** Steps between the ticks of what is counted: there is no half frame. */
+const WHOLE = [...Array(9).keys()].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power));
 
 /** The lines of a timeline, one above the other, over one axis of time. */
 export class Charts {
@@ -50,11 +52,17 @@ export class Charts {
       cursor: { sync: { key: "timeline" }, drag: { x: true, y: false, dist: 6 } },
       scales: { x: { time: false }, y: line.limit === null ? {} : { range: [0, 1.02] } },
       axes: [
-        { ...axis, label: last ? this.labels.clock : undefined, labelSize: 20, size: 34 },
+        {
+          ...axis,
+          ...(this.told.clock === "s" ? {} : { incrs: WHOLE }),
+          label: last ? this.labels.clock : undefined,
+          labelSize: 20,
+          size: 34,
+        },
         { ...axis, size: 62 },
       ],
       series: [
-        { label: this.labels.clock, value: (_, value) => (value === null ? "–" : value.toPrecision(5)) },
+        { label: this.labels.clock, value: (_, value) => this.moment(value) },
         {
           label: line.unit ? `${line.name} [${line.unit}]` : line.name,
           stroke: colour("accent"),
@@ -70,6 +78,12 @@ export class Charts {
       },
     };
     return new this.uPlot(options, [line.times, line.values], this.place);
+  }
+
+  /** Say a time: a whole number where frames or samples are counted. */
+  moment(value) {
+    if (value === null) return "–";
+    return this.told.clock === "s" ? value.toPrecision(5) : String(Math.round(value));
   }
 
   /** Draw what lies behind a line: the normal beginning, the marked stretches, the limit. */

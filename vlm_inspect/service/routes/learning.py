@@ -55,12 +55,12 @@ async def propose_reference(case_id: str, station: AtWork, person: Engineer) -> 
 def _reference(station: Station, case: Case, person: Person, say: Callable[[str], None]) -> dict[str, Any]:
     name = str(case.settings["rule_book"])
     dialogue = dialogue_over(station, case, person)
-    place = station.books.stage_reference(name, case)
+    place = station.staged.stage(name, case)
     try:
         proposal = dialogue.corrector.propose_reference(place)
         flips = dialogue.flips(proposal, say)
     except BaseException:
-        station.books.discard_reference(name, case)
+        station.staged.settle(name, case)
         raise
     return proposal_values(station.proposals.add(case.id, proposal), proposal, flips, station)
 

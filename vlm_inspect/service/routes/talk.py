@@ -144,11 +144,17 @@ def decide_correction(
     if not decision.accepted:
         dialogue.decide(proposal, accepted=False)
         if proposal.kind == "reference":
-            station.books.discard_reference(str(case.settings.get("rule_book")), case)
+            station.staged.settle(str(case.settings.get("rule_book")), case)
         return {"changed": False}
     name = str(case.settings.get("rule_book"))
-    with station.audit.noted(person.name, "rules", name, before=proposal.before, after=proposal.after):
-        dialogue.decide(proposal, accepted=True)
+    if proposal.kind == "reference":
+        station.staged.stage(name, case)  # another proposal of the same part may have been turned down meanwhile
+    try:
+        with station.audit.noted(person.name, "rules", name, before=proposal.before, after=proposal.after):
+            dialogue.decide(proposal, accepted=True)
+    finally:
+        if proposal.kind == "reference":
+            station.staged.settle(name, case)
     threading.Thread(target=station.books.warm_up, args=(name,), name="warm-up", daemon=True).start()
     return {"changed": True}
 

@@ -1,0 +1,52 @@
+"""What is said where the part and its references are of different kinds, and how far reading them is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from converters.view import ViewBudget
+from vlm_inspect.errors import ReferenceSampleError
+from vlm_inspect.references import load_references
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """One good photo, curve and damaged photo each."""
+    photo, curve, damaged = (tmp_path / name for name in ("a photo.png", "a curve.csv", "damaged.png"))
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (32, 48, 3), np.uint8)).save(photo)
+    curve.write_text("time_s,current_A\n" + "".join(f"{t / 10},{np.sin(t / 5):.3f}\n" for t in range(80)))
+    damaged.write_bytes(photo.read_bytes()[:60])
+    return {"photo": photo, "curve": curve, "damaged": damaged}
+
+
+@pytest.mark.parametrize(
+    ("references", "said"),
+    [
+        (
+            ["curve", "curve"],
+            "this part is a photo, and the references of its class are curves (a curve.csv); inspect a curve, or name "
+            "the rules and references of such parts",
+        ),
+        (
+            ["curve", "photo"],
+            "the references are of different kinds: a photo.png is a photo, a curve.csv a curve; leave the others out, "
+            "or give them a rule book of their own",
+        ),
+        (["photo", "damaged"], "damaged.png cannot be read as a photo: "),
+    ],
+)
+def test_the_message_names_what_is_likely_to_be_wrong(files: dict[str, Path], references: list[str], said: str) -> None:
+    with pytest.raises(ReferenceSampleError) as raised:
+        load_references([files[name] for name in references], "image", ViewBudget())
+    assert said in str(raised.value)
+    assert ("different kinds" in said or "this part" in said) == (str(files["photo"].parent) not in str(raised.value))
+
+
+def test_progress_counts_files_and_what_they_hold(files: dict[str, Path], tmp_path: Path) -> None:
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(files["photo"].read_bytes())
+    told: list[str] = []
+    assert len(load_references([files["photo"], copy], "image", ViewBudget(), told.append)) == 1
+    assert told == ["reading reference 1 of 2", "reading reference 2 of 2", "drawing reference 1 of 1"]

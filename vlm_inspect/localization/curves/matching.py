@@ -1,0 +1,197 @@
+"""Which channel of a curve is which of its references, and why a curve cannot be compared with them, or not in full."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from converters.sample import Series
+from vlm_inspect.localization.curves.gaps import Gap, gaps_of, longest_gap_s
+
+_MOST_LENGTHS = 100
+"""A curve so many times as long as its references is in another unit of time."""
+_LEAST_LENGTH = 0.75
+"""Share of the shortest reference's length below which a curve that is not in step may lack its end."""
+_LONGER_GAP = 1.5
+"""Gaps up to so many times the longest one of the references are as usual."""
+_LISTED = 6
+
+
+@dataclass(frozen=True)
+class NotComparable:
+    """Why a curve is held against none of its references."""
+
+    reason: str
+    """A sentence."""
+
+
+@dataclass(frozen=True)
+class ReferenceTraits:
+    """What a curve must have in common with its references."""
+
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    """(C,) each; "" where the file does not say."""
+    has_clock: bool
+    shortest_s: float
+    longest_s: float
+    """Lengths, in seconds, or samples where there is no clock."""
+    gaps_s: tuple[float, ...]
+    """(C,): the longest stretch without a sample in any reference; infinite where none has one at all."""
+    in_step: bool = False
+
+    @classmethod
+    def of(cls, curves: Sequence[Series], *, in_step: bool) -> "ReferenceTraits":
+        """Return the traits of references (at least one) with the same channels and clock."""
+        first, lengths = curves[0], [length_s(one) for one in curves]
+        gaps = np.array([[longest_gap_s(one, k) for k in range(len(first.names))] for one in curves])
+        gaps = np.where(np.isfinite(gaps) | np.isinf(gaps).all(axis=0), gaps, 0.0).max(axis=0)
+        return cls(
+            first.names,
+            first.units,
+            not first.time_is_index,
+            min(lengths),
+            max(lengths),
+            tuple(float(gap) for gap in gaps),
+            in_step,
+        )
+
+    def refusal(self, series: Series) -> NotComparable | None:
+        """Say why a curve cannot be compared: other channels, another clock, or times in another unit."""
+        if channel_columns(series.names, self.names) is None:
+            return NotComparable(_other_channels(series.names, self.names))
+        if series.time_is_index == self.has_clock:
+            who, fix = (
+                ("The curve has no clock and its references have one", "give it a column of time")
+                if self.has_clock
+                else ("The curve has a clock and its references have none", "give references with a column of time")
+            )
+            return NotComparable(f"{who}: not compared; {fix}.")
+        if empty := self._empty(series):
+            return NotComparable(f"The curve has not one value of {_listed(empty)}: not compared.")
+        if length_s(series) > _MOST_LENGTHS * self.longest_s > 0.0:
+            # Samples of one taken for seconds of the other would never end.
+            times = f"{length_s(series) / self.longest_s:.0f} times"
+            return NotComparable(
+                f"The curve is {times} as long as its references: not compared; is its time in another unit?"
+            )
+        return None
+
+    def doubts(self, series: Series) -> tuple[str, ...]:
+        """Say what keeps a curve that is compared from being normal: what of it is not known, or was not compared."""
+        columns = channel_columns(series.names, self.names)
+        if columns is None:
+            return ()
+        left = [name or f"column {k + 1}" for k, name in enumerate(series.names) if k not in columns]
+        told = [f"The references have no channel {_listed(left)}: not compared."] if left else []
+        if len(columns) > 1 and not _same_names(series.names, self.names, columns):
+            without = "The curve's" if not any(series.names) else "The references'"
+            told.append(f"{without} channels have no names: matched by their order; name the columns.")
+        for k, column in enumerate(columns):
+            unit, own = self.units[k], series.units[column]
+            if unit and own and own != unit:
+                told.append(f"Channel {series.names[column]} is in {own}, that of the references in {unit}.")
+        if not self.in_step and length_s(series) < _LEAST_LENGTH * self.shortest_s:
+            told.append(
+                f"The curve has {length_s(series) / self.shortest_s:.0%} of the length of the shortest reference."
+            )
+        return (*told, *self._missing(series, columns))
+
+    def _empty(self, series: Series) -> list[str]:
+        """Return the channels that have values in the references and none in the curve."""
+        columns = channel_columns(series.names, self.names) or ()
+        known = [bool(np.isfinite(column).any()) for column in series.values.T]
+        return [
+            self.names[k] or f"channel {k + 1}"
+            for k, c in enumerate(columns)
+            if not known[c] and np.isfinite(self.gaps_s[k])
+        ]
+
+    def unseen(self, series: Series) -> tuple[tuple[Gap, ...], ...]:
+        """Return the gaps of each channel (C,) that are longer than those of the references."""
+        columns = channel_columns(series.names, self.names) or ()
+        return tuple(
+            tuple(gap for gap in gaps_of(series, column) if gap.lasts_s > _LONGER_GAP * self.gaps_s[k])
+            for k, column in enumerate(columns)
+        )
+
+    def _missing(self, series: Series, columns: Sequence[int]) -> list[str]:
+        told = []
+        for column, gaps in zip(columns, self.unseen(series), strict=True):
+            if gaps:
+                count = sum(gap.last - gap.first + 1 for gap in gaps)
+                name = series.names[column] or f"channel {column + 1}"
+                are = f"samples of {name} are" if count > 1 else f"sample of {name} is"
+                told.append(
+                    f"{count} {are} missing, more in a row than in any reference, first at "
+                    f"{_moment(series, gaps[0].first)}: not known, so not normal."
+                )
+        return told
+
+
+def channel_columns(names: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...] | None:
+    """Return the column of each wanted channel: by name (of equal ones in order), whatever its case and blanks.
+
+    Where one side has no names at all and both have as many, the order counts. None: a channel is missing.
+    """
+    if len(names) == len(wanted) and any(names) != any(wanted):
+        return tuple(range(len(wanted)))
+    for written in (str, _plain):
+        places = {key: k for k, key in enumerate(_numbered([written(one) for one in names]))}
+        found = [places.get(key) for key in _numbered([written(one) for one in wanted])]
+        if None not in found:
+            return tuple(column for column in found if column is not None)
+    return None
+
+
+def with_channels(series: Series, names: tuple[str, ...]) -> Series | None:
+    """Return the series with just these channels, in this order; None: it lacks one. See `channel_columns`."""
+    columns = channel_columns(series.names, names)
+    if columns is None:
+        return None
+    units = tuple(series.units[k] for k in columns)
+    return replace(series, values=series.values[:, columns], names=names, units=units)
+
+
+def length_s(series: Series) -> float:
+    """Return how long a curve lasts, in seconds, or samples where it has no clock."""
+    return float(series.time_s[-1] - series.time_s[0])
+
+
+def _other_channels(names: Sequence[str], wanted: Sequence[str]) -> str:
+    own, theirs = {_plain(one) for one in names}, {_plain(one) for one in wanted}
+    lacking = [one or f"column {k + 1}" for k, one in enumerate(wanted) if _plain(one) not in own]
+    extra = [one or f"column {k + 1}" for k, one in enumerate(names) if _plain(one) not in theirs]
+    if not lacking:  # names that occur more than once
+        return f"The curve has {len(names)} channels and its references {len(wanted)}: not compared."
+    has = f"; it has {_listed(extra)}, which they have not" if extra else ""
+    return f"The curve lacks {_listed(lacking)} of its references{has}: not compared."
+
+
+def _same_names(names: Sequence[str], wanted: Sequence[str], columns: Sequence[int]) -> bool:
+    return all(_plain(names[column]) == _plain(name) for column, name in zip(columns, wanted, strict=True))
+
+
+def _numbered(names: Sequence[str]) -> list[tuple[str, int]]:
+    """Tell equal names apart by their order."""
+    seen: Counter[str] = Counter()
+    keys = []
+    for name in names:
+        keys.append((name, seen[name]))
+        seen[name] += 1
+    return keys
+
+
+def _plain(name: str) -> str:
+    return " ".join(re.split(r"[\s_\-.]+", name.strip().casefold())).strip()
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
+
+
+def _moment(series: Series, sample: int) -> str:
+    return f"sample {sample}" if series.time_is_index else f"{series.time_s[sample]:.6g} s"
