@@ -12,6 +12,7 @@ from PIL import Image
 
 from vlm_inspect import cli
 from vlm_inspect.inspector import Inspector
+from vlm_inspect.qualification.trial import PLANTED
 from vlm_inspect.store import CaseStore
 
 Run = Callable[..., tuple[int, str, str]]
@@ -43,6 +44,7 @@ def plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(plates: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(plates)
     monkeypatch.setenv("VLM_INSPECT_CACHE", str(plates / "cache"))
+    monkeypatch.setitem(PLANTED, "image", 80)  # with fewer the bound of OK lies below most normal plates
 
     def call(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as left:
@@ -64,7 +66,7 @@ def test_thresholds_hold_for_ask_and_say_how_sure_they_are(run: Run, plates: Pat
     assert made["n"] == PARTS
     assert made["localizer"] == "memory"
     assert 0 <= made["ok_below"] <= made["ng_above"] <= 1
-    assert made["overkill"] <= 3 / PARTS  # few defects are planted in tests, so D lies low
+    assert made["overkill"] <= 2 / PARTS
     options = ("--rules", "rules.yaml", "--calibration", out, "--json", "-")
     code, told, _ = run("ask", "odd.png", *options)
     assert code == 1
