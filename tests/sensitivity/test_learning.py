@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from vlm_inspect.decision.bounds import between
+from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.sensitivity.bounds import OVERKILL, defects_bound
 from vlm_inspect.sensitivity.learning import ChannelPrior, PlantedScores, learn_decision, respond
 from vlm_inspect.sensitivity.normal_scores import NormalScores
@@ -69,6 +71,9 @@ def test_a_shade_that_no_place_shows_counts_by_the_whole_surface_and_a_spot_by_i
     ]
     assert "whole surface is odd" in told[0]
     assert told[1:] == ["", ""]
+    odd = standing_of(decision.level + np.array([0.0, 0.3]), decision, some_sensitivity())
+    assert odd.outcome == "REVIEW"
+    assert between(0.5, Thresholds(), odd).endswith("; the whole surface is odd")
 
 
 def test_a_change_of_the_whole_surface_has_no_size_and_stands_in_no_curve():
