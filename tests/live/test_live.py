@@ -24,11 +24,12 @@ from vlm_inspect.clip_beginning import NormalSpan
 from vlm_inspect.commands.live_watch import _with_normal
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.errors import InspectError, ReferenceSampleError
+from vlm_inspect.live.buffer import FrameBuffer, LiveFrame
 from vlm_inspect.live.recorder import ClipLengths, EventRecorder
 from vlm_inspect.live.recording import Recording
 from vlm_inspect.live.scorer import StreamScorer
-from vlm_inspect.live.source import LiveFrame, LiveSource, is_stream, shown_address
-from vlm_inspect.live.watching import LiveEvents, record_normal
+from vlm_inspect.live.source import LiveSource, is_stream, shown_address
+from vlm_inspect.live.watching import LiveEvents, rate_of, record_normal
 from vlm_inspect.localization.clip_events.normal_clips import NormalClips, learn_clips
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg reads it once, and here a film is written first
@@ -131,6 +132,25 @@ def test_rtsp_that_ends_freezes_and_comes_back_says_so_each_time() -> None:
     why = ("is lost", "is back", "has given no frame for 1 s", "is back")
     assert [line.split("/line1 ")[1].split(";")[0] for line in said] == list(why)
     assert "secret" not in str(said)
+
+
+def test_where_too_much_waits_the_older_half_gives_way_as_one_gap() -> None:
+    buffer = FrameBuffer(most_bytes=20 * picture(0).nbytes)
+    full = [buffer.put(LiveFrame(picture(0), float(k))) for k in range(25)]
+    assert (full.index(True), sum(full), buffer.dropped) == (20, 1, 10)
+    waiting = [buffer.get(0.1) for _ in range(16)]
+    assert waiting[0] is None
+    assert [one.time_s for one in waiting[1:] if one is not None] == list(range(10, 25))
+    with pytest.raises(TimeoutError):
+        buffer.get(0.01)
+
+
+def test_the_rate_of_a_source_is_that_after_the_first_burst() -> None:
+    late = [1.0 + k / 15 for k in range(60)]
+    assert rate_of([*np.linspace(0, 0.1, 30), *late], 0.0) == pytest.approx(15.0)
+    assert rate_of([*np.linspace(0, 0.1, 30), *late], 14.985) == 14.985
+    assert rate_of([*np.linspace(0, 0.1, 30), *late], 25.0) == pytest.approx(15.0)  # what HTTP streams claim
+    assert rate_of([5.0] * 20, 0.0) == 25.0
 
 
 def test_a_source_that_comes_back_with_another_size_loses_no_frame(tmp_path: Path) -> None:
@@ -262,8 +282,8 @@ def test_wrong_live_commands_are_one_line_and_leave_nothing(tmp_path: Path, capf
     for wrong, told in (
         ([], "name what to watch"),
         ([str(tmp_path), "--camera", "0"], "give one of them"),
-        (["rtsp://127.0.0.1:1/x"], "cannot be opened"),
-        (["--camera", "9"], "camera 9 cannot be opened; check that it is plugged in"),
+        (["rtsp://127.0.0.1:1/x", "--normal-until", "5s"], "cannot be opened"),
+        (["--camera", "9", "--normal-until", "5s"], "camera 9 cannot be opened; check that it is plugged in"),
         ([str(film)], "held against normal clips"),
         ([str(film), "--normal-until", "60"], "ended after 20 frames of a normal beginning of 60"),
         ([str(film), "--normal-until", "5"], "gave 5 normal frames; it takes 12 at least"),

@@ -17,14 +17,14 @@ class StreamScorer:
 
     def __init__(self, normal: NormalClips) -> None:
         """Hold frames against normal clips."""
-        self._normal = normal.behaviour
+        self._normal, self._anchor = normal.behaviour, normal.anchor
         self._size_wh = analysed_size(normal.clip.size_hw)
         self.margin = self._normal.margin
         """By how many frames the scores are late, `STEP` apart."""
         self._begin()
 
     def _begin(self) -> None:
-        self._reader = FeatureReader(self._size_wh)
+        self._reader = FeatureReader(self._size_wh, self._anchor)
         self._features: ClipFeatures | None = None
         self._first = self._judged = 0
         """Numbers, since the last gap, of the first frame that is kept and of the next that is judged."""

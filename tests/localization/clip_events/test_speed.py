@@ -2,11 +2,16 @@
 
 import numpy as np
 
-from vlm_inspect.localization.clip_events.features import ClipFeatures
+from vlm_inspect.localization.clip_events.features import ClipFeatures, Floats
 from vlm_inspect.localization.clip_events.grid import frame_scores, smooth
 from vlm_inspect.localization.clip_events.speed import SpeedChannel
 
 GRID_HW = (20, 30)
+
+
+def features_of(grey: Floats, motion: Floats) -> ClipFeatures:
+    """Return features of a camera that stands still."""
+    return ClipFeatures(grey, motion, np.zeros(len(grey), np.float32), np.zeros(len(grey), bool))
 
 
 def walkers(seed: int, count: int, *, fast_at: range = range(0), factor: float = 2.5) -> ClipFeatures:
@@ -21,7 +26,7 @@ def walkers(seed: int, count: int, *, fast_at: range = range(0), factor: float =
                 speed *= factor
             at = (at + speed / 8) % (GRID_HW[1] - 3)
             motion[frame, row : row + 2, int(at) : int(at) + 3] = (0.6, 0.6 * speed, 0.0)
-    return ClipFeatures(np.zeros((count, 2 * GRID_HW[0], 2 * GRID_HW[1]), np.float32), motion)
+    return features_of(np.zeros((count, 2 * GRID_HW[0], 2 * GRID_HW[1]), np.float32), motion)
 
 
 def test_what_is_fast_for_its_distance_stands_out_though_others_are_faster() -> None:
@@ -36,7 +41,7 @@ def test_what_is_fast_for_its_distance_stands_out_though_others_are_faster() -> 
 
 
 def test_where_nothing_moves_nothing_is_fast() -> None:
-    still = ClipFeatures(np.zeros((20, 40, 60), np.float32), np.zeros((20, *GRID_HW, 3), np.float32))
+    still = features_of(np.zeros((20, 40, 60), np.float32), np.zeros((20, *GRID_HW, 3), np.float32))
     channel = SpeedChannel([still])
     assert (channel.heat(still) == 1.0).all()
     assert channel.heat(walkers(0, 20)).max() > 3.0

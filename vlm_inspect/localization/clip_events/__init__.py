@@ -1,6 +1,7 @@
 """Clips judged by what happens in them: every frame is looked at, small, against normal clips.
 
 features.py    what is kept of a frame: coarse grey values, dense optical flow over small cells
+camera.py      where the camera stands: a shake is taken out, a camera that moves is told (camera_words.py)
 motion.py      how something moves at a place, against how things normally move there
 speed.py       how fast something moves, against how fast things normally move that far from the camera
 appearance.py  how a place looks, against how it normally looks

@@ -3,7 +3,7 @@ goes on where it was.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from converters.sample import VideoClip
 from converters.video_scan import ScannedFrames
 from vlm_inspect.array_cache import ArrayCache, Arrays, key_of
+from vlm_inspect.localization.clip_events.camera import Anchor
 from vlm_inspect.localization.clip_events.features import ClipFeatures, FeatureReader
 from vlm_inspect.localization.clip_events.normality import Heights, NormalBehaviour
 
@@ -33,6 +34,9 @@ class Piece:
     """(N, C); see `Heights`."""
     heat: NDArray[np.uint8]
     """(N, gh, gw), coded."""
+    moved: NDArray[np.bool_]
+    """(N,); see `Heights`, likewise `shift`."""
+    shift: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +49,10 @@ class ClipCurve:
     """(N, C): by each channel."""
     heat_at: Callable[[int], NDArray[np.float32]]
     """Heat (gh, gw) of a frame on the same scale; computed again where it is not kept."""
+    moved: NDArray[np.bool_]
+    """(N,): whether the camera had moved away, so that the frame was not compared; its height is 1."""
+    shift: NDArray[np.float32]
+    """(N,): pixels by which the camera shook, at the size that is analysed."""
     calibrated: bool = True
     """False where the clip was compared with itself for want of a normal one."""
 
@@ -86,6 +94,7 @@ def score_clip(
     size_wh: tuple[int, int],
     *,
     own: Sequence[OwnStretch] = (),
+    anchor: Anchor | None = None,
     kept: tuple[ArrayCache, str] | None = None,
 ) -> ClipCurve:
     """Judge every frame.
@@ -95,9 +104,10 @@ def score_clip(
         normal: what it is held against.
         size_wh: at which its frames are analysed, that of the normal clips.
         own: its own frames among the normal ones.
+        anchor: the normal scene, which the camera is followed against; None: it is not.
         kept: where pieces are kept, and under the hash of all that they rest on; None: they are not.
     """
-    cursor = _Cursor(clip, size_wh)
+    cursor = _Cursor(clip, size_wh, anchor)
 
     def compute(number: int) -> Piece:
         first = number * PIECE
@@ -117,21 +127,22 @@ def score_clip(
 
     count = -(-clip.frame_count // PIECE)
     recent = lru_cache(maxsize=_KEPT_PIECES)(piece)
-    scores = np.concatenate([recent(number).scores for number in range(count)])
+    pieces = [(one.scores, one.moved, one.shift) for one in map(recent, range(count))]
+    scores, moved, shift = (np.concatenate(one) for one in zip(*pieces, strict=True))
 
     def heat_at(frame: int) -> NDArray[np.float32]:
         return _decode(recent(frame // PIECE).heat[frame % PIECE])
 
-    return ClipCurve(frame_times(clip), scores, heat_at)
+    return ClipCurve(frame_times(clip), scores, heat_at, moved, shift)
 
 
 class _Cursor:
     """Features of any stretch of a clip; one after the other costs one pass."""
 
-    def __init__(self, clip: VideoClip, size_wh: tuple[int, int]) -> None:
-        self._clip, self._size_wh = clip, size_wh
+    def __init__(self, clip: VideoClip, size_wh: tuple[int, int], anchor: Anchor | None) -> None:
+        self._clip, self._size_wh, self._anchor = clip, size_wh, anchor
         self._images: Iterator[NDArray[np.uint8]] = iter(())
-        self._reader = FeatureReader(size_wh)
+        self._reader = FeatureReader(size_wh, anchor)
         self._start = self._end = 0
         self._features: ClipFeatures | None = None
 
@@ -155,7 +166,7 @@ class _Cursor:
         begin = max(0, first - 1)
         wanted = None if begin == 0 else frozenset(range(begin, self._clip.frame_count))
         self._images = (frame.image for frame in self._clip.frames(wanted))
-        self._reader, self._features = FeatureReader(self._size_wh), None
+        self._reader, self._features = FeatureReader(self._size_wh, self._anchor), None
         self._start = self._end = begin
         if begin < first:
             self._reader.read(self._images, 1)
@@ -164,18 +175,19 @@ class _Cursor:
 
 def _with_own(heights: Heights, first: int, own: Sequence[OwnStretch]) -> Heights:
     """Return the heights with those of normal frames as they are without themselves."""
-    scores, heat = heights.scores.copy(), heights.heat.copy()
+    scores, heat, moved = heights.scores.copy(), heights.heat.copy(), heights.moved.copy()
     for one in own:
         begin, end = max(first, one.first), min(first + len(scores), one.first + len(one.heights))
         if begin < end:
             scores[begin - first : end - first] = one.heights.scores[begin - one.first : end - one.first]
             heat[begin - first : end - first] = one.heights.heat[begin - one.first : end - one.first]
-    return Heights(scores, heat)
+            moved[begin - first : end - first] = False
+    return replace(heights, scores=scores, heat=heat, moved=moved)
 
 
 def _encode(heights: Heights) -> Piece:
     coded = np.clip(np.rint((heights.heat - _LEAST_HEAT) / _HEAT_STEP), 0, 255).astype(np.uint8)
-    return Piece(heights.scores, coded)
+    return Piece(heights.scores, coded, heights.moved, heights.shift)
 
 
 def _decode(coded: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -183,11 +195,12 @@ def _decode(coded: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _pack(piece: Piece) -> Arrays:
-    return {"scores": piece.scores, "heat": piece.heat}
+    return {"scores": piece.scores, "heat": piece.heat, "moved": piece.moved, "shift": piece.shift}
 
 
 def _unpack(arrays: Arrays, shape: tuple[int, int]) -> Piece:
-    scores, heat = arrays["scores"], arrays["heat"]
-    if scores.shape != shape or heat.ndim != 3 or len(heat) != shape[0] or heat.dtype != np.uint8:
+    scores, heat, moved, shift = (arrays[name] for name in ("scores", "heat", "moved", "shift"))
+    told = heat.ndim == 3 and heat.dtype == np.uint8 and moved.dtype == np.bool_
+    if scores.shape != shape or not told or not len(heat) == len(moved) == len(shift) == shape[0]:
         raise ValueError("the arrays of a remembered piece are not those of this clip")
-    return Piece(np.asarray(scores, np.float32), heat)
+    return Piece(np.asarray(scores, np.float32), heat, moved, np.asarray(shift, np.float32))

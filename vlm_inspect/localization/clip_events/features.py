@@ -1,7 +1,8 @@
 """What is kept of a frame: coarse grey values, and how much moves where, and how. A few kilobytes, whatever its size.
 
-Every frame is reduced to at most `SIDE` pixels first. Motion is dense optical flow from the frame before (DIS: Kroeger
-et al., ECCV 2016, arXiv 1603.03590), summed over small cells; only pixels that changed beyond the noise count, so that
+Every frame is reduced to at most `SIDE` pixels first, and the shake of its camera taken out (`camera.py`). Motion is
+dense optical flow from the frame before (DIS: Kroeger et al., ECCV 2016, arXiv 1603.03590), summed over small cells;
+only pixels that changed beyond the noise count, so that
 flow that was merely interpolated into an even wall says nothing.
 """
 
@@ -11,6 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vlm_inspect.localization.clip_events.camera import Anchor, CameraWatch
 
 SIDE = 320
 """Longest side in pixels of the frames that are analysed."""
@@ -33,6 +36,10 @@ class ClipFeatures:
     motion: Floats
     """(N, gh, gw, 3) of squares of `CELL` pixels: the share that changed, and its velocity times that share, in pixels
     a frame, to the right and down. Of the first frame of a clip: those of the second."""
+    shift: Floats
+    """(N,), >= 0: by how many pixels the camera shook; taken out of the above."""
+    moved: NDArray[np.bool_]
+    """(N,): whether the camera has moved away from where it stood, so that nothing here is of the normal scene."""
 
     def __len__(self) -> int:
         return len(self.grey)
@@ -44,11 +51,12 @@ class ClipFeatures:
 
     def part(self, first: int, end: int) -> "ClipFeatures":
         """Return the frames from `first` to before `end`."""
-        return ClipFeatures(self.grey[first:end], self.motion[first:end])
+        return ClipFeatures(self.grey[first:end], self.motion[first:end], self.shift[first:end], self.moved[first:end])
 
     def then(self, later: "ClipFeatures") -> "ClipFeatures":
         """Return these frames and those after them."""
-        return ClipFeatures(np.concatenate([self.grey, later.grey]), np.concatenate([self.motion, later.motion]))
+        names = ("grey", "motion", "shift", "moved")
+        return ClipFeatures(*(np.concatenate([getattr(self, one), getattr(later, one)]) for one in names))
 
 
 def analysed_size(size_hw: tuple[int, int]) -> tuple[int, int]:
@@ -72,10 +80,16 @@ def reduce_frame(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[
 class FeatureReader:
     """Makes features of frames that come one after the other; remembers the last one alone."""
 
-    def __init__(self, size_wh: tuple[int, int]) -> None:
-        """Begin a clip whose frames are analysed at this size."""
+    def __init__(self, size_wh: tuple[int, int], anchor: Anchor | None = None) -> None:
+        """Begin a clip.
+
+        Args:
+            size_wh: at which its frames are analysed.
+            anchor: the normal scene of that size, which a shake is taken out against; None: the camera is not followed.
+        """
         import cv2
 
+        self._camera = None if anchor is None else CameraWatch(anchor)
         self._size_wh = size_wh
         self._flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._last: NDArray[np.uint8] | None = None
@@ -84,8 +98,15 @@ class FeatureReader:
         """Return the features of the next frames, uint8 RGB; None where there is none left."""
         greys: list[Floats] = []
         motions: list[Floats] = []
+        shifts: list[float] = []
+        moved: list[bool] = []
         for image in images:
             grey = reduce_frame(image, self._size_wh)
+            shift, gone = 0.0, False
+            if self._camera is not None:
+                grey, shift, gone = self._camera.follow(grey)
+            shifts.append(shift)
+            moved.append(gone)
             if self._last is not None:
                 motions.append(self._motion(self._last, grey))
             greys.append(_binned(grey, BIN))
@@ -96,7 +117,7 @@ class FeatureReader:
             return None
         while len(motions) < len(greys):  # the first frame of a clip has none before it
             motions.insert(0, motions[0] if motions else np.zeros((*_cells_hw(grey.shape), 3), np.float32))
-        return ClipFeatures(np.stack(greys), np.stack(motions))
+        return ClipFeatures(np.stack(greys), np.stack(motions), np.array(shifts, np.float32), np.array(moved, bool))
 
     def _motion(self, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Floats:
         import cv2

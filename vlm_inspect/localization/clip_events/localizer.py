@@ -16,6 +16,7 @@ from converters.view import BoxXyxyn, View
 from vlm_inspect.array_cache import key_of, user_cache
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.frame_curve import ClipEvent, FrameCurve
+from vlm_inspect.localization.clip_events.camera_words import moved_words, shake_note
 from vlm_inspect.localization.clip_events.curve import ClipCurve, OwnStretch, score_clip
 from vlm_inspect.localization.clip_events.events import find_events
 from vlm_inspect.localization.clip_events.features import analysed_size
@@ -29,7 +30,7 @@ from vlm_inspect.sensitivity.learning import ChannelPrior
 from vlm_inspect.tolerance import OVERKILL, Tolerance
 
 NAME: Final = "events"
-VERSION: Final = "3"
+VERSION: Final = "4"
 """Changes whenever remembered features or scores would no longer be what this code computes."""
 _LONG = 2048
 """Frames from which on the scores of a clip are kept, so that a run that broke off goes on where it was."""
@@ -94,8 +95,12 @@ class FittedClips:
             event = _event_in(part.views[view], box_xyxyn, found.events)
             return "" if event is None else f"{event.span}: {event.note}"
 
-        log_scores = np.array([_log_score(curve.scores)]) if found.calibrated else None
-        return Localization(maps, notes=_notes(found), log_scores=log_scores, describe=describe, curve=found)
+        log_scores = np.array([_log_score(curve.scores[~curve.moved])]) if found.calibrated else None
+        notes = (*_notes(found), *shake_note(curve.shift))
+        elsewhere = moved_words(curve.moved, curve.times_s) if found.calibrated else ""
+        return Localization(
+            maps, notes=notes, mismatch=elsewhere, log_scores=log_scores, describe=describe, curve=found
+        )
 
     @property
     def identity(self) -> str:
@@ -139,16 +144,18 @@ class FittedClips:
         for number, reference in enumerate(self._normal.clips):
             if reference is clip:
                 return float(self.level[number, 0])
-        return _log_score(judge._watched(clip)[1].scores)
+        curve = judge._watched(clip)[1]
+        return _log_score(curve.scores[~curve.moved])
 
     def _log_score_of_change(self, clip: VideoClip, frames: ChangedFrames) -> float:
         """Return the log score of what was changed, from its own frames and some around it."""
         assert self._normal is not None
         begin = max(0, frames.first - _CONTEXT)
         end = min(clip.frame_count, frames.end + _CONTEXT)
-        around = read_features(clip, begin, end, analysed_size(self._normal.clip.size_hw))
+        around = read_features(clip, (begin, end), analysed_size(self._normal.clip.size_hw), self._normal.anchor)
         until = min(frames.end + NARROW, end) - begin
-        return _log_score(self._normal.behaviour.judge(around, frames.first - begin, until).scores)
+        found = self._normal.behaviour.judge(around, frames.first - begin, until)
+        return _log_score(found.scores[~found.moved])
 
     def weigh(self, centre: NDArray[np.float64], weights: NDArray[np.float64]) -> "FittedClips":
         """Return itself: there is one channel."""
@@ -199,7 +206,9 @@ class FittedClips:
         if clip.frame_count > _LONG and isinstance(clip.frames, ScannedFrames) and normal.identity:
             key = key_of(NAME, VERSION, sha256_of(clip.path), clip.frame_count, normal.identity, len(own))
             kept = user_cache(), key
-        curve = score_clip(clip, behaviour, analysed_size(normal.clip.size_hw), own=own, kept=kept)
+        curve = score_clip(
+            clip, behaviour, analysed_size(normal.clip.size_hw), own=own, anchor=normal.anchor, kept=kept
+        )
         events = tuple(find_events(curve, behaviour.channels))
         beginning = sum(len(one.heights) for one in own) if self._normal is not None else 0
         calibrated = self._normal is not None
@@ -228,12 +237,13 @@ def _maps(views: Sequence[View], curve: ClipCurve, tolerance: Tolerance | None) 
     """Paint the heat of each frame that is shown into its cell; a grid scores what its stretch of the clip does."""
     grids = [(index, view, view.origin) for index, view in enumerate(views) if isinstance(view.origin, FramesOrigin)]
     starts = [0, *(origin.cells[0].frame for _, _, origin in grids[1:]), len(curve)]
+    compared = np.where(curve.moved, 0.0, curve.heights)
     maps = []
     for number, (index, view, origin) in enumerate(grids):
         values = np.zeros(view.size_hw, np.float32)
         for cell in origin.cells:
             _paint(values, cell, curve.heat_at(cell.frame))
-        heights = curve.heights[starts[number] : max(starts[number] + 1, starts[number + 1])]
+        heights = compared[starts[number] : max(starts[number] + 1, starts[number + 1])]
         score = float(_raw(np.asarray(heights)).max())
         maps.append(AnomalyMap(index, values, score, NAME, tolerance=tolerance, peak_tolerance=tolerance))
     return maps
@@ -241,7 +251,7 @@ def _maps(views: Sequence[View], curve: ClipCurve, tolerance: Tolerance | None) 
 
 def _log_score(scores: NDArray[np.float32]) -> float:
     """Return the log score of a whole clip from the heights of its frames (N, C)."""
-    return float(np.log(2.0) * (scores.max() - 1.0))
+    return float(np.log(2.0) * (scores.max(initial=0.0) - 1.0))
 
 
 def _raw(height: NDArray[np.floating]) -> NDArray[np.float64]:

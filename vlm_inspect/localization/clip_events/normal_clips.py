@@ -9,10 +9,11 @@ import numpy as np
 from converters.sample import VideoClip
 from converters.view import BoxXyxyn
 from vlm_inspect.array_cache import Arrays, key_of, user_cache
-from vlm_inspect.localization.clip_events.features import ClipFeatures, FeatureReader, analysed_size
+from vlm_inspect.localization.clip_events.camera import ANCHOR_FRAMES, ANCHOR_SPAN, Anchor, make_anchor
+from vlm_inspect.localization.clip_events.features import ClipFeatures, FeatureReader, analysed_size, reduce_frame
 from vlm_inspect.localization.clip_events.normality import LEAST_FRAMES, NormalBehaviour, Stretch
 
-_VERSION = "1"
+_VERSION = "2"
 _MOST = 1500
 """Normal frames that are learned from, over all clips."""
 _LEAST = 150
@@ -32,6 +33,8 @@ class NormalClips:
     identity: str
     """Hash of what it was learned of; "" where that is not known."""
     ignore: tuple[BoxXyxyn, ...] = ()
+    anchor: Anchor | None = None
+    """The scene of the first of them; None where the camera does not stand still in it."""
 
     @property
     def clip(self) -> VideoClip:
@@ -60,7 +63,7 @@ def without_clip(normal: NormalClips, clip: int) -> NormalClips:
     left = [k for k in range(len(normal.clips)) if k != clip]
     stretches = [replace(one, clip=left.index(one.clip)) for one in normal.stretches if one.clip != clip]
     identity = key_of(normal.identity, "without", clip) if normal.identity else ""
-    return NormalClips(tuple(normal.clips[k] for k in left), tuple(stretches), identity, normal.ignore)
+    return NormalClips(tuple(normal.clips[k] for k in left), tuple(stretches), identity, normal.ignore, normal.anchor)
 
 
 def learn_clips(
@@ -75,14 +78,23 @@ def learn_clips(
     """
     size_wh = analysed_size(clips[0].size_hw)
     most = max(_LEAST, _MOST // len(clips))
+    anchor = find_anchor(clips[0], size_wh)
     stretches: list[Stretch] = []
     for number, clip in enumerate(clips):
         spans = _spans(clip.frame_count, most)
         for first, end in spans:
-            features = _features(clip, first, end, size_wh, None if digests is None else digests[number])
+            known = None if digests is None else key_of(digests[0], digests[number])
+            features = _features(clip, (first, end), size_wh, anchor, known)
             stretches.append(Stretch(features, number, first))
     identity = "" if digests is None else key_of(_VERSION, list(digests), repr((size_wh, most, tuple(ignore))))
-    return NormalClips(tuple(clips), tuple(stretches), identity, tuple(ignore))
+    return NormalClips(tuple(clips), tuple(stretches), identity, tuple(ignore), anchor)
+
+
+def find_anchor(clip: VideoClip, size_wh: tuple[int, int]) -> Anchor | None:
+    """Return the scene of a clip, from some frames of its beginning; None where the camera does not stand still."""
+    count = min(clip.frame_count, ANCHOR_SPAN)
+    wanted = frozenset(np.linspace(0, count - 1, min(count, ANCHOR_FRAMES)).round().astype(int).tolist())
+    return make_anchor([reduce_frame(frame.image, size_wh) for frame in clip.frames(wanted)])
 
 
 def _spans(count: int, most: int) -> list[tuple[int, int]]:
@@ -94,11 +106,21 @@ def _spans(count: int, most: int) -> list[tuple[int, int]]:
     return [(int(start), int(start) + length) for start in starts]
 
 
-def read_features(clip: VideoClip, first: int, end: int, size_wh: tuple[int, int]) -> ClipFeatures:
-    """Return the features of the frames from `first` to before `end`, analysed at this size."""
+def read_features(
+    clip: VideoClip, span: tuple[int, int], size_wh: tuple[int, int], anchor: Anchor | None
+) -> ClipFeatures:
+    """Return the features of the frames from the first to before the end of a span.
+
+    Args:
+        clip: stays on disk.
+        span: first frame and end.
+        size_wh: at which its frames are analysed.
+        anchor: the normal scene, which the camera is followed against; None: it is not.
+    """
+    first, end = span
     begin = max(0, first - 1)
     images = (frame.image for frame in clip.frames(frozenset(range(begin, end))))
-    reader = FeatureReader(size_wh)
+    reader = FeatureReader(size_wh, anchor)
     if begin < first:
         reader.read(images, 1)
     found = reader.read(images, end - first)
@@ -106,22 +128,26 @@ def read_features(clip: VideoClip, first: int, end: int, size_wh: tuple[int, int
     return found
 
 
-def _features(clip: VideoClip, first: int, end: int, size_wh: tuple[int, int], digest: str | None) -> ClipFeatures:
+def _features(
+    clip: VideoClip, span: tuple[int, int], size_wh: tuple[int, int], anchor: Anchor | None, known: str | None
+) -> ClipFeatures:
     def read() -> ClipFeatures:
-        return _unpack(_pack(read_features(clip, first, end, size_wh)))  # rounded as it will be when it is read
+        return _unpack(_pack(read_features(clip, span, size_wh, anchor)))  # rounded as it will be when it is read
 
-    if digest is None:
+    if known is None:
         return read()
-    key = key_of("features", _VERSION, digest, first, end, *size_wh)
+    key = key_of("features", _VERSION, known, *span, *size_wh)
     return user_cache().value("clips", key, read, _pack, _unpack)
 
 
 def _pack(features: ClipFeatures) -> Arrays:
-    return {"grey": features.grey.astype(np.float16), "motion": features.motion.astype(np.float16)}
+    small = {name: getattr(features, name).astype(np.float16) for name in ("grey", "motion", "shift")}
+    return {**small, "moved": features.moved}
 
 
 def _unpack(arrays: Arrays) -> ClipFeatures:
-    grey, motion = arrays["grey"], arrays["motion"]
-    if grey.ndim != 3 or motion.ndim != 4 or len(grey) != len(motion) or motion.shape[3] != 3:
+    grey, motion, shift, moved = (arrays[name] for name in ("grey", "motion", "shift", "moved"))
+    alike = len(grey) == len(motion) == len(shift) == len(moved) and moved.dtype == np.bool_
+    if grey.ndim != 3 or motion.ndim != 4 or motion.shape[3] != 3 or not alike:
         raise ValueError("the arrays are not the features of a clip")
-    return ClipFeatures(grey.astype(np.float32), motion.astype(np.float32))
+    return ClipFeatures(grey.astype(np.float32), motion.astype(np.float32), shift.astype(np.float32), moved)

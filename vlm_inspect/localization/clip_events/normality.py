@@ -78,6 +78,10 @@ class Heights:
     """(N, C): of each frame by each channel; 1 is the limit of normal."""
     heat: NDArray[np.float32]
     """(N, gh, gw): of each place by its highest channel."""
+    moved: NDArray[np.bool_]
+    """(N,): whether the camera had moved away, so that the frame was not compared."""
+    shift: NDArray[np.float32]
+    """(N,), >= 0: pixels by which the camera shook."""
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -113,12 +117,22 @@ class NormalBehaviour:
         self.tolerances = tuple(self._tolerance(c) for c in range(len(self.channels)))
 
     def judge(self, features: ClipFeatures, first: int, end: int) -> Heights:
-        """Return the heights of the frames from `first` to before `end`; those around them are context."""
-        return self._heights(*self._raw(self._levelled(features), first, end, None))
+        """Return the heights of the frames from `first` to before `end`; those around them are context.
+
+        Where the camera has moved nothing can be said: those frames, and those that are smoothed with them, are at the
+        limit, and no place of them is hot.
+        """
+        found = self._heights(*self._raw(self._levelled(features), first, end, None))
+        moved = _spread(features.moved, NARROW)[first:end]
+        scores = np.where(moved[:, None], np.float32(1.0), found.scores)
+        return Heights(
+            scores, np.where(moved[:, None, None], np.float32(0.0), found.heat), moved, features.shift[first:end]
+        )
 
     def left_out(self, stretch: int) -> Heights:
         """Return the heights of a normal stretch, each frame judged without itself and its neighbours."""
-        return self._heights(*self._left_out[stretch])
+        found = self._heights(*self._left_out[stretch])
+        return replace(found, shift=self.stretches[stretch].features.shift)
 
     def _levelled(self, features: ClipFeatures) -> ClipFeatures:
         """Return frames as bright as the normal ones (a lamp that ages is no event), without what never counts."""
@@ -129,7 +143,7 @@ class NormalBehaviour:
         if self._ignored.any():
             motion = motion * ~self._ignored[..., None]
             grey = np.where(_fitted(self._ignored.repeat(2, 0).repeat(2, 1), grey.shape[1:]), self._typical, grey)
-        return ClipFeatures(grey, motion)
+        return replace(features, grey=grey, motion=motion)
 
     def _raw(
         self, features: ClipFeatures, first: int, end: int, left_out: LeftOut | None
@@ -174,7 +188,9 @@ class NormalBehaviour:
         units = [(one.limit, np.log(one.limit / one.centre)) for one in self.tolerances]
         high = np.stack([_height(scores[:, c], *unit) for c, unit in enumerate(units)], axis=1)
         places = np.stack([_height(heats[c], *unit) for c, unit in enumerate(units)])
-        return Heights(high.astype(np.float32), places.max(axis=0).astype(np.float32))
+        count = len(high)
+        nowhere = np.zeros(count, bool), np.zeros(count, np.float32)
+        return Heights(high.astype(np.float32), places.max(axis=0).astype(np.float32), *nowhere)
 
 
 def _places_in(boxes: Sequence[BoxXyxyn], grid_hw: tuple[int, int]) -> NDArray[np.bool_]:
@@ -192,6 +208,13 @@ def _fitted(flags: NDArray[np.bool_], shape_hw: tuple[int, ...]) -> NDArray[np.b
     rows, columns = (min(a, b) for a, b in zip(flags.shape, shape_hw, strict=True))
     made[:rows, :columns] = flags[:rows, :columns]
     return made
+
+
+def _spread(flags: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """Return flags that so many frames before and after a flag are set, too."""
+    if not flags.any():
+        return flags
+    return np.convolve(flags, np.ones(2 * reach + 1), mode="same") > 0.5
 
 
 def _height(score: NDArray[np.floating], limit: float, unit: float) -> NDArray[np.float64]:

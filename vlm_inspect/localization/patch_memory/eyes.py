@@ -58,6 +58,8 @@ class NetworkUse:
     small_part_factor: float = 1.0
     """How many times `most_pixels` a framed picture has where the crop to the part is less than half of pictures that
     are clearly larger than the least: the defects of a small part are small in cells."""
+    votes_without_places: float = 1.0
+    """Votes of each of its channels where places do not compare; 1 where they do."""
     mirrored: bool = False
     """Whether references are also remembered mirrored about their long axis, where parts are turned level: few
     references show few of the ways in which such a part may be rolled and lit."""
@@ -86,6 +88,7 @@ def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]
         reliability=True,
         pools=((places,),),
         small_part_factor=16 / 9,
+        votes_without_places=0.5,
         capacity=settings.capacity,
     )
     sixth, ninth = Pool(0.003, 0.18, 0.2, 0.11, 0.28), Pool(0.003, 0.21, 0.2, 0.11, 0.37)
