@@ -32,10 +32,18 @@ class Pair:
         return max(self.moving.spacing, self.fixed.spacing)
 
 
-def refine(pair: Pair, pose: Pose, *, gate: float, steps: int) -> Pose:
+def refine(pair: Pair, pose: Pose, *, gate: float, steps: int, doubt: float = 0.3) -> Pose:
     """Return the pose after at most `steps` steps; partners farther apart than the gate do not count.
 
     The gate (in the scan's unit) shrinks with every step down to four point spacings.
+
+    Args:
+        pair: the surfaces.
+        pose: to start from.
+        gate: largest distance of partners.
+        steps: most steps.
+        doubt: point spacings up to which a residual counts in full. Small: a defect moves nothing, and neither does a
+            flat that alone tells how a round part is turned, where the start leaves it far off.
     """
     floor = 4.0 * pair.spacing
     for _ in range(steps):
@@ -43,7 +51,7 @@ def refine(pair: Pair, pose: Pose, *, gate: float, steps: int) -> Pose:
         lever = rows.lever
         if len(lever) < 6:
             return pose
-        step = _solve(rows, scale=0.3 * pair.spacing)
+        step = _solve(rows, scale=doubt * pair.spacing)
         pose = step @ pose
         settled = gate <= floor
         gate = max(floor, 0.7 * gate)

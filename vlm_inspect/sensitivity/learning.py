@@ -45,6 +45,8 @@ class ChannelPrior:
     """Standard deviation of the error that the level of a class has beside chance, with this number of references."""
     whole: bool = False
     """Whether it scores the surface as a whole, not its oddest places."""
+    votes: float = 1.0
+    """What the channel counts for among equal votes, in units of its spread."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +195,8 @@ def _weights(
     own = [prior for prior, is_own in zip(priors, chosen, strict=True) if is_own]
     weights = np.zeros(len(priors))
     spreads, networks = [prior.spread for prior in own], [prior.network for prior in own]
-    weights[chosen] = learn_weights(level[:, chosen], rises[:, chosen], spreads, networks)
+    votes = [prior.votes for prior in own]
+    weights[chosen] = learn_weights(level[:, chosen], rises[:, chosen], spreads, networks, votes)
     return weights
 
 
