@@ -32,8 +32,11 @@ _PICTURES = 3
 _FINDINGS = 8
 _LEAST_STRENGTH = 4.0
 """Normal spreads below which nothing is a finding, where no tolerance says so."""
-_GROSS, _GROSS_SHARE = 12.0, 0.25
-"""Normal spreads, and the share of points beyond them, that make one ask whether the scan is of the part."""
+_GROSS = ((12.0, 0.25), (4.0, 0.1))
+"""Normal spreads, and the share of points beyond them, that make one ask whether the scan is of the part: flanks of a
+screw that is mirrored are not far off, but many of them are."""
+_FAR, _FAR_SHARE = 0.03, 0.03
+"""The same in shares of the part's size: what lies beside the part."""
 
 Layer = NDArray[np.float32]
 
@@ -69,6 +72,8 @@ class ScanDeviation:
     """Of every point of the scan as it was read."""
     coverage: Coverage
     unit: str
+    size: float
+    """Of the part of the references, in that unit: the diagonal of its box."""
     _origins: dict[int, ScanOrigin]
 
     @property
@@ -83,8 +88,9 @@ class ScanDeviation:
 
     @property
     def gross(self) -> bool:
-        """Whether a large share of the scan's points is far off: it may not show the part at all."""
-        return bool((self.off > _GROSS).mean() > _GROSS_SHARE)
+        """Whether a large share of the scan's points is off, or some are far off: it may not show the part at all."""
+        wide = any((self.off > spreads).mean() > share for spreads, share in _GROSS)
+        return bool(wide or (np.abs(self.signed) > _FAR * self.size).mean() > _FAR_SHARE)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -190,7 +196,8 @@ def scan_deviation(
     _, near = nearest(own.tree, query.points)
     off, signed = judged.off.max(axis=0)[near[:, 0]], judged.signed[near[:, 0]]
     told = SurfaceDeviation(query.cloud.points, signed, off, normal.typical, unit)
-    return ScanDeviation(maps, layers, pictures, findings, log_scores, score, told, coverage, unit, origins)
+    size = float(np.linalg.norm(np.ptp(normal.anchor.points, axis=0)))
+    return ScanDeviation(maps, layers, pictures, findings, log_scores, score, told, coverage, unit, size, origins)
 
 
 def judge(query: PosedCloud, normal: Variation) -> tuple[Judged, Surface, PosedCloud]:
