@@ -27,8 +27,8 @@ from vlm_inspect.registration.pose import Points, Pose, shift
 from vlm_inspect.registration.variation import learn
 
 NOISES_UM: Final = (5, 10, 20, 50)
-DEPTHS_MM: Final = (0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
-POINTS, SOUND, DENTS = 40_000, 5, 10
+DEPTHS_MM: Final = (0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3)
+POINTS, SOUND, DENTS = 20_000, 5, 10
 _FOUND = 0.9
 """Share of dents of a depth, and of every deeper one, that are found from the smallest depth on."""
 
@@ -55,8 +55,8 @@ def print_sensitivity(names: Sequence[str], references: int, seed: int, journal:
                 with journal.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
     print(
-        f"Smallest dent found, mm deep: from there on at least {_FOUND:.0%} of {DENTS}. {POINTS:,} points, {references} "
-        "references; dents are six times as wide as deep, at least 2 mm.\n"
+        f"Smallest dent found, mm deep: from there on at least {_FOUND:.0%} of {DENTS}. {POINTS:,} points, {references}"
+        " references; dents are six times as wide as deep, at least 2 mm.\n"
     )
     print("| part | " + " | ".join(f"noise {noise} um" for noise in NOISES_UM) + " |")
     print("|---|" + "---|" * len(NOISES_UM))
