@@ -19,6 +19,7 @@ from converters.digest import sha256_of
 from converters.errors import ConversionError
 from converters.video import read_video
 from tests.live.rtsp_server import rtsp
+from tests.localization.clip_events.test_camera import street
 from vlm_inspect import cli
 from vlm_inspect.clip_beginning import NormalSpan
 from vlm_inspect.commands.live_watch import _with_normal
@@ -143,6 +144,10 @@ def test_where_too_much_waits_the_older_half_gives_way_as_one_gap() -> None:
     assert [one.time_s for one in waiting[1:] if one is not None] == list(range(10, 25))
     with pytest.raises(TimeoutError):
         buffer.get(0.01)
+    slow = FrameBuffer()
+    assert [slow.put(LiveFrame(picture(0), 2.0 * k)) for k in range(17)] == [False] * 16 + [True]  # 30 s ago is no news
+    slow.clear()
+    assert slow.dropped == 0
 
 
 def test_the_rate_of_a_source_is_that_after_the_first_burst() -> None:
@@ -184,6 +189,15 @@ def test_frames_are_judged_one_by_one_as_they_are_all_at_once(normal: NormalClip
     assert (heights[62:74] > 1.0).all()
     assert (heights[:50] < 1.0).mean() > 0.95
     assert len(scorer.finish()) == 0
+
+
+def test_a_camera_that_moves_away_is_an_event_for_somebody_to_look_at() -> None:
+    shifts = np.zeros((120, 2))
+    shifts[60:, 0] = np.minimum(3.0 * np.arange(60), 90)
+    scorer = StreamScorer(learn_clips([street(1, 200)], None))
+    heights = np.concatenate([scorer.add([one.image for one in street(7, 120, shifts).frames()]), scorer.finish()])
+    assert (heights[80:] > 1.0).all()
+    assert (heights[:50] < 1.0).mean() > 0.95
 
 
 def test_an_event_becomes_one_clip_with_what_was_before_and_after(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 _MOST_BYTES = 256 << 20
 """Of pixels that wait: eleven seconds of 640 x 480 at 25 frames a second, or 40 frames of 1920 x 1080."""
+_MOST_LATE_S = 20.0
+"""What has waited longer is no news."""
 _LEAST = 16
 
 
@@ -37,7 +39,7 @@ class FrameBuffer:
     def put(self, frame: LiveFrame | None) -> bool:
         """Add a frame, or None where frames are missing; returns whether others gave way."""
         with self._changed:
-            full = frame is not None and len(self._waiting) >= max(_LEAST, self._most_bytes // frame.image.nbytes)
+            full = frame is not None and self._is_full(frame)
             if full:
                 for _ in range(len(self._waiting) // 2):
                     self.dropped += self._waiting.popleft() is not None
@@ -58,6 +60,13 @@ class FrameBuffer:
             return self._waiting.popleft()
 
     def clear(self) -> None:
-        """Forget what waits."""
+        """Forget what waits; nobody wanted to look at it, so it does not count as left out, nor does what gave way."""
         with self._changed:
             self._waiting.clear()
+            self.dropped = 0
+
+    def _is_full(self, frame: LiveFrame) -> bool:
+        if len(self._waiting) < _LEAST:
+            return False
+        oldest = next((one.time_s for one in self._waiting if one is not None), frame.time_s)
+        return len(self._waiting) >= self._most_bytes // frame.image.nbytes or frame.time_s - oldest > _MOST_LATE_S

@@ -86,7 +86,8 @@ class LiveSource:
     _waiting: FrameBuffer = field(default_factory=FrameBuffer)
     _ended: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
-    _told: bool = False
+    _looked_at: bool = False
+    """Whether somebody looks at every frame now, and would miss one."""
 
     @property
     def name(self) -> str:
@@ -129,6 +130,7 @@ class LiveSource:
     def skip_waiting(self) -> None:
         """Forget the frames that wait: they are older than what is done now."""
         self._waiting.clear()
+        self._looked_at = True
 
     def _read(self, capture: Any) -> None:
         try:
@@ -161,8 +163,8 @@ class LiveSource:
 
     def _hand_on(self, frame: LiveFrame) -> None:
         """Let a frame wait; the first time that others give way it is said."""
-        if self._waiting.put(frame) and not self._told:
-            self._told = True
+        if self._waiting.put(frame) and self._looked_at:
+            self._looked_at = False  # once is enough
             self.tell(
                 f"{self.name} gives frames faster than they can be looked at here, so some are left out; fewer or "
                 "smaller ones would help"
