@@ -19,16 +19,18 @@ from converters.digest import sha256_of
 from converters.errors import ConversionError
 from converters.video import read_video
 from tests.live.rtsp_server import rtsp
+from tests.localization.clip_events.test_camera import street
 from vlm_inspect import cli
 from vlm_inspect.clip_beginning import NormalSpan
 from vlm_inspect.commands.live_watch import _with_normal
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.errors import InspectError, ReferenceSampleError
+from vlm_inspect.live.buffer import FrameBuffer, LiveFrame
 from vlm_inspect.live.recorder import ClipLengths, EventRecorder
 from vlm_inspect.live.recording import Recording
 from vlm_inspect.live.scorer import StreamScorer
-from vlm_inspect.live.source import LiveFrame, LiveSource, is_stream, shown_address
-from vlm_inspect.live.watching import LiveEvents, record_normal
+from vlm_inspect.live.source import LiveSource, is_stream, shown_address
+from vlm_inspect.live.watching import LiveEvents, rate_of, record_normal
 from vlm_inspect.localization.clip_events.normal_clips import NormalClips, learn_clips
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg reads it once, and here a film is written first
@@ -133,6 +135,29 @@ def test_rtsp_that_ends_freezes_and_comes_back_says_so_each_time() -> None:
     assert "secret" not in str(said)
 
 
+def test_where_too_much_waits_the_older_half_gives_way_as_one_gap() -> None:
+    buffer = FrameBuffer(most_bytes=20 * picture(0).nbytes)
+    full = [buffer.put(LiveFrame(picture(0), float(k))) for k in range(25)]
+    assert (full.index(True), sum(full), buffer.dropped) == (20, 1, 10)
+    waiting = [buffer.get(0.1) for _ in range(16)]
+    assert waiting[0] is None
+    assert [one.time_s for one in waiting[1:] if one is not None] == list(range(10, 25))
+    with pytest.raises(TimeoutError):
+        buffer.get(0.01)
+    slow = FrameBuffer()
+    assert [slow.put(LiveFrame(picture(0), 2.0 * k)) for k in range(17)] == [False] * 16 + [True]  # 30 s ago is no news
+    slow.clear()
+    assert slow.dropped == 0
+
+
+def test_the_rate_of_a_source_is_that_after_the_first_burst() -> None:
+    late = [1.0 + k / 15 for k in range(60)]
+    assert rate_of([*np.linspace(0, 0.1, 30), *late], 0.0) == pytest.approx(15.0)
+    assert rate_of([*np.linspace(0, 0.1, 30), *late], 14.985) == 14.985
+    assert rate_of([*np.linspace(0, 0.1, 30), *late], 25.0) == pytest.approx(15.0)  # what HTTP streams claim
+    assert rate_of([5.0] * 20, 0.0) == 25.0
+
+
 def test_a_source_that_comes_back_with_another_size_loses_no_frame(tmp_path: Path) -> None:
     recorder = EventRecorder(tmp_path, FPS, ClipLengths(0.4, 0.4, 4.0))
     clips = []
@@ -164,6 +189,15 @@ def test_frames_are_judged_one_by_one_as_they_are_all_at_once(normal: NormalClip
     assert (heights[62:74] > 1.0).all()
     assert (heights[:50] < 1.0).mean() > 0.95
     assert len(scorer.finish()) == 0
+
+
+def test_a_camera_that_moves_away_is_an_event_for_somebody_to_look_at() -> None:
+    shifts = np.zeros((120, 2))
+    shifts[60:, 0] = np.minimum(3.0 * np.arange(60), 90)
+    scorer = StreamScorer(learn_clips([street(1, 200)], None))
+    heights = np.concatenate([scorer.add([one.image for one in street(7, 120, shifts).frames()]), scorer.finish()])
+    assert (heights[80:] > 1.0).all()
+    assert (heights[:50] < 1.0).mean() > 0.95
 
 
 def test_an_event_becomes_one_clip_with_what_was_before_and_after(tmp_path: Path) -> None:
@@ -262,8 +296,8 @@ def test_wrong_live_commands_are_one_line_and_leave_nothing(tmp_path: Path, capf
     for wrong, told in (
         ([], "name what to watch"),
         ([str(tmp_path), "--camera", "0"], "give one of them"),
-        (["rtsp://127.0.0.1:1/x"], "cannot be opened"),
-        (["--camera", "9"], "camera 9 cannot be opened; check that it is plugged in"),
+        (["rtsp://127.0.0.1:1/x", "--normal-until", "5s"], "cannot be opened"),
+        (["--camera", "9", "--normal-until", "5s"], "camera 9 cannot be opened; check that it is plugged in"),
         ([str(film)], "held against normal clips"),
         ([str(film), "--normal-until", "60"], "ended after 20 frames of a normal beginning of 60"),
         ([str(film), "--normal-until", "5"], "gave 5 normal frames; it takes 12 at least"),

@@ -12,6 +12,7 @@ from tests.measurement.screw_parts import cloud, moved, rigid, screw
 from vlm_inspect.demo.solids import SOLIDS
 from vlm_inspect.measurement.scan import deviation_side, max_deviation, rms_deviation
 from vlm_inspect.registration.alignment import PosedCloud, align, aligned, common_frame
+from vlm_inspect.registration.icp import Pair, refine
 from vlm_inspect.registration.levels import levels
 from vlm_inspect.registration.pose import apply, inverse, turn_deg
 from vlm_inspect.registration.surface import surface
@@ -100,6 +101,21 @@ def test_a_keyway_is_laid_onto_the_keyway_and_no_tooth_off() -> None:
     for part, motion in zip(parts[1:], (rigid(3), rigid(4), rigid(5)), strict=True):
         towards = (align(moved(part, motion), first).pose @ motion)[:3, 0]  # where the keyway then lies
         assert towards == pytest.approx([1.0, 0.0, 0.0], abs=0.03)
+
+
+def test_a_flat_that_is_far_off_turns_a_round_part_where_residuals_are_trusted() -> None:
+    moving, fixed = (
+        surface(SOLIDS["tube"](np.random.default_rng(seed)).sample(count, np.random.default_rng(seed)))
+        for seed, count in ((1, 8_000), (2, 20_000))
+    )
+    pair = Pair(moving, fixed, np.arange(0, 8_000, 2), np.arange(0, 20_000, 5))
+    angle, start = np.deg2rad(5.0), np.eye(4)
+    start[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    wary = refine(pair, start, gate=4.0 * pair.spacing, steps=15)
+    trusting = refine(pair, wary, gate=6.0 * pair.spacing, steps=15, doubt=3.0)
+    found = refine(pair, trusting, gate=4.0 * pair.spacing, steps=15)
+    assert turn_deg(found) < 1.0
+    assert turn_deg(wary) > 4.0
 
 
 def test_a_part_that_every_turn_or_none_brings_back_has_no_repeats(reference: np.ndarray) -> None:

@@ -50,3 +50,19 @@ def test_a_quarter_is_a_piece_and_the_part_itself_is_no_mismatch(reference: Surf
     quarter = whole[(whole[:, 0] > 12) & (whole[:, 1] < 8)]
     assert "a piece of the reference" in mismatch(laid_on(reference, moved(quarter, rigid(6)), pieces=True), reference)
     assert mismatch(laid_on(reference, moved(bracket(4), rigid(7))), reference) is None
+
+
+def test_what_stands_beside_the_part_is_said() -> None:
+    whole, other = bracket(8, n=700), bracket(9, n=700)
+    reference = scan_surface(bracket(7, n=700))
+    near = np.concatenate([whole, other + np.array([0.0, 12.8, 0.0])])
+    assert "the part of the reference twice" in mismatch(scan_surface(near), reference)
+    table = np.random.default_rng(0).uniform([-10, -10, -6], [40, 22, -5.9], (400, 3))
+    assert "something beside it" in mismatch(scan_surface(np.concatenate([whole, table])), reference)
+
+
+def test_a_piece_that_lies_off_by_little_is_no_other_part() -> None:
+    rng = np.random.default_rng(3)
+    sheet = scan_surface(np.c_[rng.uniform(0, 60, (12000, 2)), 0.01 * rng.normal(size=12000)])
+    piece = np.c_[rng.uniform(12, 50, (4000, 2)), 1.5 + 0.01 * rng.normal(size=4000)]
+    assert "a piece of the part, or another part" in mismatch(scan_surface(piece), sheet)

@@ -53,15 +53,23 @@ def test_a_shallow_dent_that_few_points_show_stands_out(normal: Variation) -> No
 
 
 def test_what_like_zones_share_is_taken_off_up_to_a_limit(normal: Variation, zones: Zones) -> None:
-    spread, seen = np.full(zones.count, 0.01), np.ones(zones.count, dtype=bool)
+    spread, seen, part = np.full(zones.count, 0.01), np.ones(zones.count, dtype=bool), 0.01
     off = np.full(zones.count, 0.04)
-    assert zones.beyond_alike(off, spread, seen).max() == pytest.approx(0.0)
+    assert zones.beyond_alike(off, spread, seen, part).max() == pytest.approx(0.0)
     off[7] = 0.1
-    assert zones.beyond_alike(off, spread, seen)[7] == pytest.approx(6.0)
+    assert zones.beyond_alike(off, spread, seen, part)[7] == pytest.approx(6.0)
     off[7] = 0.0  # as the nominal part has it: no flaw
-    assert zones.beyond_alike(off, spread, seen)[7] == pytest.approx(0.0)
-    assert zones.beyond_alike(np.full(zones.count, -1.0), spread, seen).min() == pytest.approx(0.94 / 0.03)
-    assert zones.beyond_alike(off, spread, ~seen).max() == 0.0
+    assert zones.beyond_alike(off, spread, seen, part)[7] == pytest.approx(0.0)
+    assert zones.beyond_alike(np.full(zones.count, -1.0), spread, seen, part).min() == pytest.approx(0.94 / 0.03)
+    assert zones.beyond_alike(off, spread, ~seen, part).max() == 0.0
+
+
+def test_parts_that_differ_in_size_all_over_hide_no_dent(normal: Variation) -> None:
+    anchor = normal.anchor
+    grown = [anchor.points + step * anchor.outward for step in (0.0, 0.05)]
+    lot = learn([scan_surface(one) for one in grown])
+    assert lot.pooled.part == pytest.approx(0.05, rel=0.5)
+    assert np.median(lot.pooled.spread) < 0.4 * lot.pooled.part
 
 
 def test_a_stray_moves_no_zone(normal: Variation, zones: Zones) -> None:

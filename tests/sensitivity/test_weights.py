@@ -59,3 +59,12 @@ def test_with_a_single_reference_a_level_foretold_too_high_blinds_no_channel() -
     rises = np.column_stack([np.full(60, -0.1), np.full(60, 0.4)])
     weights = learn_weights(np.zeros((1, 2)), rises, [0.1, 0.2], ["a", "b"])
     assert weights == pytest.approx([2 / 3, 1 / 3])
+
+
+def test_a_channel_with_half_a_vote_counts_for_half_as_much() -> None:
+    alone = learn_weights(np.zeros((1, 2)), np.zeros((0, 2)), [0.1, 0.1], ["a", "b"], [0.5, 1.0])
+    assert alone == pytest.approx([1 / 3, 2 / 3])
+    rises = np.full((60, 2), 0.2)
+    equal = learn_weights(np.zeros((4, 2)), rises, [0.1, 0.1], ["a", "b"])
+    less = learn_weights(np.zeros((4, 2)), rises, [0.1, 0.1], ["a", "b"], [0.5, 1.0])
+    assert 0.3 < less[0] < equal[0] - 0.1

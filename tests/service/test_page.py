@@ -93,6 +93,30 @@ def test_every_page_in_every_language(start: Starter, tmp_path: Path) -> None:
     assert client.get("/cases/20200101").status_code == 404
 
 
+def test_a_german_page_is_german_where_the_program_speaks(start: Starter, tmp_path: Path) -> None:
+    (settings_in(tmp_path).rules / "plate.yaml").write_text(
+        "class_name: plate\nrules:\n"
+        "  - {id: exposure, text: Not too bright., check: {measure: brightness, max: 90.5}}\n"
+        "  - {id: clean, text: Nothing lies on it.}\n"
+    )
+    client = with_page(start)
+    case = client.post("/v1/inspections", files=part(100)).json()
+    german = client.get(f"/cases/{case['id']}", headers={"Accept-Language": "de"}).text
+    english = client.get(f"/cases/{case['id']}").text
+    for before, after in (
+        ("No heatmap was asked for: only what the rules measure was looked at", "Ein Wärmebild war nicht verlangt"),
+        ("Not read by a model", "Von keinem Modell gelesen"),
+        ("image, 64 x 48 px", "Bild, 64 x 48 px"),
+        ("&gt; 90.5", "&gt; 90,5"),
+        (f"{case['score']:.2f}", f"{case['score']:.2f}".replace(".", ",")),
+        ("uncalibrated: thresholds and weights are", "nicht kalibriert: Schwellen und Gewichte sind"),
+    ):
+        assert (before in english, before in german) == (True, False), before
+        assert (after in english, after in german) == (False, True), after
+    nowhere = client.get("/cases/20200101-000000-0000", headers={"Accept": "text/html", "Accept-Language": "de"})
+    assert nowhere.status_code == 404
+
+
 def test_what_is_foreign_is_escaped(start: Starter, tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     evil = '"><script>alert(1)</script>'

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from vlm_inspect.localization.clip_events.normal_clips import NormalClips
     from vlm_inspect.sinks.row import Row
 
+_NO_NORMAL = (
+    "a live source is held against normal clips: name them with --reference, or take its own beginning with "
+    "--normal-until 10s"
+)
 _SECONDS = click.FloatRange(0.2, 600.0)
 
 _OPTIONS = (
@@ -100,7 +104,7 @@ def watch_live(
     say: Callable[[str], None] = (lambda line: None) if quiet else lambda line: write_line(plain_line(line), err=True)
     folder = _events_folder(options)
     lengths = ClipLengths(options["before_s"], options["after_s"])
-    config.load_rules()  # what is wrong with them is said before anything is recorded
+    _check_normal(config)
     with open_delivery(config, options) as delivery, how.ended_by_signals(how.stop):
         with _opened(address, how.stop, say) as source:
             with _nothing_left_of_a_refusal(folder):
@@ -197,6 +201,16 @@ def _with_normal(
     return config.model_copy(update={"normal_until": None, "references": (*config.references, str(path))})
 
 
+def _check_normal(config: "InspectorConfig") -> None:
+    """Find out before anything is opened or recorded whether there is something to hold the source against."""
+    from vlm_inspect.errors import ReferenceSampleError
+    from vlm_inspect.references import expand_references
+
+    rules = config.load_rules()
+    if config.normal_until is None and not rules.references and not expand_references(config.references):
+        raise ReferenceSampleError(_NO_NORMAL)
+
+
 def _normal_of(inspector: "Inspector") -> "NormalClips":
     from vlm_inspect.errors import ReferenceSampleError
     from vlm_inspect.localization.clip_events.localizer import FittedClips
@@ -204,10 +218,7 @@ def _normal_of(inspector: "Inspector") -> "NormalClips":
     _, fitted = inspector.fit("video")
     normal = next((one.normal for one in fitted.members if isinstance(one, FittedClips)), None)
     if normal is None:
-        raise ReferenceSampleError(
-            "a live source is held against normal clips: name them with --reference, or take its own beginning with "
-            "--normal-until 10s"
-        )
+        raise ReferenceSampleError(_NO_NORMAL)
     return normal
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.errors import OutputError
-from vlm_inspect.live.source import LiveFrame
+from vlm_inspect.live.buffer import LiveFrame
 
 CLIP_NAME = "event-*.avi"
 _LIMIT, _EDGE = 1.0, 0.6

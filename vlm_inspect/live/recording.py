@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from converters.errors import ConversionError
 from vlm_inspect.errors import InspectError
-from vlm_inspect.live.source import USUAL_FPS, LiveFrame
+from vlm_inspect.live.buffer import LiveFrame
 
 if TYPE_CHECKING:
     from converters.video_source import FrameSource
+
+_USUAL_FPS = 25.0
+"""Of a clip that does not say."""
 
 
 @dataclass
@@ -30,6 +33,7 @@ class Recording:
     path: Path
     stop: threading.Event
     seen: int = 0
+    announced_fps: float = 0.0
     _frames: Iterator[LiveFrame] = field(default_factory=lambda: iter(()))
 
     @property
@@ -41,7 +45,9 @@ class Recording:
         """Open it; raises ConversionError where it is no clip, or is truncated."""
         from converters.video_source import open_source
 
-        self._frames = self._read(open_source(self.path))
+        source = open_source(self.path)
+        self.announced_fps = source.fps
+        self._frames = self._read(source)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -67,7 +73,7 @@ class Recording:
         """Do nothing: the frames of a file wait."""
 
     def _read(self, source: "FrameSource") -> Iterator[LiveFrame]:
-        fps = source.fps or USUAL_FPS
+        fps = source.fps or _USUAL_FPS
         began_s = self.path.stat().st_mtime - source.expected / fps
         for index, (time_s, image) in enumerate(source.walk(lambda index: True)):
             assert image is not None

@@ -10,6 +10,9 @@ from vlm_inspect.localization.clip_events.normal_clips import NormalClips
 
 STEP = 8
 """Frames that are judged at once."""
+_UNKNOWN = 1.01
+"""Height of a frame that could not be compared, because the camera has moved or something covers it: beyond normal, so
+that its clip is recorded and somebody looks."""
 
 
 class StreamScorer:
@@ -55,4 +58,5 @@ class StreamScorer:
         keep = max(self._first, end - self.margin)
         self._features = self._features.part(keep - self._first, len(self._features))
         self._first = keep
-        return np.asarray(found.scores.max(axis=1), np.float64)
+        heights = np.asarray(found.scores.max(axis=1), np.float64)
+        return np.where(found.moved, np.maximum(heights, _UNKNOWN), heights)

@@ -1,8 +1,6 @@
 """`LiveSource`: the frames of a stream or a camera, as they come; `FrameSource`: what is watched, live or not."""
 
-import contextlib
 import os
-import queue
 import re
 import threading
 import time
@@ -12,19 +10,17 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vlm_inspect.errors import InspectError
+from vlm_inspect.live.buffer import FrameBuffer, LiveFrame
 
 _STREAM = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt)://", re.IGNORECASE)
-_WAITING = 16
-"""Frames that may wait to be looked at; of a source that is faster than that, frames are dropped, and counted."""
 _SILENT_S = 10.0
 _WAITS_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds until a lost source is tried again; the last one for good."""
 _LOOK_S = 0.2
-USUAL_FPS = 25.0
-"""Of a source that does not say."""
+_MOST_FPS = 1000.0
+"""More is no rate but the clock of a stream that does not say one."""
 
 
 def is_stream(text: str) -> bool:
@@ -44,14 +40,6 @@ def shown_address(address: str) -> str:
     return urlunsplit((parts.scheme, f"…@{host}" if at else host, parts.path, "", ""))
 
 
-@dataclass(frozen=True, eq=False)
-class LiveFrame:
-    """One frame: `image` uint8 (H, W, 3) RGB, and when it came, in seconds since 1970."""
-
-    image: NDArray[np.uint8]
-    time_s: float
-
-
 class FrameSource(Protocol):
     """What is watched."""
 
@@ -61,6 +49,11 @@ class FrameSource(Protocol):
     @property
     def name(self) -> str:
         """How it is called in what is said."""
+        ...
+
+    @property
+    def announced_fps(self) -> float:
+        """Frames a second as the source says; 0.0 where it does not."""
         ...
 
     def frames(self) -> Iterator[LiveFrame | None]:
@@ -89,16 +82,22 @@ class LiveSource:
     tell: Callable[[str], None] = lambda line: None
     waits_s: tuple[float, ...] = _WAITS_S
     silent_s: float = _SILENT_S
-    dropped: int = 0
-    """Frames that came faster than they could be looked at."""
-    _frames: "queue.Queue[LiveFrame | None]" = field(default_factory=lambda: queue.Queue(_WAITING))
+    announced_fps: float = 0.0
+    _waiting: FrameBuffer = field(default_factory=FrameBuffer)
     _ended: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+    _looked_at: bool = False
+    """Whether somebody looks at every frame now, and would miss one."""
 
     @property
     def name(self) -> str:
         """How it is called in what is said."""
         return f"camera {self.address}" if isinstance(self.address, int) else shown_address(self.address)
+
+    @property
+    def dropped(self) -> int:
+        """Frames that came faster than they could be looked at."""
+        return self._waiting.dropped
 
     def __enter__(self) -> "LiveSource":
         """Connect; raises InspectError where the source cannot be opened."""
@@ -123,16 +122,15 @@ class LiveSource:
         """Yield the frames until the source ends or `stop` is set; None: frames are missing here."""
         while not self.stop.is_set():
             try:
-                yield self._frames.get(timeout=_LOOK_S)
-            except queue.Empty:
+                yield self._waiting.get(_LOOK_S)
+            except TimeoutError:
                 if self._ended.is_set():
                     return
 
     def skip_waiting(self) -> None:
         """Forget the frames that wait: they are older than what is done now."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._frames.get_nowait()
+        self._waiting.clear()
+        self._looked_at = True
 
     def _read(self, capture: Any) -> None:
         try:
@@ -163,22 +161,19 @@ class LiveSource:
             self._hand_on(LiveFrame(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8), time.time()))
         return time.monotonic() - asked
 
-    def _hand_on(self, frame: LiveFrame | None) -> None:
-        """Queue a frame; where too many wait, the oldest gives way."""
-        while True:
-            try:
-                self._frames.put_nowait(frame)
-            except queue.Full:
-                with contextlib.suppress(queue.Empty):
-                    self._frames.get_nowait()
-                    self.dropped += 1
-            else:
-                return
+    def _hand_on(self, frame: LiveFrame) -> None:
+        """Let a frame wait; the first time that others give way it is said."""
+        if self._waiting.put(frame) and self._looked_at:
+            self._looked_at = False  # once is enough
+            self.tell(
+                f"{self.name} gives frames faster than they can be looked at here, so some are left out; fewer or "
+                "smaller ones would help"
+            )
 
     def _connect_again(self, silent_s: float) -> Any | None:
         why = "is lost" if silent_s < 0.5 * self.silent_s else f"has given no frame for {silent_s:.0f} s"
         self.tell(f"{self.name} {why}; trying to reach it again")
-        self._hand_on(None)
+        self._waiting.put(None)
         tries = 0
         while not self.stop.wait(self.waits_s[min(tries, len(self.waits_s) - 1)]) and not self._ended.is_set():
             tries += 1
@@ -198,6 +193,8 @@ class LiveSource:
         backend = cv2.CAP_ANY if isinstance(address, int) else cv2.CAP_FFMPEG
         capture = cv2.VideoCapture(address, backend, [] if isinstance(address, int) else timeouts)
         if capture.isOpened():
+            fps = capture.get(cv2.CAP_PROP_FPS)
+            self.announced_fps = fps if 0.0 < fps < _MOST_FPS else 0.0
             return capture
         capture.release()
         return None

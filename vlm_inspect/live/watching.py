@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,14 +10,18 @@ from converters.digest import sha256_of
 from converters.errors import ConversionError
 from vlm_inspect.clip_beginning import LEAST_FRAMES, NormalSpan
 from vlm_inspect.errors import ReferenceSampleError
+from vlm_inspect.live.buffer import LiveFrame
 from vlm_inspect.live.recorder import CLIP_NAME, ClipLengths, ClipWriter, EventRecorder, clear_unfinished, coded
 from vlm_inspect.live.scorer import STEP, StreamScorer
-from vlm_inspect.live.source import USUAL_FPS, FrameSource, LiveFrame
+from vlm_inspect.live.source import FrameSource
 from vlm_inspect.localization.clip_events.normal_clips import NormalClips
 
 NORMAL_NAME = "normal.avi"
-_RATE_FRAMES, _RATE_S = 50, 2.0
-"""Frames, or seconds, from which the rate of a source is told."""
+_BURST_S, _RATE_S = 1.0, 5.0
+"""The rate of a source is told from its first seconds without the very first: what waited there comes at once."""
+_LIKE = 0.15
+"""Share by which a rate that is announced may differ from the one that is seen."""
+_USUAL_FPS = 25.0
 _LOOK_S = 0.2
 
 
@@ -39,8 +43,8 @@ def record_normal(source: FrameSource, folder: Path, span: NormalSpan) -> Path:
         whole = count >= span.frames if span.frames is not None else frame.time_s - began >= (span.seconds or 0.0)
         if writer is None:
             first.append(frame)
-            if whole or len(first) >= _RATE_FRAMES or frame.time_s - began >= _RATE_S:
-                writer = ClipWriter(path, began, _rate_of(first))
+            if whole or frame.time_s - began >= _RATE_S:
+                writer = ClipWriter(path, began, rate_of([one.time_s for one in first], source.announced_fps))
                 for one in first:
                     writer.write(coded(one))
         else:
@@ -55,9 +59,20 @@ def record_normal(source: FrameSource, folder: Path, span: NormalSpan) -> Path:
     return writer.close()
 
 
-def _rate_of(frames: list[LiveFrame]) -> float:
-    lasting = frames[-1].time_s - frames[0].time_s
-    return (len(frames) - 1) / lasting if lasting > 0 else USUAL_FPS
+def rate_of(times_s: Sequence[float], announced: float) -> float:
+    """Return the frames a second of a source: as announced where they come like that, else as they come.
+
+    Args:
+        times_s: when its first frames came.
+        announced: frames a second; 0: the source does not say.
+    """
+    settled = [one for one in times_s if one - times_s[0] >= _BURST_S]
+    counted = settled if len(settled) >= LEAST_FRAMES else list(times_s)
+    lasts_s = counted[-1] - counted[0]
+    seen = (len(counted) - 1) / lasts_s if lasts_s > 0 else 0.0
+    if announced and (not seen or abs(seen - announced) <= _LIKE * announced):
+        return announced
+    return seen or _USUAL_FPS
 
 
 @dataclass

@@ -137,7 +137,7 @@ class FittedMemory:
             return ()
         errors = first.memory.level_error
         return tuple(
-            ChannelPrior(channel.network, channel.prior_spread, float(error), channel.whole)
+            ChannelPrior(channel.network, channel.prior_spread, float(error), channel.whole, channel.votes)
             for channel, error in zip(first.memory.channels, errors, strict=True)
         )
 

@@ -21,8 +21,8 @@ class MemorySettings(BaseModel):
     least_pixels: Pixels = 256 * 256
     most_pixels: Pixels = 384 * 384
     """What a framed picture has for Lite0: the least, or the most where the references' pictures themselves have
-    clearly more than the least: a crop to the part spends them on the part. A part whose crop is less than half of such
-    pictures has 16/9 of the most."""
+    clearly more than the least: a crop to the part spends them on the part. To the fine eye a part whose crop is less
+    than half of such pictures has 16/9 of the most."""
     fine_pixels: Pixels = 448 * 448
     """What it has for DINOv2."""
     capacity: Annotated[int, Field(ge=100, le=1_000_000)] = 6000

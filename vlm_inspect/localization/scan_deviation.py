@@ -22,6 +22,7 @@ from vlm_inspect.registration.comparison import SCALES, scan_surface
 from vlm_inspect.registration.coverage import Coverage, seen_again
 from vlm_inspect.registration.findings import Finding, find
 from vlm_inspect.registration.judged import Judged
+from vlm_inspect.registration.majority import majority_pose
 from vlm_inspect.registration.pose import apply, inverse
 from vlm_inspect.registration.surface import Points, Surface, nearest
 from vlm_inspect.registration.variation import Variation
@@ -31,8 +32,11 @@ _PICTURES = 3
 _FINDINGS = 8
 _LEAST_STRENGTH = 4.0
 """Normal spreads below which nothing is a finding, where no tolerance says so."""
-_GROSS, _GROSS_SHARE = 12.0, 0.25
-"""Normal spreads, and the share of points beyond them, that make one ask whether the scan is of the part."""
+_GROSS = ((12.0, 0.25), (4.0, 0.1))
+"""Normal spreads, and the share of points beyond them, that make one ask whether the scan is of the part: flanks of a
+screw that is mirrored are not far off, but many of them are."""
+_FAR, _FAR_SHARE = 0.03, 0.03
+"""The same in shares of the part's size: what lies beside the part."""
 
 Layer = NDArray[np.float32]
 
@@ -68,6 +72,8 @@ class ScanDeviation:
     """Of every point of the scan as it was read."""
     coverage: Coverage
     unit: str
+    size: float
+    """Of the part of the references, in that unit: the diagonal of its box."""
     _origins: dict[int, ScanOrigin]
 
     @property
@@ -82,8 +88,9 @@ class ScanDeviation:
 
     @property
     def gross(self) -> bool:
-        """Whether a large share of the scan's points is far off: it may not show the part at all."""
-        return bool((self.off > _GROSS).mean() > _GROSS_SHARE)
+        """Whether a large share of the scan's points is off, or some are far off: it may not show the part at all."""
+        wide = any((self.off > spreads).mean() > share for spreads, share in _GROSS)
+        return bool(wide or (np.abs(self.signed) > _FAR * self.size).mean() > _FAR_SHARE)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -148,7 +155,7 @@ def scan_deviation(
         gains: (CHANNELS,), factors of the channels in the maps; None: they count alike.
         in_lengths: hold plain lengths against the tolerance, wherever they are, as a drawing's limit does.
     """
-    judged, own = judge(query, normal)
+    judged, own, query = judge(query, normal)
     coverage = seen_again(normal.anchor, judged)
     judged = coverage.counted(judged)
     log_scores, score = judged.log_scores, judged.score(gains)
@@ -189,13 +196,23 @@ def scan_deviation(
     _, near = nearest(own.tree, query.points)
     off, signed = judged.off.max(axis=0)[near[:, 0]], judged.signed[near[:, 0]]
     told = SurfaceDeviation(query.cloud.points, signed, off, normal.typical, unit)
-    return ScanDeviation(maps, layers, pictures, findings, log_scores, score, told, coverage, unit, origins)
+    size = float(np.linalg.norm(np.ptp(normal.anchor.points, axis=0)))
+    return ScanDeviation(maps, layers, pictures, findings, log_scores, score, told, coverage, unit, size, origins)
 
 
-def judge(query: PosedCloud, normal: Variation) -> tuple[Judged, Surface]:
-    """Return a scan's deviations, and its surface in the frame of the references."""
+def judge(query: PosedCloud, normal: Variation) -> tuple[Judged, Surface, PosedCloud]:
+    """Return a scan's deviations, its surface in the frame of the references, and the scan as it lies there.
+
+    A scan that is bent is laid on anew, so that most of it agrees.
+    """
     own = scan_surface(query.points)
-    return normal.judge(own), own
+    judged = normal.judge(own)
+    step = majority_pose(judged)
+    if step is None:
+        return judged, own, query
+    query = PosedCloud(query.cloud, step @ query.pose)
+    own = scan_surface(query.points)
+    return normal.judge(own), own, query
 
 
 def _map(index: int, layer: ViewDeviation, score: float, unit: str, tolerance: Tolerance | None) -> AnomalyMap:

@@ -49,13 +49,14 @@ def _pairs(study: Study, t: Wording) -> Iterator[tuple[str, str, str]]:
 def _rate(rate: Rate, t: Wording) -> str:
     if rate.rate is None or rate.ci95 is None:
         return t("agree_no_parts")
-    low, high = (f"{100 * end:.1f}" for end in rate.ci95)
-    return t("agree_rate", count=rate.count, n=rate.n, percent=f"{100 * rate.rate:.1f}", low=low, high=high)
+    low, high = (t.number(100 * end, 1) for end in rate.ci95)
+    return t("agree_rate", count=rate.count, n=rate.n, percent=t.number(100 * rate.rate, 1), low=low, high=high)
 
 
 def _kappa(kappa: Kappa, t: Wording) -> str:
     if kappa.value is None:
         return "–"
     if kappa.ci95 is None:
-        return f"{kappa.value:.2f}"
-    return t("agree_interval", value=f"{kappa.value:.2f}", low=f"{kappa.ci95[0]:.2f}", high=f"{kappa.ci95[1]:.2f}")
+        return t.number(kappa.value, 2)
+    low, high = (t.number(end, 2) for end in kappa.ci95)
+    return t("agree_interval", value=t.number(kappa.value, 2), low=low, high=high)

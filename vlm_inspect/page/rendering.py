@@ -26,7 +26,7 @@ def _environment(free: Callable[[str], str]) -> "jinja2.Environment":
         undefined=jinja2.StrictUndefined,
         finalize=lambda value: plain(free(value)) if type(value) is str else value,
     )
-    made.filters.update(line=plain_line, day_time=day_time, percent=lambda share: f"{100 * share:.1f} %")
+    made.filters.update(line=plain_line, day_time=day_time)
     made.globals.update(version=VERSION)
     return made
 

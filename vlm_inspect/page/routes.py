@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Query, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from vlm_inspect.errors import UnknownCaseError
@@ -19,7 +19,8 @@ from vlm_inspect.page.rendering import render
 from vlm_inspect.page.review import Disputed, disputed_cases, next_after, waiting_for
 from vlm_inspect.page.trust_view import classes_of, trust_values
 from vlm_inspect.page.wording import COOKIE, Wording, languages, wording_for
-from vlm_inspect.service.access import AtWork, caller_of
+from vlm_inspect.service.access import AtWork, Viewer, caller_of
+from vlm_inspect.service.routes.timeline import get_timeline
 from vlm_inspect.service.sessions import COOKIE as SESSION_COOKIE
 from vlm_inspect.service.station import Station
 from vlm_inspect.service.timeline import is_over_time
@@ -147,6 +148,13 @@ def case_page(case_id: str, request: Request, station: AtWork) -> Response:
         name = case_id if job is None else job.name
         return _page(request, "waiting.html.j2", here="inspect", part=case_id, part_name=name)
     return _page(request, "case.html.j2", here="cases", case_id=case_id)
+
+
+@router.get("/cases/{case_id}/timeline")
+def case_timeline(case_id: str, request: Request, station: AtWork, person: Viewer) -> JSONResponse:
+    """Return the timeline of a curve or a clip, with what the program says of it in the language of the page."""
+    t, told = _wording(request), get_timeline(case_id, station, person)
+    return JSONResponse({**told, "stretches": [{**one, "text": t.said(one["text"])} for one in told["stretches"]]})
 
 
 @router.get("/compare")

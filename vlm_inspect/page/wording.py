@@ -8,6 +8,8 @@ from importlib import resources
 
 import yaml
 
+from vlm_inspect.page.translation import localized, translation_to
+
 DEFAULT = "en"
 COOKIE = "vlm_inspect_language"
 _ACCEPTED = re.compile(r"\s*([a-zA-Z]{1,8})(?:-[\w-]*)?\s*(?:;\s*q=([0-9.]{1,5}))?")
@@ -28,6 +30,16 @@ class Wording:
         """
         text = self.words[key]
         return text.format(**values) if values else text
+
+    def said(self, text: str) -> str:
+        """Return what the program said of a part, which is kept in English, in this language."""
+        translation = translation_to(self.language)
+        return text if translation is None else translation(text)
+
+    def number(self, value: float, digits: int) -> str:
+        """Return a number with so many digits after the decimal sign of this language."""
+        text = f"{value:.{digits}f}"
+        return text if translation_to(self.language) is None else localized(text)
 
     def of(self, *keys: str) -> dict[str, str]:
         """Return the words of some keys."""

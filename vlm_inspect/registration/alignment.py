@@ -141,7 +141,19 @@ def _settled(dense: Pair, quick: Pair, rough: tuple[list[Pose], float], repeats:
         tried = _best(quick, [refine(quick, pose, gate=2.0 * spacing, steps=4) for pose in starts], count=3, back=back)
         fine = [refine(quick, pose, gate=spacing, steps=8) for pose in tried]
         best = _best(dense, fine, count=1, back=back)[0]
-    return _described(dense, refine(dense, best, gate=4.0 * dense.spacing, steps=25))
+    return _described(dense, _last_steps(dense, best))
+
+
+def _last_steps(dense: Pair, pose: Pose) -> Pose:
+    """Return the pose after the last steps, from where it is and from where trusting steps take it.
+
+    What alone tells the turn of a round part, a flat or a keyway, is a small share of its points: left far off, it
+    looks like a defect. Steps that trust large residuals bring it in; those that do not then let go of defects.
+    """
+    ways = [refine(dense, pose, gate=4.0 * dense.spacing, steps=25)]
+    trusting = refine(dense, ways[0], gate=6.0 * dense.spacing, steps=15, doubt=3.0)
+    ways.append(refine(dense, trusting, gate=4.0 * dense.spacing, steps=25))
+    return _best(dense, ways, count=1, back=not _partial(_described(dense, ways[0])))[0]
 
 
 def _turned(quick: Pair, turned: NDArray[np.float64], *, limit: float, back: bool, sectors: bool) -> list[Pose]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_inspect.registration.pose import Pose, apply, inverse
+from vlm_inspect.registration.pose import Pose, apply, inverse, small_motion
 from vlm_inspect.registration.surface import Points, Surface, nearest
 
 _RIM = 1.5
@@ -32,10 +32,18 @@ class Pair:
         return max(self.moving.spacing, self.fixed.spacing)
 
 
-def refine(pair: Pair, pose: Pose, *, gate: float, steps: int) -> Pose:
+def refine(pair: Pair, pose: Pose, *, gate: float, steps: int, doubt: float = 0.3) -> Pose:
     """Return the pose after at most `steps` steps; partners farther apart than the gate do not count.
 
     The gate (in the scan's unit) shrinks with every step down to four point spacings.
+
+    Args:
+        pair: the surfaces.
+        pose: to start from.
+        gate: largest distance of partners.
+        steps: most steps.
+        doubt: point spacings up to which a residual counts in full. Small: a defect moves nothing, and neither does a
+            flat that alone tells how a round part is turned, where the start leaves it far off.
     """
     floor = 4.0 * pair.spacing
     for _ in range(steps):
@@ -43,7 +51,7 @@ def refine(pair: Pair, pose: Pose, *, gate: float, steps: int) -> Pose:
         lever = rows.lever
         if len(lever) < 6:
             return pose
-        step = _solve(rows, scale=0.3 * pair.spacing)
+        step = _solve(rows, scale=doubt * pair.spacing)
         pose = step @ pose
         settled = gate <= floor
         gate = max(floor, 0.7 * gate)
@@ -134,15 +142,4 @@ def _solve(rows: _Rows, *, scale: float) -> Pose:
     normal_matrix = weighted.T @ jacobian
     damping = 1e-6 * np.trace(normal_matrix) + 1e-12
     motion = np.linalg.solve(normal_matrix + damping * np.eye(6), -weighted.T @ rows.off)
-    return _small_motion(motion[:3] / size, motion[3:], centre)
-
-
-def _small_motion(turn: NDArray[np.float64], shift: NDArray[np.float64], centre: NDArray[np.float64]) -> Pose:
-    """Return the pose that turns by the vector `turn` (rad) about the centre, then shifts."""
-    from scipy.spatial.transform import Rotation
-
-    rotation = Rotation.from_rotvec(turn).as_matrix()
-    pose = np.eye(4)
-    pose[:3, :3] = rotation
-    pose[:3, 3] = centre + shift - rotation @ centre
-    return pose
+    return small_motion(motion[:3] / size, motion[3:], centre)

@@ -29,6 +29,12 @@ _FITS, _PIECE = 0.93, 0.9
 _MIRRORED = 0.6
 """RMS distance of the mirror image over that of the scan itself, below which the scan is mirrored."""
 _LARGE_PIECE = 0.2
+_BESIDE = 0.1
+"""Share of a scan off a reference that it shows whole from which it shows something else, too,"""
+_TWICE = 0.3
+"""and from which that may be the part once more."""
+_ROUGHLY, _SMALLER = 0.03, 0.6
+"""How far, in shares of its size, a piece without a shape of its own may lie off, and what it covers at most."""
 _NEAR, _OTHER = 0.01, 0.85
 """Two scans of one part lie within this share of its size of each other, over at least this share of their surface."""
 
@@ -54,9 +60,17 @@ def mismatch(scan: Surface, reference: Surface) -> str | None:
         others = "" if count == len(pieces) else f", {count} of them like the reference"
         return f"The scan shows {len(pieces)} separate parts{others}: give one scan for each."
     reach = max(_NEAR * _extent(scan), 2.0 * max(scan.spacing, reference.spacing))
-    lies_on = float((reference.distances(scan.smoothed) < reach).mean())
-    if lies_on >= _FITS and found.fixed_overlap < _PIECE:
+    off = reference.distances(scan.smoothed)
+    if (off < reach).mean() >= _FITS and found.fixed_overlap < _PIECE:
         return f"The scan shows a piece of the reference, about {100 * found.fixed_overlap:.0f} % of its surface."
+    beside = np.flatnonzero(off > 2.0 * reach)
+    if found.fixed_overlap >= _FITS and len(beside) > _BESIDE * len(off):
+        return _with_more(scan, beside, fixed)
+    if (off < _ROUGHLY * _extent(scan)).mean() >= _FITS and found.fixed_overlap < _SMALLER:
+        return (
+            f"The scan covers about {100 * found.fixed_overlap:.0f} % of the reference and lies on it only roughly: it "
+            "shows a piece of the part, or another part."
+        )
     near = _near(scan, reference, max(_NEAR * fixed.size, 2.0 * max(scan.spacing, reference.spacing)))
     if near >= _OTHER:
         return None
@@ -64,6 +78,17 @@ def mismatch(scan: Surface, reference: Surface) -> str | None:
     return (
         f"This does not seem to be the part of the reference: only {100 * near:.0f} % of the two surfaces lie within "
         f"{100 * _NEAR:.0f} % of the part's size of each other{size}."
+    )
+
+
+def _with_more(scan: Surface, beside: NDArray[np.intp], fixed: Levels) -> str:
+    """Say what a scan shows that has all of the part, and more planes beside it (K,)."""
+    if len(beside) > _TWICE * len(scan.points) and align(scan.points[beside], fixed, pieces=False).overlap >= _FITS:
+        return "The scan shows the part of the reference twice: give one scan for each."
+    share = 100 * len(beside) / len(scan.points)
+    return (
+        f"The scan shows the part of the reference and something beside it, {share:.0f} % of the scan: scan the part "
+        "alone, or cut the rest away."
     )
 
 

@@ -23,12 +23,14 @@ class PooledNormal:
     mean: Values
     """(K,): deviation of a mean normal part from the anchor."""
     spread: Values
-    """(K,), > 0: standard deviation of a new normal part."""
+    """(K,), > 0: standard deviation of what is left of a new normal part's deviation after like zones."""
     counts: Values
     """(K,): points of a normal scan."""
+    part: float
+    """Standard deviation of a new normal part's deviation, of all zones together, in the unit of the scans."""
 
-    def judge(self, found: Comparison, counted: NDArray[np.bool_] | None = None) -> Values:
-        """Return the pooled deviations (K,) of a scan beyond those of like zones, in normal spreads, >= 0.
+    def deviations(self, found: Comparison, counted: NDArray[np.bool_] | None = None) -> "ZoneDeviations":
+        """Return how the zones of a scan deviate from a mean normal part.
 
         Args:
             found: its comparison with the anchor.
@@ -38,7 +40,24 @@ class PooledNormal:
         pooled = self.zones.pooled(found.plane[kept], found.raw[kept], found.off[0][kept])
         least = _LEAST if counted is None else np.maximum(_LEAST, _COVERED * self.counts)
         fewer = np.sqrt(np.clip(self.counts / np.maximum(pooled.counts, 1.0), 1.0, None))
-        return self.zones.beyond_alike(pooled.means - self.mean, self.spread * fewer, pooled.counts >= least)
+        return ZoneDeviations(pooled.means - self.mean, self.spread * fewer, pooled.counts >= least)
+
+    def judge(self, found: Comparison, counted: NDArray[np.bool_] | None = None) -> Values:
+        """Return the pooled deviations (K,) of a scan beyond those of like zones, in normal spreads, >= 0."""
+        zones = self.deviations(found, counted)
+        return self.zones.beyond_alike(zones.off, zones.spread, zones.seen, self.part)
+
+
+@dataclass(frozen=True, eq=False)
+class ZoneDeviations:
+    """How the K zones of a scan deviate."""
+
+    off: Values
+    """(K,), signed, from a mean normal part, in the unit of the scans."""
+    spread: Values
+    """(K,), > 0: normal spread of what like zones do not share; larger where the scan has fewer points than usual."""
+    seen: NDArray[np.bool_]
+    """(K,): which zones the scan shows."""
 
 
 def learn_pooled(zones: Zones, kept: Sequence[Comparison], known: Sequence[Comparison], noise: float) -> PooledNormal:
@@ -55,8 +74,18 @@ def learn_pooled(zones: Zones, kept: Sequence[Comparison], known: Sequence[Compa
     counts = np.min([pooled[id(one)].counts for one in kept], axis=0)
     each = np.array([pooled[id(one)].means for one in known])
     own = each.var(axis=0, ddof=1) if len(each) > 1 else each[0] ** 2 + noise
+    whole = _predicted(zones, own, len(kept), noise)
+    part, everywhere = float(np.sqrt(whole.mean())), np.ones(zones.count, dtype=bool)
+    if len(each) > 1:
+        off = each - each.mean(axis=0)
+        own = np.array([one - zones.explained(one, everywhere, part)[0] for one in off]).var(axis=0, ddof=1)
+        whole = _predicted(zones, own, len(kept), noise)
+    return PooledNormal(zones, mean, np.sqrt(np.maximum(whole, 1e-300)), counts, part)
+
+
+def _predicted(zones: Zones, own: Values, count: int, noise: float) -> Values:
+    """Return the variance (K,) of a new part from that among `count` references, shrunk towards the surroundings."""
     nearby = zones.averaged(own)
     prior = (1.0 - _WHOLE) * zones.averaged(nearby) + _WHOLE * own.mean() + 0.1 * noise
-    dof = max(1, len(kept) - 1)
-    variance = (1.0 + 1.0 / len(kept)) * (_PRIOR_DOF * prior + dof * nearby) / (_PRIOR_DOF + dof)
-    return PooledNormal(zones, mean, np.sqrt(np.maximum(variance, 1e-300)), counts)
+    dof = max(1, count - 1)
+    return np.asarray((1.0 + 1.0 / count) * (_PRIOR_DOF * prior + dof * nearby) / (_PRIOR_DOF + dof))

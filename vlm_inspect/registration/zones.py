@@ -5,7 +5,8 @@ where a single point tells nothing, so a dent of 0.1 mm that eight points show s
 
 Parts of one lot differ in features: a recess that is cut deeper deviates all over, on all its walls. Two references do
 not show that. A zone is therefore held against the zones of the same part whose surroundings look alike (FPFH,
-descriptors.py), too: what they share is taken off, and how much they scatter counts as normal.
+descriptors.py), too: what they share is taken off, and how much they scatter counts as normal. What is left is counted
+in what normal parts leave after the same: a tube that is 0.02 mm wider all over hides no dent of 0.1 mm.
 """
 
 from dataclasses import dataclass
@@ -55,6 +56,10 @@ class Zones:
     """(K, n): which of them are pooled."""
     alike: NDArray[np.intp]
     """(K, m): the zones that look most like it."""
+    centres: Points
+    """(K, 3), in the unit of the scans."""
+    outward: Points
+    """(K, 3): unit vectors out of the material."""
 
     @property
     def count(self) -> int:
@@ -81,23 +86,33 @@ class Zones:
         """Return values (K,) of zones, each averaged with those around it."""
         return np.asarray((values[self.around] * self.within).sum(axis=1) / self.within.sum(axis=1))
 
-    def beyond_alike(self, off: Values, spread: Values, seen: NDArray[np.bool_]) -> Values:
-        """Return how far deviations (K,) go beyond those of like zones, in normal spreads, >= 0; 0 where unseen.
+    def explained(self, off: Values, seen: NDArray[np.bool_], part: float) -> tuple[Values, Values]:
+        """Return what like zones say of deviations: (K,) what they share, and (K,) >= 0 how much they scatter.
 
         Args:
             off: (K,) signed deviations from a mean normal part.
-            spread: (K,) > 0, their normal spread.
             seen: (K,) which zones the scan shows.
+            part: the normal spread of the whole part; so many times this explain a deviation at most.
         """
-        part = float(np.sqrt((spread**2).mean()))
         like = np.where(seen, off, np.nan)[self.alike]
         known = np.isfinite(like).sum(axis=1) >= _ALIKE // 4
         like[~known] = 0.0
         shared = np.clip(np.nanmedian(like, axis=1), -_SHARED * part, _SHARED * part)
         scatter = 1.4826 * np.nanmedian(np.abs(like - shared[:, None]), axis=1)
+        return shared, np.minimum(scatter, _SCATTER * part)
+
+    def beyond_alike(self, off: Values, spread: Values, seen: NDArray[np.bool_], part: float) -> Values:
+        """Return how far deviations (K,) go beyond those of like zones, in normal spreads, >= 0; 0 where unseen.
+
+        Args:
+            off: (K,) signed deviations from a mean normal part.
+            spread: (K,) > 0, normal spread of what like zones do not share.
+            seen: (K,) which zones the scan shows.
+            part: as in `explained`.
+        """
+        shared, scatter = self.explained(off, seen, part)
         beyond = np.maximum(off - np.maximum(shared, 0.0), np.minimum(shared, 0.0) - off)
-        usual = np.maximum(spread, np.minimum(scatter, _SCATTER * part))
-        return np.asarray(np.where(seen, np.maximum(beyond, 0.0) / usual, 0.0))
+        return np.asarray(np.where(seen, np.maximum(beyond, 0.0) / np.maximum(spread, scatter), 0.0))
 
 
 @lru_cache(maxsize=4)
@@ -116,7 +131,7 @@ def zones_of(reference: Surface) -> Zones:
     within = np.einsum("mkj,mj->mk", outward[around], outward) > _FACING
     within &= np.cumsum(within, axis=1) <= _AROUND
     within[:, 0] = True
-    return Zones(zone, around, within, _alike(centres, looks, _APART * size))
+    return Zones(zone, around, within, _alike(centres, looks, _APART * size), centres, outward)
 
 
 def _alike(centres: Points, looks: NDArray[np.float32], apart: float) -> NDArray[np.intp]:

@@ -24,6 +24,7 @@ from vlm_inspect.sensitivity.whole_surface import (
     is_heard,
     lay_over,
     normal_wholes,
+    odd_whole,
     silent,
     usual_whole,
 )
@@ -45,6 +46,8 @@ class ChannelPrior:
     """Standard deviation of the error that the level of a class has beside chance, with this number of references."""
     whole: bool = False
     """Whether it scores the surface as a whole, not its oddest places."""
+    votes: float = 1.0
+    """What the channel counts for among equal votes, in units of its spread."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +129,7 @@ def learn_decision(
     counted = responses if heard is None else np.where(heard.responses > usual_whole(heard.normal), np.inf, responses)
     bounds = set_bounds(normal, *planted.that_matter(counted), overkill=shared, missed=missed, least_spread=spread)
     if heard is not None:
-        vote = lay_over(heard.weights, heard.normal, bounds, shared)
+        vote = lay_over(heard.weights, usual_whole(heard.normal), odd_whole(heard.own, shared), bounds)
         responses = np.maximum(responses, vote.laid(heard.responses))
         normal = local.normal(np.maximum(own, vote.score(level - centre)))
     odds = _odds(normal, responses[planted.matter], bounds.ng_above)
@@ -138,6 +141,8 @@ class _Whole:
     """The surface as a whole, where it is heard."""
 
     weights: NDArray[np.float64]
+    own: NDArray[np.float64]
+    """(n,): of the references."""
     normal: NormalScores
     responses: NDArray[np.float64]
 
@@ -160,7 +165,9 @@ def _hear_whole(
     normal = normal_wholes(own)
     responses = respond(own, planted.rises @ weights, planted.owners, normal)
     return (
-        _Whole(weights, normal, responses) if is_heard(normal, places, responses[slow], seen_by_places[slow]) else None
+        _Whole(weights, own, normal, responses)
+        if is_heard(normal, places, responses[slow], seen_by_places[slow])
+        else None
     )
 
 
@@ -193,7 +200,8 @@ def _weights(
     own = [prior for prior, is_own in zip(priors, chosen, strict=True) if is_own]
     weights = np.zeros(len(priors))
     spreads, networks = [prior.spread for prior in own], [prior.network for prior in own]
-    weights[chosen] = learn_weights(level[:, chosen], rises[:, chosen], spreads, networks)
+    votes = [prior.votes for prior in own]
+    weights[chosen] = learn_weights(level[:, chosen], rises[:, chosen], spreads, networks, votes)
     return weights
 
 

@@ -159,7 +159,8 @@ def test_several_references_are_not_helped_by_the_picture_itself() -> None:
 
 
 def test_a_small_part_of_a_large_picture_is_seen_larger():
-    use = replace(FAST[0], least_pixels=64 * 64, most_pixels=96 * 96)
+    fine = uses_for(MemorySettings(eye="fine"), "image")[0]
+    use = replace(fine, least_pixels=64 * 64, most_pixels=96 * 96)
     pictures = [wedge(turn) for turn in (0, 50, 100)]
     sides = [
         frame_class(one, pictures, parts=True, multiple=16).scale for one in (use, replace(use, small_part_factor=1))

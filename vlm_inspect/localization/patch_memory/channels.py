@@ -34,6 +34,8 @@ class Channel:
     surface as a whole."""
     prior_spread: float
     """Standard deviation of the log score among normal parts of one class, before any is seen."""
+    votes: float = 1.0
+    """What it counts for among equal votes, in units of its spread."""
 
     @property
     def whole(self) -> bool:
@@ -132,11 +134,11 @@ class ChannelWeights:
 
 
 def equal_weights(memory: ChannelMemory) -> ChannelWeights:
-    """Return weights by which every channel counts by its prior spread alone, where nothing was planted.
+    """Return weights by which every channel counts by its votes and prior spread alone, where nothing was planted.
 
     Those that score the surface as a whole say nothing of a place, so they have none.
     """
-    inverse = np.array([0.0 if channel.whole else 1.0 / channel.prior_spread for channel in memory.channels])
+    inverse = np.array([0.0 if c.whole else c.votes / c.prior_spread for c in memory.channels])
     level = memory.level.mean(axis=0) if len(memory.level) else np.zeros(len(memory.channels))
     return ChannelWeights(level=level, weights=inverse / inverse.sum())
 

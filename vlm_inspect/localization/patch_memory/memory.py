@@ -54,7 +54,7 @@ class PatchMemory:
     def channels(self) -> tuple[Channel, ...]:
         """See `ChannelMemory.channels`."""
         return tuple(
-            Channel(memory.use.network, layer.name, pool.share, pool.prior_spread)
+            Channel(memory.use.network, layer.name, pool.share, pool.prior_spread, memory.votes)
             for memory in self.networks
             for layer, pools in zip(memory.network.layers, memory.use.pools, strict=True)
             for pool in pools

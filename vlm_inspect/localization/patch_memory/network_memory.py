@@ -53,6 +53,11 @@ class NetworkMemory:
         return len(np.unique(self.owners)) == 1
 
     @property
+    def votes(self) -> float:
+        """See `Channel.votes`."""
+        return 1.0 if self.framing.aligned else self.use.votes_without_places
+
+    @property
     def network(self) -> Network:
         """The network, loaded when it is first needed."""
         return load_network(self.use.network)

@@ -1,6 +1,8 @@
 // The frames of a clip: played, searched, with the place of an event marked. They come in sheets of sixteen, four a row,
 // because a browser plays few of the formats that cameras write.
 
+import { decimal } from "./page.js";
+
 const SHEET = 16;
 const ROW = 4;
 const KEPT = 12;
@@ -141,7 +143,7 @@ export class Film {
 
   tell() {
     const time = this.timeOf(this.frame);
-    this.clock.value = this.told.clock === "s" ? `${time.toFixed(2)} s · ${this.frame}` : String(this.frame);
+    this.clock.value = this.told.clock === "s" ? `${decimal(time, 2)} s · ${this.frame}` : String(this.frame);
     this.moved(time);
   }
 

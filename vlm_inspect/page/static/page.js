@@ -72,6 +72,12 @@ export function fill(text, values) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
 }
 
+/** Return a number with so many digits after the decimal sign of the page's language. */
+export function decimal(value, digits) {
+  const places = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return value.toLocaleString(document.documentElement.lang, { ...places, useGrouping: false });
+}
+
 export const errorWords = words;
 
 function setTheme(theme) {

@@ -1,5 +1,5 @@
 // A change that is proposed: what it would be, which kept cases would turn, and the question.
-import { ask, element, fill, follow, say, wordsOf } from "./page.js";
+import { ask, decimal, element, fill, follow, say, wordsOf } from "./page.js";
 
 /** Return the card of a proposal; `address` takes the answer. */
 export function proposalCard(told, words, address) {
@@ -8,7 +8,7 @@ export function proposalCard(told, words, address) {
   if (told.diff) card.append(diffOf(told.diff));
   if (told.outcomes) {
     card.append(element("p", {}, fill(words.calibration_from, told)));
-    const range = { ok_below: told.ok_below.toFixed(3), ng_above: told.ng_above.toFixed(3) };
+    const range = { ok_below: decimal(told.ok_below, 3), ng_above: decimal(told.ng_above, 3) };
     card.append(element("p", {}, fill(words.calibration_bounds, range)));
     card.append(element("p", {}, fill(words.calibration_outcomes, told.outcomes)));
   }

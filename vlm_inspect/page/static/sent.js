@@ -39,7 +39,8 @@ export class SentPart {
 
   /** What is at work on it, in the words of the page where it has some. */
   doing(step) {
-    return this.words[`doing_${step.replace(/\W+/g, "_")}`] || step;
+    const known = this.words[`doing_${step.replace(/\d+/g, "n").replace(/\W+/g, "_")}`];
+    return known ? fill(known, { ...step.match(/\d+/g) }) : step;
   }
 
   /** Show the part at once, where the browser can. */

@@ -1,5 +1,5 @@
 // A curve or a clip over time: lines with their marked stretches, the clip to play, the stretches as a list.
-import { ask, element, fill, wordsOf } from "./page.js";
+import { ask, decimal, element, fill, wordsOf } from "./page.js";
 import { Charts } from "./chart.js";
 import { Film } from "./film.js";
 
@@ -7,7 +7,7 @@ const place = document.getElementById("timeline");
 const words = wordsOf(place);
 
 function when(told, one) {
-  const text = (time) => (told.clock === "s" ? `${time.toFixed(2)} s` : `${told.clock === "frame" ? words.frame : words.sample} ${Math.round(time)}`);
+  const text = (time) => (told.clock === "s" ? `${decimal(time, 2)} s` : `${told.clock === "frame" ? words.frame : words.sample} ${Math.round(time)}`);
   return one.first === one.last ? text(one.peak) : fill(words.span, { first: text(one.first), last: text(one.last), peak: text(one.peak) });
 }
 
@@ -19,7 +19,7 @@ function list(told, go) {
     text.append(element("strong", {}, when(told, one)), " ");
     const names = one.channels.map((channel) => told.lines[channel].name).join(", ");
     if (names && told.lines.length > 1) text.append(element("span", { class: "faint" }, names), " ");
-    if (one.score !== null) text.append(element("span", { class: "faint number" }, one.score.toFixed(2)));
+    if (one.score !== null) text.append(element("span", { class: "faint number" }, decimal(one.score, 2)));
     text.append(element("br"), element("span", {}, one.text));
     button.append(element("span", { class: "chip" }, String(number + 1)), text);
     button.addEventListener("click", () => go(number));

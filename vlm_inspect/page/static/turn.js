@@ -1,5 +1,6 @@
 // A scan that can be turned, coloured by its deviation; a point says how far it is from the references.
 import * as THREE from "./vendor/three.module.min.js";
+import { decimal } from "./page.js";
 
 const SIZES = { char: 1, uchar: 1, int8: 1, uint8: 1, short: 2, ushort: 2, int: 4, uint: 4, float: 4, float32: 4, double: 8, float64: 8 };
 const MOST = 400_000;
@@ -100,7 +101,7 @@ export async function turn(place) {
     const y = 1 - ((event.clientY - frame.top) / frame.height) * 2;
     caster.setFromCamera(new THREE.Vector2(x, y), camera);
     const found = caster.intersectObject(cloud)[0];
-    value.textContent = found ? `${told.deviations[found.index].toFixed(3)} ${told.unit}` : "";
+    value.textContent = found ? `${decimal(told.deviations[found.index], 3)} ${told.unit}` : "";
   };
 
   const held = new Map();

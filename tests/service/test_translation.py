@@ -1,0 +1,132 @@
+"""What the program says of a part in the language of the page: every sentence of it, and nothing else."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vlm_inspect.page.translation import translation_to
+from vlm_inspect.page.wording import languages
+from vlm_inspect.prompt_files import prompt_folder
+
+ROOT = Path(__file__).resolve().parents[2]
+SAYING = [
+    "vlm_inspect/decision/agreement.py", "vlm_inspect/decision/bounds.py", "vlm_inspect/decision/fusion.py",
+    "vlm_inspect/localization/clip_events/appearance.py", "vlm_inspect/localization/clip_events/durations.py",
+    "vlm_inspect/localization/clip_events/motion.py", "vlm_inspect/localization/clip_events/speed.py",
+    "vlm_inspect/localization/curves/events.py", "vlm_inspect/registration/findings.py",
+    "vlm_inspect/registration/identity.py", "vlm_inspect/report/heat.py", "vlm_inspect/sensitivity/pod.py",
+]  # fmt: skip
+"""Modules whose sentences reach the page of a case."""
+PIECES = {
+    "rule.severity": "major",
+    "side": "below",
+    "lost": "extra",
+    "amount": "28 mm², 3.1 mm³ missing",
+    "unit": "mm",
+    "self.unit": "mm",
+    "others": "",
+    "size": "",
+    "source.source": "memory",
+    "s": "s",
+    "_at(one.view, one.box_xyxyn)": "x 0.10 to 0.20, y 0.30 to 0.40 of view 1",
+}
+"""What is put where a sentence has a value; elsewhere a number."""
+
+
+def sentences_of(path: Path) -> list[str]:
+    """Return the sentences of a module, with an example of each of their values."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inside: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef | ast.JoinedStr | ast.Raise):
+            inside |= {
+                id(one) for one in ast.walk(node) if isinstance(node, ast.JoinedStr | ast.Raise) and one is not node
+            }
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            inside.add(id(node.value))
+    found = []
+    for node in ast.walk(tree):
+        if id(node) in inside:
+            continue
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append(node.value)
+        elif isinstance(node, ast.JoinedStr):
+            found.append("".join(_piece(one) for one in node.values))
+    return [
+        text.replace("2.5mm", "2.5 mm") for text in found if re.search(r"[a-z] \S", text) and text == text.strip(" ,:;")
+    ]
+
+
+def _piece(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    assert isinstance(node, ast.FormattedValue)
+    name = ast.unparse(node.value)
+    return PIECES.get(name, "2.5")
+
+
+@pytest.mark.parametrize("module", SAYING)
+def test_every_sentence_of_the_program_is_known(module: str) -> None:
+    translate = translation_to("de")
+    assert translate is not None
+    sentences = sentences_of(ROOT / module)
+    assert sentences
+    assert [one for one in sentences if translate(one) == one] == []
+
+
+def test_every_sentence_of_the_offline_report_is_known() -> None:
+    translate = translation_to("de")
+    assert translate is not None
+    told = yaml.safe_load((prompt_folder() / "words" / "evidence_report.yaml").read_text(encoding="utf-8"))
+    words = {"references": "4 references", "probability": "under 0.01", "measured": "length 2 mm", "defect": "Scratch"}
+    words |= {"place": "view 0 (depth, front), 5 % from the left and 6 % from the top", "size": ", 2.1 mm across"}
+    words |= {"note": ": 0.31 mm below the reference", "sentence": "Scratch at view 1", "id": "length"}
+    for group in ("verdicts", "checks", "text_rules", "regions"):
+        for name, text in told[group].items():
+            filled = re.sub(r"\{(\w+)\}", lambda found: words.get(found[1], "2"), text)
+            assert translate(filled) != filled or name == "either", (group, name, filled)
+
+
+@pytest.mark.parametrize(
+    ("said", "german"),
+    [
+        (
+            "Dent or scratch at view 0 (depth, front), 54 % from the left and 50 % from the top, point (12.9, 1.7, "
+            "-18.9) mm bears on this rule: 0.37 mm below the reference over 5.4 mm (28 mm², 3.1 mm³ missing).",
+            "Delle oder Kratzer, Ansicht 0 (Tiefe, vorn), 54 % von links und 50 % von oben, Punkt (12,9; 1,7; -18,9) "
+            "mm, betrifft diese Regel: 0,37 mm unter der Referenz auf 5,4 mm (28 mm², 3,1 mm³ fehlen).",
+        ),
+        ("18.2 mm < 19.7 mm", "18,2 mm < 19,7 mm"),
+        (
+            "The part exceeds the tolerance that 4 references set (P(anomalous) over 0.99). 198.1 grey > 140 grey",
+            "Das Teil überschreitet die Toleranz, die 4 Referenzen setzen (P(anomal) über 0,99). 198,1 grey > 140 grey",
+        ),
+        (
+            "view 0 (image, 640 x 480 px); pixels 1, 2 to 30, 40",
+            "Ansicht 0 (Bild, 640 x 480 px); Pixel 1, 2 bis 30, 40",
+        ),
+        ("memory: limit 0.812, peak 1.3", "Vergleich mit Referenzen: Grenze 0,812, Spitze 1,3"),
+        (
+            "this OK rests on likeness to 8 references and measured rules (a.b); no model read the rules in words: d",
+            "dieses OK beruht auf der Ähnlichkeit mit 8 Referenzen und gemessenen Regeln (a.b); kein Modell hat die "
+            "Regeln in Worten gelesen: d",
+        ),
+        ("I see a scratch of 2.5 mm, at the top.", "I see a scratch of 2.5 mm, at the top."),
+        ("I see it.\n\nNo place exceeds its tolerance.", "I see it.\n\nKeine Stelle überschreitet ihre Toleranz."),
+        ("part 1.5.png", "part 1.5.png"),
+        ("look left or right at the top", "look left or right at the top"),
+    ],
+)
+def test_sentences_with_their_values(said: str, german: str) -> None:
+    assert languages()["de"].said(said) == german
+    assert languages()["en"].said(said) == said
+
+
+def test_nothing_that_is_said_takes_long() -> None:
+    translate = translation_to("de")
+    assert translate is not None
+    foreign = "view 1 (" * 200 + "; ".join(f"{n} s to x (a, b): c or d" for n in range(200)) + ")" * 200
+    assert translate(foreign)

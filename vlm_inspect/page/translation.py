@@ -1,0 +1,108 @@
+"""`Translation`: what the program itself says of a part, in the language of a reader; other words stay as they are.
+
+Reasons, captions and notes are kept in English, with the case. translations/LANGUAGE.yaml has their sentences with the
+values left open; words alone are those of the dialogue over a case (prompts/dialogue/).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import resources
+
+import yaml
+
+_NUMBER = r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
+_KINDS = {"n": _NUMBER, "u": r"[^\s,;:()]+", "s": ".+?", "w": ".+?", "x": ".+?"}
+_SLOT = re.compile(r"\\\{(([nuswx])\d?)\\\}")
+_ENDS = (re.compile(r"((?<=[.!?])\s+(?=[A-Z0-9]))"), re.compile("(; )"))
+"""Where a text falls into sentences, and a sentence into clauses; the gap is kept as it is."""
+_DEEPEST = 6
+"""Words within words within words: a text of another origin must not be looked into without an end."""
+
+
+@dataclass(frozen=True, eq=False)
+class Translation:
+    """The sentences of one language.
+
+    Attributes:
+        sentences: English to the language; {n} number, {u} unit, {s} sentence, {w} words for a defect, {x} anything.
+        terms: says words alone, and gives what it does not know as it is.
+        either: the word between two of which one is meant.
+    """
+
+    sentences: Mapping[str, str]
+    terms: Callable[[str], str]
+    either: str
+
+    def __call__(self, text: str) -> str:
+        """Return what the program said in this language, sentence by sentence; what it did not say, as it is."""
+        return self._said(text, 0)
+
+    def _said(self, text: str, depth: int) -> str:
+        if depth > _DEEPEST or not text.strip():
+            return text
+        known = self._whole(text, depth)
+        if known is not None:
+            return known
+        for end in _ENDS:
+            pieces = end.split(text)
+            if len(pieces) > 1:
+                return "".join(one if number % 2 else self._said(one, depth + 1) for number, one in enumerate(pieces))
+        return text
+
+    def _whole(self, text: str, depth: int) -> str | None:
+        """Return a text that is one sentence of the program, or a word that it uses; None: it is neither."""
+        bare = text.removesuffix(".")
+        end = text[len(bare) :]
+        if re.fullmatch(_NUMBER, bare):
+            return localized(bare) + end
+        for pattern, template in self._patterns:
+            found = pattern.fullmatch(bare)
+            if found is not None:
+                values = {name: self._slot(name, value, depth) for name, value in found.groupdict().items()}
+                return template.format(**values) + end
+        term = self._term(bare)
+        return None if term == bare else term + end
+
+    def _slot(self, name: str, value: str, depth: int) -> str:
+        if name[0] == "n":
+            return localized(value)
+        if name[0] == "w":
+            return f" {self.either} ".join(self._term(word) for word in value.split(" or "))
+        return self._said(value, depth + 1) if name[0] == "s" else value
+
+    def _term(self, words: str) -> str:
+        """Return words alone; at the beginning of a sentence they have a capital, which is no part of them."""
+        said = self.terms(words)
+        if said != words or not words[:1].isupper():
+            return said
+        lower = words[0].lower() + words[1:]
+        said = self.terms(lower)
+        return words if said == lower else said[:1].upper() + said[1:]
+
+    @cached_property
+    def _patterns(self) -> tuple[tuple[re.Pattern[str], str], ...]:
+        return tuple((_pattern(english), text) for english, text in self.sentences.items())
+
+
+def localized(number: str) -> str:
+    """Return a number with a decimal comma."""
+    return number.replace(".", ",")
+
+
+def _pattern(english: str) -> re.Pattern[str]:
+    return re.compile(_SLOT.sub(lambda found: f"(?P<{found[1]}>{_KINDS[found[2]]})", re.escape(english)), re.DOTALL)
+
+
+@cache
+def translation_to(language: str) -> Translation | None:
+    """Return the sentences of a language by its code; None: what is kept is shown as it is."""
+    from vlm_inspect.answers.language import named_language
+
+    file = resources.files("vlm_inspect.page") / "translations" / f"{language}.yaml"
+    if not file.is_file():
+        return None
+    spoken = named_language(language)
+    told = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return Translation(told["sentences"], (lambda words: words) if spoken is None else spoken.put, told["or"])
