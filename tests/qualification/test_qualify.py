@@ -126,7 +126,7 @@ def test_what_matters_is_what_the_rule_book_says(tmp_path: Path) -> None:
 def test_more_references_let_more_normal_parts_be_ok(tmp_path: Path) -> None:
     references = read_plates(tmp_path, 4)
     _, members = scored(references)
-    found = qualify(references, members, ANY_SUBJECT, BUDGET, SETTINGS)
+    found = qualify(references, members, ANY_SUBJECT, BUDGET, QualificationSettings(planted=160))
     assert found is not None
     shares = [expected_ok(found, n) for n in (2, 4, 16)]
     assert shares == sorted(shares)
