@@ -12,6 +12,7 @@ from PIL import Image
 
 from vlm_inspect import cli
 from vlm_inspect.inspector import Inspector
+from vlm_inspect.qualification.trial import PLANTED
 from vlm_inspect.store import CaseStore
 
 Run = Callable[..., tuple[int, str, str]]
@@ -43,6 +44,7 @@ def plates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(plates: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(plates)
     monkeypatch.setenv("VLM_INSPECT_CACHE", str(plates / "cache"))
+    monkeypatch.setitem(PLANTED, "image", 80)  # with fewer the bound of OK lies below most normal plates
 
     def call(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as left:
@@ -115,7 +117,7 @@ def test_references_and_copies_do_not_count(run: Run, plates: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("normal",), "needs at least 19 normal parts, there are 9: give 10 more"),
+        (("normal",), "needs at least 19 normal parts beside the references, there are 9: give 10 more"),
         (("empty",), "empty"),
         (("nowhere",), "no such folder"),
         (("odd.png",), "is a file"),

@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 
+from vlm_inspect.decision.bounds import between
+from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.sensitivity.bounds import OVERKILL, defects_bound
 from vlm_inspect.sensitivity.learning import ChannelPrior, PlantedScores, learn_decision, respond
 from vlm_inspect.sensitivity.normal_scores import NormalScores
 from vlm_inspect.sensitivity.record import record_sensitivity
 from vlm_inspect.sensitivity.standing import standing_of
-from vlm_inspect.sensitivity.whole_surface import normal_wholes, usual_whole
+from vlm_inspect.sensitivity.whole_surface import normal_wholes, odd_whole, usual_whole
 from vlm_inspect.sensitivity.wording import tell_whole
 
 
@@ -59,8 +61,8 @@ def test_a_shade_that_no_place_shows_counts_by_the_whole_surface_and_a_spot_by_i
     decision, responses = learn_decision(level, spots_and_shades(), SURFACE)
     assert decision.weights.tolist() == [1.0, 0.0]
     assert decision.whole.heard
-    assert (responses > decision.bounds.ng_above).all()
-    of_channels = decision.combine(decision.level + np.array([[0.8, 0.0], [0.0, 0.8], [0.0, 0.0]]))
+    assert (responses > decision.bounds.ok_below).all()
+    of_channels = decision.combine(decision.level + np.array([[0.8, 0.0], [0.0, 2.0], [0.0, 0.0]]))
     assert (of_channels[:2] > decision.bounds.ng_above).all()
     assert of_channels[2] <= decision.bounds.ok_below
     told = [
@@ -69,6 +71,9 @@ def test_a_shade_that_no_place_shows_counts_by_the_whole_surface_and_a_spot_by_i
     ]
     assert "whole surface is odd" in told[0]
     assert told[1:] == ["", ""]
+    odd = standing_of(decision.level + np.array([0.0, 0.3]), decision, some_sensitivity())
+    assert odd.outcome == "REVIEW"
+    assert between(0.5, Thresholds(), odd).endswith("; the whole surface is odd")
 
 
 def test_a_change_of_the_whole_surface_has_no_size_and_stands_in_no_curve():
@@ -91,8 +96,9 @@ def test_the_whole_surface_is_not_heard_where_places_hold_up_the_same_shades():
 def test_both_scores_have_bounds_of_their_own_and_share_the_overkill():
     level = np.random.default_rng(3).normal(0, 0.1, (4, 2))
     decision, _ = learn_decision(level, spots_and_shades(), SURFACE)
-    own = normal_wholes(level[:, 1] - level[:, 1].mean())
-    of_whole = decision.level + np.array([[-9.0, usual_whole(own)], [-9.0, own.upper_bound(OVERKILL / 2)]])
+    own = level[:, 1] - level[:, 1].mean()
+    ends = usual_whole(normal_wholes(own)), odd_whole(own, OVERKILL / 2)
+    of_whole = decision.level + np.array([[-9.0, end] for end in ends])
     assert decision.combine(of_whole) == pytest.approx([decision.bounds.ok_below, decision.bounds.ng_above])
     alone, _ = learn_decision(level[:, :1], planted([(0.8,)] * 72, whole=12), SURFACE[:1])
     assert decision.bounds.ng_above > alone.bounds.ng_above
@@ -102,7 +108,8 @@ def test_surfaces_that_hardly_differ_as_a_whole_are_held_to_that():
     level = np.random.default_rng(3).normal(0, [0.1, 0.01], (4, 2))
     decision, _ = learn_decision(level, spots_and_shades(shade=(0.02, 0.2)), SURFACE)
     assert decision.whole.heard
-    assert decision.combine(decision.level + np.array([0.0, 0.3])) > decision.bounds.ng_above
+    scores = decision.combine(decision.level + np.array([[0.0, 0.1], [0.0, 2.0]]))
+    assert decision.bounds.ok_below < scores[0] <= decision.bounds.ng_above < scores[1]
     assert decision.combine(decision.level + np.array([0.1, 0.0])) <= decision.bounds.ok_below
 
 

@@ -22,6 +22,7 @@ from vlm_inspect.registration.comparison import SCALES, scan_surface
 from vlm_inspect.registration.coverage import Coverage, seen_again
 from vlm_inspect.registration.findings import Finding, find
 from vlm_inspect.registration.judged import Judged
+from vlm_inspect.registration.majority import majority_pose
 from vlm_inspect.registration.pose import apply, inverse
 from vlm_inspect.registration.surface import Points, Surface, nearest
 from vlm_inspect.registration.variation import Variation
@@ -154,7 +155,7 @@ def scan_deviation(
         gains: (CHANNELS,), factors of the channels in the maps; None: they count alike.
         in_lengths: hold plain lengths against the tolerance, wherever they are, as a drawing's limit does.
     """
-    judged, own = judge(query, normal)
+    judged, own, query = judge(query, normal)
     coverage = seen_again(normal.anchor, judged)
     judged = coverage.counted(judged)
     log_scores, score = judged.log_scores, judged.score(gains)
@@ -199,10 +200,19 @@ def scan_deviation(
     return ScanDeviation(maps, layers, pictures, findings, log_scores, score, told, coverage, unit, size, origins)
 
 
-def judge(query: PosedCloud, normal: Variation) -> tuple[Judged, Surface]:
-    """Return a scan's deviations, and its surface in the frame of the references."""
+def judge(query: PosedCloud, normal: Variation) -> tuple[Judged, Surface, PosedCloud]:
+    """Return a scan's deviations, its surface in the frame of the references, and the scan as it lies there.
+
+    A scan that is bent is laid on anew, so that most of it agrees.
+    """
     own = scan_surface(query.points)
-    return normal.judge(own), own
+    judged = normal.judge(own)
+    step = majority_pose(judged)
+    if step is None:
+        return judged, own, query
+    query = PosedCloud(query.cloud, step @ query.pose)
+    own = scan_surface(query.points)
+    return normal.judge(own), own, query
 
 
 def _map(index: int, layer: ViewDeviation, score: float, unit: str, tolerance: Tolerance | None) -> AnomalyMap:

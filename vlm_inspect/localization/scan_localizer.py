@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from converters.sample import SampleKind
 from vlm_inspect.localization.localizer import Localization
-from vlm_inspect.localization.scan_deviation import ScanDeviation, scan_deviation
+from vlm_inspect.localization.scan_deviation import ScanDeviation, judge, scan_deviation
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import SCAN_VERSION, Part, ReferenceSet
 from vlm_inspect.registration.alignment import PosedCloud
@@ -178,16 +178,15 @@ class FittedScans:
         for part in parts:
             if part.posed is None:
                 raise ValueError("a part without its scan cannot be held against others")
-            change, found = part.change, None
+            change = part.change
             if change is None:
-                scan = scan_surface(part.posed.points)
+                judged = judge(part.posed, normal)[0]
             else:
                 if known is None or known[0] is not change.sound:
                     sound = apply(part.posed.pose, change.sound)
                     own = None if without is None else normal.references[without]
                     known = change.sound, know(sound, normal.anchor, own)
-                scan, found = known[1].changed(part.posed.points, change)
-            judged = normal.judge(scan, found)
+                judged = normal.judge(*known[1].changed(part.posed.points, change))
             rows.append(seen_again(normal.anchor, judged).counted(judged).log_scores)
         return np.array(rows).reshape(-1, len(CHANNELS))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_inspect.registration.pose import Pose, apply, inverse
+from vlm_inspect.registration.pose import Pose, apply, inverse, small_motion
 from vlm_inspect.registration.surface import Points, Surface, nearest
 
 _RIM = 1.5
@@ -142,15 +142,4 @@ def _solve(rows: _Rows, *, scale: float) -> Pose:
     normal_matrix = weighted.T @ jacobian
     damping = 1e-6 * np.trace(normal_matrix) + 1e-12
     motion = np.linalg.solve(normal_matrix + damping * np.eye(6), -weighted.T @ rows.off)
-    return _small_motion(motion[:3] / size, motion[3:], centre)
-
-
-def _small_motion(turn: NDArray[np.float64], shift: NDArray[np.float64], centre: NDArray[np.float64]) -> Pose:
-    """Return the pose that turns by the vector `turn` (rad) about the centre, then shifts."""
-    from scipy.spatial.transform import Rotation
-
-    rotation = Rotation.from_rotvec(turn).as_matrix()
-    pose = np.eye(4)
-    pose[:3, :3] = rotation
-    pose[:3, 3] = centre + shift - rotation @ centre
-    return pose
+    return small_motion(motion[:3] / size, motion[3:], centre)

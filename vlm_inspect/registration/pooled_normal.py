@@ -29,8 +29,8 @@ class PooledNormal:
     part: float
     """Standard deviation of a new normal part's deviation, of all zones together, in the unit of the scans."""
 
-    def judge(self, found: Comparison, counted: NDArray[np.bool_] | None = None) -> Values:
-        """Return the pooled deviations (K,) of a scan beyond those of like zones, in normal spreads, >= 0.
+    def deviations(self, found: Comparison, counted: NDArray[np.bool_] | None = None) -> "ZoneDeviations":
+        """Return how the zones of a scan deviate from a mean normal part.
 
         Args:
             found: its comparison with the anchor.
@@ -40,8 +40,24 @@ class PooledNormal:
         pooled = self.zones.pooled(found.plane[kept], found.raw[kept], found.off[0][kept])
         least = _LEAST if counted is None else np.maximum(_LEAST, _COVERED * self.counts)
         fewer = np.sqrt(np.clip(self.counts / np.maximum(pooled.counts, 1.0), 1.0, None))
-        off, seen = pooled.means - self.mean, pooled.counts >= least
-        return self.zones.beyond_alike(off, self.spread * fewer, seen, self.part)
+        return ZoneDeviations(pooled.means - self.mean, self.spread * fewer, pooled.counts >= least)
+
+    def judge(self, found: Comparison, counted: NDArray[np.bool_] | None = None) -> Values:
+        """Return the pooled deviations (K,) of a scan beyond those of like zones, in normal spreads, >= 0."""
+        zones = self.deviations(found, counted)
+        return self.zones.beyond_alike(zones.off, zones.spread, zones.seen, self.part)
+
+
+@dataclass(frozen=True, eq=False)
+class ZoneDeviations:
+    """How the K zones of a scan deviate."""
+
+    off: Values
+    """(K,), signed, from a mean normal part, in the unit of the scans."""
+    spread: Values
+    """(K,), > 0: normal spread of what like zones do not share; larger where the scan has fewer points than usual."""
+    seen: NDArray[np.bool_]
+    """(K,): which zones the scan shows."""
 
 
 def learn_pooled(zones: Zones, kept: Sequence[Comparison], known: Sequence[Comparison], noise: float) -> PooledNormal:

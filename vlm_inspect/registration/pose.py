@@ -27,6 +27,17 @@ def shift(by: Points) -> Pose:
     return pose
 
 
+def small_motion(turn: Points, by: Points, centre: Points) -> Pose:
+    """Return the pose that turns by the vector `turn` (3,), in rad, about the centre (3,), then shifts by (3,)."""
+    from scipy.spatial.transform import Rotation
+
+    rotation = Rotation.from_rotvec(turn).as_matrix()
+    pose = np.eye(4)
+    pose[:3, :3] = rotation
+    pose[:3, 3] = centre + by - rotation @ centre
+    return pose
+
+
 def turn_deg(pose: Pose) -> float:
     """Return the angle by which a pose turns, 0 to 180 degrees."""
     return float(np.rad2deg(np.arccos(np.clip((np.trace(pose[:3, :3]) - 1.0) / 2.0, -1.0, 1.0))))

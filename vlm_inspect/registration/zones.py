@@ -56,6 +56,10 @@ class Zones:
     """(K, n): which of them are pooled."""
     alike: NDArray[np.intp]
     """(K, m): the zones that look most like it."""
+    centres: Points
+    """(K, 3), in the unit of the scans."""
+    outward: Points
+    """(K, 3): unit vectors out of the material."""
 
     @property
     def count(self) -> int:
@@ -127,7 +131,7 @@ def zones_of(reference: Surface) -> Zones:
     within = np.einsum("mkj,mj->mk", outward[around], outward) > _FACING
     within &= np.cumsum(within, axis=1) <= _AROUND
     within[:, 0] = True
-    return Zones(zone, around, within, _alike(centres, looks, _APART * size))
+    return Zones(zone, around, within, _alike(centres, looks, _APART * size), centres, outward)
 
 
 def _alike(centres: Points, looks: NDArray[np.float32], apart: float) -> NDArray[np.intp]:

@@ -24,6 +24,7 @@ from vlm_inspect.sensitivity.whole_surface import (
     is_heard,
     lay_over,
     normal_wholes,
+    odd_whole,
     silent,
     usual_whole,
 )
@@ -128,7 +129,7 @@ def learn_decision(
     counted = responses if heard is None else np.where(heard.responses > usual_whole(heard.normal), np.inf, responses)
     bounds = set_bounds(normal, *planted.that_matter(counted), overkill=shared, missed=missed, least_spread=spread)
     if heard is not None:
-        vote = lay_over(heard.weights, heard.normal, bounds, shared)
+        vote = lay_over(heard.weights, usual_whole(heard.normal), odd_whole(heard.own, shared), bounds)
         responses = np.maximum(responses, vote.laid(heard.responses))
         normal = local.normal(np.maximum(own, vote.score(level - centre)))
     odds = _odds(normal, responses[planted.matter], bounds.ng_above)
@@ -140,6 +141,8 @@ class _Whole:
     """The surface as a whole, where it is heard."""
 
     weights: NDArray[np.float64]
+    own: NDArray[np.float64]
+    """(n,): of the references."""
     normal: NormalScores
     responses: NDArray[np.float64]
 
@@ -162,7 +165,9 @@ def _hear_whole(
     normal = normal_wholes(own)
     responses = respond(own, planted.rises @ weights, planted.owners, normal)
     return (
-        _Whole(weights, normal, responses) if is_heard(normal, places, responses[slow], seen_by_places[slow]) else None
+        _Whole(weights, own, normal, responses)
+        if is_heard(normal, places, responses[slow], seen_by_places[slow])
+        else None
     )
 
 

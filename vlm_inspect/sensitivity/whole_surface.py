@@ -14,7 +14,8 @@ one in ten of them at least. On screws it holds up none that they do not, and co
 is not heard: what each channel gives the next part is known to a third only.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,9 @@ from vlm_inspect.sensitivity.normal_scores import NormalScores, normal_scores
 
 PRIOR_SPREAD, PRIOR_DOF = 0.05, 1.0
 """Standard deviation of the score among normal parts before any is seen, and how many parts that counts for."""
+_NG_SPREAD, _NG_DOF, _LEVEL_SPREAD = 0.2, 4.0, 0.6
+"""What the bound of NG counts on at least, and the error that the level has with one reference: four solar cells that
+happened to be alike let expect 0.56 too little. So with few references a whole is rarely NG."""
 LEAST_GAIN = 0.1
 """Share of planted changes of the whole surface that it has to hold up beside those that odd places do."""
 _CONFIDENCE = 0.8
@@ -66,6 +70,13 @@ def normal_wholes(log_scores: NDArray[np.float64]) -> NormalScores:
     return normal_scores(log_scores.tolist(), prior_spread=PRIOR_SPREAD, prior_dof=PRIOR_DOF)
 
 
+def odd_whole(log_scores: NDArray[np.float64], overkill: float) -> float:
+    """Return the score of the whole above which a part is NG, from those of the references (n,)."""
+    level_spread = _LEVEL_SPREAD / math.sqrt(len(log_scores))
+    cautious = normal_scores(log_scores.tolist(), prior_spread=_NG_SPREAD, prior_dof=_NG_DOF, level_spread=level_spread)
+    return replace(cautious, spread=max(cautious.spread, _NG_SPREAD)).upper_bound(overkill)
+
+
 def usual_whole(normal: NormalScores) -> float:
     """Return the score of the whole up to which a part is usual enough for an OK."""
     return normal.lower_tolerance(USUAL, _CONFIDENCE)
@@ -88,16 +99,15 @@ def is_heard(
     return float((passed & (seen > usual_whole(whole))).mean()) >= LEAST_GAIN
 
 
-def lay_over(weights: NDArray[np.float64], whole: NormalScores, places: Bounds, overkill: float) -> WholeVote:
+def lay_over(weights: NDArray[np.float64], usual: float, beyond: float, places: Bounds) -> WholeVote:
     """Return the vote of the whole.
 
     Args:
         weights: (C,) of the channels that look at the whole, >= 0, sum 1.
-        whole: normal scores by these weights.
+        usual: its bound of OK.
+        beyond: its bound of NG.
         places: bounds of odd places.
-        overkill: share of normal parts that the whole may call NG.
     """
-    usual, beyond = usual_whole(whole), whole.upper_bound(overkill)
     passing = places.passing
     scale = max(places.ng_above - passing, 1e-6) / max(beyond - usual, 1e-6)
     return WholeVote(weights, scale, passing - scale * usual)
