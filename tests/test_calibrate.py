@@ -129,7 +129,7 @@ def test_references_and_copies_do_not_count(run: Run, plates: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("normal",), "needs at least 19 normal parts, there are 9: give 10 more"),
+        (("normal",), "needs at least 19 normal parts beside the references, there are 9: give 10 more"),
         (("empty",), "empty"),
         (("nowhere",), "no such folder"),
         (("odd.png",), "is a file"),

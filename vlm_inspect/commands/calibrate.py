@@ -176,7 +176,9 @@ def _report(run: "CalibrationRun", out: Path) -> None:
     if made.asked_missed is not None:
         write_line(f"at most {made.asked_missed:.0%} of planted defects of the size that matters are called OK (95 %)")
     if run.sensitivity is not None:
-        write_line(f"under these bounds {run.sensitivity.references} references {tell_sensitivity(run.sensitivity)}")
+        count = run.sensitivity.references
+        references = f"{count} reference{'s' if count != 1 else ''}"
+        write_line(f"under these bounds {references} {tell_sensitivity(run.sensitivity)}")
     if run.caught is not None:
         write_line(
             f"of the {run.anomalous} anomalous parts, {run.caught} are not OK (they shift the bounds: optimistic)"
