@@ -1,8 +1,8 @@
 """Scans of generated parts: how well flawed ones rank, where flaws are placed, and how small a dent is still found.
 
     python -m benchmarks.scans [--normal 10] [--anomalous 30] [--references 2] [--seed 0]
-                                [--points 5000 400000] [--classes screw gear plate tube] [--sensitivity]
-                                [--journal FILE]
+                                [--points 5000 400000] [--classes screw gear plate tube] [--journal FILE]
+    python -m benchmarks.scans --sensitivity [--journal FILE]
 
 Four classes, so 40 sound and 120 flawed scans with the defaults. References are scans of their own. Figures go to
 docs/results.md.
@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm_inspect.demo.generated_scans import FLAWS, GeneratedScan, Scanner, draw, generate, scan_at
+from benchmarks.scan_sensitivity import print_sensitivity
+from vlm_inspect.demo.generated_scans import FLAWS, GeneratedScan, Scanner, generate, scan_at
 from vlm_inspect.localization.scan_deviation import scan_deviation
 from vlm_inspect.registration.alignment import PosedCloud, align
 from vlm_inspect.registration.comparison import scan_surface
 from vlm_inspect.registration.levels import Levels, levels
 from vlm_inspect.registration.variation import Variation, learn
 
-_DEPTHS_MM, _NOISES_MM, _DENTS = (0.03, 0.05, 0.1, 0.2, 0.4), (0.005, 0.01, 0.02, 0.04), 8
 _REFERENCE_SCANNER = Scanner(points=(40_000, 60_000), noise_mm=(0.01,), partial=0.0)
 
 
@@ -51,10 +51,10 @@ def main() -> None:
     parser.add_argument("--points", type=int, nargs=2, default=Scanner().points, help="fewest and most of a scan")
     parser.add_argument("--sensitivity", action="store_true", help="the smallest dent at each noise level instead")
     parser.add_argument("--classes", nargs="*", default=list(FLAWS))
-    parser.add_argument("--journal", type=Path, help="keeps each scan's row; what it holds is not measured again")
+    parser.add_argument("--journal", type=Path, help="keeps each scan or cell; what it holds is not run again")
     asked = parser.parse_args()
     if asked.sensitivity:
-        print_sensitivity(asked.classes, asked.references, asked.seed)
+        print_sensitivity(asked.classes, asked.references, asked.seed, asked.journal)
     else:
         for name, rows in measured(asked).items():
             print_class(name, rows)
@@ -143,35 +143,6 @@ def print_class(name: str, rows: Sequence[Row]) -> None:
         print(f"| {flaw} | {len(own)} | {told(r.score for r in own)} | {mean(r.point_auroc for r in own):.3f} | "
               f"{median(r.place_mm for r in own):.2f}, {share(r.place_mm for r in own):.0%} | "
               f"{median(r.size_off for r in own):.0%} |")  # fmt: skip
-
-
-def print_sensitivity(names: Sequence[str], references: int, seed: int) -> None:
-    """Print one table: the share of dents that rank above all of 8 sound scans, by class, noise and depth."""
-    print(f"Dents found (of {_DENTS}), diameter the larger of 2 mm and six times the depth, 40,000 points\n")
-    print("| part | noise mm | " + " | ".join(f"{depth} mm" for depth in _DEPTHS_MM) + " | smallest found |")
-    print("|---|---|" + "---|" * (len(_DEPTHS_MM) + 1))
-    for name in names:
-        normal, first = learned(name, references, seed)
-        for noise in _NOISES_MM:
-            scanner = Scanner(points=(40_000, 40_001), noise_mm=(noise,), partial=0.0)
-            sound = [draw(name, "", np.random.default_rng([seed, 5, i]), scanner) for i in range(8)]
-            limit = max(judged(one, normal, first).score for one in sound)
-            found = {
-                depth: sum(judged(one, normal, first).score > limit for one in _dents(name, seed, scanner, depth))
-                for depth in _DEPTHS_MM
-            }
-            smallest = next((depth for depth in _DEPTHS_MM if _all_from(found, depth)), None)
-            cells = " | ".join(str(found[depth]) for depth in _DEPTHS_MM)
-            print(f"| {name} | {noise} | {cells} | {'none' if smallest is None else f'{smallest} mm'} |", flush=True)
-
-
-def _dents(name: str, seed: int, scanner: Scanner, depth: float) -> list[GeneratedScan]:
-    return [draw(name, "dent", np.random.default_rng([seed, 6, i]), scanner, depth_mm=depth) for i in range(_DENTS)]
-
-
-def _all_from(found: dict[float, int], depth: float) -> bool:
-    """Whether dents of that depth, and deeper ones, are found but for one of them."""
-    return all(count >= _DENTS - 1 for deeper, count in found.items() if deeper >= depth)
 
 
 def auroc(high: Sequence[float], low: Sequence[float]) -> float:

@@ -5,7 +5,7 @@ import pytest
 
 from tests.qualification.pictures import Difference, write_plates
 from vlm_inspect import cli
-from vlm_inspect.class_reports.reference_check import check_references
+from vlm_inspect.class_reports.reference_check import ReferenceCheck, check_references
 from vlm_inspect.inspector import Inspector
 from vlm_inspect.qualification.settings import QualificationSettings
 
@@ -31,6 +31,14 @@ def test_one_odd_of_sixteen_is_named(tmp_path: Path) -> None:
     assert [Path(path).name for path in found.odd] == ["5.png"]
     assert any("5.png" in line and "may be defective" in line for line in found.lines())
     assert json.loads(json.dumps(found.as_json()))["odd"] == list(found.odd)
+
+
+def test_of_references_that_disagree_the_one_to_look_at_first_is_named() -> None:
+    scores = {"a.png": -0.2, "b.png": 0.0, "c.png": 0.7}
+    lines = ReferenceCheck(scores, (), True, 1.9, 0.2, None).lines()
+    assert any("c.png" in line and "look at it first" in line for line in lines)
+    named = ReferenceCheck(scores, ("c.png",), True, 1.9, 0.2, None).lines()
+    assert sum("c.png" in line for line in named) == 1
 
 
 def test_the_commands_say_it_in_words_and_numbers(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -62,6 +62,9 @@ class ReferenceCheck:
                 f"the references disagree: their scores spread {self.spread_ratio:.1f} times as far as usual; are they "
                 "one kind of part, lit and placed alike?"
             )
+            if not self.odd:
+                path = max(self.log_scores, key=self.log_scores.__getitem__)
+                told.append(f"least like the others: {path} (log score {self.log_scores[path]:+.2f}); look at it first")
         if not self.odd and not self.disagree and count > 1:
             told.append("they agree")
         if self.recommended is None:
