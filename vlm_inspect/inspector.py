@@ -5,7 +5,7 @@ part       = present(sample, references)                     references.py
 fitted     = fit_class(kind, references, localizer)          fits.py, once for all parts
 evidence   = gather(part, references, rules, fitted)         gathering.py
 request    = build_request(template, views, rules, ...)      prompting/; looks/windows.py: of a long clip several
-look       = take_look(Step(request), backend)               looks/taking.py, asking.py, backends/, parsing/
+look       = take_look(Step(request), backend)               look_taking.py, asking.py, backends/, parsing/
 look       = the same again, with enlargements               looks/second_look.py, where a second look is asked for
 evidence   = hear(evidence, words)                           second_map.py, where new words for defects were used
 inspection = fuse(look.opinion, evidence, thresholds, ...)   decision/fusion.py
@@ -44,9 +44,9 @@ from vlm_inspect.localization import AUTO, default_localizer, load_localizer
 from vlm_inspect.localization.composition import FittedClass, show_evidence, show_windows
 from vlm_inspect.localization.localizer import Localizer
 from vlm_inspect.localization.subject import subject_of
+from vlm_inspect.look_taking import asking_words, take_look
 from vlm_inspect.looks.look import Look, Step, total_usage
 from vlm_inspect.looks.second_look import changes_of_mind, second_step
-from vlm_inspect.looks.taking import asking_words, take_look
 from vlm_inspect.looks.windows import AskedOf, next_window, opinion_of, prompt_digest, whole_request, window_requests
 from vlm_inspect.part_queue import Judged, OneSource, judge_many
 from vlm_inspect.prompting import PromptLimits, load_template
