@@ -134,9 +134,8 @@ def measure_walkers(seed: int) -> None:
     for number, view in enumerate(VIEWS):
         print(f"walkway, {view}:", end=" ")
         print_frame_auroc(scores[number :: len(VIEWS)], labels[number :: len(VIEWS)])
-    print(
-        f"events: {planted}, found {hit}, false {extra}: F1 {2 * hit / max(1, planted + hit + extra):.3f} at {REACH_S} s"
-    )
+    f1 = 2 * hit / max(1, planted + hit + extra)
+    print(f"events: {planted}, found {hit}, false {extra}: F1 {f1:.3f} at {REACH_S} s")
     every, what = (
         np.concatenate([one[NORMAL_UNTIL:] for one in scores]),
         np.concatenate([k[NORMAL_UNTIL:] for k in kinds]),
