@@ -1,30 +1,31 @@
 """Scans of generated parts: how well flawed ones rank, where flaws are placed, and how small a dent is still found.
 
     python -m benchmarks.scans [--normal 10] [--anomalous 30] [--references 2] [--seed 0]
-                                [--points 5000 400000] [--classes screw gear plate tube] [--sensitivity]
+                                [--points 5000 400000] [--classes screw gear plate tube] [--journal FILE]
+    python -m benchmarks.scans --sensitivity [--journal FILE]
 
 Four classes, so 40 sound and 120 flawed scans with the defaults. References are scans of their own. Figures go to
 docs/results.md.
 """
 
 import argparse
+import json
 import resource
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
-from vlm_inspect.demo.generated_scans import FLAWS, GeneratedScan, Scanner, draw, generate
+from benchmarks.scan_sensitivity import print_sensitivity
+from vlm_inspect.demo.generated_scans import FLAWS, GeneratedScan, Scanner, generate, scan_at
 from vlm_inspect.localization.scan_deviation import scan_deviation
-from vlm_inspect.localization.scan_localizer import FittedScans
 from vlm_inspect.registration.alignment import PosedCloud, align
 from vlm_inspect.registration.comparison import scan_surface
-from vlm_inspect.registration.judged import combined
 from vlm_inspect.registration.levels import Levels, levels
 from vlm_inspect.registration.variation import Variation, learn
 
-_DEPTHS_MM, _NOISES_MM, _DENTS = (0.03, 0.05, 0.1, 0.2, 0.4), (0.005, 0.01, 0.02, 0.04), 8
 _REFERENCE_SCANNER = Scanner(points=(40_000, 60_000), noise_mm=(0.01,), partial=0.0)
 
 
@@ -50,12 +51,13 @@ def main() -> None:
     parser.add_argument("--points", type=int, nargs=2, default=Scanner().points, help="fewest and most of a scan")
     parser.add_argument("--sensitivity", action="store_true", help="the smallest dent at each noise level instead")
     parser.add_argument("--classes", nargs="*", default=list(FLAWS))
+    parser.add_argument("--journal", type=Path, help="keeps each scan or cell; what it holds is not run again")
     asked = parser.parse_args()
     if asked.sensitivity:
-        print_sensitivity(asked.classes, asked.references, asked.seed)
+        print_sensitivity(asked.classes, asked.references, asked.seed, asked.journal)
     else:
-        for name in asked.classes:
-            print_class(name, asked)
+        for name, rows in measured(asked).items():
+            print_class(name, rows)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB")
 
 
@@ -85,20 +87,55 @@ def judged(scan: GeneratedScan, normal: Variation, first: Levels) -> Row:
                scan.noise_mm, scan.depth_mm)  # fmt: skip
 
 
-def print_class(name: str, asked: argparse.Namespace) -> None:
-    """Print the figures of one class."""
-    normal, first = learned(name, asked.references, asked.seed)
+def measured(asked: argparse.Namespace) -> dict[str, list[Row]]:
+    """Return the rows of each class; classes in turn, and of each one sound scan, then three flawed ones.
+
+    So a run that is cut short says the same of every class, and goes on where a journal is kept.
+    """
+    known = read_journal(asked.journal) if asked.journal else {}
     scanner = Scanner(points=(asked.points[0], asked.points[1]))
-    scans = generate(name, asked.seed, normal=asked.normal, anomalous=asked.anomalous, scanner=scanner)
-    rows = [judged(scan, normal, first) for scan in scans]
+    rows: dict[str, list[Row]] = {name: [] for name in asked.classes}
+    fitted: dict[str, tuple[Variation, Levels]] = {}
+    for index in in_turn(asked.normal, asked.anomalous):
+        for name in asked.classes:
+            row = known.get((name, asked.seed, index))
+            if row is None:
+                if name not in fitted:
+                    fitted[name] = learned(name, asked.references, asked.seed)
+                scan = scan_at(name, asked.seed, index, normal=asked.normal, scanner=scanner)
+                row = judged(scan, *fitted[name])
+                if asked.journal:
+                    with asked.journal.open("a") as out:
+                        out.write(json.dumps({"name": name, "seed": asked.seed, "index": index, **asdict(row)}) + "\n")
+            rows[name].append(row)
+    return rows
+
+
+def in_turn(normal: int, anomalous: int) -> list[int]:
+    """Return indices of sound scans (the first `normal`) and flawed ones in turn, as many of each as there are."""
+    share = [(i + 0.5) / normal for i in range(normal)] + [(i + 0.5) / anomalous for i in range(anomalous)]
+    return sorted(range(normal + anomalous), key=lambda i: share[i])
+
+
+def read_journal(path: Path) -> dict[tuple[str, int, int], Row]:
+    """Return the rows that a journal holds, by class, seed and index; none where there is no journal yet."""
+    if not path.is_file():
+        return {}
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    return {(one.pop("name"), one.pop("seed"), one.pop("index")): Row(**one) for one in found}
+
+
+def print_class(name: str, rows: Sequence[Row]) -> None:
+    """Print the figures of one class."""
     sound = [row.score for row in rows if not row.flaw]
     flawed = [row for row in rows if row.flaw]
-    fitted = FittedScans(normal, "mm")
-    level = np.exp(combined(fitted.level)) if len(fitted.level) else np.array([np.nan])
     print(f"\n{name}: image AUROC {auroc([r.score for r in flawed], sound):.3f}, "
           f"point AUROC {np.mean([r.point_auroc for r in flawed if r.point_auroc is not None]):.3f}, "
           f"{np.mean([r.seconds for r in rows]):.1f} s a scan; "
-          f"sound {np.quantile(sound, [0, 0.5, 1]).round(1)}, references {level.round(1)}")  # fmt: skip
+          f"sound {np.quantile(sound, [0, 0.5, 1]).round(1)}; place within 1 mm "
+          f"{share(r.place_mm for r in flawed):.0%}, size within 20 % "
+          f"{mean(None if r.size_off is None else float(r.size_off <= 0.2) for r in flawed):.0%} of "
+          f"{sum(r.place_mm is not None for r in flawed)} placed of {len(flawed)}")  # fmt: skip
     print("| flaw | n | score: least, median | point AUROC | place mm: median, within 1 mm | size off: median |")
     print("|---|---|---|---|---|---|")
     for flaw in FLAWS[name]:
@@ -106,35 +143,6 @@ def print_class(name: str, asked: argparse.Namespace) -> None:
         print(f"| {flaw} | {len(own)} | {told(r.score for r in own)} | {mean(r.point_auroc for r in own):.3f} | "
               f"{median(r.place_mm for r in own):.2f}, {share(r.place_mm for r in own):.0%} | "
               f"{median(r.size_off for r in own):.0%} |")  # fmt: skip
-
-
-def print_sensitivity(names: Sequence[str], references: int, seed: int) -> None:
-    """Print one table: the share of dents that rank above all of 8 sound scans, by class, noise and depth."""
-    print(f"Dents found (of {_DENTS}), diameter the larger of 2 mm and six times the depth, 40,000 points\n")
-    print("| part | noise mm | " + " | ".join(f"{depth} mm" for depth in _DEPTHS_MM) + " | smallest found |")
-    print("|---|---|" + "---|" * (len(_DEPTHS_MM) + 1))
-    for name in names:
-        normal, first = learned(name, references, seed)
-        for noise in _NOISES_MM:
-            scanner = Scanner(points=(40_000, 40_001), noise_mm=(noise,), partial=0.0)
-            sound = [draw(name, "", np.random.default_rng([seed, 5, i]), scanner) for i in range(8)]
-            limit = max(judged(one, normal, first).score for one in sound)
-            found = {
-                depth: sum(judged(one, normal, first).score > limit for one in _dents(name, seed, scanner, depth))
-                for depth in _DEPTHS_MM
-            }
-            smallest = next((depth for depth in _DEPTHS_MM if _all_from(found, depth)), None)
-            cells = " | ".join(str(found[depth]) for depth in _DEPTHS_MM)
-            print(f"| {name} | {noise} | {cells} | {'none' if smallest is None else f'{smallest} mm'} |", flush=True)
-
-
-def _dents(name: str, seed: int, scanner: Scanner, depth: float) -> list[GeneratedScan]:
-    return [draw(name, "dent", np.random.default_rng([seed, 6, i]), scanner, depth_mm=depth) for i in range(_DENTS)]
-
-
-def _all_from(found: dict[float, int], depth: float) -> bool:
-    """Whether dents of that depth, and deeper ones, are found but for one of them."""
-    return all(count >= _DENTS - 1 for deeper, count in found.items() if deeper >= depth)
 
 
 def auroc(high: Sequence[float], low: Sequence[float]) -> float:

@@ -4,11 +4,17 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from converters.frame_grid import draw_grids, fit_layout
 from converters.sample import VideoClip
-from converters.video_scan import ScannedFrames, choose_frames, scan_frames, scan_reader
+from converters.video_scan import FrameScan, ScannedFrames, choose_frames, scan_frames, scan_reader
 from converters.video_source import open_source
 from converters.view import View, ViewBudget
+
+_TELLING_FRAMES = 12
+_UNEVEN = 0.1
+"""Share of the steps between frames that differ by half from the usual one, from which on it is said."""
 
 
 def read_video(path: Path) -> VideoClip:
@@ -31,6 +37,22 @@ def read_video(path: Path) -> VideoClip:
         fps=scan.fps,
         frames=ScannedFrames(source, scan),
         time_is_index=scan.time_is_index,
+        notes=_uneven_note(scan),
+    )
+
+
+def _uneven_note(scan: FrameScan) -> tuple[str, ...]:
+    """Say that frames come at unequal times, where they do: what moves is then as fast as they are far apart."""
+    if scan.time_is_index or scan.frame_count < _TELLING_FRAMES:
+        return ()
+    steps = np.diff(scan.times_s)
+    usual, longest = float(np.median(steps)), float(steps.max())
+    uneven = float(np.mean(np.abs(steps - usual) > 0.5 * usual))
+    if uneven < _UNEVEN:
+        return ()
+    return (
+        f"The frames come at unequal times, {usual:.3g} s apart as a rule and up to {longest:.3g} s: motion is told "
+        "from frame to frame, so record at an even rate.",
     )
 
 

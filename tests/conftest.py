@@ -8,6 +8,9 @@ import pytest
 
 from tests.store.postgres import OWNER, find_binaries, serve
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # the processors are shared out already, to as many processes
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that have slow tests: begun last, one of them leaves every other process waiting."""

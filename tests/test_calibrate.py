@@ -75,6 +75,18 @@ def test_thresholds_hold_for_ask_and_say_how_sure_they_are(run: Run, plates: Pat
     assert codes.count(0) >= 2
 
 
+def test_the_rate_is_stated_at_the_score_that_has_it(run: Run, tmp_path: Path) -> None:
+    """Where planted defects pull the bound of OK below that score, more is held up, and that is said."""
+    out = tmp_path / "plate.json"
+    asked = ("--rules", "rules.yaml", "--out", out, "--overkill", 0.2, "--missed", 0.01)
+    code, told, err = run("calibrate", "normal", *asked)
+    assert code == 0, err
+    stated = re.search(r"at most 20.0% of new normal parts score above ([\d.]+)", told)
+    assert stated is not None
+    assert json.loads(out.read_text())["ok_below"] < float(stated[1])
+    assert "OK ends below that" in told
+
+
 def test_parts_that_people_judged_calibrate_once_each_by_the_last_word(run: Run, plates: Path, tmp_path: Path) -> None:
     """The same thresholds as the same files give; a part that is gone is taken from the store, or told."""
     store, own = tmp_path / "cases.db", tmp_path / "own"
@@ -117,7 +129,7 @@ def test_references_and_copies_do_not_count(run: Run, plates: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("normal",), "needs at least 19 normal parts, there are 9: give 10 more"),
+        (("normal",), "needs at least 19 normal parts beside the references, there are 9: give 10 more"),
         (("empty",), "empty"),
         (("nowhere",), "no such folder"),
         (("odd.png",), "is a file"),

@@ -33,7 +33,7 @@ def test_new_parts_exceed_the_bound_at_most_at_the_stated_rate(n: int, overkill:
 def test_a_bound_exists_exactly_from_the_needed_number_on(n: int, overkill: float) -> None:
     scores = list(np.linspace(0, 1, n))
     if n < parts_needed(overkill):
-        with pytest.raises(CalibrationError, match=rf"give {parts_needed(overkill) - n} more"):
+        with pytest.raises(CalibrationError, match=rf"give {parts_needed(overkill) - n} more, or ask for \d"):
             conformal_bound(scores, overkill)
     else:
         assert conformal_bound(scores, overkill).rate <= overkill + 1e-9
@@ -74,3 +74,8 @@ def test_the_better_opinion_weighs_more_and_neither_counts_against_itself() -> N
 def test_weights_need_parts_of_both_kinds() -> None:
     with pytest.raises(CalibrationError, match="at least 5"):
         learn_weights([(0.0, 0.0)] * 20, [True] * 3 + [False] * 17)
+
+
+def test_without_parts_no_rate_is_offered() -> None:
+    with pytest.raises(CalibrationError, match=r"there are 0: give 19 more$"):
+        conformal_bound([], 0.05)

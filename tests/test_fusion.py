@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converters.view import BoxXyxyn, Pane, Place, View
+from vlm_inspect.decision.bounds import between
 from vlm_inspect.decision.fusion import Record, fuse, pool_score
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ParseError
@@ -178,6 +179,12 @@ def test_outcome(name: str, opinion: Verdict | ParseError, evidence: Evidence, o
     assert inspection.outcome == outcome, (name, inspection.review_reasons, inspection.score)
     assert bool(inspection.review_reasons) == (outcome == "REVIEW")
     assert reason in " ".join(inspection.review_reasons)
+
+
+def test_numbers_that_differ_look_different() -> None:
+    used = Thresholds(ok_below=0.0021, ng_above=0.0049)
+    assert between(0.003, used, None) == "the score 0.003 lies between 0.002 (OK) and 0.005 (NG)"
+    assert between(0.4, Thresholds(), None).startswith("the score 0.40 lies between 0.")
 
 
 def test_what_may_be_another_part_is_never_ok_and_said_once() -> None:

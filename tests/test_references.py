@@ -8,7 +8,7 @@ from PIL import Image
 
 from converters.view import ViewBudget
 from vlm_inspect.errors import ReferenceSampleError
-from vlm_inspect.references import load_references
+from vlm_inspect.references import kind_of_references, load_references
 
 
 @pytest.fixture
@@ -50,3 +50,17 @@ def test_progress_counts_files_and_what_they_hold(files: dict[str, Path], tmp_pa
     told: list[str] = []
     assert len(load_references([files["photo"], copy], "image", ViewBudget(), told.append)) == 1
     assert told == ["reading reference 1 of 2", "reading reference 2 of 2", "drawing reference 1 of 1"]
+
+
+def test_a_folder_of_references_is_what_its_files_are(files: dict[str, Path], tmp_path: Path) -> None:
+    photos, frames, empty = (tmp_path / name for name in ("normal parts", "clip", "empty"))
+    for folder, name in ((photos, "bracket_{}.png"), (frames, "frame_{:04}.png")):
+        folder.mkdir()
+        for number in range(3):  # noise around one picture: like each other, as the frames of a clip are
+            (folder / name.format(number)).write_bytes(files["photo"].read_bytes())
+    empty.mkdir()
+    assert kind_of_references([photos]) == "image"
+    assert kind_of_references([frames]) == "video"
+    assert kind_of_references([files["curve"], photos]) == "series"
+    with pytest.raises(ReferenceSampleError, match="empty is a folder without files; name a folder of normal samples"):
+        kind_of_references([empty])

@@ -169,8 +169,8 @@ class Evidence:
     notes: tuple[str, ...] = field(default=())
     """What an engineer should know: points dropped, tiles left out, frames chosen."""
     mismatch: str = ""
-    """What the input shows instead of the part of its references, as one sentence: another unit, a mirror image, a
-    piece, several parts, another part. "" where it shows that part, or nobody could tell."""
+    """What the input shows instead of the part of its references, in sentences: another unit, a mirror image, a piece,
+    several parts, another part, other channels. "" where it shows that part, or nobody could tell."""
     standing: Standing | None = None
     """Where the score of the part stands between the bounds of its class; None where the references cannot tell."""
     worded: WordedMaps | None = None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from converters.digest import sha256_of
 from converters.errors import ConversionError
+from converters.frame_folder import says_frames
 from converters.pose import ScanFrame
 from converters.registry import detect_kind, read, render
 from converters.sample import PointCloud, Sample, SampleKind, Series
@@ -144,6 +145,22 @@ def load_references(
         progress(f"drawing reference {number} of {len(samples)}")
         parts.append(present(sample, stage, budget))
     return ReferenceSet(parts=tuple(parts), sha256=tuple(samples), stage=stage)
+
+
+def kind_of_references(paths: Sequence[Path]) -> SampleKind:
+    """Return what references are where no part says it: what the first one is, of a folder its first file.
+
+    Raises:
+        ReferenceSampleError: a folder holds nothing.
+        ConversionError: the first one is missing, damaged or of no known kind.
+    """
+    first = paths[0]
+    if first.is_dir():
+        frames = frame_files(first)
+        if frames and says_frames(frames[0]):
+            return "video"
+        first = _files_of(first, "image")[0]
+    return detect_kind(first)
 
 
 def set_stage(samples: Sequence[Sample]) -> Stage:

@@ -431,3 +431,12 @@ def test_real_folder(shared_data):
     assert (clip.frame_count, clip.size_hw, clip.time_is_index) == (200, (158, 238), True)
     (view,) = render_video(clip, ViewBudget(max_frames=9))
     assert view.origin.cells[-1].frame == 199
+
+
+def test_frames_at_unequal_times_are_said(tmp_path):
+    pictures = [Image.new("RGB", (32, 24), (10 * k, 90, 60)) for k in range(20)]
+    for name, durations in (("even", [100] * 20), ("uneven", [100, 100, 100, 400] * 5)):
+        pictures[0].save(tmp_path / f"{name}.gif", save_all=True, append_images=pictures[1:], duration=durations)
+    assert read_video(tmp_path / "even.gif").notes == ()
+    (note,) = read_video(tmp_path / "uneven.gif").notes
+    assert "0.1 s apart as a rule and up to 0.4 s" in note

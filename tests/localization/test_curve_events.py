@@ -208,7 +208,7 @@ def test_strokes_whose_trigger_comes_early_or_late_are_laid_onto_each_other() ->
 )
 def test_what_cannot_be_compared_is_said_and_never_normal(fitted: FittedLocalizer, curve: Series, said: str) -> None:
     found = fitted.localize(part(curve))
-    assert any(said in note for note in found.notes)
+    assert said in found.mismatch
     assert found.log_scores is None
     assert all(one.tolerance is None or (one.probability or 0.0) >= 0.5 for one in found.maps)
 
@@ -229,7 +229,7 @@ def test_channels_of_slower_sensors_lack_no_samples() -> None:
 
     fitted = CurveLocalizer().fit(ReferenceSet(tuple(part(slow(k)) for k in range(3)), tuple("abc")))
     assert fitted.localize(part(slow(52))).log_scores is not None
-    assert "1 sample of current is missing" in str(fitted.localize(part(gappy(slow(52), 9, 10))).notes)
+    assert "1 sample of current is missing" in fitted.localize(part(gappy(slow(52), 9, 10))).mismatch
 
 
 def test_a_reference_unlike_the_first_is_named() -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,9 @@ def test_where_defects_cannot_be_seen_it_says_so_and_what_would_help(tmp_path: P
     assert "these 4 references would miss" in said
     assert "of 10 planted defects" in said
     assert "--model" in said
+    seen = advise(replace(found, sensitivity=found.sensitivity.model_copy(update={"missed": 0.0})))
+    assert seen is not None
+    assert "cannot tell surely enough what is normal" in seen, "nothing would be missed: that is not the reason"
 
 
 def test_what_matters_is_what_the_rule_book_says(tmp_path: Path) -> None:

@@ -47,8 +47,9 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     lines = [line for line in book.splitlines() if not line.startswith("references:")]
     (rules / "screw.yaml").write_text("\n".join([*lines, "references: ['screw/references/normal_0[12].ply']", ""]))
     (tmp_path / "tokens.txt").write_text(entry_line("anna", "engineer", TOKEN) + "\n")
+    config = InspectorConfig().with_changes(localizer={"name": "none"})  # the heat of a scan is its deviation
     settings = ServiceSettings(
-        rules, tmp_path / "data", InspectorConfig(), store=str(tmp_path / "cases.db"), tokens=tmp_path / "tokens.txt"
+        rules, tmp_path / "data", config, store=str(tmp_path / "cases.db"), tokens=tmp_path / "tokens.txt"
     )
     with listening(
         make_app(settings, Tokens(tmp_path / "tokens.txt"), further=[router], error_page=error_page)

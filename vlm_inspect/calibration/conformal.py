@@ -45,9 +45,11 @@ def conformal_bound(scores: Sequence[float], overkill: float) -> Bound:
         raise ValueError(f"a rate in (0, 0.5] and scores that are numbers, not {overkill!r} and {list(scores)!r}")
     n, needed = len(scores), parts_needed(overkill)
     if n < needed:
+        least = 1 / (n + 1)
+        instead = f", or ask for {least:.1%}" if least <= 0.5 else ""
         raise CalibrationError(
-            f"an overkill of {overkill:.2%} needs at least {needed} normal parts, there are {n}: give {needed - n} "
-            f"more, or ask for {1 / (n + 1):.1%}"
+            f"an overkill of {overkill:.2%} needs at least {needed} normal parts beside the references, there are {n}: "
+            f"give {needed - n} more{instead}"
         )
     k = min(n, math.ceil((n + 1) * (1 - overkill) - 1e-9))
     return Bound(sorted(scores)[k - 1], (n + 1 - k) / (n + 1), realised_interval(n, k), n)

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from converters.registry import read
-from converters.sample import SampleKind
 from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.ignored import blanked
 from vlm_inspect.localization.composition import FittedClass
@@ -14,7 +12,7 @@ from vlm_inspect.localization.subject import subject_of
 from vlm_inspect.qualification.advice import advise, expected_ok
 from vlm_inspect.qualification.examples import Example, show_examples
 from vlm_inspect.qualification.qualify import Qualification, qualify
-from vlm_inspect.references import ReferenceSet
+from vlm_inspect.references import ReferenceSet, kind_of_references
 from vlm_inspect.sensitivity.record import Sensitivity
 
 if TYPE_CHECKING:
@@ -86,7 +84,7 @@ def qualify_inspector(
     if not inspector.references:
         raise ReferenceSampleError("there are no references; name them in the rule book or with --reference")
     say("reading the references")
-    kind = _kind_of(inspector)
+    kind = kind_of_references(inspector.references)
     references, fitted = inspector.fit(kind, progress=say)
     subject = subject_of(inspector.rules)
     members = fitted.scored
@@ -98,7 +96,3 @@ def qualify_inspector(
             "another --localizer than none"
         )
     return references, fitted, found
-
-
-def _kind_of(inspector: "Inspector") -> SampleKind:
-    return read(inspector.references[0]).kind

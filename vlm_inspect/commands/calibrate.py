@@ -155,9 +155,14 @@ def _report(run: "CalibrationRun", out: Path) -> None:
     low, high = bound.realised_ci95
     write_line(f"{out}: OK up to {made.ok_below:.3f}, NG from {made.ng_above:.3f}, REVIEW between")
     write_line(
-        f"at most {bound.rate:.1%} of new normal parts score above {made.ok_below:.3f}, on average over calibrations; "
+        f"at most {bound.rate:.1%} of new normal parts score above {bound.score:.3f}, on average over calibrations; "
         f"with {bound.n} parts this one lies between {low:.1%} and {high:.1%} (95 %)"
     )
+    if made.ok_below < bound.score:
+        write_line(
+            f"OK ends below that, at {made.ok_below:.3f}, so that no more defects come out OK than asked: more normal "
+            "parts are held up; accept more by --missed, or give more references"
+        )
     if high - low > 0.05:
         write_line(f"{parts_for_width(made.asked_overkill or bound.rate, 0.05)} parts would narrow that to 5 points")
     counts = ", ".join(f"{count} {name}" for name, count in run.outcomes.items())
@@ -171,7 +176,9 @@ def _report(run: "CalibrationRun", out: Path) -> None:
     if made.asked_missed is not None:
         write_line(f"at most {made.asked_missed:.0%} of planted defects of the size that matters are called OK (95 %)")
     if run.sensitivity is not None:
-        write_line(f"under these bounds {run.sensitivity.references} references {tell_sensitivity(run.sensitivity)}")
+        count = run.sensitivity.references
+        references = f"{count} reference{'s' if count != 1 else ''}"
+        write_line(f"under these bounds {references} {tell_sensitivity(run.sensitivity)}")
     if run.caught is not None:
         write_line(
             f"of the {run.anomalous} anomalous parts, {run.caught} are not OK (they shift the bounds: optimistic)"

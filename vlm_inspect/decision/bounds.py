@@ -29,9 +29,21 @@ def between(score: float, used: Thresholds, standing: Standing | None) -> str:
     """Say why a score is neither OK nor NG."""
     if used.ok_below == NEVER and standing is not None:
         missed = round(10 * standing.sensitivity.missed)
+        if missed == 0:
+            return "no OK can be earned: the references cannot tell surely enough what is normal"
         return f"no OK can be earned: the references would miss {missed} of 10 planted defects"
-    told = f"the score {score:.2f} lies between {used.ok_below:.2f} (OK) and {used.ng_above:.2f} (NG)"
+    low, middle, high = _apart(used.ok_below, score, used.ng_above)
+    told = f"the score {middle} lies between {low} (OK) and {high} (NG)"
     return f"{told}; the whole surface is odd" if standing is not None and standing.by_whole else told
+
+
+def _apart(*values: float) -> list[str]:
+    """Return rising numbers with two digits after the point, or as many as tell those apart that differ."""
+    for digits in range(2, 7):
+        told = [f"{value:.{digits}f}" for value in values]
+        if len(set(told)) == len(set(values)):
+            break
+    return told
 
 
 def unsettled(standing: Standing | None, p_model: float | None, used: Thresholds) -> str | None:

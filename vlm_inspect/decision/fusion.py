@@ -328,6 +328,8 @@ def _uncompared(evidence: Evidence) -> str:
     """Say why the references do not decide."""
     if evidence.reference_count == 0:
         return "there is no reference to compare with"
+    if evidence.localizer == "none" and not evidence.maps:
+        return "no heatmap was asked for, so nothing was compared with the references"
     if evidence.reference_count == 1:
         return "one reference does not tell how much normal parts differ; give at least two"
     return "not every view could be compared with a reference"

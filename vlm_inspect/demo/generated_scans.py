@@ -80,10 +80,15 @@ def generate(
         anomalous: how many flawed ones.
         scanner: how they are taken; None: as a `Scanner` does without being told more.
     """
-    kinds, scanner = FLAWS[name], scanner or Scanner()
     for i in range(normal + anomalous):
-        rng = np.random.default_rng([seed, list(SOLIDS).index(name), i])
-        yield draw(name, "" if i < normal else kinds[(i - normal) % len(kinds)], rng, scanner)
+        yield scan_at(name, seed, i, normal=normal, scanner=scanner)
+
+
+def scan_at(name: str, seed: int, index: int, *, normal: int, scanner: Scanner | None = None) -> GeneratedScan:
+    """Return one scan of those that `generate` yields, without the ones before it."""
+    kinds, rng = FLAWS[name], np.random.default_rng([seed, list(SOLIDS).index(name), index])
+    flaw = "" if index < normal else kinds[(index - normal) % len(kinds)]
+    return draw(name, flaw, rng, scanner or Scanner())
 
 
 def draw(

@@ -44,8 +44,8 @@ class Localization:
     notes: tuple[str, ...] = ()
     """What an engineer should know of the comparison as a whole; what concerns one view stands in its map."""
     mismatch: str = ""
-    """What a scan, or a clip, shows instead of the part, or the scene, of its references, as one sentence; "" where it
-    shows that."""
+    """What a scan or a clip shows instead of the part or the scene of its references, or why a curve is not compared
+    with them, or not in full, in sentences; "" where nothing is amiss."""
     log_scores: NDArray[np.float64] | None = None
     """(C,): of a `ScoredLocalizer`, natural logarithm of the score of the whole part by each of its channels; None
     where not every view could be compared."""

@@ -55,12 +55,14 @@ def advise(qualification: Qualification) -> str | None:
         return None
     low, high = sensitivity.matters_pct
     of_ten = round(10 * sensitivity.missed)
-    missed = "hardly any" if of_ten == 0 else f"{of_ten} of 10"
     helps = recommended_references(qualification)
     more = f"give {helps} references, " if helps is not None and helps > sensitivity.references else ""
+    these, sizes = _these(sensitivity.references), _sizes(low, high)
+    why = f"would miss {of_ten} of 10 planted defects of {sizes}"
+    if of_ten == 0:  # what keeps a part from OK is how little is known of normal ones
+        why = f"would hold up planted defects of {sizes}, but cannot tell surely enough what is normal"
     return (
-        f"No part can come out OK: {_these(sensitivity.references)} would miss {missed} planted defects of "
-        f"{_sizes(low, high)}. What helps: {more}take a closer picture, or ask a model with --model."
+        f"No part can come out OK: {these} {why}. What helps: {more}take a closer picture, or ask a model with --model."
     )
 
 

@@ -18,8 +18,12 @@ _EDGE = 0.12
 """A finding reaches down to this share of its peak,"""
 _FLOOR = 3.0
 """but no lower than this many normal spreads, which noise reaches."""
+_SURE = 10.0
+"""Where single planes deviate by so many, they say alone how far it reaches: the coarse scale is wider than a flaw."""
 _LEAST = 4
 """Fewest planes of a finding."""
+_OPPOSITE, _OVER = -0.7, 0.5
+"""Cosine between the directions, and share of the smaller size aside, up to which two findings face each other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,14 +64,17 @@ class _Places:
     """The planes of the scan, then those of the anchor: K in all."""
 
     points: Points
+    fine: NDArray[np.float64]
+    """At the finer scale of points,"""
     strength: NDArray[np.float64]
-    """At the scales of points: they say how far a place reaches,"""
+    """and at the stronger of their scales: they say how far a place reaches,"""
     rank: NDArray[np.float64]
     """and with the zones, which place comes first: a zone is wider than a flaw, and surer than a point."""
     height: NDArray[np.float64]
     """Signed: positive is material too much."""
     unseen: NDArray[np.bool_]
     area: NDArray[np.float64]
+    outward: Points
     scan: int
     """How many are the scan's."""
 
@@ -87,23 +94,63 @@ def find(scan: Surface, anchor: Surface, judged: Judged, to_scan: Pose, *, limit
     strength = by_channel[:SCALES].max(axis=0)
     places = _Places(
         np.concatenate([scan.points, anchor.points]),
+        by_channel[0],
         strength,
         np.exp(combined(np.log(np.maximum(np.stack([strength, strength, by_channel[SCALES]], axis=1), 1e-9)))),
         np.concatenate([judged.signed, -judged.depth]),
         np.concatenate([np.zeros(len(scan.points), dtype=bool), judged.comparison.unseen]),
         np.concatenate([scan.areas, anchor.areas]),
+        np.concatenate([scan.outward, anchor.outward]),
         len(scan.points),
     )
     graph = _neighbours(scan, anchor, judged)
     left = np.where(places.strength >= _FLOOR, places.strength, 0.0)
-    found: list[Finding] = []
+    found: list[NDArray[np.intp]] = []
     while len(found) < most and (rank := places.rank * (left > 0.0)).max(initial=0.0) >= limit:
         members = _members(places, left, int(rank.argmax()), graph)
+        inner = _sure(places, members, graph)
         left[members] = 0.0
         left[np.unique(graph[members].indices)] = 0.0  # the slope of a finding is none
-        if len(members) >= _LEAST:
-            found.append(_finding(places, members, to_scan))
-    return found
+        if len(inner) >= _LEAST:
+            found.append(inner)
+    return [_finding(places, members, to_scan) for members in _through_walls(places, found)]
+
+
+def _sure(places: _Places, members: NDArray[np.intp], graph: "csr_array") -> NDArray[np.intp]:
+    """Return those of a finding's planes that the finer scale shows, where it shows them surely; else all."""
+    fine = np.zeros(len(places.fine))
+    fine[members] = np.where(places.fine[members] >= _FLOOR, places.fine[members], 0.0)
+    if fine.max() < _SURE:
+        return members
+    inner = _members(places, fine, int(fine.argmax()), graph)
+    return inner if len(inner) >= _LEAST else members
+
+
+def _through_walls(places: _Places, found: list[NDArray[np.intp]]) -> list[NDArray[np.intp]]:
+    """Return findings, those on both faces of a wall as one: a hole that is missing, a dent that shows behind."""
+    joined: list[NDArray[np.intp]] = []
+    for members in found:
+        into = next((i for i, other in enumerate(joined) if _face_each_other(places, other, members)), None)
+        if into is None:
+            joined.append(members)
+        else:
+            joined[into] = np.concatenate([joined[into], members])
+    return joined
+
+
+def _face_each_other(places: _Places, one: NDArray[np.intp], other: NDArray[np.intp]) -> bool:
+    """Whether two findings of one sign lie behind each other, no farther apart than they are wide."""
+    if np.sign(places.height[one]).sum() * np.sign(places.height[other]).sum() <= 0.0:
+        return False
+    ways = [places.outward[members].mean(axis=0) for members in (one, other)]
+    lengths = [float(np.linalg.norm(way)) for way in ways]
+    if min(lengths) < -_OPPOSITE or ways[0] @ ways[1] > _OPPOSITE * lengths[0] * lengths[1]:
+        return False
+    sizes = [_diameter(places.points[members]) for members in (one, other)]
+    apart = places.points[other].mean(axis=0) - places.points[one].mean(axis=0)
+    through = float(apart @ ways[0]) / lengths[0]
+    aside = float(np.sqrt(max(float(apart @ apart) - through**2, 0.0)))
+    return abs(through) < max(sizes) and aside < _OVER * min(sizes)
 
 
 def _neighbours(scan: Surface, anchor: Surface, judged: Judged) -> "csr_array":

@@ -135,7 +135,7 @@ class Outputs:
             from vlm_inspect.report.ply import render_no_ply, render_ply
 
             contents[self.ply_path] = (
-                render_no_ply(examination.evidence.notes)
+                render_no_ply([*filter(None, [examination.evidence.mismatch]), *examination.evidence.notes])
                 if surface is None
                 else render_ply(surface, examination.fused_at_points)
             )
@@ -158,7 +158,8 @@ class Outputs:
         curve = evidence.curve or evidence.sample_curve
         if curve is None:
             counted = "sample" if any(view.kind == "plot" for view in examination.views) else "frame"
-            table, plot = render_no_table(counted, evidence.notes), render_no_plot
+            reasons = [*filter(None, [evidence.mismatch]), *evidence.notes]
+            table, plot = render_no_table(counted, reasons), render_no_plot
         else:
             table, plot = render_curve_table(curve), partial(render_curve_plot, curve)
         written = {self.curve_path: table}

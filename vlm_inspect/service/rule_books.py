@@ -19,6 +19,7 @@ from vlm_inspect.config import InspectorConfig
 from vlm_inspect.errors import CalibrationError, InspectError, RuleError
 from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.inspector import Inspector
+from vlm_inspect.references import kind_of_references
 from vlm_inspect.rules import RuleBook, load_rules, outside_references, parse_rules, resolve_references
 
 if TYPE_CHECKING:
@@ -175,16 +176,11 @@ class RuleBooks:
             name: of the book.
             progress: told how far it is.
         """
-        from converters.registry import read
-
         try:
             inspector = self.inspector(name)
             if inspector.references:
-                first = inspector.references[0]
-                if first.is_dir():
-                    first = sorted(path for path in first.iterdir() if path.is_file())[0]
-                inspector.fit(read(first).kind, progress=progress)
-        except (InspectError, ConversionError, OSError, IndexError) as error:
+                inspector.fit(kind_of_references(inspector.references), progress=progress)
+        except (InspectError, ConversionError, OSError) as error:
             return str(error)
         return ""
 

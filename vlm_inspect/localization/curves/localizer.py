@@ -67,7 +67,7 @@ class FittedCurves:
             return Localization(tuple(rarity_maps(series, part.views)))
         found = curve_deviation(series, self._normal)
         if isinstance(found, NotComparable):
-            return Localization(notes=(*self._left_out, found.reason))
+            return Localization(notes=self._left_out, mismatch=found.reason)
         unknown = self._normal.traits.doubts(series)
         maps = tuple(deviation_maps(series, found, part.views))
         curve = curve_events(series, found)
@@ -81,7 +81,8 @@ class FittedCurves:
         return Localization(
             maps,
             pictures=tuple(picture),
-            notes=(*self._left_out, *unknown, *_notes(curve)),
+            notes=(*self._left_out, *_notes(curve)),
+            mismatch=" ".join(unknown),
             log_scores=np.array([found.log_score]) if complete else None,
             describe=lambda view, box_xyxyn: _described(part.views[view], box_xyxyn, events),
             sample_curve=curve,

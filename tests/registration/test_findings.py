@@ -1,0 +1,47 @@
+"""Where a scan deviates: how wide a flaw is told to be, and one flaw through a wall told as one."""
+
+import numpy as np
+import pytest
+
+from vlm_inspect.demo.solids import SOLIDS
+from vlm_inspect.registration.comparison import scan_surface
+from vlm_inspect.registration.findings import Finding, find
+from vlm_inspect.registration.variation import Variation, learn
+
+
+def plate(seed: int, *, flaw: str = "") -> np.ndarray:
+    """A plate of 40 x 24 x 3 mm as points with noise; "missing hole" leaves out the one at (8, 17), 4 mm wide."""
+    rng = np.random.default_rng(seed)
+    points = SOLIDS["plate"](np.random.default_rng(0), flaw=flaw).sample(15_000, rng)
+    return np.asarray(points + rng.normal(scale=0.005, size=points.shape))
+
+
+def strongest(normal: Variation, points: np.ndarray) -> Finding:
+    scan = scan_surface(points)
+    return find(scan, normal.anchor, normal.judge(scan), np.eye(4), limit=4.0, most=4)[0]
+
+
+@pytest.fixture(scope="module")
+def normal() -> Variation:
+    return learn([scan_surface(plate(seed)) for seed in (1, 2)])
+
+
+def test_a_dent_is_told_as_wide_as_it_is(normal: Variation) -> None:
+    dented = plate(3)
+    aside = np.linalg.norm(dented[:, :2] - [20.0, 5.0], axis=1) / 2.0
+    inside = (aside < 1.0) & (dented[:, 2] > 2.5)
+    dented[inside, 2] -= 0.5 * (1.0 - aside[inside] ** 2) ** 2
+    found = strongest(normal, dented)
+    assert np.linalg.norm(np.array(found.centre) - [20.0, 5.0, 3.0]) < 0.6
+    assert found.size == pytest.approx(3.1, rel=0.2)  # where it is deeper than 15 % of its depth
+    assert found.depth == pytest.approx(-0.5, abs=0.15)
+
+
+def test_a_missing_hole_is_one_finding_on_both_faces(normal: Variation) -> None:
+    shapes = [SOLIDS["plate"](np.random.default_rng(0), flaw=flaw) for flaw in ("", "missing hole")]
+    assert len({shape.high for shape in shapes}) == 1  # the same plate
+    found = strongest(normal, plate(3, flaw="missing hole"))
+    x, y, z = found.centre
+    assert min(np.hypot(x - 8.0, y - 7.0), np.hypot(x - 8.0, y - 17.0)) < 0.5
+    assert z == pytest.approx(1.5, abs=0.4)
+    assert found.box[1][2] - found.box[0][2] > 2.5
