@@ -283,6 +283,6 @@ def _notes(found: FrameCurve) -> tuple[str, ...]:
     looked = f"All {count} frames were looked at, at low resolution."
     if found.normal_frames:
         looked = f"{looked[:-1]}; the first {found.normal_frames} were taken as normal."
-    told = [f"Event {number}: {event.span}." for number, event in enumerate(found.events[:8], 1)]
+    told = [f"Event {number}: {event.span}: {event.note}." for number, event in enumerate(found.events[:8], 1)]
     more = [f"{len(found.events) - 8} further events."] if len(found.events) > 8 else []
     return (looked, *told, *more)
