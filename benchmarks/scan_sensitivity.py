@@ -27,7 +27,7 @@ from vlm_inspect.registration.pose import Points, Pose, shift
 from vlm_inspect.registration.variation import learn
 
 NOISES_UM: Final = (5, 10, 20, 50)
-DEPTHS_MM: Final = (0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3)
+DEPTHS_MM: Final = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8)
 POINTS, SOUND, DENTS = 20_000, 5, 10
 _FOUND = 0.9
 """Share of dents of a depth, and of every deeper one, that are found from the smallest depth on."""

@@ -30,7 +30,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def few_planted_defects(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plant fewer defects than otherwise, to save time (on clips as many); the tests of a trial ask for their own."""
+    """Plant fewer defects than otherwise, to save time; the tests of a trial ask for their own."""
     from vlm_inspect.qualification.trial import PLANTED
 
     for kind, count in {"image": 32, "series": 32, "point_cloud": 8, "video": 12}.items():

@@ -71,6 +71,7 @@ def test_thresholds_hold_for_ask_and_say_how_sure_they_are(run: Run, plates: Pat
     code, told, _ = run("ask", "odd.png", *options)
     assert code == 1
     assert not any("uncalibrated" in note for note in json.loads(told)["notes"])
+    assert json.loads(told)["sensitivity"] == made["sensitivity"]
     codes = [run("ask", path, *options)[0] for path in sorted((plates / "normal").iterdir())[:3]]
     assert codes.count(0) >= 2
 

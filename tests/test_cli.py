@@ -341,10 +341,11 @@ def test_names_of_files_cannot_drive_the_terminal(run: Run, plates: Path) -> Non
     assert "\x1b" not in done.out
 
 
-def test_the_bare_command_shows_its_help(run: Run) -> None:
-    done = run()
-    assert done.code == 0
-    assert "Commands:" in done.out
+@pytest.mark.parametrize("group", [(), ("references",)])
+def test_a_command_that_wants_another_shows_its_help(run: Run, group: tuple[str, ...]) -> None:
+    done = run(*group)
+    assert (done.code, done.err) == (0, "")
+    assert "\nCommands:\n" in done.out
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

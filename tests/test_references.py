@@ -8,6 +8,8 @@ from PIL import Image
 
 from converters.view import ViewBudget
 from vlm_inspect.errors import ReferenceSampleError
+from vlm_inspect.inspector import Inspector
+from vlm_inspect.page.translation import translation_to
 from vlm_inspect.references import kind_of_references, load_references
 
 
@@ -64,3 +66,25 @@ def test_a_folder_of_references_is_what_its_files_are(files: dict[str, Path], tm
     assert kind_of_references([files["curve"], photos]) == "series"
     with pytest.raises(ReferenceSampleError, match="empty is a folder without files; name a folder of normal samples"):
         kind_of_references([empty])
+
+
+def test_a_photo_that_stands_where_its_references_lie_is_told(files: dict[str, Path], tmp_path: Path) -> None:
+    photo, turned, square, other = files["photo"], *(tmp_path / name for name in ("turned.jpg", "square.png", "b.png"))
+    with Image.open(photo) as picture:
+        as_held = picture.getexif()
+        as_held[0x0112] = 6  # how the camera was held: upright, seen by eyes
+        picture.save(turned, exif=as_held)
+        picture.crop((0, 0, 32, 32)).save(square)
+        picture.crop((4, 0, 48, 32)).save(other)
+    translate = translation_to("de")
+    assert translate is not None
+    for references, part, said in (
+        ([photo], turned, "The photo stands upright and its references lie on their longer side: turn it, or take it"),
+        ([turned], photo, "The photo lies on its longer side and its references stand upright: turn it, or take it"),
+        ([photo, turned], other, ""),
+        ([photo], square, ""),
+    ):
+        notes = Inspector(references=references, localizer=None).inspect(part).notes
+        told = [note for note in notes if "turn it" in note]
+        assert [note[: len(said)] for note in told] == ([said] if said else [])
+        assert all(translate(note) != note for note in told)

@@ -14,6 +14,7 @@ from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import CalibrationError
 from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.rules import RuleBook
+from vlm_inspect.sensitivity.record import Sensitivity
 
 Weight = Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)]
 """Bounded, so that no sum or product of weights overflows."""
@@ -66,6 +67,8 @@ class Calibration(BaseModel):
     asked_missed: Probability | None = None
     """Share of planted defects of the size that matters that may be called OK; None: a model was asked, and none were
     planted."""
+    sensitivity: Sensitivity | None = None
+    """Which planted defects these bounds would have held up; None: as above, or the file is of an older version."""
     model_weight: Weight = 0.5
     heatmap_weight: Weight = 0.5
     boxes: BoxRecord | None = None
@@ -96,6 +99,7 @@ class Calibration(BaseModel):
             heatmap_weight=self.heatmap_weight,
             calibrated=True,
             box_trust=self.boxes.trust if known and self.boxes is not None else None,
+            sensitivity=self.sensitivity,
         )
 
 

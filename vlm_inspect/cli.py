@@ -135,6 +135,8 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     except SystemExit:  # how click and rich leave a pipe that its reader closed: with 1, which would read as NG
         return _fail("stdout was closed before the whole result was written; let its reader read on", debug=debug)
     except click.ClickException as error:
+        if isinstance(error, click.UsageError) and error.ctx is not None and error.message == error.ctx.get_help():
+            return _show_help(error.message)  # a group without its command, as `references`
         return _fail(_usage_fault(error), debug=debug)
     except (click.Abort, KeyboardInterrupt):
         click.echo("vlm-inspect: interrupted", err=True)
@@ -147,6 +149,13 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         return _fail(f"{error.filename or 'system'}: {error.strerror or error}", debug=debug)
     except Exception as error:  # noqa: BLE001 - a bug must exit with 2: Python's own 1 would read as NG
         return _fail(f"internal error, please report it with --debug: {type(error).__name__}: {error}", debug=debug)
+
+
+def _show_help(text: str) -> int:
+    from vlm_inspect.safe_text import write_line
+
+    write_line(text)
+    return 0
 
 
 def _usage_fault(error: click.ClickException) -> str:

@@ -10,9 +10,8 @@ from converters.view import BoxXyxyn
 
 LIMIT = 0.5
 """Score beyond which a frame is no normal one."""
-EventKind = Literal["motion", "speed", "size", "appearance", "duration"]
-"""Which evidence is highest at the peak of an event: how it moves, how fast, how large it is, how it looks, how long a
-state lasts."""
+EventKind = Literal["motion", "speed", "appearance", "duration"]
+"""Which evidence is highest at the peak of an event: how it moves, how fast, how it looks, how long a state lasts."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from converters.sample import PointCloud, Sample
+from converters.sample import ImageSample, PointCloud, Sample
 from converters.view import View
 from vlm_inspect.evidence import Evidence, Measurement, Region
 from vlm_inspect.ignored import blanked, ignored_boxes, score_shift, without_ignored
@@ -23,6 +23,8 @@ from vlm_inspect.sensitivity.wording import tell_whole
 MAX_REGIONS = 8
 """Most regions over all views; the hottest are kept."""
 REGIONS_PER_VIEW = 4
+_OBLONG = 1.15
+"""A photo whose sides differ by less stands neither way."""
 
 
 def gather(
@@ -67,6 +69,7 @@ def gather(
             *((fitted.advice,) if fitted.advice else ()),
             *(note for note in (tell_whole(standing),) if note),
             *_notes(part.sample),
+            *_turned(part.sample, references),
             *notes,
             *dict.fromkeys(note for one in maps for note in one.notes),
         ),
@@ -135,6 +138,30 @@ def _measurements(part: Part, references: ReferenceSet, rules: RuleBook) -> tupl
         for rule in rules.rules
         if rule.check is not None
     )
+
+
+def _turned(sample: Sample | None, references: ReferenceSet) -> tuple[str, ...]:
+    """Say that a photo stands where all of its references lie, or the other way round."""
+    stands = _stands(sample)
+    others = {_stands(one) for one in references.samples}
+    if stands is None or others != {not stands}:
+        return ()
+    said = (
+        "The photo stands upright and its references lie on their longer side"
+        if stands
+        else "The photo lies on its longer side and its references stand upright"
+    )
+    return (f"{said}: turn it, or take it as they were taken.",)
+
+
+def _stands(sample: Sample | None) -> bool | None:
+    """Return whether a photo is higher than it is wide; None of what is no photo, or nearly square."""
+    if not isinstance(sample, ImageSample):
+        return None
+    height, width = sample.pages[0].shape[:2]
+    if max(height, width) < _OBLONG * min(height, width):
+        return None
+    return bool(height > width)
 
 
 def _notes(sample: Sample | None) -> tuple[str, ...]:

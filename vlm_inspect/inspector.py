@@ -5,7 +5,7 @@ part       = present(sample, references)                     references.py
 fitted     = fit_class(kind, references, localizer)          fits.py, once for all parts
 evidence   = gather(part, references, rules, fitted)         gathering.py
 request    = build_request(template, views, rules, ...)      prompting/; looks/windows.py: of a long clip several
-look       = read_look(step, ask_model(backend, request))    asking.py, backends/, parsing/, looks/look.py
+look       = take_look(Step(request), backend)               look_taking.py, asking.py, backends/, parsing/
 look       = the same again, with enlargements               looks/second_look.py, where a second look is asked for
 evidence   = hear(evidence, words)                           second_map.py, where new words for defects were used
 inspection = fuse(look.opinion, evidence, thresholds, ...)   decision/fusion.py
@@ -25,7 +25,7 @@ from converters.registry import read
 from converters.sample import SampleKind
 from converters.view import ViewBudget
 from vlm_inspect.agent import AgentSettings, look_as_step, looks_as_steps, next_agent_step, tried_as_records
-from vlm_inspect.asking import ask_model, limits_for
+from vlm_inspect.asking import limits_for
 from vlm_inspect.backends import is_offline, load_backend
 from vlm_inspect.backends.backend import Backend, Request
 from vlm_inspect.backends.two_models import TwoModels
@@ -34,7 +34,7 @@ from vlm_inspect.clip_beginning import NormalSpan
 from vlm_inspect.clip_windows import ClipWindow, WindowSettings
 from vlm_inspect.decision.fusion import Record, fuse
 from vlm_inspect.decision.thresholds import Thresholds
-from vlm_inspect.errors import BackendError, ParseError
+from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.examination import Examination, Prepared
 from vlm_inspect.fits import Fits
@@ -44,7 +44,8 @@ from vlm_inspect.localization import AUTO, default_localizer, load_localizer
 from vlm_inspect.localization.composition import FittedClass, show_evidence, show_windows
 from vlm_inspect.localization.localizer import Localizer
 from vlm_inspect.localization.subject import subject_of
-from vlm_inspect.looks.look import Look, Step, read_look, total_usage
+from vlm_inspect.look_taking import asking_words, take_look
+from vlm_inspect.looks.look import Look, Step, total_usage
 from vlm_inspect.looks.second_look import changes_of_mind, second_step
 from vlm_inspect.looks.windows import AskedOf, next_window, opinion_of, prompt_digest, whole_request, window_requests
 from vlm_inspect.part_queue import Judged, OneSource, judge_many
@@ -224,8 +225,9 @@ class Inspector:
         looks: tuple[Look, ...] = ()
         step = self.next_step(prepared, looks)
         while step.request is not None:
-            progress(self._in_words(step, len(looks) + 1))
-            looks += (self._take(step, len(looks) + 1),)
+            number, by_agent = len(looks) + 1, self.agent.enabled
+            progress(asking_words(step, number, self.backend, by_agent=by_agent))
+            looks += (take_look(step, number, self.backend, samples=self.samples, by_agent=by_agent),)
             watch(look_as_step(len(looks), looks[-1]))
             step = self.next_step(prepared, looks)
         return self.conclude(prepared, looks, note=step.note)
@@ -379,29 +381,6 @@ class Inspector:
             references=prepared.references,
         )
 
-    def _in_words(self, step: Step, number: int) -> str:
-        if self.agent.enabled:
-            second = step.request is not None and step.request.of_refuter
-            backend = self.backend.refuter if second and isinstance(self.backend, TwoModels) else self.backend
-            return f"step {number}, {step.phase}{f', {step.tool}' if step.tool else ''}: asking {backend.name}"
-        if step.window is not None:
-            return f"asking {self.backend.name} about {step.window.name}"
-        return f"asking {self.backend.name}{' again' if number > 1 else ''}"
-
-    def _take(self, step: Step, number: int) -> Look:
-        """Ask the model. Where a later look fails, there is no verdict: the first answer was not good enough."""
-        assert step.request is not None
-        began = time.perf_counter()
-        try:
-            replies = ask_model(self.backend, step.request, samples=self.samples)
-        except BackendError as error:
-            if number == 1:
-                raise
-            failed = replace(step, phase="judge") if self.agent.enabled else step
-            what = f"Step {number} of the agent" if self.agent.enabled else _name_of(step)
-            return read_look(failed, (), time.perf_counter() - began, note=f"{what} failed: {error}")
-        return read_look(step, replies, time.perf_counter() - began)
-
     def _provenance(self, input_sha256: str, request: Request, references: ReferenceSet) -> Provenance:
         return Provenance(
             input_sha256=input_sha256,
@@ -411,7 +390,3 @@ class Inspector:
             created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             references_sha256=references.sha256,
         )
-
-
-def _name_of(step: Step) -> str:
-    return "The second look" if step.window is None else f"Asking about {step.window.name}"

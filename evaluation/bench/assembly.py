@@ -11,7 +11,8 @@ from converters.digest import sha256_of
 from converters.errors import ConversionError
 from converters.view import ViewBudget
 from evaluation.bench.options import BenchOptions
-from evaluation.engine.examiner import Examiner, for_threads
+from evaluation.engine.examiner import Examiner
+from evaluation.engine.one_at_a_time import for_threads
 from evaluation.engine.options import limits_of
 from evaluation.errors import RunError
 from evaluation.runs.plan import RunPlan, check_checkpoint, check_leaks, load_rule_books, make_plan

@@ -28,7 +28,7 @@ from evaluation.errors import RunError
 from evaluation.report import compile_page, write_report
 from evaluation.runs.documents import read_document
 from evaluation.runs.record import ItemRecord
-from evaluation.runs.results import RESULTS, PromptTests, Results
+from evaluation.runs.results import RESULTS, ClassResults, PromptTests, Results
 from evaluation.runs.settings import Limits
 from evaluation.scoring.all_scorers import all_metrics
 from evaluation.scoring.pixel_draws import write_draws
@@ -244,7 +244,9 @@ def _summary(results: Results, out: Path) -> str:
         lines = [f"{name}: accuracy {_told(one.metric('accuracy'))}" for name, one in results.categories.items()]
         lines += [f"mean: accuracy {_told(results.questions.average)}"] if len(lines) > 1 else []
     else:
-        lines = [_line(name, one.metric, one.has) for name, one in results.categories.items()]
+        lines = []
+        for name, one in results.categories.items():
+            lines += [_line(name, one.metric, one.has), *_outcomes(one)]
         if len(lines) > 1:
             lines.append(_line("mean", results.mean.get, results.mean.__contains__))
     lines.append(
@@ -257,6 +259,20 @@ def _summary(results: Results, out: Path) -> str:
 def _line(name: str, value_of: Callable[[str], float | None], has: Callable[[str], bool]) -> str:
     shown = [metric for metric in all_metrics() if metric.shown and has(metric.name)]
     return f"{name}: {', '.join(f'{metric.name} {_told(value_of(metric.name))}' for metric in shown)}"
+
+
+def _outcomes(told: ClassResults) -> list[str]:
+    """Return one line a label: how many parts came out how, with exact 95 % intervals. An anomalous OK is missed."""
+    lines = []
+    for label, rates in told.outcome_rates.items():
+        shares = [
+            f"{outcome} {rate.count} ({rate.share:.0%}, {rate.interval[0]:.0%} to {rate.interval[1]:.0%})"
+            for outcome, rate in rates.items()
+            if rate.share is not None and rate.interval is not None
+        ]
+        if shares:
+            lines.append(f"  {label}: {', '.join(shares)}")
+    return lines
 
 
 def _told(value: float | None) -> str:

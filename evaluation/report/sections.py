@@ -67,9 +67,10 @@ def _class(run: FinishedRun, name: str, told: ClassResults) -> dict[str, Any]:
 
 
 def _sensitivity_words(told: Mapping[str, Any] | None) -> str:
-    return (
-        "" if told is None else f"{told['references']} references {tell_sensitivity(Sensitivity.model_validate(told))}"
-    )
+    if told is None:
+        return ""
+    count = told["references"]
+    return f"{count} reference{'s' if count != 1 else ''} {tell_sensitivity(Sensitivity.model_validate(told))}"
 
 
 def _outcome_row(label: str, rates: Mapping[str, OutcomeRate]) -> dict[str, Any]:

@@ -29,4 +29,4 @@ def test_a_depth_counts_only_where_deeper_ones_are_found_too() -> None:
     depths = scan_sensitivity.DEPTHS_MM
     counts = {str(depth): 10 for depth in depths} | {str(depths[0]): 3, str(depths[2]): 8}
     assert smallest(counts) == f"{depths[3]:g}"
-    assert smallest(dict.fromkeys(counts, 0)) == "above 0.3"
+    assert smallest(dict.fromkeys(counts, 0)) == "above 0.8"

@@ -153,3 +153,11 @@ def test_a_folder_that_the_data_set_calls_a_clip_is_read_as_one(tmp_path: Path) 
     (tmp_path / "Test" / "Test001" / "005.tif").write_bytes(b"II*\0 no picture")
     problem = of_kind(describe(tmp_path), ProblemKind.UNREADABLE)[0]
     assert "005.tif" in problem.message
+
+
+def test_curves_are_read_to_their_end(tmp_path: Path) -> None:
+    for name, text in (("normal/a.csv", "t,v\n0,1\n1,2\n"), ("anomalous/b.csv", "t,v\n0,1\n1,inf\n")):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (problem,) = of_kind(describe(tmp_path), ProblemKind.UNREADABLE)
+    assert "inf is not a measurement" in problem.message

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from converters.sample import Series
 from converters.series import render_series
 from converters.view import ViewBudget
+from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.localization.curves.courses import nearest_courses
 from vlm_inspect.localization.curves.localizer import CurveLocalizer, FittedCurves, ScoredCurves
 from vlm_inspect.localization.curves.matching import channel_columns
@@ -232,10 +234,18 @@ def test_channels_of_slower_sensors_lack_no_samples() -> None:
     assert "1 sample of current is missing" in fitted.localize(part(gappy(slow(52), 9, 10))).mismatch
 
 
-def test_a_reference_unlike_the_first_is_named() -> None:
-    other = replace(cycle(3), names=("current", "torque"), path=Path("other.csv"))
-    fitted = CurveLocalizer().fit(ReferenceSet(tuple(part(one) for one in (cycle(0), cycle(1), cycle(2), other))))
-    assert "left out (other channels, or another clock): other.csv" in fitted.localize(part(cycle(50))).notes[0]
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"names": ("current", "torque")}, "it has the channels current, torque, and the other current, position"),
+        ({"time_is_index": True}, "one of them has a clock, and the other has none"),
+        ({"values": np.full((COUNT, 2), np.nan)}, "it has not one value of current, position"),
+    ],
+)
+def test_a_reference_unlike_the_first_is_refused_by_name(change: dict[str, Any], said: str) -> None:
+    other = replace(cycle(3), path=Path("other.csv"), **change)
+    with pytest.raises(ReferenceSampleError, match=f"other.csv is no reference beside c.csv: {said}"):
+        CurveLocalizer().fit(ReferenceSet(tuple(part(one) for one in (cycle(0), cycle(1), other))))
 
 
 @pytest.mark.parametrize(

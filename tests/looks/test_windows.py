@@ -1,6 +1,7 @@
 """A long clip is asked about window by window: every answer counts, with its times; replayed from its record."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ import pytest
 
 from tests.backends.openai_server import Behaviour, Body, OpenAIServer, Response, answer, status
 from tests.localization.clip_events.belts import FPS, belt
+from tests.test_prompting import PARTS
 from vlm_inspect import cli
 from vlm_inspect.clip_windows import ClipWindow, WindowSettings, plan_windows, unseen_share
 from vlm_inspect.errors import ParseError
 from vlm_inspect.frame_curve import ClipEvent
 from vlm_inspect.looks.windows import merge_windows
+from vlm_inspect.prompting import describe_messages
+from vlm_inspect.prompting.window_request import about_window
 from vlm_inspect.replay import replay
 from vlm_inspect.store import CaseStore
 from vlm_inspect.verdict import RuleResult, Verdict
@@ -29,6 +33,7 @@ FALLEN = {
     "answer": "yes",
     "defects": [{"type": "fallen box", "view": 0, "box": [860, 40, 980, 220], "severity": "critical"}],
 }
+GOLDEN = Path(__file__).parents[1] / "golden" / "windows" / "video.txt"
 CONFIG = "windows: {length_s: 1.0}\nviews: {max_frames: 18, max_side: 400}\nlocalizer: none\n"
 
 
@@ -162,6 +167,20 @@ def window(number: int, count: int = 3, *, measured: bool = True) -> ClipWindow:
 
 def verdict(*, anomalous: bool = False, probability: float | None = None, **values: Any) -> Verdict:
     return Verdict(anomalous, "seen", probability, **values)
+
+
+def test_what_a_window_ends_with_is_the_golden_text() -> None:
+    whole = PARTS["video"]().request("inspect")
+    asked = about_window(whole, window(2))
+    first, told = (describe_messages(one.messages).rstrip("\n") for one in (whole, asked))
+    assert told.startswith(first)
+    if os.environ.get("UPDATE_GOLDEN") == "1":
+        GOLDEN.parent.mkdir(exist_ok=True)
+        GOLDEN.write_text(told[len(first) :].lstrip("\n") + "\n", encoding="utf-8")
+    assert told[len(first) :].lstrip("\n") + "\n" == GOLDEN.read_text(encoding="utf-8"), (
+        "wording changed; UPDATE_GOLDEN=1 pytest accepts it"
+    )
+    assert asked.prompt_sha256 != whole.prompt_sha256
 
 
 def test_ng_beats_review_beats_ok() -> None:

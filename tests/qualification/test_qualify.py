@@ -136,6 +136,14 @@ def test_more_references_let_more_normal_parts_be_ok(tmp_path: Path) -> None:
     assert shares == sorted(shares)
     assert recommended_references(found) is not None
     assert "would have held up 9 of 10 planted defects from" in tell_sensitivity(found.sensitivity)
+    for reason, said in (
+        ("4 of 6 were found: too few to be sure", "held up 4 of 6 planted defects: too few to be sure"),
+        ("4 of 6 were found, and 9 of 10 of no size", "held up 4 of 6 planted defects, and 9 of 10 of no size"),
+        ("only 6 were planted", "held up 4 of 6 planted defects: only 6 were planted"),
+        ("", "held up 4 of 6 planted defects"),
+    ):
+        told = {"found": 4, "planted": 6, "size_pct": None, "size_mm": None, "reason": reason}
+        assert tell_sensitivity(found.sensitivity.model_copy(update=told)) == f"would have {said}"
 
 
 def test_views_alone_cannot_be_planted_on(tmp_path: Path) -> None:

@@ -57,8 +57,10 @@ def test_a_clip_names_its_second_and_frame_and_a_photo_its_pixels(case) -> None:
                          time_s=3.12, frame=78)  # fmt: skip
     photo = clip.model_copy(update={"time_s": None, "frame": None, "source_xyxy": (10.2, 20.0, 30.0, 40.9), "page": 1})
     folder = clip.model_copy(update={"time_s": None, "frame": 34})  # of frames without a time
-    text = printed(case.inspection.model_copy(update={"defects": (clip, folder, photo)}))
+    late = clip.model_copy(update={"time_s": 5023.41, "frame": 75351})  # three digits would be 5.02e+03
+    text = printed(case.inspection.model_copy(update={"defects": (clip, late, folder, photo)}))
     assert "at 3.12 s, frame 78" in text
+    assert "at 5023.4 s, frame 75351" in text
     assert "; frame 34" in text
     assert "pixels 10, 20 to 30, 41 of page 2" in text
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from converters.digest import sha256_of
+from converters.panels import PanelOrigin
 from converters.projection import ScanOrigin
-from converters.view import View
+from converters.view import Pane, View
 from tests.store.parts import (
     ANSWER,
     evidence_over,
@@ -162,6 +163,20 @@ def test_a_scan_maps_back_as_before_and_keeps_only_the_points_that_are_seen(tmp_
         for box in BOXES:
             assert other.origin.locate(box) == view.origin.locate(box)
     assert len(list((tmp_path / "cases.db.files").glob("*/arrays-*"))) <= 1 + 6, "one cloud, six sides"
+
+
+def test_panels_of_a_scan_map_back_as_before(tmp_path: Path) -> None:
+    side = scan_views()[0]
+    height, width = side.size_hw
+    panes = (Pane((0, 0, width, height), "this part"), Pane((width, 0, 2 * width, height), "reference 1"))
+    origin = PanelOrigin(panes, (height, 2 * width), side.origin)
+    view = View(np.concatenate([side.image] * 2, axis=1), "deviation", "place 1", origin, "closer/1", panes=panes)
+    (after,) = kept(str(tmp_path / "cases.db"), examine([view])).views
+    assert_same(view, after)
+    for box in BOXES:
+        assert after.origin.locate(box) == origin.locate(box)
+    left, right = (origin.locate((x, 0.3, x + 0.05, 0.4)) for x in (0.2, 0.7))
+    assert left.point_mm == right.point_mm, "one place in either panel"
 
 
 def test_both_looks_are_kept(store_name: str) -> None:

@@ -130,7 +130,9 @@ def _note(record: PartRecord, language: Language, note: str) -> str:
     if not note:
         return ""
     found = read_told(note)
-    words = note.rstrip(".") if found is None else _finding_words(found, record, language)
+    if found is None:  # of an event when it happens, and what is unusual
+        return language.say("note", note=": ".join(language.put(part) for part in note.rstrip(".").split(": ")))
+    words = _finding_words(found, record, language)
     return language.say("note", note=words)
 
 

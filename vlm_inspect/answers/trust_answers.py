@@ -123,9 +123,8 @@ def _from(one: Detection, language: Language) -> dict[str, str]:
 
 
 def _sensitivity(record: PartRecord) -> Sensitivity | None:
-    told = record.inspection
-    if told is not None and told.sensitivity is not None:
-        return told.sensitivity
+    if record.inspection is not None:
+        return record.inspection.sensitivity
     standing = record.evidence.standing
     return None if standing is None else standing.sensitivity
 

@@ -106,7 +106,7 @@ def calibrate(
         return _run(inspector, thresholds, overkill, bound, judged, odd, left_out + copies)
     drawn, sensitivity = earned
     run = _run(inspector, drawn, overkill, bound, judged, odd, left_out + copies)
-    told = run.calibration.model_copy(update={"asked_missed": asked})
+    told = run.calibration.model_copy(update={"asked_missed": asked, "sensitivity": sensitivity})
     return replace(run, calibration=told, sensitivity=sensitivity)
 
 

@@ -17,8 +17,8 @@ from vlm_inspect.datasets.masks import ImageMask
 from vlm_inspect.datasets.mvtec import orphan, without_masks
 from vlm_inspect.errors import DatasetError
 
-SAMPLES = PICTURES | {".ply", ".pcd", ".xyz", ".stl", ".obj", ".off", ".glb", ".npy", ".npz"}
-SAMPLES |= {".mp4", ".avi", ".mov", ".mkv", ".webm", ".csv"}
+SAMPLES = PICTURES | {".ply", ".pcd", ".xyz", ".pts", ".asc", ".stl", ".obj", ".off", ".glb", ".npy", ".npz"}
+SAMPLES |= {".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".csv", ".tsv"}
 _UNNAMED = "anomaly"
 
 

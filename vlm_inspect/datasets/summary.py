@@ -64,7 +64,8 @@ def describe(
     Args:
         root: the data folder.
         format: a key of `FORMATS`, or "auto".
-        decode: also decode every picture and mask to its last pixel, in threads; else sizes and hashes only.
+        decode: also read every file and mask to its end, in threads, but of video files the table of contents alone;
+            else sizes and hashes only.
         on_progress: called after each decoded item, from the calling thread.
 
     Raises:
@@ -208,16 +209,18 @@ def _check_item(item: Item, present: set[Path]) -> Iterator[Problem]:
 
 
 def _unreadable(path: Path, kind: SampleKind | None) -> str | None:
-    """Return why a file cannot be inspected; other files than pictures, and clips as frames, are only recognised."""
+    """Return why a file cannot be inspected; it is read as the run reads it, but a video file is only opened."""
     from converters.detection import detect_kind
     from converters.errors import ConversionError
     from converters.registry import read
+    from converters.video_source import open_source
 
     try:
-        if kind is not None or path.suffix.lower() in PICTURES:
-            read(path, as_kind=kind)
+        kind = kind or detect_kind(path)
+        if kind == "video" and not path.is_dir():
+            open_source(path)
         else:
-            detect_kind(path)
+            read(path, as_kind=kind)
     except ConversionError as error:
         return str(error)
     return None

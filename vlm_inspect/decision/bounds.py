@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from vlm_inspect.decision.thresholds import Thresholds
+from vlm_inspect.sensitivity.record import Sensitivity
 from vlm_inspect.sensitivity.standing import Standing
 
 NEVER = -1.0
@@ -23,6 +24,19 @@ def bounded(thresholds: Thresholds, standing: Standing | None, *, by_model: bool
         ok_below=NEVER if ok_below is None else ok_below,
         ng_above=max(standing.ng_above_probability, 0.0 if ok_below is None else ok_below),
     )
+
+
+def sensitivity_under(thresholds: Thresholds, standing: Standing | None, *, by_model: bool) -> Sensitivity | None:
+    """Return which planted defects would have been held up under the thresholds that decide; None where not known.
+
+    A calibration file moves the bound of OK, and says itself what that holds up. Of an older one, which does not, the
+    references' own bounds are a true answer only where they are no stricter.
+    """
+    if standing is None or by_model or not thresholds.calibrated:
+        return None if standing is None else standing.sensitivity
+    own = standing.ok_below_probability
+    stricter = own is not None and thresholds.ok_below <= own
+    return thresholds.sensitivity or (standing.sensitivity if stricter else None)
 
 
 def between(score: float, used: Thresholds, standing: Standing | None) -> str:

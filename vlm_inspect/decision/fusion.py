@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from converters.view import View
 from vlm_inspect.decision.agreement import agreeing, points_elsewhere
-from vlm_inspect.decision.bounds import between, bounded, unsettled
+from vlm_inspect.decision.bounds import between, bounded, sensitivity_under, unsettled
 from vlm_inspect.decision.defects import FAILED_CHECK_SCORE, DefectList, collect_defects
 from vlm_inspect.decision.events import record_curve_events, record_events
 from vlm_inspect.decision.thresholds import Thresholds
@@ -138,7 +138,7 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
         steps=record.steps,
         hypotheses=record.hypotheses,
         provenance=record.provenance,
-        sensitivity=None if evidence.standing is None else evidence.standing.sensitivity,
+        sensitivity=sensitivity_under(thresholds, evidence.standing, by_model=by_model),
     )
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from vlm_inspect.sensitivity.record import Sensitivity
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -18,3 +20,5 @@ class Thresholds:
     """True when they come from a calibration file."""
     box_trust: float | None = None
     """Share of the model's sure boxes that mean the right place, kept from a benchmark; None: not known."""
+    sensitivity: Sensitivity | None = None
+    """Which planted defects these thresholds would have held up; None: not known."""

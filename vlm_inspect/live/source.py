@@ -16,6 +16,8 @@ from vlm_inspect.live.buffer import FrameBuffer, LiveFrame
 
 _STREAM = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt)://", re.IGNORECASE)
 _SILENT_S = 10.0
+_SILENT_SHARE = 0.9
+"""A read that took this share of the limit was given up."""
 _WAITS_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds until a lost source is tried again; the last one for good."""
 _LOOK_S = 0.2
@@ -152,14 +154,17 @@ class LiveSource:
         """Read until the source gives no more frames; returns how long it was waited for the last one, in seconds."""
         import cv2
 
-        asked = time.monotonic()
+        waited_s = 0.0
         while not self._over:
             asked = time.monotonic()
             there, picture = capture.read()
-            if not there:
+            waited_s = time.monotonic() - asked
+            if there:
+                image = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+                self._hand_on(LiveFrame(image, time.time()))
+            if not there or waited_s >= _SILENT_SHARE * self.silent_s:  # given up, a decoder still has its last frame
                 break
-            self._hand_on(LiveFrame(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8), time.time()))
-        return time.monotonic() - asked
+        return waited_s
 
     def _hand_on(self, frame: LiveFrame) -> None:
         """Let a frame wait; the first time that others give way it is said."""
@@ -171,7 +176,7 @@ class LiveSource:
             )
 
     def _connect_again(self, silent_s: float) -> Any | None:
-        why = "is lost" if silent_s < 0.5 * self.silent_s else f"has given no frame for {silent_s:.0f} s"
+        why = "is lost" if silent_s < _SILENT_SHARE * self.silent_s else f"has given no frame for {silent_s:.0f} s"
         self.tell(f"{self.name} {why}; trying to reach it again")
         self._waiting.put(None)
         tries = 0

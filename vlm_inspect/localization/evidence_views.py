@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.camera import Camera, DepthMap
+from converters.panels import PanelOrigin
 from converters.projection import ScanOrigin, zbuffer
 from converters.sample import PointCloud
 from converters.shading import depth_image, shaded_image, surface_normals
 from converters.surface import close_surface, surface_density
 from converters.view import View
 from vlm_inspect.localization.deviation_picture import deviation_picture
-from vlm_inspect.localization.panel_sheet import PanelOrigin, panel_sheet
+from vlm_inspect.localization.panel_sheet import panel_sheet
 from vlm_inspect.localization.sight import Direction, Sight, said, turn_towards, unhidden
 from vlm_inspect.registration.findings import Finding
 from vlm_inspect.registration.pose import Pose, apply, inverse

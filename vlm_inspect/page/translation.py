@@ -29,15 +29,21 @@ class Translation:
         sentences: English to the language; {n} number, {u} unit, {s} sentence, {w} words for a defect, {x} anything.
         terms: says words alone, and gives what it does not know as it is.
         either: the word between two of which one is meant.
+        decimal: the decimal sign.
     """
 
     sentences: Mapping[str, str]
     terms: Callable[[str], str]
     either: str
+    decimal: str
 
     def __call__(self, text: str) -> str:
         """Return what the program said in this language, sentence by sentence; what it did not say, as it is."""
         return self._said(text, 0)
+
+    def number(self, text: str) -> str:
+        """Return a number, written with a point, with the decimal sign of this language."""
+        return text.replace(".", self.decimal)
 
     def _said(self, text: str, depth: int) -> str:
         if depth > _DEEPEST or not text.strip():
@@ -56,7 +62,7 @@ class Translation:
         bare = text.removesuffix(".")
         end = text[len(bare) :]
         if re.fullmatch(_NUMBER, bare):
-            return localized(bare) + end
+            return self.number(bare) + end
         for pattern, template in self._patterns:
             found = pattern.fullmatch(bare)
             if found is not None:
@@ -67,7 +73,7 @@ class Translation:
 
     def _slot(self, name: str, value: str, depth: int) -> str:
         if name[0] == "n":
-            return localized(value)
+            return self.number(value)
         if name[0] == "w":
             return f" {self.either} ".join(self._term(word) for word in value.split(" or "))
         return self._said(value, depth + 1) if name[0] == "s" else value
@@ -86,11 +92,6 @@ class Translation:
         return tuple((_pattern(english), text) for english, text in self.sentences.items())
 
 
-def localized(number: str) -> str:
-    """Return a number with a decimal comma."""
-    return number.replace(".", ",")
-
-
 def _pattern(english: str) -> re.Pattern[str]:
     return re.compile(_SLOT.sub(lambda found: f"(?P<{found[1]}>{_KINDS[found[2]]})", re.escape(english)), re.DOTALL)
 
@@ -105,4 +106,6 @@ def translation_to(language: str) -> Translation | None:
         return None
     spoken = named_language(language)
     told = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return Translation(told["sentences"], (lambda words: words) if spoken is None else spoken.put, told["or"])
+    return Translation(
+        told["sentences"], (lambda words: words) if spoken is None else spoken.put, told["or"], told["decimal"]
+    )

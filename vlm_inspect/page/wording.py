@@ -8,7 +8,7 @@ from importlib import resources
 
 import yaml
 
-from vlm_inspect.page.translation import localized, translation_to
+from vlm_inspect.page.translation import translation_to
 
 DEFAULT = "en"
 COOKIE = "vlm_inspect_language"
@@ -39,7 +39,8 @@ class Wording:
     def number(self, value: float, digits: int) -> str:
         """Return a number with so many digits after the decimal sign of this language."""
         text = f"{value:.{digits}f}"
-        return text if translation_to(self.language) is None else localized(text)
+        translation = translation_to(self.language)
+        return text if translation is None else translation.number(text)
 
     def of(self, *keys: str) -> dict[str, str]:
         """Return the words of some keys."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.planting.marks import Changed
-from vlm_inspect.planting.noise import noise_of_grain
+from vlm_inspect.planting.slow_fields import blurred, slow_noise
 from vlm_inspect.planting.surface import Pixels, Spot, Surface
 from vlm_inspect.planting.uneven import extent
 
@@ -88,7 +88,7 @@ def drawn_out(spot: Spot, generator: np.random.Generator) -> Pixels:
 def warped(spot: Spot, generator: np.random.Generator) -> Pixels:
     """Return the window with its grain pushed about by a field of fine bumps."""
     grain = _between(_FIELD, generator) * spot.diameter
-    moves = [noise_of_grain(spot.size_hw, grain, generator) for _ in range(2)]
+    moves = [slow_noise(spot.size_hw, grain, generator) for _ in range(2)]
     far = min(_strength(spot) * 0.8 * grain, _SMEAR[1] * spot.diameter)
     return _moved(spot, *(far * move for move in moves))
 
@@ -136,17 +136,15 @@ def _moved(spot: Spot, down: NDArray[np.float32], right: NDArray[np.float32]) ->
     moved = cv2.remap(grain, at_x, at_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
     inside = cv2.remap(part, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     fade = max(2.0, _FADE * spot.diameter)
-    fading = np.clip(2 * cv2.GaussianBlur(inside, (0, 0), fade, borderType=cv2.BORDER_REFLECT) - 1, 0, 1) * inside
+    fading = np.clip(2 * blurred(inside, fade) - 1, 0, 1) * inside
     return np.asarray(slow + grain + fading[:, :, None] * (moved - grain), np.float32)
 
 
 def _slow(spot: Spot) -> Pixels:
     """Return the window without its grain, averaged inside the part alone."""
-    import cv2
-
     sigma = max(1.5, _GRAIN * spot.diameter / 2)
-    weight = cv2.GaussianBlur(spot.part.astype(np.float32), (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
-    total = cv2.GaussianBlur(spot.pixels * spot.part[:, :, None], (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+    weight = blurred(spot.part.astype(np.float32), sigma)
+    total = blurred(spot.pixels * spot.part[:, :, None], sigma)
     return np.asarray(np.where(spot.part[:, :, None], total / np.maximum(weight, 1e-3)[:, :, None], spot.pixels))
 
 

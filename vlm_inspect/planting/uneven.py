@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vlm_inspect.planting.marks import Changed
 from vlm_inspect.planting.noise import noise_of_grain
+from vlm_inspect.planting.slow_fields import blurred
 from vlm_inspect.planting.surface import Pixels, Spot
 
 _WORK_SIDE = 256
@@ -82,10 +83,7 @@ def extent(spot: Spot, generator: np.random.Generator) -> NDArray[np.float32]:
 
 
 def _smoothed(spot: Spot, widths: tuple[float, float], generator: np.random.Generator) -> Pixels:
-    import cv2
-
-    sigma = max(1.0, float(generator.uniform(*widths)) * spot.diameter)
-    return np.asarray(cv2.GaussianBlur(spot.pixels, (0, 0), sigma, borderType=cv2.BORDER_REFLECT), np.float32)
+    return blurred(spot.pixels, max(1.0, float(generator.uniform(*widths)) * spot.diameter))
 
 
 def _share(spot: Spot) -> float:

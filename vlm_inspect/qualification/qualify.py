@@ -19,7 +19,7 @@ from vlm_inspect.sensitivity.learning import ChannelPrior, Decision, PlantedScor
 from vlm_inspect.sensitivity.record import Sensitivity, record_sensitivity
 from vlm_inspect.sensitivity.standing import Standing, standing_of
 
-VERSION = 5
+VERSION = 6
 """Changes whenever a remembered trial would no longer be what this code tries."""
 
 

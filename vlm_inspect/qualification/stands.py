@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from converters.sample import ImageSample, PointCloud, Sample
+from converters.sample import ImageSample, PointCloud, Sample, VideoClip
 from converters.view import View, ViewBudget
 from vlm_inspect.ignored import blanked
 from vlm_inspect.localization.subject import Subject
@@ -29,7 +29,7 @@ class StandIns:
     """Makes parts of one stand, with and without a planted defect.
 
     A scan keeps the pose of its reference, which a defect does not turn; the views of sides from which nothing changed
-    are those of the reference, the same objects, so that they need be judged but once.
+    are those of the reference, the same objects, so that they need be judged but once. A clip shows the same frames.
     """
 
     def __init__(self, stand: Stand, stage: Stage, budget: ViewBudget, subject: Subject) -> None:
@@ -58,6 +58,8 @@ class StandIns:
     def sound(self) -> Part:
         """Return the specimen as it is."""
         sample, frame = self._stand.sample, self._stand.reference.frame
+        if isinstance(sample, VideoClip):
+            return Part(sample, self._blanked(self._stand.reference.views))
         if not isinstance(sample, PointCloud) or frame is None:
             return self._presented(sample)
         change = Change.nothing(sample.points)
@@ -66,6 +68,8 @@ class StandIns:
     def planted(self, planting: Planting) -> tuple[Part, PlantedSample]:
         """Return the specimen with the planned defect, and what was planted."""
         made = plant_as_planned(self._stand, planting)
+        if isinstance(made.sample, VideoClip):
+            return Part(made.sample, self._blanked(self._grids(made.sample))), made
         frame = self._stand.reference.frame
         if not isinstance(made.sample, PointCloud) or frame is None or self._drawn is None:
             return self._presented(made.sample), made
@@ -73,6 +77,15 @@ class StandIns:
 
         views = draw_point_cloud(made.sample, self._budget, frame, self._drawn).views
         return Part(made.sample, self._blanked(views), frame, made.change), made
+
+    def _grids(self, clip: VideoClip) -> tuple[View, ...]:
+        """Return the grids of a changed clip, with the frames that its reference shows: none has to be chosen."""
+        from converters.frame_grid import FramesOrigin
+        from converters.video import render_frames
+
+        origins = (view.origin for view in self._stand.reference.views)
+        shown = [cell.frame for one in origins if isinstance(one, FramesOrigin) for cell in one.cells]
+        return tuple(render_frames(clip, [one for one in shown if one < clip.frame_count], self._budget))
 
     def _presented(self, sample: Sample) -> Part:
         part = present(sample, self._stage, self._budget)

@@ -15,7 +15,7 @@ from vlm_inspect.qualification.stands import Stand, StandIns, set_up
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.sensitivity.learning import PlantedScores
 
-PLANTED: dict[SampleKind, int] = {"image": 120, "series": 96, "point_cloud": 32, "video": 12}
+PLANTED: dict[SampleKind, int] = {"image": 120, "series": 96, "point_cloud": 32, "video": 30}
 """How many defects are planted: of scans and clips fewer, since each has many views."""
 _MANY, _PLANTED_ON_MANY = 8, 160
 """References from which on more are planted on photographs: their level is known better than what defects do."""

@@ -67,7 +67,9 @@ def place_words(defect: DefectOutcome, views: Sequence[ViewRecord]) -> str:
     if defect.point_mm is not None:
         parts.append("at " + ", ".join(f"{v:.2f}" for v in defect.point_mm) + " mm")
     if defect.time_s is not None:
-        parts.append(f"at {defect.time_s:.3g} s" + (f", frame {defect.frame}" if defect.frame is not None else ""))
+        parts.append(
+            f"at {_seconds(defect.time_s)} s" + (f", frame {defect.frame}" if defect.frame is not None else "")
+        )
     elif defect.frame is not None:
         parts.append(f"frame {defect.frame}")
     elif defect.sample is not None:
@@ -79,6 +81,11 @@ def place_words(defect: DefectOutcome, views: Sequence[ViewRecord]) -> str:
         page = f" of page {defect.page + 1}" if defect.page else ""
         parts.append(f"pixels {x0}, {y0} to {x1}, {y1}{page}")
     return "; ".join(parts) or "no place given"
+
+
+def _seconds(time_s: float) -> str:
+    """Return seconds to three digits, of hours to a tenth: 5.02e+03 s finds no place in a recording."""
+    return f"{time_s:.3g}" if abs(time_s) < 100 else f"{time_s:.1f}"
 
 
 def rule_reason(rule: RuleOutcome, rules: Sequence[RuleOutcome], said: SaidOnce) -> str:

@@ -1,9 +1,13 @@
 """A sensitivity in one line."""
 
+import re
+
 from vlm_inspect.sensitivity.record import Detection, Sensitivity
 from vlm_inspect.sensitivity.standing import Standing
 
 _KINDS_SAID = 2
+_COUNTED = re.compile(r"^(\d+ of \d+ were|none of \d+ was) found")
+"""What a reason begins with where it says again how many were found."""
 
 
 def tell_sensitivity(sensitivity: Sensitivity) -> str:
@@ -11,7 +15,8 @@ def tell_sensitivity(sensitivity: Sensitivity) -> str:
     size = size_words(sensitivity.size_pct, sensitivity.size_mm)
     if size is None:
         said = f"would have held up {sensitivity.found} of {sensitivity.planted} planted defects"
-        return f"{said}: {sensitivity.reason}" if sensitivity.reason else said
+        reason = _COUNTED.sub("", sensitivity.reason)
+        return said + (f": {reason}" if reason and reason == sensitivity.reason else reason)
     kinds = sorted(
         ((kind, one) for kind, one in sensitivity.by_kind.items() if one.size_pct is not None),
         key=lambda pair: pair[1].size_pct or 0.0,

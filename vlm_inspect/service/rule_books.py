@@ -62,7 +62,8 @@ class RuleBooks:
         self._backend: Backend | None = None
         self.steps = JournalOfThread()
         if not folder.is_dir():
-            raise RuleError(f"{folder}: no such folder; --rules names the folder of the rule books")
+            what = "is a file" if folder.exists() else "no such folder"
+            raise RuleError(f"{folder}: {what}; --rules names the folder of the rule books")
         if not self.names():
             raise RuleError(f"{folder} holds no rule book; put NAME.yaml into it (vlm-inspect demo makes some)")
         for name in self.names():

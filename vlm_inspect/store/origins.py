@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from converters.frame_grid import FramesOrigin
 from converters.image import ImageOrigin
 from converters.series_plot import PlotOrigin
-from converters.view import BoxXyxyn, Origin, Place, View
+from converters.view import BoxXyxyn, Origin, Pane, Place, View
 from vlm_inspect.errors import StoreError
 from vlm_inspect.store.files import Bundle, FileFolder
 
@@ -40,10 +40,15 @@ def pack_origins(views: Sequence[View], bundle: Bundle) -> list[Entry]:
     Raises:
         StoreError: an origin of another kind than the converters'.
     """
+    from converters.panels import PanelOrigin
     from converters.projection import ScanOrigin
 
+    panels = {index: view.origin for index, view in enumerate(views) if isinstance(view.origin, PanelOrigin)}
     scans = {index: view.origin for index, view in enumerate(views) if isinstance(view.origin, ScanOrigin)}
-    packed = _pack_scans(scans, bundle)
+    packed = _pack_scans(scans | {index: one.origin for index, one in panels.items()}, bundle)
+    for index, one in panels.items():
+        panes = [asdict(pane) for pane in one.panes]
+        packed[index] = {"kind": "panels", "panes": panes, "size_hw": list(one.size_hw), "of": packed[index]}
     return [packed[index] if index in packed else _pack_plain(view.origin) for index, view in enumerate(views)]
 
 
@@ -58,6 +63,12 @@ def unpack_origin(entry: Entry, files: FileFolder) -> Origin:
         return UnknownOrigin()
     if entry["kind"] == "scan":
         return _unpack_scan(entry, files)
+    if entry["kind"] == "panels":
+        from converters.panels import PanelOrigin
+
+        panes, size_hw = TypeAdapter(tuple[Pane, ...]), TypeAdapter(tuple[int, int])
+        shown = panes.validate_python(entry["panes"]), size_hw.validate_python(entry["size_hw"])
+        return PanelOrigin(*shown, _unpack_scan(entry["of"], files))
     origin: Origin = TypeAdapter(_PLAIN[entry["kind"]]).validate_python(entry["data"])
     return origin
 

@@ -28,7 +28,7 @@ def measure_distance(material: Material, wanted: Distance) -> ToolResult:
         across = [(p.source_xyxy[i] + p.source_xyxy[i + 2]) / 2 for p in (a, b) if p.source_xyxy for i in (0, 1)]
         said.append(f"{math.dist(across[:2], across[2:]):.4g} px of the source picture")
     if a.time_s is not None and b.time_s is not None:
-        said.append(f"{abs(b.time_s - a.time_s):.4g} s apart ({a.time_s:.4g} s and {b.time_s:.4g} s)")
+        said.append(f"{_seconds(abs(b.time_s - a.time_s))} apart ({_seconds(a.time_s)} and {_seconds(b.time_s)})")
     if not said:
         raise ToolError("these two points have no distance: they lie in different pages or frames, or no place is kept")
     views = wanted.view, wanted.view if wanted.to_view is None else wanted.to_view
@@ -80,3 +80,7 @@ def _measurable(material: Material) -> str:
 def _words(measurement: Measurement) -> str:
     word = {True: "pass", False: "fail", None: "cannot tell"}[measurement.passed]
     return f"{measurement.measure}: {measurement.reason}, {word}"
+
+
+def _seconds(time_s: float) -> str:
+    return f"{time_s:.4g} s" if abs(time_s) < 1000 else f"{time_s:.1f} s"

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evaluation.engine.examiner import Examiner, OneAtATime, for_threads
+from evaluation.engine.examiner import Examiner
+from evaluation.engine.one_at_a_time import OneAtATime, for_threads
 from evaluation.errors import RunError
 from evaluation.runs.settings import Price
 from vlm_inspect.config import InspectorConfig

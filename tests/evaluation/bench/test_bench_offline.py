@@ -56,6 +56,7 @@ def test_the_offline_model_end_to_end(bench: Bench, plates: Path, tmp_path: Path
     ran = bench(plates, "--out", out, "--shots", SHOTS, "--keep-maps")
     assert ran.code == 0, ran.err
     assert "plate: image_auroc 1.0000" in ran.out
+    assert "  anomalous: OK 0 (0%, 0% to 84%), REVIEW " in ran.out
     assert "done 4 of 4" in ran.err
     document = results_of(out)
     assert set(document) >= {

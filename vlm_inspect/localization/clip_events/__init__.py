@@ -4,8 +4,6 @@ features.py    what is kept of a frame: coarse grey values, dense optical flow o
 camera.py      where the camera stands: a shake is taken out, a camera that moves is told (camera_words.py)
 motion.py      how something moves at a place, against how things normally move there
 speed.py       how fast something moves, against how fast things normally move that far from the camera
-size.py        how large something is, against how large things normally are that far from the camera
-planes.py      what is told from the place alone: a plane over the picture, as speed and size are under perspective
 appearance.py  how a place looks, against how it normally looks
 durations.py   how long a place stays in one state, against how long it normally does: order and length of cycles
 grid.py        what they share: places, smoothing, the score of a frame

@@ -15,8 +15,6 @@ _MOST = 512
 """Most normal frames that are remembered."""
 _RUN = 16
 """Consecutive frames that are remembered together."""
-_BESIDE = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
-"""Places, down and across from one, whose looks are normal there, too, where few frames are known."""
 
 
 class AppearanceChannel:
@@ -24,7 +22,6 @@ class AppearanceChannel:
 
     What moves looks in between two frames as their mixture, so a look is compared with every mixture of two consecutive
     normal ones (the nearest feature line: Li & Lu, IEEE Trans. Neural Networks 10(2), 1999, eq. 2, cut to the segment).
-    A short normal clip does not show every look at every place: those of the places beside count, too.
     """
 
     name: EventKind = "appearance"
@@ -36,9 +33,8 @@ class AppearanceChannel:
         frame = np.concatenate([np.arange(len(one)) for one in stretches])
         kept = _kept(len(stretch))
         looks = np.concatenate([_patches(one) for one in stretches])[kept]
-        beside = _BESIDE if len(kept) * len(_BESIDE) <= _MOST else _BESIDE[:1]
-        self._stretch, self._frame = (np.tile(one[kept], len(beside)) for one in (stretch, frame))
-        self._memory = _by_place(np.concatenate([_seen_from(looks, down, across) for down, across in beside]))
+        self._stretch, self._frame = stretch[kept], frame[kept]
+        self._memory = _by_place(looks)
         self._squares = (self._memory**2).sum(axis=2)
         follows = (np.diff(self._stretch) == 0) & (np.diff(self._frame) == 1)
         self._first = np.flatnonzero(follows)
@@ -91,14 +87,6 @@ def _kept(count: int) -> NDArray[np.int64]:
         return np.arange(count)
     starts = np.linspace(0, count - _RUN, _MOST // _RUN).round().astype(int)
     return np.unique(starts[:, None] + np.arange(_RUN))
-
-
-def _seen_from(looks: Floats, down: int, across: int) -> Floats:
-    """Return for each place the looks (N, gh, gw, D) of the one so far from it; at an edge its own."""
-    rows, columns = (
-        np.clip(np.arange(count) + by, 0, count - 1) for count, by in zip(looks.shape[1:3], (down, across), strict=True)
-    )
-    return looks[:, rows][:, :, columns]
 
 
 def _by_place(looks: Floats) -> Floats:

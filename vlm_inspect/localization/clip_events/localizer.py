@@ -30,7 +30,7 @@ from vlm_inspect.sensitivity.learning import ChannelPrior
 from vlm_inspect.tolerance import OVERKILL, Tolerance
 
 NAME: Final = "events"
-VERSION: Final = "5"
+VERSION: Final = "6"
 """Changes whenever remembered features or scores would no longer be what this code computes."""
 _LONG = 2048
 """Frames from which on the scores of a clip are kept, so that a run that broke off goes on where it was."""
@@ -283,6 +283,6 @@ def _notes(found: FrameCurve) -> tuple[str, ...]:
     looked = f"All {count} frames were looked at, at low resolution."
     if found.normal_frames:
         looked = f"{looked[:-1]}; the first {found.normal_frames} were taken as normal."
-    told = [f"Event {number}: {event.span}." for number, event in enumerate(found.events[:8], 1)]
+    told = [f"Event {number}: {event.span}: {event.note}." for number, event in enumerate(found.events[:8], 1)]
     more = [f"{len(found.events) - 8} further events."] if len(found.events) > 8 else []
     return (looked, *told, *more)

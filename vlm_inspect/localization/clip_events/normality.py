@@ -1,4 +1,4 @@
-"""What is normal in the clips of a class, by five channels, and how far normal frames go from it.
+"""What is normal in the clips of a class, by four channels, and how far normal frames go from it.
 
 Each channel scores every normal frame without itself. The highest scores of short segments set its tolerance
 (`tolerance.py`), and bring the channels to one scale: 0 is usual for the most unusual moment of a normal segment, 1 the
@@ -19,7 +19,6 @@ from vlm_inspect.localization.clip_events.durations import DurationChannel
 from vlm_inspect.localization.clip_events.features import ClipFeatures, Floats
 from vlm_inspect.localization.clip_events.grid import LeftOut, frame_scores, smooth
 from vlm_inspect.localization.clip_events.motion import MotionChannel
-from vlm_inspect.localization.clip_events.size import SizeChannel
 from vlm_inspect.localization.clip_events.speed import SpeedChannel
 from vlm_inspect.tolerance import Tolerance, tolerance_from_normals
 
@@ -31,9 +30,9 @@ _SEGMENT = 10
 """Frames of which the highest score counts once."""
 _OVERKILL = 1e-3
 """Share of normal segments that may exceed the limit of a channel."""
-_PRIOR_SPREADS = {"motion": 0.2, "speed": 0.2, "size": 0.2, "appearance": 0.2, "duration": 0.1}
+_PRIOR_SPREADS = {"motion": 0.2, "speed": 0.2, "appearance": 0.2, "duration": 0.1}
 """Standard deviation of the log score of normal segments before any is seen."""
-_CLIP_SPREADS = {"motion": 0.15, "speed": 0.15, "size": 0.15, "appearance": 0.15, "duration": 0.05}
+_CLIP_SPREADS = {"motion": 0.15, "speed": 0.15, "appearance": 0.15, "duration": 0.05}
 """The same of the log score of whole normal clips."""
 _LEAST_LIMITS = {"duration": 1.3}
 """A length up to 30 % beyond the range of normal ones is none to speak of: frames count in whole numbers."""
@@ -109,7 +108,6 @@ class NormalBehaviour:
         self.channels: tuple[Channel, ...] = (
             MotionChannel(levelled),
             SpeedChannel(levelled),
-            SizeChannel(levelled),
             AppearanceChannel(levelled),
             duration,
         )

@@ -38,12 +38,15 @@ class CurveLocalizer:
     kinds: frozenset[SampleKind] = frozenset({"series"})
 
     def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> FittedLocalizer:
-        """Cut the references into windows, and learn which of them compare and how far they differ."""
+        """Cut the references into windows, and learn which of them compare and how far they differ.
+
+        Raises:
+            ReferenceSampleError: one has other channels than the first, or another clock.
+        """
         curves = [sample for sample in references.samples if isinstance(sample, Series)]
         normal = learn_curves(curves) if curves else None
         fitted = FittedCurves(normal, tuple(curves))
-        comparable = normal is not None and all(normal.traits.refusal(one) is None for one in curves)
-        if normal is None or len(normal.curves) < 2 or not comparable or len(curves) != len(references.parts):
+        if normal is None or len(normal.curves) < 2 or len(curves) != len(references.parts):
             return fitted
         return ScoredCurves(fitted, normal, tuple(curves))
 
@@ -56,7 +59,6 @@ class FittedCurves:
     def __init__(self, normal: NormalCurves | None, references: Sequence[Series]) -> None:
         """Compare with these; None: with the windows of the part itself."""
         self._normal, self._references = normal, references
-        self._left_out = () if normal is None else _left_out(normal, references)
 
     def localize(self, part: Part) -> Localization:
         """Return a map of every plot, and the events; what lacks a channel's comparison is never called normal."""
@@ -67,7 +69,7 @@ class FittedCurves:
             return Localization(tuple(rarity_maps(series, part.views)))
         found = curve_deviation(series, self._normal)
         if isinstance(found, NotComparable):
-            return Localization(notes=self._left_out, mismatch=found.reason)
+            return Localization(mismatch=found.reason)
         unknown = self._normal.traits.doubts(series)
         maps = tuple(deviation_maps(series, found, part.views))
         curve = curve_events(series, found)
@@ -81,7 +83,7 @@ class FittedCurves:
         return Localization(
             maps,
             pictures=tuple(picture),
-            notes=(*self._left_out, *_notes(curve)),
+            notes=_notes(curve),
             mismatch=" ".join(unknown),
             log_scores=np.array([found.log_score]) if complete else None,
             describe=lambda view, box_xyxyn: _described(part.views[view], box_xyxyn, events),
@@ -158,11 +160,3 @@ def _notes(curve: SampleCurve | None) -> tuple[str, ...]:
     ]
     more = [f"{len(curve.events) - _TOLD} further events."] if len(curve.events) > _TOLD else []
     return (*told, *more)
-
-
-def _left_out(normal: NormalCurves, references: Sequence[Series]) -> tuple[str, ...]:
-    """Say which references are none, because they are unlike the first."""
-    apart = [one.path.name for one in references if normal.traits.refusal(one) is not None]
-    if not apart:
-        return ()
-    return (f"Unlike the first reference, so left out (other channels, or another clock): {', '.join(apart)}.",)

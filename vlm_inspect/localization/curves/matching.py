@@ -58,6 +58,17 @@ class ReferenceTraits:
             in_step,
         )
 
+    def unlike(self, other: Series) -> str | None:
+        """Say why another reference cannot stand beside these."""
+        if channel_columns(other.names, self.names) is None:
+            own, first = (_listed([name or "one without a name" for name in one]) for one in (other.names, self.names))
+            return f"it has the channels {own}, and the other {first}"
+        if other.time_is_index == self.has_clock:
+            return "one of them has a clock, and the other has none"
+        if empty := self._empty(other):
+            return f"it has not one value of {_listed(empty)}"
+        return None
+
     def refusal(self, series: Series) -> NotComparable | None:
         """Say why a curve cannot be compared: other channels, another clock, or times in another unit."""
         if channel_columns(series.names, self.names) is None:

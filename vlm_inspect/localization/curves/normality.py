@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.sample import Series
+from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.localization.curves.comparison import (
     KINDS,
     Distances,
@@ -145,14 +146,20 @@ class NormalCurves:
 def learn_curves(references: Sequence[Series]) -> NormalCurves:
     """Return what reference curves (at least one) say.
 
-    Channels are those of the first; a reference that lacks one of them, or has a clock where the first has none, is
-    left out.
+    Raises:
+        ReferenceSampleError: one lacks a channel of the first, or has a clock where that has none, or no value.
     """
     if not references:
         raise ValueError("a deviation needs at least one reference")
-    names = references[0].names
-    clocked = [k for k, one in enumerate(references) if one.time_is_index == references[0].time_is_index]
-    having = {k: curve for k in clocked if (curve := with_channels(references[k], names)) is not None}
+    names, first = references[0].names, ReferenceTraits.of(references[:1], in_step=False)
+    having = {}
+    for k, one in enumerate(references):
+        curve, refusal = with_channels(one, names), first.unlike(one)
+        if curve is None or refusal is not None:
+            raise ReferenceSampleError(
+                f"{one.path} is no reference beside {references[0].path}: {refusal}; give references of one class"
+            )
+        having[k] = curve
     kept = list(having)
     if len(kept) > _MOST:
         kept = [kept[k] for k in np.linspace(0, len(kept) - 1, _MOST).round().astype(int)]
