@@ -18,6 +18,8 @@ from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region
 from vlm_inspect.inspection import Inspection, Provenance, Usage
 from vlm_inspect.offline.report import judge_evidence
 from vlm_inspect.rules import Check, Rule, RuleBook
+from vlm_inspect.sensitivity.record import record_sensitivity
+from vlm_inspect.sensitivity.standing import Standing
 from vlm_inspect.tolerance import Tolerance
 from vlm_inspect.verdict import Defect, RuleResult, Verdict, VerdictSource
 
@@ -517,10 +519,28 @@ def test_a_failed_size_takes_the_place_where_the_scan_deviates_most() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "reason"), [(0, "there is no reference"), (1, "at least two"), (4, "not every view")]
+    ("count", "reason"), [(0, "there is no reference"), (1, "give more normal ones"), (4, "not every view")]
 )
 def test_a_comparison_that_cannot_decide_says_why(count: int, reason: str) -> None:
     open_rules = RuleBook(class_name="part")
     found = judge(measured(FINE), evidence_of(None, reference_count=count, measurements=()), book=open_rules)
     assert found.outcome == "REVIEW"
     assert any(reason in line for line in found.review_reasons), found.review_reasons
+
+
+@pytest.mark.parametrize(
+    ("log_score", "said"), [(0.6, "below the bound of NG"), (-0.5, "but a place exceeds its own bound")]
+)
+def test_a_hot_place_of_a_part_that_is_not_ng_is_told_in_one_way(log_score: float, said: str) -> None:
+    sensitivity = record_sensitivity(
+        ["stain"] * 8, np.linspace(0.05, 0.2, 8), np.arange(8) < 7,
+        references=4, earns_ok=True, matters=(0.05, 0.2), missed=0.1, unit_per_share=None,
+    )  # fmt: skip
+    standing = Standing(log_score=log_score, ok_below=0.0, ng_above=1.0, slope=2.0, even=0.5, sensitivity=sensitivity)
+    evidence = evidence_of(standing=standing, regions=(region_of((0.4, 0.4, 0.6, 0.6)),))
+    found = judge(judge_evidence(evidence, BOOK, (view_of(Flat()),)), evidence)
+    assert found.outcome == "REVIEW"
+    assert "a place exceeds its own bound" in found.review_reasons
+    assert "the heatmap exceeds its tolerance" not in found.review_reasons
+    assert said in found.reasoning
+    assert "On every view the part stays inside" not in found.reasoning

@@ -51,7 +51,7 @@ class NormalSpan:
             ReferenceSampleError: the clip keeps no time to count seconds by, or too few or all of its frames are meant.
         """
         count = self._frames_of_seconds(clip) if self.frames is None else self.frames
-        self._check_count(count, clip.path, clip.frame_count)
+        self._check_count(count, clip.path, clip.frame_count, self._length_of(clip))
         return count
 
     def check_before_reading(self, path: Path, kind: SampleKind) -> None:
@@ -71,13 +71,20 @@ class NormalSpan:
         elif self.frames is not None:  # how many frames a file has, its header does not say reliably
             self._check_count(self.frames, path, None)
 
-    def _check_count(self, count: int, path: Path, frame_count: int | None) -> None:
-        if count < LEAST_FRAMES:
-            raise ReferenceSampleError(f"--normal-until {self}: {count} frames are too few; give at least 12 frames")
+    def _check_count(self, count: int, path: Path, frame_count: int | None, length: str | None = None) -> None:
         if frame_count is not None and count >= frame_count:
-            raise ReferenceSampleError(
-                f"--normal-until {self}: {path} has {frame_count} frames, so nothing is left to judge"
-            )
+            length = length or f"has {frame_count} frame{'' if frame_count == 1 else 's'}"
+            advice = "give a smaller value" if frame_count > LEAST_FRAMES else "give a longer clip"
+            raise ReferenceSampleError(f"--normal-until {self}: {path} {length}, so nothing is left to judge; {advice}")
+        if count < LEAST_FRAMES:
+            said = "1 frame is" if count == 1 else f"{count} frames are"
+            raise ReferenceSampleError(f"--normal-until {self}: {said} too few; give at least {LEAST_FRAMES} frames")
+
+    def _length_of(self, clip: VideoClip) -> str | None:
+        """Return how long a clip is in the unit that was given; None: in frames."""
+        if self.seconds is None or clip.fps <= 0:
+            return None
+        return f"is {clip.frame_count / clip.fps:.3g} s long"
 
     def _no_clock(self, path: Path) -> ReferenceSampleError:
         return ReferenceSampleError(

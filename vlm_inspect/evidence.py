@@ -212,6 +212,11 @@ class Evidence:
         return max(known, default=None)
 
     @property
+    def has_hot_place(self) -> bool:
+        """Whether a place exceeds its own bound, whatever the part as a whole does."""
+        return any(region.calibrated and region.score >= 0.5 for region in self.regions)
+
+    @property
     def status(self) -> Literal["within", "exceeded", "unknown"]:
         """Whether the part stays inside what normal ones reach: exceeded beats unknown beats within."""
         if self.standing is not None:

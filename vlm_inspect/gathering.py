@@ -11,9 +11,9 @@ import numpy as np
 
 from converters.sample import ImageSample, PointCloud, Sample
 from converters.view import View
-from vlm_inspect.evidence import Evidence, Measurement, Region
+from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region
 from vlm_inspect.ignored import blanked, ignored_boxes, score_shift, without_ignored
-from vlm_inspect.localization.composition import FittedClass
+from vlm_inspect.localization.composition import NO_LOCALIZER, FittedClass
 from vlm_inspect.localization.localizer import Localization
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.rules import RuleBook
@@ -59,7 +59,7 @@ def gather(
         regions=tuple(sorted(regions, key=lambda region: -region.score)[:MAX_REGIONS]),
         measurements=_measurements(part, references, rules),
         reference_count=len(references),
-        localizer=fitted.localizer,
+        localizer=_name_of_maps(fitted, maps),
         surface=next((one.surface for one in found if one.surface is not None), None),
         curve=next((one.curve for one in found if one.curve is not None), None),
         sample_curve=next((one.sample_curve for one in found if one.sample_curve is not None), None),
@@ -75,6 +75,13 @@ def gather(
         ),
     )
     return views, evidence
+
+
+def _name_of_maps(fitted: FittedClass, maps: Sequence[AnomalyMap]) -> str:
+    """Return the name of what made the maps: the chosen localizer, else what a scan, clip or curve has of its own."""
+    if fitted.localizer != NO_LOCALIZER or not maps:
+        return fitted.localizer
+    return "+".join(dict.fromkeys(one.source for one in maps))
 
 
 def counted(found: Localization, views: Sequence[View], rules: RuleBook) -> Localization:

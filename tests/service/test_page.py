@@ -104,7 +104,7 @@ def test_a_german_page_is_german_where_the_program_speaks(start: Starter, tmp_pa
     german = client.get(f"/cases/{case['id']}", headers={"Accept-Language": "de"}).text
     english = client.get(f"/cases/{case['id']}").text
     for before, after in (
-        ("No heatmap was asked for: only what the rules measure was looked at", "Ein Wärmebild war nicht verlangt"),
+        ("No heatmap was made: only what the rules measure was looked at", "Ein Wärmebild wurde nicht gemacht"),
         ("Not read by a model", "Von keinem Modell gelesen"),
         ("image, 64 x 48 px", "Bild, 64 x 48 px"),
         ("&gt; 90.5", "&gt; 90,5"),

@@ -25,6 +25,7 @@ from vlm_inspect.ignored import ignored_boxes, score_shift, without_ignored
 from vlm_inspect.inspection import Inspection, Outcome
 from vlm_inspect.inspector import Inspector
 from vlm_inspect.localization import AUTO
+from vlm_inspect.localization.composition import OWN_NAMES
 from vlm_inspect.offline.report import judge_evidence
 from vlm_inspect.offline.wording import probability_words
 from vlm_inspect.replay import read_opinion
@@ -250,7 +251,7 @@ class _Measured:
         told = config_of(case)
         name = told.localizer.name
         if name == AUTO:
-            name = "none" if case.inspection.localizer == "none" else "memory"
+            name = "none" if case.inspection.localizer in ("none", *OWN_NAMES) else "memory"
         config = InspectorConfig(localizer=told.localizer.model_copy(update={"name": name}), views=told.views)
         key = config.model_dump_json()
         if key not in self._inspectors:

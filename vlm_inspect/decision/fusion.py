@@ -301,9 +301,10 @@ def _gaps(
         return gaps
     if evidence.status == "unknown":
         gaps.append(_uncompared(evidence))
-    hot_place = any(region.calibrated and region.score >= 0.5 for region in evidence.regions)
-    if (evidence.status == "exceeded" or hot_place) and not by_score:
+    if evidence.status == "exceeded" and not by_score:
         gaps.append("the heatmap exceeds its tolerance")
+    elif evidence.has_hot_place and not by_score:
+        gaps.append("a place exceeds its own bound")
     return gaps
 
 
@@ -329,9 +330,9 @@ def _uncompared(evidence: Evidence) -> str:
     if evidence.reference_count == 0:
         return "there is no reference to compare with"
     if evidence.localizer == "none" and not evidence.maps:
-        return "no heatmap was asked for, so nothing was compared with the references"
+        return "no heatmap was made, so nothing was compared with the references"
     if evidence.reference_count == 1:
-        return "one reference does not tell how much normal parts differ; give at least two"
+        return "one reference does not tell how much normal parts differ; give more normal ones as references"
     return "not every view could be compared with a reference"
 
 

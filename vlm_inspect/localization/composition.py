@@ -27,6 +27,8 @@ from vlm_inspect.sensitivity.standing import Standing
 
 NO_LOCALIZER = "none"
 """Name in the record where the chosen localizer plays no part."""
+OWN_NAMES = ("deviation", "events")
+"""Names in the record of what scans, curves and clips are judged by without a chosen localizer."""
 
 
 @dataclass(frozen=True, eq=False)

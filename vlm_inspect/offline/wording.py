@@ -41,12 +41,12 @@ class Wording(BaseModel):
     def verdict(self, evidence: Evidence) -> str:
         """Say how the maps stand to their tolerance."""
         if evidence.status == "unknown":
-            if evidence.localizer == "none" and evidence.measurements:
+            if evidence.localizer == "none" and evidence.measurements and not evidence.maps:
                 return self.say("verdicts", "measured_only")
             return self.say("verdicts", "partial" if evidence.reference_count else "no_reference")
         return self.say(
             "verdicts",
-            evidence.status,
+            _name_of(evidence),
             references=self.count_references(evidence),
             probability=probability_words(evidence.probability),
         )
@@ -114,6 +114,16 @@ class Wording(BaseModel):
             score=probability_words(region.score),
             note=note,
         )
+
+
+def _name_of(evidence: Evidence) -> str:
+    """Return the name of the sentence for a part that could be compared."""
+    if evidence.status == "within":
+        if evidence.standing is not None and evidence.standing.outcome == "REVIEW":
+            return "between"
+        if evidence.has_hot_place:
+            return "place"
+    return evidence.status
 
 
 @cache

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from converters.clip_stretch import FirstFrames
+from converters.sample import VideoClip
 from converters.view import ViewBudget
 from vlm_inspect.localization.composition import FittedClass
 from vlm_inspect.localization.localizer import ScoredLocalizer
@@ -50,6 +52,12 @@ def _without_bounds(references: ReferenceSet, subject: Subject) -> str:
     """Return what is said of a single scan, clip or curve; empty where several, or a stated limit, set bounds."""
     if len(references) > 1 or subject.deviation_limit is not None:
         return ""
+    only = references.samples[0] if references.samples else None
+    if isinstance(only, VideoClip) and isinstance(only.frames, FirstFrames):
+        return (
+            "No part can come out OK: the clip's own beginning does not say how far other normal ones lie from it. "
+            "What helps: give normal clips as references, or ask a model with --model."
+        )
     return (
         "No part can come out OK: one reference does not say how far other normal ones lie from it. What helps: give "
         f"{_ENOUGH} references or more, or ask a model with --model."
