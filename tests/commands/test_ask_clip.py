@@ -58,6 +58,7 @@ def test_the_beginning_is_normal_and_every_frame_has_a_score(clip: Path, tmp_pat
         assert plot.size == (1000, 320)
     found = json.loads((tmp_path / "found.json").read_text())
     assert any(4.7 <= defect["time_s"] <= 5.7 for defect in found["defects"])
+    assert found["localizer"] == "events"
     (event,) = found["events"]
     assert event["kind"] in ("motion", "appearance")
     assert 110 < event["start_frame"] <= 120 <= event["peak_frame"] < 140 <= event["end_frame"] < 150
