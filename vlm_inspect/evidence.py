@@ -173,6 +173,8 @@ class Evidence:
     several parts, another part, other channels. "" where it shows that part, or nobody could tell."""
     standing: Standing | None = None
     """Where the score of the part stands between the bounds of its class; None where the references cannot tell."""
+    incomplete: bool = False
+    """The class has bounds, but some view of this part has no reference: what was compared says nothing of the rest."""
     worded: WordedMaps | None = None
     """What the maps become with words that the model or the engineer used; None: none of them is new, or words cannot
     be chosen. The prompt rests on `maps` and `regions`; what is decided after it, on these."""
@@ -218,4 +220,4 @@ class Evidence:
             return "exceeded" if self.standing.outcome == "NG" else "within"
         if any((p := m.probability) is not None and p >= 0.5 for m in self.maps):
             return "exceeded"
-        return "within" if self.calibrated else "unknown"
+        return "within" if self.calibrated and not self.incomplete else "unknown"

@@ -69,11 +69,13 @@ def gather(
         sample_curve=next((one.sample_curve for one in found if one.sample_curve is not None), None),
         mismatch=next((one.mismatch for one in found if one.mismatch), ""),
         standing=standing,
+        incomplete=fitted.standing_of is not None and standing is None,
         notes=(
             *((fitted.advice,) if fitted.advice else ()),
             *(note for note in (tell_whole(standing),) if note),
             *_notes(part.sample),
             *_turned(part.sample, references),
+            *_without_counterpart(part, references),
             *notes,
             *dict.fromkeys(note for one in maps for note in one.notes),
         ),
@@ -162,6 +164,18 @@ def _turned(sample: Sample | None, references: ReferenceSet) -> tuple[str, ...]:
         else "The photo lies on its longer side and its references stand upright"
     )
     return (f"{said}: turn it, or take it as they were taken.",)
+
+
+def _without_counterpart(part: Part, references: ReferenceSet) -> tuple[str, ...]:
+    """Say that some pages or tiles of a photo are those of no reference."""
+    known = {view.key for views in references.views for view in views}
+    unknown = sum(view.key not in known for view in part.views)
+    if not isinstance(part.sample, ImageSample) or not known or not unknown:
+        return ()
+    return (
+        f"{unknown} of {len(part.views)} views have no counterpart in a reference: give references of the same size, "
+        "with as many pages.",
+    )
 
 
 def _stands(sample: Sample | None) -> bool | None:

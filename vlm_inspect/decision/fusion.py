@@ -330,7 +330,7 @@ def _uncompared(evidence: Evidence) -> str:
         return "there is no reference to compare with"
     if evidence.localizer == "none" and not evidence.maps:
         return "no heatmap was asked for, so nothing was compared with the references"
-    if evidence.reference_count == 1:
+    if evidence.reference_count == 1 and not evidence.incomplete:
         return "one reference does not tell how much normal parts differ; give at least two"
     return "not every view could be compared with a reference"
 

@@ -93,6 +93,7 @@ class EvidenceEntry(_Entry):
     localizer: str
     notes: tuple[str, ...]
     mismatch: str = ""
+    incomplete: bool = False
     standing: Standing | None = None
     worded: WordedEntry | None = None
     """None too in records of versions that made no such maps."""
@@ -244,6 +245,7 @@ def pack_evidence(evidence: Evidence, bundle: Bundle) -> dict[str, Any]:
         "localizer": evidence.localizer,
         "notes": evidence.notes,
         "mismatch": evidence.mismatch,
+        "incomplete": evidence.incomplete,
         "worded": None if evidence.worded is None else _pack_worded(evidence.worded, bundle),
     }
 
@@ -263,6 +265,7 @@ def unpack_evidence(entry: EvidenceEntry, files: FileFolder) -> Evidence:
         localizer=entry.localizer,
         notes=entry.notes,
         mismatch=entry.mismatch,
+        incomplete=entry.incomplete,
         worded=None if entry.worded is None else _unpack_worded(entry.worded, files),
     )
 
