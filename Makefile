@@ -58,7 +58,7 @@ bench: install-test  ## the measurements behind docs/results.md (slow; needs ../
 	$(BIN)/python -m benchmarks.station
 	$(BIN)/python -m benchmarks.fuzz
 
-results: install-test  ## the offline default on real data, into docs/results.md (hours; needs ../shared/data)
+results: install-test  ## the offline default on real data, into docs/results/bench.md (hours; needs ../shared/data)
 	$(BIN)/python -m benchmarks.real_results
 
 dapo-mini: install-test  ## train dapo-mini again (an hour; needs DeepPCB in ../shared/data/deeppcb)

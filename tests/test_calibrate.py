@@ -76,6 +76,18 @@ def test_thresholds_hold_for_ask_and_say_how_sure_they_are(run: Run, plates: Pat
     assert codes.count(0) >= 2
 
 
+def test_thresholds_made_with_a_folder_hold_for_its_files(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "plate.json"
+    code, _, err = run("calibrate", "normal", "--reference", "reference", "--out", out, "--overkill", 0.2)
+    assert code == 0, err
+    given = ("--reference", "reference/*.png", "--calibration", out, "--json", "-")
+    _, told, err = run("ask", "reference/0.png", *given)
+    assert told, err
+    assert any("one of its own references" in note for note in json.loads(told)["notes"])
+    _, told, _ = run("ask", "odd.png", *given)
+    assert not any("one of its own references" in note for note in json.loads(told)["notes"])
+
+
 def test_the_rate_is_stated_at_the_score_that_has_it(run: Run, tmp_path: Path) -> None:
     """Where planted defects pull the bound of OK below that score, more is held up, and that is said."""
     out = tmp_path / "plate.json"

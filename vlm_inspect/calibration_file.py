@@ -8,11 +8,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from converters.digest import sha256_of
 from converters.view import ViewBudget
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import CalibrationError
 from vlm_inspect.file_writing import write_atomically
+from vlm_inspect.references import reference_digests
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.sensitivity.record import Sensitivity
 
@@ -121,15 +121,15 @@ def load_thresholds(
         path: the file.
         rules: the rule book.
         localizer: its name; `none`: there is none.
-        references: files of the references.
+        references: files of the references, and folders of them.
         views: how many pictures each part becomes.
         model: its name, for what is known of its boxes.
 
     Raises:
         CalibrationError: see `load_calibration`.
-        ConversionError: a reference cannot be read.
+        ConversionError, ReferenceSampleError: a reference cannot be read.
     """
-    digests = sorted({sha256_of(reference) for reference in references})
+    digests = reference_digests(references)
     return load_calibration(
         path, rules_sha256=rules.scoring_sha256, localizer=localizer, references_sha256=digests, views=views
     ).thresholds_for(model)

@@ -55,6 +55,8 @@ class Prepared:
     """Of a long clip that a model is asked about window by window."""
     requests: tuple[Request, ...] = ()
     """One for each of them."""
+    note: str = ""
+    """What else there is to say of what it was compared with."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -75,6 +75,10 @@ class Fits:
                 self._partial.popitem(last=False)
             return self._partial[key]
 
+    def knows(self, kind: SampleKind, sha256: str) -> bool:
+        """Return whether a part of that digest is one of the references that were read."""
+        return kind in self._read and sha256 in self._read[kind].sha256
+
     def with_beginning(self, sample: Sample, sha256: str, span: NormalSpan) -> Known:
         """Return the references of a clip, its own beginning among them, and what is fitted to them.
 

@@ -67,6 +67,7 @@ ANY_PART = RuleBook(class_name="part")
 
 TOOL_PICTURES = 4
 """Pictures of a limited number that an agent's first request leaves to its tools, where there are so many."""
+_ITSELF = "The part is one of its own references, or a copy of one; it was not compared with that one."
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,6 +284,7 @@ class Inspector:
             store=self.store,
             windows=windows,
             requests=requests,
+            note=_ITSELF if self.normal_until is None and self._fits.knows(sample.kind, digest) else "",
         )
 
     def _shown(self, part: Part, fitted: FittedClass) -> tuple[Part, tuple[ClipWindow, ...]]:
@@ -332,7 +334,13 @@ class Inspector:
             check_unchanged(*prepared.state)
         opinion = opinion_of(looks)
         evidence = self._heard(prepared, opinion)
-        told = [*(look.note for look in looks), *changes_of_mind(looks), *self._refuter_words(looks), note]
+        told = [
+            *(look.note for look in looks),
+            *changes_of_mind(looks),
+            prepared.note,
+            *self._refuter_words(looks),
+            note,
+        ]
         elapsed_s = prepared.elapsed_s + sum(look.elapsed_s for look in looks)
         record = Record(
             rules=self.rules,

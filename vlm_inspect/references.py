@@ -163,6 +163,25 @@ def kind_of_references(paths: Sequence[Path]) -> SampleKind:
     return detect_kind(first)
 
 
+def reference_files(paths: Sequence[Path]) -> list[Path]:
+    """Return the files of references of whatever kind, as `load_references` reads them: those of a folder of photos,
+    scans or curves, each for itself, while a folder of frames is one.
+
+    Raises:
+        ReferenceSampleError: a folder holds nothing.
+        ConversionError: the first one is missing, damaged or of no known kind.
+    """
+    if not any(path.is_dir() for path in paths):
+        return list(paths)
+    kind = kind_of_references(paths)
+    return [file for named in paths for file in _files_of(named, kind)]
+
+
+def reference_digests(paths: Sequence[Path]) -> list[str]:
+    """Return the digests of references, each once, sorted; raises what `reference_files` raises."""
+    return sorted({sha256_of(file) for file in reference_files(paths)})
+
+
 def set_stage(samples: Sequence[Sample]) -> Stage:
     """Return what the samples share when they are drawn; nothing, where there are none."""
     from converters.pose import canonical_frame

@@ -33,6 +33,18 @@ def test_one_odd_of_sixteen_is_named(tmp_path: Path) -> None:
     assert json.loads(json.dumps(found.as_json()))["odd"] == list(found.odd)
 
 
+def test_the_photos_of_a_folder_are_its_references(tmp_path: Path) -> None:
+    paths = write_plates(tmp_path, 5)
+    found = check_references(inspector([tmp_path]))
+    assert sorted(found.log_scores) == sorted(str(path) for path in paths)
+
+
+def test_an_odd_reference_is_to_be_removed_before_others_are_added() -> None:
+    lines = ReferenceCheck({"a.png": 0.0, "b.png": 0.1, "c.png": 9.0}, ("c.png",), False, 1.5, 0.2, None).lines()
+    assert any("first remove the odd one" in line for line in lines)
+    assert not any("more of them alone" in line for line in lines)
+
+
 def test_of_references_that_disagree_the_one_to_look_at_first_is_named() -> None:
     scores = {"a.png": -0.2, "b.png": 0.0, "c.png": 0.7}
     lines = ReferenceCheck(scores, (), True, 1.9, 0.2, None).lines()

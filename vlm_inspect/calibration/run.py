@@ -31,6 +31,7 @@ from vlm_inspect.examination import Examination
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.inspector import Inspector
 from vlm_inspect.qualification.qualify import qualification_of
+from vlm_inspect.references import reference_digests
 from vlm_inspect.sensitivity.learning import with_normals
 from vlm_inspect.sensitivity.record import Sensitivity
 from vlm_inspect.verdict import Verdict
@@ -152,7 +153,7 @@ def _run(
     rate = len(held_up) / len(judged)
     calibration = Calibration(
         rules_sha256=inspector.rules.scoring_sha256,
-        references_sha256=tuple(sorted({sha256_of(path) for path in inspector.references})),
+        references_sha256=tuple(reference_digests(inspector.references)),
         localizer=normal[0][1].record.localizer,
         views=inspector.budget,
         n=len(judged),
@@ -171,7 +172,7 @@ def _run(
 
 def _new_parts(inspector: Inspector, paths: Sequence[Path]) -> tuple[list[Path], tuple[Path, ...]]:
     """Return the parts that are no reference and no copy of another, and the rest."""
-    seen = {sha256_of(path) for path in inspector.references}
+    seen = set(reference_digests(inspector.references))
     kept: list[Path] = []
     left_out: list[Path] = []
     for path in paths:

@@ -9,6 +9,7 @@ import numpy as np
 from converters.digest import sha256_of
 from vlm_inspect.class_reports.class_report import qualify_inspector
 from vlm_inspect.qualification.advice import expected_ok, recommended_references
+from vlm_inspect.references import reference_files
 
 if TYPE_CHECKING:
     from vlm_inspect.inspector import Inspector
@@ -67,7 +68,10 @@ class ReferenceCheck:
                 told.append(f"least like the others: {path} (log score {self.log_scores[path]:+.2f}); look at it first")
         if not self.odd and not self.disagree and count > 1:
             told.append("they agree")
-        if self.recommended is None:
+        if self.odd:
+            one, it = ("one", "it is") if len(self.odd) == 1 else ("ones", "they are")
+            told.append(f"first remove the odd {one} if {it} defective, and check again before more are added")
+        elif self.recommended is None:
             told.append("more of them alone would not make most normal parts OK; take closer pictures, or ask a model")
         elif self.recommended > count:
             told.append(f"recommended: {self.recommended}")
@@ -84,7 +88,7 @@ def check_references(inspector: "Inspector", say: Say = lambda step: None) -> Re
         InspectError: a reference or the localizer cannot be used.
     """
     references, _, found = qualify_inspector(inspector, say)
-    by_digest = {sha256_of(path): str(path) for path in reversed(inspector.references)}
+    by_digest = {sha256_of(path): str(path) for path in reversed(reference_files(inspector.references))}
     paths = [by_digest[digest] for digest in references.sha256]
     scores = found.decision.combine(found.trial.level)
     middle = float(np.median(scores))

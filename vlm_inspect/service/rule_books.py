@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from converters.digest import sha256_of
 from converters.errors import ConversionError
 from vlm_inspect.backends.reply_journal import JournalOfThread, journalled
 from vlm_inspect.calibration_file import Calibration
@@ -19,7 +18,7 @@ from vlm_inspect.config import InspectorConfig
 from vlm_inspect.errors import CalibrationError, InspectError, RuleError
 from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.inspector import Inspector
-from vlm_inspect.references import kind_of_references
+from vlm_inspect.references import kind_of_references, reference_digests
 from vlm_inspect.rules import RuleBook, load_rules, outside_references, parse_rules, resolve_references
 
 if TYPE_CHECKING:
@@ -127,8 +126,8 @@ class RuleBooks:
         book = self.book(name)
         try:
             made = self.calibration(name)
-            digests = sorted({sha256_of(path) for path in resolve_references(book)})
-        except InspectError:
+            digests = reference_digests(resolve_references(book))
+        except (InspectError, ConversionError):
             return True
         return made is None or (made.rules_sha256, list(made.references_sha256)) == (book.scoring_sha256, digests)
 
