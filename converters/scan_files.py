@@ -187,6 +187,8 @@ def _read_text(path: Path) -> RawScan:
         )
     table = read_table(path)
     refuse_too_many(path, len(table.values))
+    if not np.isfinite(table.values).any():
+        raise ConversionError(f"{path}: holds no usable point, no value is a finite number: export the scan again")
     if table.values.shape[1] < 3:
         raise ConversionError(f"{path}: a scan needs x, y and z in every row, this table has {table.values.shape[1]}")
     claim(path, table.values.nbytes + 110 * len(table.values))

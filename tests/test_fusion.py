@@ -362,6 +362,13 @@ def test_failed_checks_are_defects_by_the_vocabulary() -> None:
     assert (defect.box_xyxyn, defect.view, defect.description) == (None, None, "18.2 mm")
 
 
+def test_only_a_length_is_short() -> None:
+    check = Check(measure="width", min=6.9)
+    book = RuleBook(class_name="x", rules=(Rule(id="head", text="Head 7 mm.", check=check),), defects=("short", "dent"))
+    failed = Measurement("head", "width", 6.0, "mm", False, "6 mm < 6.9 mm")
+    assert [d.type for d in judge(FINE, evidence_of(measurements=(failed,)), book=book).defects] == ["too small"]
+
+
 def test_a_failed_deviation_shows_where() -> None:
     book = RuleBook(
         class_name="x", rules=(Rule(id="form", text="True to form.", check=Check(measure="max_deviation", max=0.2)),)

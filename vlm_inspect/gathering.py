@@ -46,6 +46,10 @@ def gather(
     """
     seen = replace(part, views=blanked(part.views, rules.ignore))
     found = [one.localize(seen) for one in fitted.members]
+    in_other_unit = any(one.in_other_unit for one in found)
+    if in_other_unit:
+        found = [Localization(mismatch=one.mismatch) for one in found]
+    measurements = _measurements(part, references, rules)
     views = (*part.views, *(picture for one in found for picture in one.pictures))
     found = [counted(one, views, rules) for one in found]
     maps = tuple(made for one in found for made in one.maps)
@@ -57,7 +61,7 @@ def gather(
     evidence = Evidence(
         maps=maps,
         regions=tuple(sorted(regions, key=lambda region: -region.score)[:MAX_REGIONS]),
-        measurements=_measurements(part, references, rules),
+        measurements=_unmeasured(measurements) if in_other_unit else measurements,
         reference_count=len(references),
         localizer=_name_of_maps(fitted, maps),
         surface=next((one.surface for one in found if one.surface is not None), None),
@@ -147,6 +151,12 @@ def _measurements(part: Part, references: ReferenceSet, rules: RuleBook) -> tupl
         for rule in rules.rules
         if rule.check is not None
     )
+
+
+def _unmeasured(measurements: Sequence[Measurement]) -> tuple[Measurement, ...]:
+    """Return the measurements of a scan in another unit than its references: nothing is known."""
+    reason = "the scan is in another unit than its references: convert it"
+    return tuple(replace(one, value=None, passed=None, reason=reason) for one in measurements)
 
 
 def _turned(sample: Sample | None, references: ReferenceSet) -> tuple[str, ...]:

@@ -152,9 +152,13 @@ def name_failure(measurement: Measurement, rule: Rule, book: RuleBook) -> str:
     check, value = rule.check, measurement.value
     if check is not None and value is not None and measurement.measure in SIZES:
         low = check.min is not None and value < check.min
-        sizes = ("short", "small", "narrow", "undersize") if low else ("long", "large", "wide", "oversize")
+        sizes = ["small", "narrow", "undersize"] if low else ["large", "wide", "oversize"]
+        if measurement.measure == "length":
+            sizes.insert(0, "short" if low else "long")
         if fitting := _of_family(book.defects, sizes):
             return fitting[0]
+        if measurement.measure != "length":
+            return "too small" if low else "too large"
     for word in book.defects:
         if bears_on(word, rule, book):
             return word

@@ -329,6 +329,7 @@ BROKEN: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "pcd no xyz": ("a.pcd", lambda: PCD.format(n=0, data="ascii").replace("x y z", "a b c").encode(), "no fields"),
     "pcd half header": ("a.pcd", lambda: b"VERSION 0.7\nFIELDS x y z\n", "header"),
     "text of words": ("a.xyz", lambda: b"the quick brown\nfox jumps over\n", "a.xyz"),
+    "text of no number": ("a.xyz", lambda: b"nan nan nan\n" * 100, "holds no usable point"),
     "text of two columns": ("a.xyz", lambda: b"1 2\n3 4\n5 6\n7 8\n9 9\n", "x, y and z"),
     "csv of another kind": ("a.csv", lambda: b"time,force,torque\n0,1,2\n1,2,3\n2,3,4\n3,4,5\n", "no columns named"),
     "stl truncated": ("a.stl", lambda: trimesh.creation.box((1, 1, 1)).export(file_type="stl")[:-30], "truncated"),

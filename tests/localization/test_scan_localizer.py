@@ -12,13 +12,14 @@ from converters.sample import Mesh, PointCloud
 from tests.localization.scan_views import depth_views
 from tests.measurement.screw_parts import LENGTH, cloud, screw
 from vlm_inspect.demo.scan_files import grid_surface, scan_surface
-from vlm_inspect.localization.composition import fit_class
+from vlm_inspect.gathering import gather
+from vlm_inspect.localization.composition import FittedClass, fit_class
 from vlm_inspect.localization.localizer import Localizer
 from vlm_inspect.localization.scan_localizer import FittedScans, NominalScans, ScanLocalizer
 from vlm_inspect.localization.subject import Subject, subject_of
 from vlm_inspect.planting.scans import plant
 from vlm_inspect.references import Part, ReferenceSet
-from vlm_inspect.rules import RuleBook
+from vlm_inspect.rules import Check, Rule, RuleBook
 
 FRAME = ScanFrame(np.eye(4), 0.55 * LENGTH)
 
@@ -117,7 +118,26 @@ def test_a_scan_in_another_unit_is_said_first(fitted: FittedScans, factor: float
     assert fitted.localize(part(cloud(fresh))).mismatch == ""
     found = fitted.localize(part(cloud(fresh * factor)))
     assert said in found.mismatch
-    assert not any(said in note for note in found.notes)
+    assert (found.maps, found.notes, found.surface, found.in_other_unit) == ((), (), None, True)
+
+
+def test_nothing_is_measured_of_a_scan_in_another_unit(fitted: FittedScans) -> None:
+    book = RuleBook(
+        class_name="screw", rules=(Rule(id="length", text="20 mm long.", check=Check(measure="length", min=19.7)),)
+    )
+    known = references([cloud(screw(i, n=6000)) for i in range(3)])
+    _, evidence = gather(part(cloud(screw(23, n=6000) / 25.4)), known, book, FittedClass((fitted,)))
+    (told,) = evidence.measurements
+    assert (told.value, told.passed) == (None, None)
+    assert "another unit" in told.reason
+    assert (evidence.maps, evidence.regions, evidence.status) == ((), (), "unknown")
+
+
+def test_a_piece_of_the_part_is_told_with_one_share(fitted: FittedScans) -> None:
+    fresh = screw(23, n=6000)
+    found = fitted.localize(part(cloud(fresh[fresh[:, 2] < np.quantile(fresh[:, 2], 0.4)])))
+    told = [*filter(None, [found.mismatch]), *found.notes]
+    assert len([one for one in told if " % of " in one]) == 1, told
 
 
 def test_a_scan_without_any_noise_is_judged_as_well() -> None:

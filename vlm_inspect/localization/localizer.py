@@ -46,6 +46,8 @@ class Localization:
     mismatch: str = ""
     """What a scan or a clip shows instead of the part or the scene of its references, or why a curve is not compared
     with them, or not in full, in sentences; "" where nothing is amiss."""
+    in_other_unit: bool = False
+    """Whether a scan is in another unit than its references: no length of it means anything then."""
     log_scores: NDArray[np.float64] | None = None
     """(C,): of a `ScoredLocalizer`, natural logarithm of the score of the whole part by each of its channels; None
     where not every view could be compared."""

@@ -13,10 +13,9 @@ from vlm_inspect.localization.localizer import Localization
 from vlm_inspect.localization.scan_deviation import ScanDeviation, judge, scan_deviation
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import SCAN_VERSION, Part, ReferenceSet
-from vlm_inspect.registration.alignment import PosedCloud
 from vlm_inspect.registration.comparison import scan_surface
 from vlm_inspect.registration.coverage import seen_again
-from vlm_inspect.registration.identity import mismatch
+from vlm_inspect.registration.identity import mismatch, other_unit
 from vlm_inspect.registration.judged import CHANNELS, combined
 from vlm_inspect.registration.known_scan import know
 from vlm_inspect.registration.pose import apply
@@ -83,14 +82,19 @@ class NominalScans:
         )
         size = float(np.linalg.norm(np.ptp(self._normal.anchor.points, axis=0)))
         gross = found.coverage.share < 0.9 or bool((np.abs(found.signed) > _GROSS_SHARE * size).mean() > 0.01)
-        said = mismatch(scan_surface(part.posed.points), self._normal.anchor) if gross else None
+        said = None
+        if gross:
+            surface = scan_surface(part.posed.points)
+            if (unit := other_unit(surface, self._normal.anchor)) is not None:
+                return Localization(mismatch=unit, in_other_unit=True)
+            said = mismatch(surface, self._normal.anchor, share=_shown(found))
         stated = f"allowed by the rule book: {self.tolerance.limit:.3g} {self._unit}"
         guard = f"no rule limits it, the checks decide; beyond {self.tolerance.limit:.3g} {self._unit} it is NG"
         note = f"Deviation from the drawing: {stated if self._stated else guard}."
         return Localization(
             tuple(found.maps),
             tuple(found.views),
-            notes=(note, *found.notes),
+            notes=(note, *(() if said else found.notes)),
             mismatch=said or "",
             describe=found.note,
             locate=found.place,
@@ -144,7 +148,12 @@ class FittedScans:
         found = scan_deviation(
             part.posed, self._normal, part.views, unit=self._unit, tolerance=self.tolerance, gains=self._gains
         )
-        said = self._mismatch(part.posed, found)
+        said = None
+        if found.gross or found.coverage.partial:
+            surface = scan_surface(part.posed.points)
+            if (unit := other_unit(surface, self._normal.anchor)) is not None:
+                return Localization(mismatch=unit, in_other_unit=True)
+            said = mismatch(surface, self._normal.anchor, share=_shown(found))
         maps, log_scores = tuple(found.maps), found.log_scores if not found.coverage.partial else None
         if found.coverage.partial and self.tolerance is not None:
             # A piece is laid on and measured less surely, and what it does not show may be wrong: no OK, and NG only
@@ -154,19 +163,13 @@ class FittedScans:
         return Localization(
             maps,
             tuple(found.views),
-            notes=found.notes,
+            notes=() if said else found.notes,
             mismatch=said or "",
             log_scores=log_scores,
             describe=found.note,
             locate=found.place,
             surface=found.surface,
         )
-
-    def _mismatch(self, posed: PosedCloud, found: ScanDeviation) -> str | None:
-        """Say that a scan that deviates grossly, or over a large share, is not of the part."""
-        if self._normal is None or not (found.gross or found.coverage.partial):
-            return None
-        return mismatch(scan_surface(posed.points), self._normal.anchor)
 
     def score(self, parts: Sequence[Part], *, without: int | None = None) -> NDArray[np.float64]:
         """Return log scores of whole scans, (m, CHANNELS); see `ScoredLocalizer`."""
@@ -194,3 +197,8 @@ class FittedScans:
         """Return the same with the maps of channels brought to one level; one without weight is left out."""
         used = weights > 0.0 if weights.any() else np.ones(len(weights), dtype=bool)
         return FittedScans(self._normal, self._unit, np.where(used, np.exp(centre[used].mean() - centre), 0.0))
+
+
+def _shown(found: ScanDeviation) -> float | None:
+    """Return which share of the part a scan shows; None where it shows all of it."""
+    return found.coverage.share if found.coverage.partial else None

@@ -39,18 +39,34 @@ _NEAR, _OTHER = 0.01, 0.85
 """Two scans of one part lie within this share of its size of each other, over at least this share of their surface."""
 
 
-def mismatch(scan: Surface, reference: Surface) -> str | None:
+def other_unit(scan: Surface, reference: Surface) -> str | None:
+    """Say in which other unit than its reference a scan seems to be, as one sentence; None: in the same.
+
+    Args:
+        scan: its surface.
+        reference: that of a sound part.
+    """
+    ratio = _size(scan.points) / _size(reference.points)
+    for unit_ratio, said in _UNITS.items():
+        if abs(ratio / unit_ratio - 1.0) < _SAME_SIZE and _fits(
+            align(scan.points / unit_ratio, levels(reference.points), pieces=False)
+        ):
+            return f"The scan seems to be in {said}: its size is {ratio:.3g} of the reference's. Convert it."
+    return None
+
+
+def mismatch(scan: Surface, reference: Surface, *, share: float | None = None) -> str | None:
     """Say what a scan shows instead of the part of its reference, as one sentence; None: it shows that part.
 
     Args:
         scan: its surface, laid onto the reference as well as it goes.
         reference: that of a sound part.
+        share: of the part that the scan shows, in (0, 1), where that was measured; None: it is estimated.
     """
+    if (unit := other_unit(scan, reference)) is not None:
+        return unit
     fixed = levels(reference.points)
     ratio = _size(scan.points) / _size(reference.points)
-    for unit_ratio, said in _UNITS.items():
-        if abs(ratio / unit_ratio - 1.0) < _SAME_SIZE and _fits(align(scan.points / unit_ratio, fixed, pieces=False)):
-            return f"The scan seems to be in {said}: its size is {ratio:.3g} of the reference's. Convert it."
     found = agreement(scan.points, fixed)
     mirror = align(scan.points * [1.0, 1.0, -1.0], fixed, pieces=False)
     if _fits(mirror) and mirror.rms_mm < _MIRRORED * found.rms_mm:
@@ -59,16 +75,17 @@ def mismatch(scan: Surface, reference: Surface) -> str | None:
     if len(pieces) > 1 and (count := _alike(scan, pieces, fixed)):
         others = "" if count == len(pieces) else f", {count} of them like the reference"
         return f"The scan shows {len(pieces)} separate parts{others}: give one scan for each."
+    covered = 100 * (found.fixed_overlap if share is None else share)
     reach = max(_NEAR * _extent(scan), 2.0 * max(scan.spacing, reference.spacing))
     off = reference.distances(scan.smoothed)
     if (off < reach).mean() >= _FITS and found.fixed_overlap < _PIECE:
-        return f"The scan shows a piece of the reference, about {100 * found.fixed_overlap:.0f} % of its surface."
+        return f"The scan shows a piece of the reference, about {covered:.0f} % of its surface."
     beside = np.flatnonzero(off > 2.0 * reach)
     if found.fixed_overlap >= _FITS and len(beside) > _BESIDE * len(off):
         return _with_more(scan, beside, fixed)
     if (off < _ROUGHLY * _extent(scan)).mean() >= _FITS and found.fixed_overlap < _SMALLER:
         return (
-            f"The scan covers about {100 * found.fixed_overlap:.0f} % of the reference and lies on it only roughly: it "
+            f"The scan covers about {covered:.0f} % of the reference and lies on it only roughly: it "
             "shows a piece of the part, or another part."
         )
     near = _near(scan, reference, max(_NEAR * fixed.size, 2.0 * max(scan.spacing, reference.spacing)))

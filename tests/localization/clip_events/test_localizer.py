@@ -37,6 +37,14 @@ def test_nothing_happens_on_a_normal_belt(normal: FittedClips) -> None:
     assert all(one.probability is not None and one.probability < 0.5 for one in found.maps)
 
 
+def test_a_camera_that_cannot_be_followed_is_said(normal: FittedClips) -> None:
+    assert normal.normal is not None
+    told = "The camera could not be followed"
+    assert not any(told in note for note in normal.localize(part_of(belt(7, 60))).notes)
+    unknown = FittedClips(replace(normal.normal, anchor=None))
+    assert any(told in note for note in unknown.localize(part_of(belt(7, 60))).notes)
+
+
 @pytest.mark.parametrize(
     ("clip", "first", "last"),
     [

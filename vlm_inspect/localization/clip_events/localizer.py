@@ -40,6 +40,10 @@ _SAME_RATE = 0.1
 _WATCHED = 4
 _CONTEXT = 30
 """Frames before and after a changed stretch that are read with it: states begin and end there."""
+_UNFOLLOWED: Final = (
+    "The camera could not be followed: too little stands still in the normal frames. If it moved, the events may be no "
+    "more than that."
+)
 _SPREAD = 0.2
 """Standard deviation of the log score among normal clips of one class: their most unusual moments differ."""
 
@@ -96,7 +100,8 @@ class FittedClips:
             return "" if event is None else f"{event.span}: {event.note}"
 
         log_scores = np.array([_log_score(curve.scores[~curve.moved])]) if found.calibrated else None
-        notes = (*_notes(found), *shake_note(curve.shift))
+        unfollowed = (_UNFOLLOWED,) if found.calibrated and normal.anchor is None else ()
+        notes = (*_notes(found), *unfollowed, *shake_note(curve.shift))
         elsewhere = moved_words(curve.moved, curve.times_s) if found.calibrated else ""
         return Localization(
             maps, notes=notes, mismatch=elsewhere, log_scores=log_scores, describe=describe, curve=found
