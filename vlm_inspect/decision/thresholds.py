@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from vlm_inspect.sensitivity.record import Sensitivity
+from vlm_inspect.sensitivity.whole_surface import WholeLay
 
 
 @dataclass(frozen=True)
@@ -22,3 +23,5 @@ class Thresholds:
     """Share of the model's sure boxes that mean the right place, kept from a benchmark; None: not known."""
     sensitivity: Sensitivity | None = None
     """Which planted defects these thresholds would have held up; None: not known."""
+    whole: tuple[WholeLay | None, ...] | None = None
+    """How scores of the surface as a whole are laid over that of odd places; None: as the references say."""
