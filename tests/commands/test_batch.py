@@ -115,6 +115,10 @@ def test_a_kill_costs_the_part_in_flight(tmp_path: Path, capfd: pytest.CaptureFi
     assert "--resume" in capfd.readouterr().err
     assert run(tmp_path / "parts", "--csv", out, "--resume", "--localizer", "none", "--samples", "2") == 2
     assert "other rules, references or settings" in capfd.readouterr().err
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vlm_inspect.batch.run.scoring_version", lambda: "memory 1")
+        assert run(tmp_path / "parts", "--csv", out, "--resume", *NONE) == 2
+    assert "another version" in capfd.readouterr().err
     assert run(tmp_path / "parts", "--csv", out, "--resume", *NONE) == 3
     assert [Path(row["source"]).stem for row in table(out)] == [f"{i:02d}" for i in range(60)]
     after = journal.read_bytes()

@@ -260,6 +260,7 @@ class Spots:
 
 class FittedSpots:
     name = "dapo-mini"
+    judged_by = "dapo-mini 1"
 
     def __init__(self, references: int) -> None:
         self.references = references
