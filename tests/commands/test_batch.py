@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.waiting import LONGEST_S
 from vlm_inspect import cli
 from vlm_inspect.batch.run import Pace
 from vlm_inspect.commands.delivering import worker_count
@@ -100,7 +101,7 @@ def test_a_kill_costs_the_part_in_flight(tmp_path: Path, capfd: pytest.CaptureFi
     out, journal = tmp_path / "out.csv", tmp_path / "out.csv.journal"
     command = [sys.executable, "-m", "vlm_inspect.cli", "batch", str(tmp_path / "parts"), "--csv", str(out), *NONE]
     with subprocess.Popen(command, env={**os.environ}) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + LONGEST_S
         while process.poll() is None and time.monotonic() < deadline:
             if journal.exists() and journal.read_bytes().count(b"\n") >= 4:
                 break
