@@ -175,6 +175,7 @@ def _run(
         rules_sha256=inspector.rules.scoring_sha256,
         references_sha256=tuple(reference_digests(inspector.references)),
         localizer=normal[0][1].record.localizer,
+        judged_by=normal[0][1].judged_by,
         views=inspector.budget,
         n=len(judged),
         overkill=rate,
