@@ -112,7 +112,7 @@ def make_row(judged: Judged[Path], *, model: str, serial: str = "", page: str = 
         model=found.model,
         localizer=found.localizer,
         created_at=found.provenance.created_at,
-        events="; ".join(_told(one) for one in (*found.events, *found.curve_events)),
+        events="; ".join([*map(_told, found.events), *map(_told, found.curve_events)]),
         page=page,
         kinds=tuple(dict.fromkeys(one.type for one in found.defects)),
         pictures=_pictures(judged.examination),
