@@ -22,6 +22,7 @@ from converters.errors import ConversionError
 from converters.video import read_video
 from tests.live.rtsp_server import rtsp
 from tests.localization.clip_events.test_camera import street
+from tests.waiting import LONGEST_S
 from vlm_inspect import cli
 from vlm_inspect.clip_beginning import NormalSpan
 from vlm_inspect.commands.live_watch import _with_normal
@@ -283,7 +284,7 @@ def test_watch_of_a_stream_judges_an_event_and_ends_in_good_order(tmp_path: Path
                 lines.append(process.stderr.readline())
                 assert lines[-1], lines
             process.send_signal(signal.SIGINT)
-            told, errors = process.communicate(timeout=60)
+            told, errors = process.communicate(timeout=LONGEST_S)
     assert process.returncode == 0, errors
     assert any(line.startswith("recording what is normal: 60 frames") for line in lines)
     assert "NG" in told

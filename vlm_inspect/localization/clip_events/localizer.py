@@ -113,6 +113,11 @@ class FittedClips:
         return f"{NAME}/{VERSION}"
 
     @property
+    def judged_by(self) -> str:
+        """See `FittedLocalizer.judged_by`."""
+        return f"{NAME} {VERSION}"
+
+    @property
     def priors(self) -> tuple[ChannelPrior, ...]:
         """One channel: the most unusual moment of a clip decides, by whichever evidence."""
         return (ChannelPrior(NAME, _SPREAD),)
