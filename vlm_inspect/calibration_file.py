@@ -16,6 +16,7 @@ from vlm_inspect.references import reference_digests
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.safe_text import path_text
 from vlm_inspect.sensitivity.record import Sensitivity
+from vlm_inspect.sensitivity.whole_surface import WholeLay
 
 Weight = Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)]
 """Bounded, so that no sum or product of weights overflows."""
@@ -77,6 +78,9 @@ class Calibration(BaseModel):
     planted."""
     sensitivity: Sensitivity | None = None
     """Which planted defects these bounds would have held up; None: as above, or the file is of an older version."""
+    whole: tuple[WholeLay | None, ...] | None = None
+    """How each score of the surface as a whole is laid over that of odd places, so that its own bounds lie on
+    `ok_below` and `ng_above`; None for one that is not heard, or for all: as the references say."""
     model_weight: Weight = 0.5
     heatmap_weight: Weight = 0.5
     boxes: BoxRecord | None = None
@@ -113,6 +117,7 @@ class Calibration(BaseModel):
             calibrated=True,
             box_trust=self.boxes.trust if known and self.boxes is not None else None,
             sensitivity=self.sensitivity,
+            whole=self.whole,
             made_with=None if path is None else MadeWith(path_text(path), self.judged_by),
         )
 

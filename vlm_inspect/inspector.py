@@ -258,7 +258,7 @@ class Inspector:
         check_unchanged(source, before)
         progress(fitted.advice or "measuring")
         part, windows = self._shown(present(sample, references.stage, self.budget), fitted)
-        views, evidence = gather(part, references, self.rules, fitted)
+        views, evidence = gather(part, references, self.rules, fitted, self.thresholds.whole)
         check_unchanged(source, before)  # the frames of a clip are read as they are measured
         template = load_template(self.template)
         limits = limits_for(self.backend, self.limits, template, calibrated=self.thresholds.calibrated)

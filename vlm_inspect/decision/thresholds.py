@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from vlm_inspect.errors import CalibrationError
 from vlm_inspect.sensitivity.record import Sensitivity
+from vlm_inspect.sensitivity.whole_surface import WholeLay
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Thresholds:
     """Share of the model's sure boxes that mean the right place, kept from a benchmark; None: not known."""
     sensitivity: Sensitivity | None = None
     """Which planted defects these thresholds would have held up; None: not known."""
+    whole: tuple[WholeLay | None, ...] | None = None
+    """How scores of the surface as a whole are laid over that of odd places; None: as the references say."""
     made_with: "MadeWith | None" = None
     """What the calibration file was made with; None: they come from none."""
 
