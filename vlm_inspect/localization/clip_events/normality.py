@@ -25,8 +25,10 @@ from vlm_inspect.tolerance import Tolerance, tolerance_from_normals
 
 LEAST_FRAMES = 12
 """Normal frames below which nothing is learned."""
-NARROW = 8 + REACH
-"""Frames before and after a frame that smoothing, averages and paths reach to."""
+_SMOOTHED = 8
+"""Frames before and after a frame that smoothing and averages reach to."""
+NARROW = _SMOOTHED + REACH
+"""Frames before and after a frame that its score may depend on, lengths of states apart."""
 _SEGMENT = 10
 """Frames of which the highest score counts once."""
 _OVERKILL = 1e-3
@@ -125,7 +127,7 @@ class NormalBehaviour:
         limit, and no place of them is hot.
         """
         found = self._heights(*self._raw(self._levelled(features), first, end, None))
-        moved = _spread(features.moved, NARROW)[first:end]
+        moved = _spread(features.moved, _SMOOTHED)[first:end]
         scores = np.where(moved[:, None], np.float32(1.0), found.scores)
         return Heights(
             scores, np.where(moved[:, None, None], np.float32(0.0), found.heat), moved, features.shift[first:end]

@@ -21,7 +21,9 @@ _LEAST_SHARE = 0.03
 
 
 def along_paths(heats: Floats, features: ClipFeatures) -> Floats:
-    """Return heat averaged along paths.
+    """Return heat as far as it lasts: averaged along paths, and at no time more than it is then.
+
+    Without the second, whatever is seen for a moment would be hot in the frames around it.
 
     Args:
         heats: (C, N, gh, gw), of C channels.
@@ -39,7 +41,8 @@ def along_paths(heats: Floats, features: ClipFeatures) -> Floats:
             known = slice(step, None) if sign > 0 else slice(None, -step)
             total[known] += _FADES**step * followed[known]
             weight[known] += _FADES**step
-    return np.ascontiguousarray(np.moveaxis(total / weight[:, None, None, None], -1, 0))
+    lasting = np.minimum(stacked, total / weight[:, None, None, None])
+    return np.ascontiguousarray(np.moveaxis(lasting, -1, 0))
 
 
 def _steps(features: ClipFeatures) -> tuple[Floats, Floats]:
