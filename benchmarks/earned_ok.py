@@ -38,17 +38,15 @@ from vlm_inspect.calibration.intervals import overkill_interval
 from vlm_inspect.datasets.item import Category
 from vlm_inspect.datasets.mvtec import read_category
 from vlm_inspect.localization.foreground import find_foreground
-from vlm_inspect.localization.localizer import ScoredLocalizer
 from vlm_inspect.localization.memory import FittedMemory, ReferenceMemory
 from vlm_inspect.localization.memory_settings import MemorySettings
 from vlm_inspect.localization.patch_memory.channels import ChannelWeights
 from vlm_inspect.localization.subject import ANY_SUBJECT
 from vlm_inspect.planting.surface import see_surface
+from vlm_inspect.qualification.more_normals import plant_on_normals, with_more_normals
 from vlm_inspect.qualification.qualify import Qualification, qualify
 from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.references import Part, ReferenceSet
-from vlm_inspect.sensitivity.bounds import Bounds
-from vlm_inspect.sensitivity.learning import with_normals
 
 CALIBRATING = 60
 HELD_OUT = 24
@@ -69,8 +67,8 @@ class Outcomes:
     """Image AUROC of every channel alone."""
     weights: dict[str, float]
     """Of the score of odd places; 0 of the channels that look at the whole surface."""
-    whole: dict[str, float]
-    """Likewise of the score of the whole surface; all 0 where it is not heard."""
+    whole: dict[str, bool]
+    """Which of the channels that look at the whole surface are heard."""
     pixel_auroc: float | None
     aupro: float | None
     """Where there are masks, at 256 px on the long side; AUPRO exact, limit 0.3."""
@@ -108,13 +106,14 @@ def run_draw(category: Category, settings: MemorySettings, count: int, draw: int
     assert qualified is not None
     judged = _plant_on(order[count : count + HELD_OUT]) if planted else _read_test(category)
     seen = _see(category, member, qualified, judged)
-    found = [_outcomes(category, qualified, qualified.decision.bounds, judged, seen, count, 0, draw)]
+    found = [_outcomes(category, qualified, judged, seen, count, 0, draw)]
     if count == 4 and len(order) >= count + HELD_OUT * planted + CALIBRATING // 2:
-        more = order[count + HELD_OUT * planted :][:CALIBRATING]
-        normals = _combined(member, qualified, Judged([load(item.path)[0] for item in more], np.zeros(len(more), bool)))
-        responses = qualified.trial.planted.that_matter(qualified.responses)
-        bounds = with_normals(qualified.decision, responses, normals.tolist()).bounds
-        found.append(_outcomes(category, qualified, bounds, judged, seen, count, len(more), draw))
+        more = [item.path for item in order[count + HELD_OUT * planted :][:CALIBRATING]]
+        normals = qualified.decision.judged(member.score([Part(None, tuple(load(path))) for path in more]))
+        settings_of = QualificationSettings()
+        tried = plant_on_normals(more, references, [member], ANY_SUBJECT, ViewBudget(), settings_of, qualified.trial)
+        again = with_more_normals(qualified, normals, tried, settings=settings_of)
+        found.append(_outcomes(category, again, judged, seen, count, len(more), draw))
     return found
 
 
@@ -123,7 +122,7 @@ class Seen:
     """What a memory says of judged views."""
 
     scores: NDArray[np.float64]
-    """(N,): combined log scores."""
+    """(N, C): log scores by channel."""
     by_channel: dict[str, float]
     pixel: tuple[float | None, float | None]
 
@@ -145,25 +144,19 @@ def _see(category: Category, member: FittedMemory, qualified: Qualification, jud
         pixel = metrics.pixel_auroc(masks, maps), metrics.aupro(masks, maps)
     names = [channel.name for channel in one.memory.channels]
     alone = {name: _auroc(judged, scores[:, number]) for number, name in enumerate(names)}
-    return Seen(decision.combine(scores - one.usual), alone, pixel)
-
-
-def _combined(member: ScoredLocalizer, qualified: Qualification, judged: Judged) -> NDArray[np.float64]:
-    parts = [Part(None, (view,)) for view in judged.views]
-    return qualified.decision.combine(member.score(parts))
+    return Seen(scores - one.usual, alone, pixel)
 
 
 def _outcomes(
     category: Category,
     qualified: Qualification,
-    bounds: Bounds,
     judged: Judged,
     seen: Seen,
     count: int,
     calibrating: int,
     draw: int,
 ) -> Outcomes:
-    scores = seen.scores
+    scores, bounds = qualified.decision.combine(seen.scores), qualified.decision.bounds
     names = np.where(scores > bounds.ng_above, "NG", np.where(scores <= bounds.ok_below, "OK", "REVIEW"))
     passing = bounds.ok_below if bounds.earns_ok else bounds.usual_below
     trial, normal = qualified.trial, scores[~judged.anomalous]
@@ -177,7 +170,7 @@ def _outcomes(
         image_auroc=_auroc(judged, scores),
         by_channel=seen.by_channel,
         weights=dict(zip(seen.by_channel, qualified.decision.weights.tolist(), strict=True)),
-        whole=dict(zip(seen.by_channel, qualified.decision.whole.weights.tolist(), strict=True)),
+        whole=_whole_heard(qualified, list(seen.by_channel)),
         pixel_auroc=seen.pixel[0],
         aupro=seen.pixel[1],
         anomalous=_count(names[judged.anomalous]),
@@ -197,6 +190,11 @@ def _outcomes(
         normal_spread=float(normal.std()),
         expected_spread=qualified.decision.normal.spread,
     )
+
+
+def _whole_heard(qualified: Qualification, names: list[str]) -> dict[str, bool]:
+    vote = qualified.decision.whole
+    return {names[column]: lay is not None for column, lay in zip(vote.columns, vote.lays, strict=True)}
 
 
 def _real(category: Category, judged: Judged) -> tuple[NDArray[np.float64] | None, list[str]]:

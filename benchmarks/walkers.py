@@ -4,18 +4,23 @@ A ground in metres is seen through a pinhole camera: from above with walkers com
 walkers passing (`side`). Everyone has a height, a speed, clothes and a gait of their own; groups walk together. Events
 are a bicycle, a cart, a runner, someone on a board who stands still and rolls, someone who crosses where nobody walks,
 and someone who goes against the stream where all go one way. Nothing of it is drawn after a real clip.
+`crowded` is the hard one of the views.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmarks.walkway_camera import CLEAR, Camera, Exposure, make_camera
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 EVENT_KINDS = ("bicycle", "cart", "runner", "board", "crossing", "against")
 VIEWS = ("far", "side")
+HARD_VIEW = "crowded"
+"""As `far`, with a crowd, people who stand about, and an old camera in a bad light (`walkway_camera.py`)."""
 FPS = 10.0
 SIZE_HW = (160, 240)
 _FINE = 2
@@ -42,6 +47,10 @@ class Scene:
     one_way: bool
     crowd: float
     """Walkers that come in a second."""
+    standing: int = 0
+    """Walkers who stand about in groups of two."""
+    camera: Camera = CLEAR
+    """What the light and the camera make of it."""
 
     def project(self, across_m: Floats, away_m: Floats, up_m: Floats) -> Floats:
         """Return pixels (N, 2), x to the right and y down."""
@@ -82,7 +91,10 @@ class WalkwayEvent:
 
 
 def make_scene(rng: np.random.Generator, view: str) -> Scene:
-    """Return a camera over a path; `view` is one of `VIEWS`."""
+    """Return a camera over a path; `view` is one of `VIEWS`, or `HARD_VIEW`."""
+    if view == HARD_VIEW:
+        scene, crowd = make_scene(rng, "far"), float(rng.uniform(0.6, 1.4))
+        return replace(scene, crowd=crowd, standing=int(rng.integers(0, 7)), camera=make_camera(rng))
     if view == "far":
         return Scene(
             view=view,
@@ -122,9 +134,11 @@ def film_walkway(
         frames: how many.
     """
     walkers = list(_crowd(rng, scene, frames / FPS))
-    ground, light = _ground(rng, scene), np.random.default_rng(rng.integers(2**31))
+    walkers += _standing(rng, scene)
+    ground = _ground(rng, scene)
+    exposure = Exposure(scene.camera, SIZE_HW, np.random.default_rng(rng.integers(2**31)))
     odd = [_odd_one(rng, scene, kind, at_s) for kind, at_s in wanted]
-    film = [_expose(_draw(ground, scene, [*walkers, *odd], index / FPS), light) for index in range(frames)]
+    film = [exposure.take(_draw(ground, scene, [*walkers, *odd], index / FPS)) for index in range(frames)]
     events = []
     for mover in odd:
         seen = [index for index in range(frames) if _in_sight(scene, mover, index / FPS)]
@@ -145,6 +159,16 @@ def _crowd(rng: np.random.Generator, scene: Scene, seconds: float) -> Iterator[M
             friend = _walker(rng, scene, time_s, coming=True)
             yield Mover("walker", time_s, beside, first.speed_m_s, friend.height_m, friend.shades, friend.stride_hz,
                         friend.phase)  # fmt: skip
+
+
+def _standing(rng: np.random.Generator, scene: Scene) -> Iterator[Mover]:
+    """Yield people who stand about, two and two; they shift from one leg to the other."""
+    for number in range(scene.standing):
+        if number % 2 == 0:
+            place = (rng.uniform(-0.5, 0.5) * scene.width_m, rng.uniform(scene.near_m + 1, 0.8 * scene.far_m))
+        beside = place if number % 2 == 0 else (place[0] + 0.7, place[1])
+        plain = _walker(rng, scene, 0.0, coming=True)
+        yield replace(plain, start_s=-40.0, from_m=beside, speed_m_s=(0.0, 0.0), stride_hz=0.15)
 
 
 def _walker(rng: np.random.Generator, scene: Scene, time_s: float, *, coming: bool) -> Mover:
@@ -301,12 +325,3 @@ def _polygon(picture: NDArray[np.float32], corners: Floats, shade: float) -> Non
 def _ellipse(picture: NDArray[np.float32], middle: Floats, axes: tuple[float, float], shade: float) -> None:
     angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     _polygon(picture, middle + np.stack([np.cos(angles) * axes[0], np.sin(angles) * axes[1]], axis=-1), float(shade))
-
-
-def _expose(fine: Floats, rng: np.random.Generator) -> Image:
-    """Return a frame: averaged to its size, in a light that flickers a little, with the noise of a camera."""
-    import cv2
-
-    small = cv2.resize(fine, SIZE_HW[::-1], interpolation=cv2.INTER_AREA)
-    noisy = small * rng.normal(1.0, 0.006) + rng.normal(0, 2.5, small.shape)
-    return np.repeat(np.clip(noisy, 0, 255).astype(np.uint8)[..., None], 3, axis=2)

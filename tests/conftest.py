@@ -3,10 +3,15 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.browsing import started_browser
 from tests.store.postgres import OWNER, find_binaries, serve
+
+if TYPE_CHECKING:
+    from playwright import sync_api as playwright
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the processors are shared out already, to as many processes
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -82,3 +87,18 @@ def store_name(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgresql":
         return str(request.getfixturevalue("postgres_url"))
     return str(tmp_path / "cases.db")
+
+
+@pytest.fixture(scope="module")
+def _module_browser() -> Iterator["playwright.Browser"]:
+    """One browser for a file's tests; no longer, because its driver keeps an event loop running in this thread."""
+    with started_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(_module_browser: "playwright.Browser") -> Iterator["playwright.Browser"]:
+    """Give a browser without a page; those that a test opens are closed."""
+    yield _module_browser
+    for context in _module_browser.contexts:
+        context.close()

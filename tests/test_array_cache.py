@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from tests.waiting import LONGEST_S
 from vlm_inspect import array_cache
 from vlm_inspect.array_cache import (
     ENVIRONMENT,
@@ -217,7 +218,7 @@ def test_several_processes_share_a_small_one(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _PROCESS, str(tmp_path)]
     running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     for process in running:
-        _, told = process.communicate(timeout=120)
+        _, told = process.communicate(timeout=LONGEST_S)
         assert process.returncode == 0, told
     assert not list(tmp_path.rglob("*.tmp"))
     assert sum(path.stat().st_size for path in tmp_path.rglob(f"*{SUFFIX}")) <= 60_000 + 9000

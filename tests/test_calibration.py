@@ -123,7 +123,7 @@ SHA = "a" * 64
 
 def calibration(**changes: Any) -> dict[str, Any]:
     plain = {
-        "version": 2, "rules_sha256": SHA, "localizer": "memory", "n": 24, "overkill": 0.04,
+        "version": 3, "rules_sha256": SHA, "localizer": "memory", "judged_by": ["memory 12"], "n": 24, "overkill": 0.04,
         "overkill_ci95": [0.0, 0.2], "ok_below": 0.3, "ng_above": 0.7, "model_weight": 0.8, "heatmap_weight": 1.1,
     }  # fmt: skip
     return {**plain, **changes}
@@ -147,8 +147,10 @@ def test_a_calibration_survives_its_file(tmp_path: Path) -> None:
         ("", "not JSON"),
         ("{", "not JSON"),
         ("[1]", "top level"),
-        (json.dumps(calibration(version=3)), "version"),
+        (json.dumps(calibration(version=4)), "version"),
         (json.dumps(calibration(version=1)), "made by an earlier version"),
+        (json.dumps(calibration(version=2)), "does not tell by which networks and defects its parts were judged"),
+        (json.dumps({k: v for k, v in calibration().items() if k != "judged_by"}), "judged_by"),
         ("[" * 100_000, "not JSON"),
         (json.dumps(calibration(references_sha256=["c" * 64])), "1 of its references are missing and 2 are new"),
         (json.dumps(calibration(extra=1)), "extra"),
@@ -182,6 +184,22 @@ def test_it_holds_for_the_views_that_it_was_made_with(tmp_path: Path) -> None:
         load_calibration(path, rules_sha256=SHA, localizer="memory", views=ViewBudget())
     save_calibration(Calibration.model_validate(calibration()), path)
     assert load_calibration(path, rules_sha256=SHA, localizer="memory", views=ViewBudget()).views is None
+
+
+def test_it_holds_for_what_judged_its_parts(tmp_path: Path) -> None:
+    made = Calibration.model_validate(calibration(judged_by=["memory 12 (lite0/2)", "planted defects 6"]))
+    with_it = made.thresholds_for("", tmp_path / "c.json").made_with
+    assert with_it is not None
+    with_it.check(["memory 12 (lite0/2)", "planted defects 6"])
+    with pytest.raises(CalibrationError) as caught:
+        with_it.check(["memory 12 (lite0/2)", "planted defects 7"])
+    assert str(caught.value) == (
+        f"{tmp_path / 'c.json'} was made with planted defects 6, and parts are judged by planted defects 7 here, so "
+        "its thresholds do not hold; run vlm-inspect calibrate again"
+    )
+    with pytest.raises(CalibrationError, match=r"made with nothing else, and parts are judged by dapo 3 here"):
+        with_it.check(["memory 12 (lite0/2)", "planted defects 6", "dapo 3"])
+    assert made.thresholds.made_with is None, "where nothing judges again, nothing is checked"
 
 
 def test_a_missing_file_and_an_unwritable_place_are_one_line(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.backends.openai_server import OpenAIServer, answer, status
+from tests.waiting import LONGEST_S
 from vlm_inspect import cli
 
 NORMAL = {"reasoning": "Nothing differs from the rules.", "anomalous": False, "probability": 0.03}
@@ -282,7 +283,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(run: Run, tmp_path: Path, wron
 def run_fresh(*arguments: object) -> Ran:
     """Run in a process of its own: FFmpeg reads how much it may print once, when the first video is opened."""
     command = [sys.executable, "-m", "vlm_inspect.cli", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_S, check=False)
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
@@ -319,7 +320,7 @@ def test_a_reader_that_leaves_is_an_error_and_never_ng(plates: Path) -> None:
         asked = ask_from_outside([plates / "clean.png", "--localizer", "none"], stdout=writing)
     finally:
         os.close(writing)
-    _, err = asked.communicate(timeout=60)
+    _, err = asked.communicate(timeout=LONGEST_S)
     assert asked.returncode == 2
     assert err.count(b"\n") == 1, err
     assert b"stdout" in err
@@ -328,7 +329,7 @@ def test_a_reader_that_leaves_is_an_error_and_never_ng(plates: Path) -> None:
 def test_a_terminal_that_knows_only_ascii_gets_the_result(plates: Path) -> None:
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     asked = ask_from_outside([plates / "clean.png", "--localizer", "none"], stdout=subprocess.PIPE, env=environment)
-    out, err = asked.communicate(timeout=60)
+    out, err = asked.communicate(timeout=LONGEST_S)
     assert (asked.returncode, err) == (3, b"")
     assert b"REVIEW" in out
 

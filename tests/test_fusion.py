@@ -15,6 +15,7 @@ from vlm_inspect.decision.fusion import Record, fuse, pool_score
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region
+from vlm_inspect.frame_curve import ClipEvent, FrameCurve
 from vlm_inspect.inspection import Inspection, Provenance, Usage
 from vlm_inspect.offline.report import judge_evidence
 from vlm_inspect.rules import Check, Rule, RuleBook
@@ -407,6 +408,20 @@ def test_a_defect_that_stays_over_neighbouring_frames_is_one() -> None:
     regions = tuple(region_of(box, Clip().locate(box), score=0.9 - i / 100) for i, box in enumerate(boxes))
     found = judge(BAD, evidence_of(0.99, regions=regions), views=(view,)).defects
     assert sorted(d.time_s or 0.0 for d in found) == [0.0, 3.0]
+
+
+def test_an_event_of_a_clip_is_one_defect_however_long_it_lasts() -> None:
+    panes = tuple(Pane((25 * i, 0, 25 * i + 25, 100)) for i in range(4))
+    view = view_of(Clip(), kind="frames", panes=panes)
+    boxes: list[BoxXyxyn] = [(0.05, 0.4, 0.15, 0.6), (0.85, 0.4, 0.95, 0.6)]
+    regions = tuple(region_of(box, Clip().locate(box), score=0.9 - i / 100) for i, box in enumerate(boxes))
+    frames = [one.place.frame or 0 for one in regions]
+    event = ClipEvent(frames[0], frames[0], frames[1], 0.0, 0.0, 3.0, 0.9, boxes[0], "motion", "it moves")
+    curve = FrameCurve(None, np.zeros(200), (event,))
+    evidence = replace(evidence_of(0.99, regions=regions), curve=curve)
+    assert [d.time_s for d in judge(BAD, evidence, views=(view,)).defects] == [0.0]
+    apart = replace(curve, events=(replace(event, last=frames[0]),))
+    assert len(judge(BAD, replace(evidence, curve=apart), views=(view,)).defects) == 2
 
 
 def test_a_defect_on_the_whole_view_and_on_a_tile_is_one() -> None:

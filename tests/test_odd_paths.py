@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.fuzz.kinds import run_command
+from tests.waiting import LONGEST_S
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_a_link_to_itself(tmp_path: Path, loop: Path, where: str) -> None:
         "none",
         *more,
     ]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_S, check=False)
     said = ran.stderr.strip()
     assert ran.returncode == 2
     assert said.startswith("vlm-inspect: error: ")

@@ -80,6 +80,7 @@ def test_an_inspector_from_rules_references_and_calibration(book: Path, tmp_path
         rules_sha256=load_rules(book).scoring_sha256,
         references_sha256=tuple(sorted(sha256_of(path) for path in inspector.references)),
         localizer=localizer.name,
+        judged_by=inspector.fit("image")[1].judged_by,
         n=30,
         overkill=0.0,
         overkill_ci95=(0.0, 0.1),
@@ -90,6 +91,11 @@ def test_an_inspector_from_rules_references_and_calibration(book: Path, tmp_path
     known = Inspector.from_rules(book, references=tmp_path / "normal" / "*.png", calibration=tmp_path / "c.json")
     assert known.thresholds.calibrated
     assert known.thresholds.ok_below == 0.2
+    assert known.inspect(tmp_path / "normal" / "0.png").outcome in ("OK", "REVIEW", "NG")
+    save_calibration(calibration.model_copy(update={"judged_by": ("memory 1",)}), tmp_path / "old.json")
+    other = Inspector.from_rules(book, references=tmp_path / "normal" / "*.png", calibration=tmp_path / "old.json")
+    with pytest.raises(CalibrationError, match=r"made with memory 1, and parts are judged by memory \d+ \("):
+        other.inspect(tmp_path / "normal" / "0.png")
     with pytest.raises(CalibrationError, match="1 of its references"):
         Inspector.from_rules(book, references=[tmp_path / "normal" / "0.png"], calibration=tmp_path / "c.json")
     with pytest.raises(ReferenceSampleError):

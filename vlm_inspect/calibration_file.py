@@ -9,17 +9,24 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from converters.view import ViewBudget
-from vlm_inspect.decision.thresholds import Thresholds
+from vlm_inspect.decision.thresholds import MadeWith, Thresholds
 from vlm_inspect.errors import CalibrationError
 from vlm_inspect.file_writing import write_atomically
 from vlm_inspect.references import reference_digests
 from vlm_inspect.rules import RuleBook
+from vlm_inspect.safe_text import path_text
 from vlm_inspect.sensitivity.record import Sensitivity
+from vlm_inspect.sensitivity.whole_surface import WholeLay
 
 Weight = Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)]
 """Bounded, so that no sum or product of weights overflows."""
 _PRIOR_BOXES = 4.0
 """How many sure boxes the guess of one half counts for."""
+_EARLIER = {
+    "1": "without its references",
+    "2": "and does not tell by which networks and defects its parts were judged",
+}
+"""What files of earlier versions lack."""
 Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
 
@@ -46,12 +53,14 @@ class Calibration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     rules_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """`RuleBook.scoring_sha256`: of what moves scores, not of the description's wording."""
     references_sha256: tuple[str, ...] = ()
     """Digests of the references, sorted: other ones give other scores."""
     localizer: str = Field(min_length=1)
+    judged_by: tuple[Annotated[str, Field(min_length=1)], ...]
+    """Methods, networks and versions that gave the scores, see `FittedClass.judged_by`: others give other ones."""
     views: ViewBudget | None = None
     """How many pictures each part became: a picture judged in tiles scores higher than whole. None: not told."""
     n: int = Field(ge=2)
@@ -69,6 +78,9 @@ class Calibration(BaseModel):
     planted."""
     sensitivity: Sensitivity | None = None
     """Which planted defects these bounds would have held up; None: as above, or the file is of an older version."""
+    whole: tuple[WholeLay | None, ...] | None = None
+    """How each score of the surface as a whole is laid over that of odd places, so that its own bounds lie on
+    `ok_below` and `ng_above`; None for one that is not heard, or for all: as the references say."""
     model_weight: Weight = 0.5
     heatmap_weight: Weight = 0.5
     boxes: BoxRecord | None = None
@@ -86,11 +98,16 @@ class Calibration(BaseModel):
 
     @property
     def thresholds(self) -> Thresholds:
-        """The thresholds that fusion takes, for any model."""
+        """The thresholds that fusion takes, for any model, whatever judges."""
         return self.thresholds_for("")
 
-    def thresholds_for(self, model: str) -> Thresholds:
-        """Return the thresholds that fusion takes, with what is known of this model's boxes."""
+    def thresholds_for(self, model: str, path: Path | None = None) -> Thresholds:
+        """Return the thresholds that fusion takes, with what is known of this model's boxes.
+
+        Args:
+            model: its name.
+            path: the file, so that what judges can be held against what it was made with; None: that is not checked.
+        """
         known = self.boxes is not None and self.boxes.model == model
         return Thresholds(
             ok_below=self.ok_below,
@@ -100,6 +117,8 @@ class Calibration(BaseModel):
             calibrated=True,
             box_trust=self.boxes.trust if known and self.boxes is not None else None,
             sensitivity=self.sensitivity,
+            whole=self.whole,
+            made_with=None if path is None else MadeWith(path_text(path), self.judged_by),
         )
 
 
@@ -132,7 +151,7 @@ def load_thresholds(
     digests = reference_digests(references)
     return load_calibration(
         path, rules_sha256=rules.scoring_sha256, localizer=localizer, references_sha256=digests, views=views
-    ).thresholds_for(model)
+    ).thresholds_for(model, path)
 
 
 def load_calibration(
@@ -159,10 +178,8 @@ def load_calibration(
         raise CalibrationError(f"{path} is not a file; name the one that vlm-inspect calibrate wrote")
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(raw, dict) and raw.get("version") == 1:
-            raise CalibrationError(
-                f"{path} was made by an earlier version, without its references; run vlm-inspect calibrate again"
-            )
+        if isinstance(raw, dict) and (missing := _EARLIER.get(str(raw.get("version")))):
+            raise CalibrationError(f"{path} was made by an earlier version, {missing}; run vlm-inspect calibrate again")
         calibration = Calibration.model_validate(raw)
     except OSError as error:
         raise CalibrationError(f"{path} cannot be read: {error.strerror or error}") from error

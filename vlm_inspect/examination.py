@@ -57,6 +57,8 @@ class Prepared:
     """One for each of them."""
     note: str = ""
     """What else there is to say of what it was compared with."""
+    judged_by: tuple[str, ...] = ()
+    """See `FittedClass.judged_by`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +76,8 @@ class Examination:
     template: str = "inspect"
     thresholds: Thresholds = field(default_factory=Thresholds)
     limits: PromptLimits = field(default_factory=PromptLimits)
+    judged_by: tuple[str, ...] = ()
+    """See `FittedClass.judged_by`; empty of a kept case."""
 
     @property
     def request(self) -> Request:

@@ -19,6 +19,7 @@ from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.registration.identity import INCOMPARABLE, Shown
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.sensitivity.standing import Standing
+from vlm_inspect.sensitivity.whole_surface import WholeLay
 from vlm_inspect.sensitivity.wording import tell_whole
 
 MAX_REGIONS = 8
@@ -35,7 +36,11 @@ _UNMEASURED: dict[Shown, str] = {
 
 
 def gather(
-    part: Part, references: ReferenceSet, rules: RuleBook, fitted: FittedClass
+    part: Part,
+    references: ReferenceSet,
+    rules: RuleBook,
+    fitted: FittedClass,
+    whole: Sequence[WholeLay | None] | None = None,
 ) -> tuple[tuple[View, ...], Evidence]:
     """Localize on every view, measure every check.
 
@@ -44,6 +49,7 @@ def gather(
         references: the normal samples that its checks are compared with.
         rules: the checks, and the boxes that never count.
         fitted: what judges the part, fitted to these references.
+        whole: how a calibration lays the scores of the surface as a whole; None: as the references say.
 
     Returns:
         The views, pictures of what was found included, and the evidence over them.
@@ -62,7 +68,7 @@ def gather(
     views = (*part.views, *(picture for one in found for picture in one.pictures))
     found = [counted(one, views, rules) for one in found]
     maps = tuple(made for one in found for made in one.maps)
-    standing = _standing(found, fitted)
+    standing = _standing(found, fitted, whole)
     regions = [region for one in found for region in regions_of(one, views)]
     if standing is not None and standing.outcome == "NG" and not regions:
         regions = _hottest(found, views)
@@ -107,12 +113,14 @@ def counted(found: Localization, views: Sequence[View], rules: RuleBook) -> Loca
     return replace(found, maps=maps, log_scores=found.log_scores + score_shift(found.maps, maps))
 
 
-def _standing(found: Sequence[Localization], fitted: FittedClass) -> Standing | None:
+def _standing(
+    found: Sequence[Localization], fitted: FittedClass, whole: Sequence[WholeLay | None] | None
+) -> Standing | None:
     """Return where the part stands; None where a member could not compare every view, or nothing decides."""
     scores = [one.log_scores for one in found if one.log_scores is not None]
     if fitted.standing_of is None or len(scores) != len(found):
         return None
-    return fitted.standing_of(np.concatenate(scores))
+    return fitted.standing_of(np.concatenate(scores)).relaid(whole)
 
 
 def regions_of(found: Localization, views: Sequence[View]) -> list[Region]:

@@ -253,10 +253,12 @@ class Inspector:
             references, fitted = self.fit(sample.kind, without=digest, progress=progress)
         else:
             references, fitted = self._fits.with_beginning(sample, digest, self.normal_until)
+        if self.thresholds.made_with is not None:
+            self.thresholds.made_with.check(fitted.judged_by)
         check_unchanged(source, before)
         progress(fitted.advice or "measuring")
         part, windows = self._shown(present(sample, references.stage, self.budget), fitted)
-        views, evidence = gather(part, references, self.rules, fitted)
+        views, evidence = gather(part, references, self.rules, fitted, self.thresholds.whole)
         check_unchanged(source, before)  # the frames of a clip are read as they are measured
         template = load_template(self.template)
         limits = limits_for(self.backend, self.limits, template, calibrated=self.thresholds.calibrated)
@@ -284,6 +286,7 @@ class Inspector:
             store=self.store,
             windows=windows,
             requests=requests,
+            judged_by=fitted.judged_by,
             note=_ITSELF if self.normal_until is None and self._fits.knows(sample.kind, digest) else "",
         )
 
@@ -365,6 +368,7 @@ class Inspector:
             template=self.template,
             thresholds=self.thresholds,
             limits=prepared.limits,
+            judged_by=prepared.judged_by,
         )
 
     def _refuter_words(self, looks: Sequence[Look]) -> Iterator[str]:

@@ -142,6 +142,7 @@ def _calibration(place: Path, part: Path, rules: Path) -> Kind:
     made = Calibration(
         rules_sha256=load_rules(rules).scoring_sha256,
         localizer="none",
+        judged_by=(),
         n=40,
         overkill=0.05,
         overkill_ci95=(0.006, 0.17),

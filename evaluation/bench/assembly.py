@@ -25,6 +25,7 @@ from vlm_inspect.datasets.references import content_sha256
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.inspector import ANY_PART, Inspector
 from vlm_inspect.localization import AUTO, default_localizer
+from vlm_inspect.scoring_version import scoring_version
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,6 +181,7 @@ def _settings(plan: RunPlan, options: BenchOptions, config: InspectorConfig, ins
         localizer="none" if localizer is None else localizer.name,
         backbone=config.localizer.memory.backbone or "",
         clip=config.localizer.clip,
+        scoring=scoring_version(),
         aupro_200=options.aupro_200,
         checkpoint_sha256=content_sha256(checkpoint) if checkpoint is not None else None,
         rules_sha256={name: plan.rules[name].sha256 for name in sorted(plan.with_rules)},
@@ -230,5 +232,5 @@ def _thresholds(plan: RunPlan, path: Path | None, localizer: str, views: ViewBud
                 views=views,
                 references_sha256=[sha256_of(reference) for reference in references],
             )
-            found[name] = loaded.thresholds
+            found[name] = loaded.thresholds_for("", file)
     return found

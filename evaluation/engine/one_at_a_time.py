@@ -63,6 +63,10 @@ class _FittedOneAtATime:
     def name(self) -> str:
         return self._fitted.name
 
+    @property
+    def judged_by(self) -> str:
+        return self._fitted.judged_by
+
     def localize(self, part: Part) -> Localization:
         with self._lock:
             return self._fitted.localize(part)

@@ -53,6 +53,8 @@ class Settings(BaseModel):
     items_sha256: str
     """Digest of the scored items' ids, labels and defect types, in order."""
     version: str = VERSION
+    scoring: str = ""
+    """`scoring_version()`; "": a run of before it was told."""
     inspector: InspectorConfig | None = None
     """Every setting of the inspection, that of the localizers among them; None: a run of before 0.2."""
 

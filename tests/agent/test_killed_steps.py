@@ -12,6 +12,7 @@ import pytest
 
 from tests.agent.scripted import BOX, FAR_BOX, run_ask, turn, verdict, write_plate
 from tests.backends.openai_server import Behaviour, Body, OpenAIServer, Recorded, hang, status
+from tests.waiting import LONGEST_S
 from vlm_inspect.backends.backend import Reply
 from vlm_inspect.backends.model_turn import ToolCall
 from vlm_inspect.backends.reply_journal import OLD_S, SUFFIX, ReplyJournal, remove_old
@@ -53,7 +54,7 @@ def test_a_kill_in_the_middle_of_a_step_pays_for_no_other_twice(tmp_path: Path) 
     photo, store = write_plate(tmp_path), tmp_path / "cases.db"
     with OpenAIServer([play(hangs_at=[2])], refuses=("tools",)) as server:
         process = start(photo, server, store)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + LONGEST_S
         while not any(steps_of(one.body) == 2 for one in accepted(server)):
             assert time.monotonic() < deadline, "it never came to its third step"
             assert process.poll() is None, process.communicate()

@@ -31,6 +31,7 @@ class Measured:
     """A localizer whose map of a view has a given score."""
 
     name = "memory"
+    judged_by = "memory 1"
     kinds: frozenset[SampleKind] = frozenset({"image"})
 
     def __init__(self, score: float) -> None:

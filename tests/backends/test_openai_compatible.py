@@ -57,7 +57,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def backend(server: OpenAIServer, **more: Any) -> OpenAICompatible:
-    settings = {"timeout_s": 5.0, "max_retries": 2, "first_wait_s": 0.001} | more
+    settings = {"timeout_s": 60.0, "max_retries": 2, "first_wait_s": 0.001} | more
     wait_s = settings.pop("first_wait_s")
     return OpenAICompatible("tiny", Connection(server.base_url, **settings), first_wait_s=wait_s)
 
@@ -210,7 +210,7 @@ def test_passing_failures_are_tried_again(request_: Request, code: int) -> None:
 @pytest.mark.parametrize("behaviour", [cut(), hang(30)])
 def test_lost_connections_are_tried_again(request_: Request, behaviour: Behaviour) -> None:
     with OpenAIServer([behaviour, answer(NORMAL)]) as server:
-        (reply,) = backend(server, timeout_s=1.0).generate(request_)
+        (reply,) = backend(server, timeout_s=3.0).generate(request_)
         assert json.loads(reply.text) == NORMAL
         assert len(server.requests) == 2
 
@@ -229,7 +229,7 @@ def test_lost_connections_are_tried_again(request_: Request, behaviour: Behaviou
         (status(500, "boom"), 3, "after 3 attempts: boom; try again later"),
         (status(503, "boom", x_should_retry="false"), 1, "boom"),
         (cut(), 3, "is the server up"),
-        (hang(30), 3, "no answer within 0.3 s"),
+        (hang(30), 3, "no answer within 0.9 s"),
         (raw(b"<!DOCTYPE html><html><body>hello</body></html>", content_type="text/html"), 1, "a web page"),
         (raw(b"<html>proxy error</html>", content_type="text/html", code=502), 3, "a web page"),
         (raw(b"{not json"), 1, "ends? in /v1"),
@@ -244,7 +244,7 @@ def test_lost_connections_are_tried_again(request_: Request, behaviour: Behaviou
 def test_failures_are_one_line(request_: Request, failing: Behaviour, requests: int, said: str) -> None:
     with OpenAIServer([failing]) as server:
         with pytest.raises(BackendError, match=said) as caught:
-            backend(server, timeout_s=0.3 if "0.3 s" in said else 5.0).generate(request_)
+            backend(server, timeout_s=0.9 if "0.9 s" in said else 60.0).generate(request_)
         assert len(server.requests) == requests
     message = str(caught.value)
     assert "\n" not in message
@@ -255,21 +255,21 @@ def test_failures_are_one_line(request_: Request, failing: Behaviour, requests: 
 def test_unreachable_server_names_its_url(request_: Request) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-    nowhere = OpenAICompatible("tiny", Connection(url, max_retries=1), first_wait_s=0.001)
-    with pytest.raises(BackendError, match=r"after 2 attempts: .*is the server up at this URL") as caught:
-        nowhere.generate(request_)
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"  # held, so that no other test listens there
+        nowhere = OpenAICompatible("tiny", Connection(url, max_retries=1), first_wait_s=0.001)
+        with pytest.raises(BackendError, match=r"after 2 attempts: .*is the server up at this URL") as caught:
+            nowhere.generate(request_)
     assert url in str(caught.value)
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_retry_after_is_honoured(request_: Request, form: str) -> None:
-    when = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)  # the form has whole seconds
+    when = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)  # the form has whole seconds
     asked = "0.5" if form == "seconds" else when
     with OpenAIServer([status(429, retry_after=asked), answer(NORMAL)]) as server:
         started = time.monotonic()
         backend(server).generate(request_)
-        assert 0.4 <= time.monotonic() - started < 4
+        assert 0.4 <= time.monotonic() - started < 60
 
 
 def test_waits_grow_and_differ() -> None:

@@ -66,7 +66,7 @@ def request_for(model: OpenAICompatible, view: View | None = None) -> Request:
 
 
 def backend(server: OpenAIServer, name: str = "tiny") -> OpenAICompatible:
-    return OpenAICompatible(name, Connection(server.base_url, timeout_s=10, max_retries=0), first_wait_s=0.001)
+    return OpenAICompatible(name, Connection(server.base_url, timeout_s=60, max_retries=0), first_wait_s=0.001)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_the_dialogue_gives_way_too() -> None:
     url = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
     block = {"type": "image_url", "image_url": {"url": url, "detail": "high"}}
     with OpenAIServer([respond]) as server:
-        talk = ServerConversation("tiny", Connection(server.base_url, timeout_s=10, max_retries=0))
+        talk = ServerConversation("tiny", Connection(server.base_url, timeout_s=60, max_retries=0))
         turn = talk.converse([{"role": "user", "content": [block]}], (), lambda text: None)
         assert turn.text == "It is even."
         assert [max(sides(one.body)) for one in server.requests] == [1000, 768, 768]

@@ -53,7 +53,7 @@ def request_of(*, references: int = 0, marks: int = 0, views: int = 1, **limits:
 
 
 def backend(server: OpenAIServer, url: str | None = None, **settings: Any) -> OpenAICompatible:
-    connection = Connection(url or server.base_url, timeout_s=10, **{"max_retries": 0, **settings})
+    connection = Connection(url or server.base_url, timeout_s=60, **{"max_retries": 0, **settings})
     return OpenAICompatible("tiny", connection, first_wait_s=0.001)
 
 

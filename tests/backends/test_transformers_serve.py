@@ -21,6 +21,7 @@ from PIL import Image
 
 from converters.view import BoxXyxyn, Place, View
 from tests.backends.tiny_vlms import build
+from tests.waiting import LONGEST_S
 from vlm_inspect.agent import AgentSettings
 from vlm_inspect.backends import load_backend
 from vlm_inspect.backends.backend import Request
@@ -42,7 +43,7 @@ pytestmark = [
 
 RULES = RuleBook(class_name="nut", rules=(Rule(id="thread", text="The thread is whole."),))
 Picture = NDArray[np.uint8]
-START_S, STOP_S = 120.0, 10.0
+START_S, STOP_S = LONGEST_S, 10.0
 SOON = (12, 1.5)
 """From this token on, the end of the answer grows likelier by this factor a token: random weights never stop."""
 SHARPER = 15.0

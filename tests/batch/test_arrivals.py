@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from converters.digest import sha256_of
+from tests.waiting import LONGEST_S
 from vlm_inspect.batch.arrivals import FolderArrivals
 from vlm_inspect.errors import InspectError
 
@@ -16,7 +17,7 @@ from vlm_inspect.errors import InspectError
 @pytest.fixture
 def stop() -> Iterator[threading.Event]:
     event = threading.Event()
-    timer = threading.Timer(90, event.set)  # no test waits for ever
+    timer = threading.Timer(LONGEST_S, event.set)  # no test waits for ever
     timer.start()
     yield event
     timer.cancel()
@@ -69,7 +70,7 @@ def test_what_is_there_and_what_comes(tmp_path: Path, stop: threading.Event) -> 
 
 
 def test_a_half_written_file_is_waited_for(tmp_path: Path, stop: threading.Event) -> None:
-    arrivals = iter(FolderArrivals(tmp_path, stop, settle_s=0.5))
+    arrivals = iter(FolderArrivals(tmp_path, stop, settle_s=2.0))
     next(arrivals)
     began = time.monotonic()
 

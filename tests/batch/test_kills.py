@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from converters.digest import sha256_of
+from tests.waiting import LONGEST_S, until
 from vlm_inspect.batch.arrivals import FolderArrivals
 from vlm_inspect.batch.destinations import Destinations
 from vlm_inspect.batch.run import BatchSettings, run_batch
@@ -144,15 +145,13 @@ def test_every_part_has_one_case_after_many_kills(
         digests |= add_parts(folder, range(len(digests), len(digests) + 3))
         kills += not killed(work, tmp_path, moments.uniform(0.02, 0.3))
     digests |= add_parts(folder, range(len(digests), len(digests) + 3))
-    assert killed(work, tmp_path, 60.0)
+    assert killed(work, tmp_path, LONGEST_S)
     with sqlite3.connect(tmp_path / "cases.db") as database:
         cases = database.execute("SELECT id, input_sha256 FROM cases").fetchall()
         messages = [name for (name,) in database.execute("SELECT id FROM outbox").fetchall()]
     database.close()
     with CaseStore(tmp_path / "cases.db") as store, Sender(store.outbox, [Webhook(hook)]) as sender:
-        deadline = time.monotonic() + 30
-        while sender.left() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        until(lambda: not sender.left())
     assert set((tmp_path / "ids.txt").read_text().split()) == set(messages)
     assert sorted(digest for _, digest in cases) == sorted(digests)
     assert len(messages) == len(digests)

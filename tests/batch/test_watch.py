@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.waiting import LONGEST_S
 from vlm_inspect import cli
 from vlm_inspect.store import CaseStore
 
@@ -70,7 +71,7 @@ def test_parts_are_judged_once_as_they_come(tmp_path: Path) -> None:
         (folder / "c.png").write_bytes((folder / "a.png").read_bytes())  # the same part again
         wait_for(process, "b.png")
         process.send_signal(signal.SIGINT)
-        told, errors = process.communicate(timeout=30)
+        told, errors = process.communicate(timeout=LONGEST_S)
     assert process.returncode == 0, errors
     assert "2 parts: 2 REVIEW" in told
     assert sorted(Path(row["source"]).name for row in rows(out)) == ["a.png", "b.png"]
@@ -79,7 +80,7 @@ def test_parts_are_judged_once_as_they_come(tmp_path: Path) -> None:
     with watching(*given) as process:
         assert not any("a.png" in line for line in wait_for(process, "d.png"))
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=LONGEST_S)
     assert process.returncode == 0
     assert sorted(Path(row["source"]).name for row in rows(out)) == ["a.png", "b.png", "d.png"]
     with CaseStore(store) as cases:

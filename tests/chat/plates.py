@@ -56,6 +56,7 @@ class PlainDifference:
 
 class FittedDifference:
     name = "memory"
+    judged_by = "memory 1"
 
     def __init__(self, greys: Sequence[NDArray[np.float64]]) -> None:
         others = [np.mean([one for one in greys if one is not grey], axis=0) for grey in greys]

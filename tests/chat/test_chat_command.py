@@ -11,6 +11,7 @@ import pytest
 from tests.backends.openai_server import OpenAIServer, status
 from tests.chat.conftest import Desk
 from tests.chat.scripted_model import says
+from tests.waiting import LONGEST_S
 from vlm_inspect.cli import main
 from vlm_inspect.replay.settings import config_of
 from vlm_inspect.store import CaseStore
@@ -121,7 +122,7 @@ def test_lines_are_edited_and_remembered_at_a_terminal(desk: Desk) -> None:
     }  # fmt: skip
     child = pexpect.spawn(
         sys.executable, ["-m", "vlm_inspect.cli", "chat", desk.case().id, "--store", "cases.db"],
-        cwd=desk.folder, env=environment, encoding="utf-8", timeout=40, dimensions=(40, 150),
+        cwd=desk.folder, env=environment, encoding="utf-8", timeout=LONGEST_S, dimensions=(40, 150),
     )  # fmt: skip
     child.expect(PROMPT)
     child.send("how many xx\x7f\x7fplaces\r")  # two characters taken back

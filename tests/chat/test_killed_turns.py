@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.chat.conftest import Desk, Heard
+from tests.waiting import LONGEST_S
 from vlm_inspect.chat.dialogue import Dialogue
 from vlm_inspect.store import CaseStore
 
@@ -58,7 +59,7 @@ def test_every_earlier_turn_survives(desk: Desk, tmp_path: Path) -> None:
     desk.store.close()
     done = subprocess.run(
         [sys.executable, "-c", DRIVER, str(desk.folder / "cases.db"), case_id, str(KILLS), str(log)],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=LONGEST_S, check=False,
         env={**os.environ, "PYTHONPATH": str(Path.cwd())},
     )  # fmt: skip
     assert done.stdout == f"killed {KILLS}\n", done.stderr

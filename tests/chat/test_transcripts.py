@@ -15,6 +15,7 @@ import pytest
 from tests.backends.openai_server import OpenAIServer, status
 from tests.chat.conftest import Desk
 from tests.chat.scripted_model import calls, says
+from tests.waiting import LONGEST_S
 
 pexpect = pytest.importorskip("pexpect")
 GOLDEN = Path(__file__).parents[1] / "golden" / "chat"
@@ -63,7 +64,7 @@ def talk(desk: Desk, typed: Sequence[str], *options: str) -> str:
     arguments = ["-m", "vlm_inspect.cli", "chat", desk.case().id, "--store", "cases.db", "--rules", "plate.yaml"]
     child = pexpect.spawn(
         sys.executable, [*arguments, "--pictures", "pictures", *options], cwd=desk.folder, env=environment,
-        encoding="utf-8", timeout=40, dimensions=(50, 200), echo=False,
+        encoding="utf-8", timeout=LONGEST_S, dimensions=(50, 200), echo=False,
     )  # fmt: skip
     shown = ""
     for line in typed:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.waiting import LONGEST_S
 from vlm_inspect import cli
 from vlm_inspect.batch.run import Pace
 from vlm_inspect.commands.delivering import worker_count
@@ -100,7 +101,7 @@ def test_a_kill_costs_the_part_in_flight(tmp_path: Path, capfd: pytest.CaptureFi
     out, journal = tmp_path / "out.csv", tmp_path / "out.csv.journal"
     command = [sys.executable, "-m", "vlm_inspect.cli", "batch", str(tmp_path / "parts"), "--csv", str(out), *NONE]
     with subprocess.Popen(command, env={**os.environ}) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + LONGEST_S
         while process.poll() is None and time.monotonic() < deadline:
             if journal.exists() and journal.read_bytes().count(b"\n") >= 4:
                 break
@@ -115,6 +116,10 @@ def test_a_kill_costs_the_part_in_flight(tmp_path: Path, capfd: pytest.CaptureFi
     assert "--resume" in capfd.readouterr().err
     assert run(tmp_path / "parts", "--csv", out, "--resume", "--localizer", "none", "--samples", "2") == 2
     assert "other rules, references or settings" in capfd.readouterr().err
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vlm_inspect.batch.run.scoring_version", lambda: "memory 1")
+        assert run(tmp_path / "parts", "--csv", out, "--resume", *NONE) == 2
+    assert "another version" in capfd.readouterr().err
     assert run(tmp_path / "parts", "--csv", out, "--resume", *NONE) == 3
     assert [Path(row["source"]).stem for row in table(out)] == [f"{i:02d}" for i in range(60)]
     after = journal.read_bytes()

@@ -16,6 +16,7 @@ from PIL import Image
 from converters.errors import ConversionError
 from converters.limits import ReadLimits, check_time, claim, note, reading
 from converters.registry import read
+from tests.waiting import LONGEST_S
 
 _READ = """
 import resource, sys
@@ -34,7 +35,7 @@ def peak_of(path: Path, **environment: str) -> tuple[float, str]:
     """Peak memory in MB that reading takes beside the libraries, and the kind or the error."""
     ran = subprocess.run(
         [sys.executable, "-c", _READ, str(path)],
-        env={**os.environ, **environment}, capture_output=True, text=True, timeout=100, check=True,
+        env={**os.environ, **environment}, capture_output=True, text=True, timeout=LONGEST_S, check=True,
     )  # fmt: skip
     kilobytes, _, said = ran.stdout.strip().partition(" ")
     assert not ran.stderr

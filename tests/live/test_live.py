@@ -1,6 +1,8 @@
 """Live sources: real streams over HTTP and RTSP that drop, freeze and come back; and a clip, every frame of it."""
 
+import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from converters.errors import ConversionError
 from converters.video import read_video
 from tests.live.rtsp_server import rtsp
 from tests.localization.clip_events.test_camera import street
+from tests.waiting import LONGEST_S
 from vlm_inspect import cli
 from vlm_inspect.clip_beginning import NormalSpan
 from vlm_inspect.commands.live_watch import _with_normal
@@ -234,7 +237,7 @@ def test_events_of_a_clip_are_parts_once_and_no_frame_is_left_out(tmp_path: Path
 
     first = watched(threading.Event())
     assert [path.name for path in folder.iterdir()] == [first[0].name]
-    assert "event-20270115T075957." in first[0].name
+    assert re.fullmatch(r"event-film-00001\.[45]\ds\.avi", first[0].name)  # the odd thing comes at 1.6 s
     stopped = threading.Event()
     stopped.set()
     assert watched(stopped) == first  # what was not judged before a kill comes first
@@ -259,11 +262,11 @@ def test_a_clip_that_breaks_off_is_said_after_its_events(tmp_path: Path, normal:
 def test_the_beginning_is_recorded_as_normal(tmp_path: Path) -> None:
     film = write(tmp_path / "film.avi", [picture(k) for k in range(40)])
     with Recording(film, threading.Event()) as source:
-        clip = read_video(record_normal(source, tmp_path, NormalSpan(frames=30)))
+        clip = read_video(record_normal(source, tmp_path / "n.avi", NormalSpan(frames=30)))
         assert len(list(source.frames())) == 10  # what follows is still to be watched
     assert (clip.frame_count, round(clip.fps)) == (30, FPS)
     with Recording(film, threading.Event()) as source, pytest.raises(ReferenceSampleError, match="takes 12 at least"):
-        record_normal(source, tmp_path, NormalSpan(frames=5))
+        record_normal(source, tmp_path / "n.avi", NormalSpan(frames=5))
 
 
 def test_watch_of_a_stream_judges_an_event_and_ends_in_good_order(tmp_path: Path) -> None:
@@ -281,7 +284,7 @@ def test_watch_of_a_stream_judges_an_event_and_ends_in_good_order(tmp_path: Path
                 lines.append(process.stderr.readline())
                 assert lines[-1], lines
             process.send_signal(signal.SIGINT)
-            told, errors = process.communicate(timeout=60)
+            told, errors = process.communicate(timeout=LONGEST_S)
     assert process.returncode == 0, errors
     assert any(line.startswith("recording what is normal: 60 frames") for line in lines)
     assert "NG" in told
@@ -315,21 +318,27 @@ def test_wrong_live_commands_are_one_line_and_leave_nothing(tmp_path: Path, capf
 
 def test_watch_of_a_clip_ends_with_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     film = write(tmp_path / "film.avi", [picture(k, odd=100 <= k < 110) for k in range(130)])
-    options = ["--normal-until", "60", "--csv", str(tmp_path / "o.csv"), "--after", "0.4", "--localizer", "none"]
+    out = tmp_path / "o.csv"
+    options = ["--normal-until", "60", "--csv", str(out), "--after", "0.4", "--localizer", "none"]
     with pytest.raises(SystemExit) as left:
         cli.main(["watch", str(film), *options])
     told = capfd.readouterr()
     assert left.value.code == 0
     assert "1 part: 1 NG" in told.out
     assert f"130 frames of {film} were looked at" in told.err
-    assert len(list((tmp_path / "o.events").glob("event-*.avi"))) == 1
+    (clip,) = (tmp_path / "o.events").iterdir()  # its name tells when: the normal clip stands beside the table
+    assert float(clip.stem.removeprefix("event-film-").removesuffix("s")) == pytest.approx(100 / FPS, abs=0.3)
+    (row,) = csv.DictReader(out.open(encoding="utf-8"))
+    assert row["source"] == str(clip)
+    assert re.match(r"\d\.\d\d s to \d\.\d\d s: ", row["events"])
 
 
 def test_what_an_earlier_watch_recorded_as_normal_serves_the_next(tmp_path: Path) -> None:
     said: list[str] = []
     source = LiveSource(0, threading.Event())  # a camera that is never opened
-    (tmp_path / "normal.avi").write_bytes(b"a clip")
-    made = _with_normal(InspectorConfig(normal_until="6s"), source, tmp_path, said.append)
-    assert (made.normal_until, made.references) == (None, (str(tmp_path / "normal.avi"),))
+    clip = tmp_path / "o.normal.avi"
+    clip.write_bytes(b"a clip")
+    made = _with_normal(InspectorConfig(normal_until="6s"), source, clip, said.append)
+    assert (made.normal_until, made.references) == (None, (str(clip),))
     assert "delete it to record it anew" in said[0]
-    assert _with_normal(InspectorConfig(), source, tmp_path, said.append).references == ()
+    assert _with_normal(InspectorConfig(), source, clip, said.append).references == ()

@@ -11,6 +11,7 @@ import pytest
 from converters.image import ImageOrigin
 from converters.view import View
 from tests.localization.tiny_clip import build_tiny_clip
+from tests.waiting import LONGEST_S
 from vlm_inspect.array_cache import ArrayCache
 from vlm_inspect.errors import LocalizerError
 from vlm_inspect.evidence import AnomalyMap
@@ -39,7 +40,7 @@ class Slow:
         if not self.stopped:
             self.stopped = True
             for _ in range(self.others):
-                assert self.come.acquire(timeout=20)
+                assert self.come.acquire(timeout=LONGEST_S)
         if any(picture.max() == 255 for picture in pictures):
             raise LocalizerError("a picture of 255 cannot be judged")
         return [PictureScores(float(picture.mean()) / 255, picture[..., 0] / np.float32(255)) for picture in pictures]

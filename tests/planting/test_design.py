@@ -9,6 +9,8 @@ def test_every_reference_and_kind_gets_its_share():
     pairs = [(one.reference, one.kind) for one in plan]
     assert {pairs.count(pair) for pair in set(pairs)} == {8}
     assert len(set(pairs)) == 12
+    many = design([("scratch", "stain", "hole")] * 10, 24, matters=(0.03, 0.15))
+    assert len({one.reference for one in many}) == 10  # also where there are fewer rounds of kinds than references
 
 
 def test_a_kind_is_planted_only_where_it_can_be():

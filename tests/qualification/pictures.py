@@ -47,6 +47,7 @@ class Difference:
 
 class FittedDifference:
     name = "difference"
+    judged_by = "difference 1"
 
     def __init__(self, pictures, sigma: float) -> None:
         self.sigma = sigma

@@ -6,14 +6,18 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from tests.evaluation.chromium import console_of, tree_of
+from tests.browsing import open_file, until
 from vlm_inspect.evidence import SurfaceDeviation
 from vlm_inspect.report.html import render_html
 from vlm_inspect.report.turntable import MOST_POINTS, pack_scan
+
+if TYPE_CHECKING:
+    from playwright import sync_api as playwright
 
 
 def ball(count: int) -> SurfaceDeviation:
@@ -65,8 +69,22 @@ def test_the_page_runs_this_script_alone(case) -> None:
     ]
 
 
-def test_it_draws_and_turns_in_a_browser(case, tmp_path: Path) -> None:
-    page = tmp_path / "page.html"
-    page.write_text(render_html(case.inspection, case.views, replace(case.evidence, surface=ball(3000))), "utf-8")
-    assert re.search(r'<canvas[^>]* data-turned="[1-9]', tree_of(page, tmp_path))
-    assert console_of(page, tmp_path) == []
+_TURNED = "Number(document.querySelector('#turntable').dataset.turned)"
+_PIXELS = "document.querySelector('#turntable').toDataURL()"
+
+
+def test_it_draws_and_turns_in_a_browser(case, tmp_path: Path, browser: "playwright.Browser") -> None:
+    path = tmp_path / "page.html"
+    path.write_text(render_html(case.inspection, case.views, replace(case.evidence, surface=ball(3000))), "utf-8")
+    seen = open_file(browser, path)
+    page = seen.page
+    assert page.evaluate(_TURNED) == 1, "the scan is drawn when the page is loaded, before any frame"
+    shown = page.evaluate(_PIXELS)
+    page.locator("#turntable").focus()
+    page.keyboard.press("ArrowRight")
+    until(page, f"{_TURNED} > 1")
+    turned = page.evaluate(_PIXELS)
+    assert turned != shown
+    page.keyboard.press("0")
+    until(page, f"{_PIXELS} === {json.dumps(shown)}")
+    assert seen.console == []

@@ -4,8 +4,9 @@ import pytest
 from vlm_inspect.decision.bounds import between
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.sensitivity.bounds import OVERKILL, defects_bound
-from vlm_inspect.sensitivity.learning import ChannelPrior, PlantedScores, learn_decision, respond
+from vlm_inspect.sensitivity.learning import ChannelPrior, MoreNormals, learn_decision, with_normals
 from vlm_inspect.sensitivity.normal_scores import NormalScores
+from vlm_inspect.sensitivity.planted_scores import PlantedScores, respond
 from vlm_inspect.sensitivity.record import record_sensitivity
 from vlm_inspect.sensitivity.standing import standing_of
 from vlm_inspect.sensitivity.whole_surface import normal_wholes, odd_whole, usual_whole
@@ -74,6 +75,48 @@ def test_a_shade_that_no_place_shows_counts_by_the_whole_surface_and_a_spot_by_i
     odd = standing_of(decision.level + np.array([0.0, 0.3]), decision, some_sensitivity())
     assert odd.outcome == "REVIEW"
     assert between(0.5, Thresholds(), odd).endswith("; the whole surface is odd")
+
+
+def test_a_layer_that_sees_another_structure_does_not_share_its_say_with_one_that_does_not():
+    level = np.random.default_rng(3).normal(0, [0.1, 0.02, 0.02], (4, 3))
+    priors = [*SURFACE, ChannelPrior("b", 0.1, whole=True)]
+    seen_by_both = planted([(0.8, 0.01, 0.01)] * 60 + [(0.02, 0.4, 0.4)] * 12, whole=12)
+    decision, _ = learn_decision(level, seen_by_both, priors)
+    assert all(lay is not None for lay in decision.whole.lays)
+    for over in ([0.0, 0.15, 0.0], [0.0, 0.0, 0.15]):  # a real change, seen by one of them alone
+        assert standing_of(decision.level + np.array(over), decision, some_sensitivity()).outcome == "REVIEW"
+    seen_by_one, _ = learn_decision(
+        level, planted([(0.8, 0.01, 0.01)] * 60 + [(0.02, 0.4, 0.0)] * 12, whole=12), priors
+    )
+    assert [lay is not None for lay in seen_by_one.whole.lays] == [True, False]
+
+
+def test_more_normal_parts_set_the_bounds_of_the_whole_anew():
+    level = np.random.default_rng(3).normal(0, [0.1, 0.01], (4, 2))
+    shades = spots_and_shades(shade=(0.02, 0.8))
+    decision, _ = learn_decision(level, shades, SURFACE)
+    rng = np.random.default_rng(4)
+    scores = decision.level + rng.normal([0.0, 0.2], [0.1, 0.05], (60, 2))  # four references happened to lie low
+    held_up = (decision.combine(scores) > decision.bounds.ok_below).mean()
+    assert held_up > 0.9
+    judged = decision.judged(scores)
+    again, _, tried = with_normals(decision, level, shades, MoreNormals(judged, level[:0]))
+    assert len(tried.kinds) == 72
+    held_up = (again.combine(scores) > again.bounds.ok_below).mean()
+    assert 0.1 < held_up < 0.4
+    usual = usual_whole(normal_wholes(judged[:, 1]))
+    at_bound = decision.level + np.array([-9.0, usual])
+    assert again.combine(at_bound) == pytest.approx(again.bounds.ok_below)
+    standing = standing_of(at_bound, decision, some_sensitivity())
+    assert standing.log_score == pytest.approx(float(decision.combine(at_bound)))
+    relaid = standing.relaid(again.whole.lays)
+    assert relaid.log_score == pytest.approx(again.bounds.ok_below)
+    assert relaid.by_whole
+    assert relaid.relaid(None) == relaid
+    assert not relaid.relaid([None]).by_whole
+    assert relaid.relaid([None]).log_score == pytest.approx(-9.0)
+    older = standing.model_copy(update={"places": None, "wholes": ()})
+    assert older.relaid(again.whole.lays) == older
 
 
 def test_a_change_of_the_whole_surface_has_no_size_and_stands_in_no_curve():

@@ -1,17 +1,13 @@
-"""A browser that drives the page, and what must hold of every page that it shows."""
+"""What must hold of every page that the service shows, in whatever browser."""
 
-import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-CHROMIUM = Path("/usr/bin/chromium")
-SWIFTSHADER = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+if TYPE_CHECKING:
+    from playwright import sync_api as playwright
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-needs_browser = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}")
 
 
 class Watched:
@@ -37,11 +33,3 @@ class Watched:
         found = axe.Axe().run(page).response["violations"]
         serious = [one for one in found if one["impact"] in ("serious", "critical")]
         assert serious == [], (what, [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in serious])
-
-
-def until(page: "playwright.Page", holds: str) -> None:
-    """Wait for an expression; the driver's own way evaluates a text within the page, which its policy forbids."""
-    end = time.monotonic() + 60
-    while not page.evaluate(holds):
-        assert time.monotonic() < end, holds
-        page.wait_for_timeout(50)

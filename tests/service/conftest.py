@@ -16,6 +16,7 @@ import uvicorn
 from fastapi import APIRouter, FastAPI
 from PIL import Image
 
+from tests.waiting import LONGEST_S
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.service.app import make_app
 from vlm_inspect.service.errors import ErrorPage
@@ -51,13 +52,6 @@ def settings_in(folder: Path, *, limits: Limits | None = None, hosts: tuple[str,
     )
 
 
-def until(holds: Callable[[], bool], *, within_s: float = 20.0) -> None:
-    end = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 @contextlib.contextmanager
 def listening(app: FastAPI, *, http: Any = "auto") -> Iterator[str]:
     """Serve an application on a free port of loopback; gives its address."""
@@ -77,7 +71,7 @@ def listening(app: FastAPI, *, http: Any = "auto") -> Iterator[str]:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
-            thread.join(20)
+            thread.join(LONGEST_S)
 
 
 class Held:
@@ -124,17 +118,6 @@ def start(tmp_path: Path) -> Iterator[Starter]:
             )
             prepare(app)
             address = stack.enter_context(listening(app))
-            return stack.enter_context(httpx.Client(base_url=address, timeout=30, headers=headers))
+            return stack.enter_context(httpx.Client(base_url=address, timeout=LONGEST_S, headers=headers))
 
         yield begin
-
-
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    """Give a Chromium that draws without a graphics card, and whose camera is a test picture."""
-    from tests.service.browsing import CAMERA, CHROMIUM, SWIFTSHADER, playwright
-
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=str(CHROMIUM), args=[*SWIFTSHADER, *CAMERA])
-        yield started
-        started.close()

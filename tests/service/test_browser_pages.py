@@ -11,10 +11,12 @@ import httpx
 
 from tests.agent.scripted import BOX, turn, verdict
 from tests.backends.openai_server import Body, OpenAIServer
-from tests.service.browsing import Watched, needs_browser, until
+from tests.browsing import new_page, until
+from tests.service.browsing import Watched
 from tests.service.conftest import listening, part, photo, settings_in
 from tests.service.test_timeline import BOOK as MOTOR
 from tests.service.test_timeline import series_text, write_clip
+from tests.waiting import LONGEST_S
 from vlm_inspect.page import error_page, router
 from vlm_inspect.service.app import make_app
 from vlm_inspect.service.tokens import Tokens
@@ -26,7 +28,6 @@ _COPY = """async (content) => {
     const bytes = Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0));
     await navigator.clipboard.write([new ClipboardItem({ "image/png": new Blob([bytes], { type: "image/png" }) })]);
 }"""
-pytestmark = needs_browser
 
 
 def test_every_page_is_usable_wide_and_narrow_light_and_dark(tmp_path: Path, browser: "playwright.Browser") -> None:
@@ -36,18 +37,14 @@ def test_every_page_is_usable_wide_and_narrow_light_and_dark(tmp_path: Path, bro
     write_clip(tmp_path / "belt.avi")
     with (
         listening(make_app(settings, Tokens(), further=[router], error_page=error_page)) as address,
-        httpx.Client(base_url=address) as client,
+        httpx.Client(base_url=address, timeout=LONGEST_S) as client,
     ):
         told = [
-            client.post(
-                "/v1/inspections", files=part(level), data={"rules": rules, "serial": "lot-" + 96 * "9"}, timeout=60
-            ).json()
+            client.post("/v1/inspections", files=part(level), data={"rules": rules, "serial": "lot-" + 96 * "9"}).json()
             for level, rules in ((250, "plate"), (100, "plate"), (100, "slab"))
         ]
         curve, clip = (
-            client.post("/v1/inspections", files={"file": (name, content)}, data={"rules": rules}, timeout=60).json()[
-                "id"
-            ]
+            client.post("/v1/inspections", files={"file": (name, content)}, data={"rules": rules}).json()["id"]
             for name, content, rules in (
                 ("motor.csv", series_text(4000, 1234), "motor"),
                 ("belt.avi", (tmp_path / "belt.avi").read_bytes(), "slab"),
@@ -56,9 +53,7 @@ def test_every_page_is_usable_wide_and_narrow_light_and_dark(tmp_path: Path, bro
         pages = ["/", "/login", "/cases", f"/cases/{told[0]['id']}", "/review", "/review?blind=true", "/trust"]
         pages += [f"/compare?a={told[0]['id']}&b={told[1]['id']}", f"/cases/{curve}", f"/cases/{clip}"]
         for width, scheme, language in ((1280, "light", "en"), (390, "dark", "de")):
-            context = browser.new_context(viewport={"width": width, "height": 844}, locale=language)
-            context.set_default_timeout(60_000)
-            page = context.new_page()
+            page = new_page(browser, viewport={"width": width, "height": 844}, locale=language)
             page.emulate_media(color_scheme=scheme)
             watched = Watched(page, address)
             for path in pages:
@@ -77,10 +72,8 @@ def test_every_page_is_usable_wide_and_narrow_light_and_dark(tmp_path: Path, bro
 
 def test_parts_come_by_camera_and_paste_and_are_handled_by_touch(tmp_path: Path, browser: "playwright.Browser") -> None:
     with listening(make_app(settings_in(tmp_path), Tokens(), further=[router], error_page=error_page)) as address:
-        context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, locale="en-GB")
-        context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
-        context.set_default_timeout(60_000)
-        page = context.new_page()
+        page = new_page(browser, viewport={"width": 390, "height": 844}, has_touch=True, locale="en-GB")
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
         watched = Watched(page, address)
         page.goto(address)
         page.get_by_role("button", name="Camera").tap()
@@ -164,7 +157,7 @@ def test_steps_are_seen_while_they_are_taken(tmp_path: Path, browser: "playwrigh
     seen = threading.Event()
 
     def judged(body: Body) -> object:
-        assert seen.wait(60), "the steps were not shown before the last one was answered"
+        assert seen.wait(LONGEST_S), "the steps were not shown before the last one was answered"
         return verdict()(body)
 
     script = (turn("observe", "zoom", BOX), turn("judge"), judged)
@@ -177,8 +170,7 @@ def test_steps_are_seen_while_they_are_taken(tmp_path: Path, browser: "playwrigh
         config = settings.config.with_changes(model=model, agent={"enabled": True})
         app = make_app(replace(settings, config=config), Tokens(), further=[router], error_page=error_page)
         with listening(app) as address:
-            page = browser.new_context(locale="en-GB").new_page()
-            page.set_default_timeout(60_000)
+            page = new_page(browser, locale="en-GB")
             watched = Watched(page, address)
             page.goto(address)
             page.locator("#file").set_input_files({"name": "plate.png", "mimeType": "image/png", "buffer": photo()})

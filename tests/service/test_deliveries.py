@@ -14,8 +14,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from tests.service.conftest import Starter, part, settings_in, until
+from tests.service.conftest import Starter, part, settings_in
 from tests.sinks.hook import Hook, listening
+from tests.waiting import until
 from vlm_inspect.cli import cli
 from vlm_inspect.commands import serve as serve_command
 from vlm_inspect.errors import StoreError

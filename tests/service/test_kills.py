@@ -13,8 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service.conftest import BOOK, photo, until
+from tests.service.conftest import BOOK, photo
 from tests.sinks.hook import listening
+from tests.waiting import LONGEST_S, until
 from vlm_inspect.sinks.sender import Sender
 from vlm_inspect.sinks.webhook import Webhook
 from vlm_inspect.store import CaseStore, outbox
@@ -31,13 +32,13 @@ class Process:
         self._command += ["--data", str(folder / "data"), "--store", store, "--localizer", "none"]
         self._command += ["--port", str(self.port), "--queue", "1000", "--rate", "100000", *options]
         self._log = folder / "log.txt"
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=LONGEST_S)
 
     def start(self) -> None:
         with self._log.open("ab") as log:
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
             self._process = subprocess.Popen(self._command, stderr=log, stdout=log, env=environment)
-        end = time.monotonic() + 120
+        end = time.monotonic() + LONGEST_S
         while True:
             with contextlib.suppress(httpx.TransportError):
                 self.client.get("/healthz")
@@ -48,9 +49,9 @@ class Process:
 
     def end(self, sign: signal.Signals) -> int:
         self.client.close()
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=LONGEST_S)
         self._process.send_signal(sign)
-        return self._process.wait(30)
+        return self._process.wait(LONGEST_S)
 
 
 def send_and_kill(service: Process, kills: int) -> list[str]:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.service.conftest import Starter, part, settings_in, until
+from tests.service.conftest import Starter, part, settings_in
+from tests.waiting import LONGEST_S, until
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.page import router
 from vlm_inspect.qualification.trial import PLANTED
@@ -55,13 +56,13 @@ def learning(start: Starter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def inspected(client: httpx.Client, seed: int, **how: bool) -> str:
     files = {"file": (f"plate {seed}.png", photo(seed, **how), "image/png")}
-    answer = client.post("/v1/inspections", files=files, params={"wait": 200}, timeout=240)
+    answer = client.post("/v1/inspections", files=files, params={"wait": 200}, timeout=LONGEST_S)
     assert answer.status_code == 200, answer.text
     return str(answer.json()["id"])
 
 
 def events_of(client: httpx.Client, path: str, **json_values: Any) -> list[tuple[str, Any]]:
-    answer = client.post(path, json=json_values, timeout=240)
+    answer = client.post(path, json=json_values, timeout=LONGEST_S)
     assert answer.status_code == 200, answer.text
     blocks = [block.split("\n") for block in answer.text.strip().split("\n\n")]
     return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in blocks]
@@ -179,7 +180,7 @@ def test_who_asks_while_references_are_learned_is_told_how_far(
         told.add(answer.json().get("rules", ""))
         return answer.status_code == 200
 
-    until(is_ready, within_s=120)
+    until(is_ready)
     assert any(one.startswith(("disc: reading", "disc: learning")) for one in told), told
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0] == "rule book disc (1 of 2): reading its references"

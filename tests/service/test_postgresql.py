@@ -4,8 +4,9 @@ import dataclasses
 import json
 from pathlib import Path
 
-from tests.service.conftest import Starter, part, settings_in, until
+from tests.service.conftest import Starter, part, settings_in
 from tests.sinks.hook import listening
+from tests.waiting import until
 from vlm_inspect.sinks.webhook import Webhook
 
 

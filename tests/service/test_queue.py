@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service.conftest import Held, Starter, part, settings_in, until
+from tests.service.conftest import Held, Starter, part, settings_in
+from tests.waiting import LONGEST_S, until
 from vlm_inspect.errors import StoreError
 from vlm_inspect.service import judging
 from vlm_inspect.service.app import make_app
@@ -50,7 +51,7 @@ def test_a_client_that_leaves_frees_its_place(start: Starter, tmp_path: Path, he
     first = client.post("/v1/inspections", files=part(), params={"wait": 0}).json()["id"]
     until(lambda: held.station.spool.state(first) == "judging")
     with pytest.raises(httpx.ReadTimeout):
-        client.post("/v1/inspections", files=part(), timeout=httpx.Timeout(20, read=0.3))
+        client.post("/v1/inspections", files=part(), timeout=httpx.Timeout(LONGEST_S, read=0.3))
     until(lambda: not held.station.spool.is_full)
     second = client.post("/v1/inspections", files=part(), params={"wait": 0})
     assert second.status_code == 202
@@ -62,14 +63,15 @@ def test_a_client_that_leaves_frees_its_place(start: Starter, tmp_path: Path, he
 def test_a_wait_that_ends_first_promises_the_part(start: Starter, held: Held) -> None:
     client = start(prepare=held)
     answer = client.post("/v1/inspections", files=part(), params={"wait": 0.2})
-    assert (answer.status_code, answer.json()["state"]) == (202, "judging")
+    assert answer.status_code == 202
+    assert answer.json()["state"] in ("waiting", "judging")
     held.let_go()
     until(lambda: client.get(answer.headers["location"]).json()["state"] == "done")
 
 
 def test_a_slow_upload_takes_no_place_and_ends(start: Starter, tmp_path: Path) -> None:
-    client = start(settings=settings_in(tmp_path, limits=Limits(waiting=1, upload_s=0.5)))
-    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=20) as slow:
+    client = start(settings=settings_in(tmp_path, limits=Limits(waiting=1, upload_s=2.0)))
+    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=LONGEST_S) as slow:
         slow.sendall(
             b"POST /v1/inspections HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n"
             b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"

@@ -13,6 +13,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis.generation import GenerationMode
 
 from tests.service.conftest import listening, part, settings_in
+from tests.waiting import LONGEST_S
 from vlm_inspect.service.app import make_app
 from vlm_inspect.service.settings import Limits
 from vlm_inspect.service.tokens import Tokens
@@ -42,7 +43,7 @@ def test_nothing_that_may_be_asked_is_an_internal_error(tmp_path: Path) -> None:
         def ask(case: schemathesis.Case) -> None:
             if (case.operation.path, case.method) == ("/v1/inspections", "POST"):
                 case.query = {**(case.query or {}), "wait": 0}
-            answer = case.call(timeout=20)
+            answer = case.call(timeout=LONGEST_S)
             done.add((case.operation.path, case.method))
             assert answer.status_code < 500, (case.as_curl_command(), answer.text)
             assert str(tmp_path).encode() not in answer.content

@@ -3,7 +3,6 @@
 import json
 import signal
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tests.agent.scripted import BOX, turn, verdict
 from tests.backends.openai_server import Body, OpenAIServer, hang
 from tests.service.conftest import Starter, part, photo, settings_in
 from tests.service.test_kills import Process
+from tests.waiting import until
 from vlm_inspect.store import CaseStore
 
 SCRIPT = (turn("observe", "zoom", BOX), turn("judge"), verdict())
@@ -21,13 +21,6 @@ BOOK = "class_name: plate\nrules: [{id: whole, text: The plate is whole.}]\n"
 
 def steps_of(body: Body) -> int:
     return sum(message["role"] == "assistant" for message in body["messages"])
-
-
-def until(met: "object", what: str) -> None:
-    end = time.monotonic() + 120
-    while not met():  # type: ignore[operator]
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
 
 
 def test_every_step_comes_as_an_event_while_it_is_taken(start: Starter, tmp_path: Path) -> None:

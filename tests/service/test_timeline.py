@@ -15,6 +15,7 @@ from converters.errors import ConversionError
 from converters.frame_seek import frame_at, frames_from
 from converters.sample import Series
 from tests.service.conftest import Starter, part, settings_in
+from tests.waiting import LONGEST_S
 from vlm_inspect.frame_curve import ClipEvent, FrameCurve
 from vlm_inspect.inspection import CurveEventRecord, EventRecord
 from vlm_inspect.sample_curve import SampleCurve
@@ -51,7 +52,7 @@ def with_book(folder: Path) -> ServiceSettings:
 
 
 def sent(client: httpx.Client, name: str, content: bytes, rules: str) -> dict[str, Any]:
-    answer = client.post("/v1/inspections", files={"file": (name, content)}, data={"rules": rules}, timeout=120)
+    answer = client.post("/v1/inspections", files={"file": (name, content)}, data={"rules": rules}, timeout=LONGEST_S)
     assert answer.status_code == 200, answer.text
     told: dict[str, Any] = answer.json()
     return told

@@ -3,8 +3,9 @@
 import asyncio
 import socket
 import threading
-import time
 from typing import Any, Self
+
+from tests.waiting import LONGEST_S, until
 
 
 class Broker:
@@ -20,18 +21,16 @@ class Broker:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(LONGEST_S)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(20)
+        self._thread.join(LONGEST_S)
 
     def wait_for(self, count: int) -> list[bytes]:
-        """Return what was published, when it is that much or 20 s have passed."""
-        deadline = time.monotonic() + 20
-        while len(self._bodies) < count and time.monotonic() < deadline:
-            time.sleep(0.02)
+        """Return what was published, when it is that much."""
+        until(lambda: len(self._bodies) >= count)
         return list(self._bodies)
 
     async def _run(self) -> None:

@@ -4,13 +4,13 @@ import base64
 import hashlib
 import hmac
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.sinks.hook import Hook, listening
+from tests.waiting import until
 from vlm_inspect import cli
 from vlm_inspect.errors import ConfigError
 from vlm_inspect.sinks.sender import Sender
@@ -69,10 +69,7 @@ def test_what_did_not_arrive_is_sent_by_the_next_run_under_its_id(
         assert cases.list() == []  # without --save the store has the messages alone
         assert cases.outbox.take([hook.url]) == ()  # their time comes later
         with Sender(cases.outbox, [Webhook(hook.url)]) as sender:
-            deadline = time.monotonic() + 20
-            while sender.left() and time.monotonic() < deadline:
-                time.sleep(0.05)
-            assert sender.left() == 0
+            until(lambda: not sender.left())
     ids = [headers["webhook-id"] for headers, _ in hook.got]
     assert len(ids) == 6
     assert len(set(ids)) == 3
@@ -110,12 +107,6 @@ def test_an_outage_is_told_once_and_so_is_its_end(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(outbox, "_FIRST_WAIT_S", 0.05)
     told: list[str] = []
     moody = Moody()
-
-    def until(holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 20
-        while not holds():
-            assert time.monotonic() < deadline, told
-            time.sleep(0.01)
 
     with (
         CaseStore(tmp_path / "a.db") as store,

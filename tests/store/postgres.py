@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.waiting import LONGEST_S
+
 OWNER = "postgres"
 _FOLDERS = ("/usr/lib/postgresql", "/usr/local/pgsql", "/opt/homebrew/opt/postgresql")
 
@@ -31,7 +33,7 @@ def serve(binaries: Path) -> Iterator[Path]:
     prefix = ["runuser", "-u", OWNER, "--"] if as_root else []
 
     def run(*command: str) -> None:
-        subprocess.run([*prefix, *command], check=True, cwd=folder, capture_output=True, timeout=60)
+        subprocess.run([*prefix, *command], check=True, cwd=folder, capture_output=True, timeout=LONGEST_S)
 
     data = str(folder / "data")
     options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"

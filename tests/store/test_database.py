@@ -16,6 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from tests.store.parts import examine
+from tests.waiting import LONGEST_S
 from vlm_inspect.errors import StoreError
 from vlm_inspect.store import CaseStore, database
 from vlm_inspect.store.database import NEWEST, VERSION_TABLE, _config, upgrade
@@ -207,7 +208,7 @@ def test_a_write_protected_store_can_be_read_and_not_written(open_folder: Path) 
         if shutil.which("setpriv") is None:
             pytest.skip("root is never kept from writing, and there is no setpriv")
         command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", *command]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LONGEST_S, check=False)
     assert done.returncode == 0, done.stderr
     assert "cannot be written: Permission denied" in done.stdout
 

@@ -122,7 +122,8 @@ class Journal:
             raise OutputError(f"{self.path}, line 1: not the journal of a batch; delete it to start over")
         if record.get("judged_by") != judged_by:
             raise OutputError(
-                f"{self.path} belongs to a batch with other rules, references or settings; give the same, or delete it"
+                f"{self.path} belongs to a batch with other rules, references or settings, or of another version of "
+                "this program; give the same, or delete it"
             )
 
 

@@ -16,6 +16,7 @@ from vlm_inspect.batch.line import Line
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.inspector import Inspector
 from vlm_inspect.safe_text import path_text
+from vlm_inspect.scoring_version import scoring_version
 from vlm_inspect.sinks.row import Row
 
 
@@ -90,7 +91,7 @@ def exit_code_of(rows: Sequence[Row]) -> int:
 
 
 def digest_of_settings(config: InspectorConfig, inspector: Inspector, *, sinks: Sequence[str]) -> str:
-    """Return the SHA-256 of what the rows depend on but the parts: settings, rules, calibration, references, sinks.
+    """Return the SHA-256 of what the rows depend on but the parts: settings, files, sinks, versions.
 
     Args:
         config: the settings.
@@ -101,7 +102,13 @@ def digest_of_settings(config: InspectorConfig, inspector: Inspector, *, sinks: 
         ConversionError: a reference or the calibration cannot be read.
     """
     files = [*inspector.references, *([config.calibration] if config.calibration else [])]
-    told = [config.as_record(), inspector.rules.sha256, [sha256_of(file) for file in files], list(sinks)]
+    told = [
+        config.as_record(),
+        inspector.rules.sha256,
+        [sha256_of(file) for file in files],
+        list(sinks),
+        scoring_version(),
+    ]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

@@ -6,9 +6,10 @@ ok_below   = the conformal bound of the normal scores        conformal.py
 ng_above   = above every normal score, 0.6 at least: between the two lies doubt
 
 Without a model both are drawn tighter by what was learned from planted defects: the normal parts give the level and
-the spread of their scores anew, and from these and the responses to planted defects follow the bounds of OK and NG
-(`sensitivity/bounds.py`). Real anomalous parts count among the planted ones: they shift the bound of OK, and never by
-more than one defect in so many can.
+the spread of their scores anew, of odd places and of the surface as a whole; defects are planted on some of them, too
+(photographs); and from these and the responses to planted defects follow the bounds of OK and NG
+(`sensitivity/bounds.py`), laid over each other as for the references. Real anomalous parts count among the planted
+ones: they shift the bound of OK, and never by more than one defect in so many can.
 """
 
 import math
@@ -17,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from converters.digest import sha256_of
 from vlm_inspect.calibration.conformal import Bound, conformal_bound, parts_needed
@@ -28,12 +30,15 @@ from vlm_inspect.decision.fusion import is_by_model, pooled_log_odds, probabilit
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import CalibrationError
 from vlm_inspect.examination import Examination
+from vlm_inspect.ignored import blanked
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.inspector import Inspector
-from vlm_inspect.qualification.qualify import qualification_of
+from vlm_inspect.localization.subject import subject_of
+from vlm_inspect.qualification.more_normals import plant_on_normals, with_more_normals
+from vlm_inspect.qualification.qualify import Qualification
 from vlm_inspect.references import reference_digests
-from vlm_inspect.sensitivity.learning import with_normals
 from vlm_inspect.sensitivity.record import Sensitivity
+from vlm_inspect.sensitivity.standing import Standing
 from vlm_inspect.verdict import Verdict
 
 ASKED = 0.05
@@ -68,6 +73,7 @@ def calibrate(
     missed: float | None = None,
     anomalous: Sequence[Path] = (),
     progress: Progress = lambda done, of, path: None,
+    say: Callable[[str], None] = lambda step: None,
 ) -> CalibrationRun:
     """Return thresholds at which at most a share `overkill` of new normal parts is held up by its score.
 
@@ -78,6 +84,7 @@ def calibrate(
         missed: share of planted defects that may be called OK, in (0, 0.5); None: that of the inspector's settings.
         anomalous: files of anomalous parts; with them the weights of model and heatmap are learnt, too.
         progress: told how many parts are done, of how many, and which comes next.
+        say: told what is done after that.
 
     Raises:
         CalibrationError: too few parts for that share, or for weights.
@@ -92,6 +99,9 @@ def calibrate(
     ]
     normal, odd = done[: len(parts)], done[len(parts) :]
     weights = _weights(normal, odd) if others and is_by_model(normal[0].opinion) else Thresholds()
+    asked = inspector.qualification.missed if missed is None else missed
+    found = _qualified(inspector, parts, normal, odd, asked, say)
+    weights = weights if found is None else replace(weights, whole=found.decision.whole.lays)
     bound = conformal_bound([one.under(weights).score for one in normal], overkill)
     worst = max(one.under(weights).score for one in normal)
     thresholds = replace(
@@ -100,43 +110,53 @@ def calibrate(
         ng_above=min(1.0, max(Thresholds().ng_above, math.nextafter(worst, 2.0), bound.score)),
         calibrated=True,
     )
-    asked = inspector.qualification.missed if missed is None else missed
-    earned = _earned(inspector, thresholds, normal, odd, asked)
     judged = list(zip(parts, normal, strict=True))
-    if earned is None:
+    if found is None:
         return _run(inspector, thresholds, overkill, bound, judged, odd, left_out + copies)
-    drawn, sensitivity = earned
+    standing = normal[0].evidence.standing
+    assert standing is not None
+    drawn = _earned(thresholds, found, standing)
     run = _run(inspector, drawn, overkill, bound, judged, odd, left_out + copies)
-    told = run.calibration.model_copy(update={"asked_missed": asked, "sensitivity": sensitivity})
-    return replace(run, calibration=told, sensitivity=sensitivity)
+    told = run.calibration.model_copy(update={"asked_missed": asked, "sensitivity": found.sensitivity})
+    return replace(run, calibration=told, sensitivity=found.sensitivity)
 
 
-def _earned(
+def _qualified(
     inspector: Inspector,
-    thresholds: Thresholds,
+    parts: Sequence[Path],
     normal: Sequence[Examination],
     odd: Sequence[Examination],
     missed: float,
-) -> tuple[Thresholds, Sensitivity] | None:
-    """Return the thresholds that bounds from these parts and from planted defects allow, and what they would have held
-    up; None where there are none."""
+    say: Callable[[str], None],
+) -> Qualification | None:
+    """Return what the references can decide by these normal parts and by planted defects; None where a model decides,
+    or the references have no bounds."""
     standings = [one.evidence.standing for one in normal]
-    known = [one for one in standings if one is not None]
-    if is_by_model(normal[0].opinion) or len(known) < len(standings):
+    if is_by_model(normal[0].opinion) or any(one is None for one in standings):
         return None
-    _, _, found = qualify_inspector(inspector)
-    real = [one.evidence.standing.log_score for one in odd if one.evidence.standing is not None]
-    responses = [np.concatenate([one, real]) for one in found.trial.planted.that_matter(found.responses)]
-    overkill = inspector.qualification.overkill
-    logs = [one.log_score for one in known]
-    decision = with_normals(found.decision, responses, logs, overkill=overkill, missed=missed)
-    bounds = decision.bounds
-    told = qualification_of(decision, found.trial, found.responses, found.sensitivity.references)
-    odds = found.decision.odds
-    ok_below = odds.probability(bounds.ok_below) if bounds.earns_ok else 0.0
+    references, fitted, found = qualify_inspector(inspector, say)
+    subject = subject_of(inspector.rules)
+    seen = references.seen_by(lambda views: blanked(views, subject.ignore))
+    settings = inspector.qualification.model_copy(update={"missed": missed})
+    on_normals = plant_on_normals(
+        parts, seen, fitted.scored or (), subject, inspector.budget, settings, found.trial, say
+    )
+    judged = _judged(standings)
+    real = _judged([one.evidence.standing for one in odd]).reshape(-1, judged.shape[1])
+    return with_more_normals(found, judged, on_normals, anomalous=real, settings=settings)
+
+
+def _judged(standings: Sequence[Standing | None]) -> NDArray[np.float64]:
+    """Return the scores (n, 1 + K) that parts were judged by; see `Decision.judged`."""
+    return np.array([(one.places, *one.wholes) for one in standings if one is not None], np.float64)
+
+
+def _earned(thresholds: Thresholds, found: Qualification, standing: Standing) -> Thresholds:
+    """Return the thresholds that these bounds allow, on the scale of probability on which parts stand."""
+    bounds = found.decision.bounds
+    ok_below = standing.probability_of(bounds.ok_below) if bounds.earns_ok else 0.0
     ok_below = min(thresholds.ok_below, ok_below)
-    drawn = replace(thresholds, ok_below=ok_below, ng_above=max(ok_below, odds.probability(bounds.ng_above)))
-    return drawn, told.sensitivity
+    return replace(thresholds, ok_below=ok_below, ng_above=max(ok_below, standing.probability_of(bounds.ng_above)))
 
 
 def _run(
@@ -155,6 +175,7 @@ def _run(
         rules_sha256=inspector.rules.scoring_sha256,
         references_sha256=tuple(reference_digests(inspector.references)),
         localizer=normal[0][1].record.localizer,
+        judged_by=normal[0][1].judged_by,
         views=inspector.budget,
         n=len(judged),
         overkill=rate,
@@ -162,6 +183,7 @@ def _run(
         asked_overkill=overkill,
         ok_below=thresholds.ok_below,
         ng_above=thresholds.ng_above,
+        whole=thresholds.whole,
         model_weight=thresholds.model_weight,
         heatmap_weight=thresholds.heatmap_weight,
     )

@@ -59,7 +59,8 @@ _SHOWN = 5
 def calibrate(normals: Path | None, out: Path, *, config: "InspectorConfig", **options: Any) -> int:
     """Set the thresholds of OK and REVIEW from the normal parts in NORMALS_DIR, which must not be references.
 
-    The file is valid for this rule book and localizer. Give it to `ask` or `bench` as --calibration.
+    The file is valid for this rule book and localizer. Give it to `ask` or `bench` as --calibration. Defects are
+    planted on some of the normal photographs, to know better which would be found: about a minute more, remembered.
 
     With --judged the parts that people judged (`cases judge`, or /ok and /ng in chat) are inspected again and count as
     well. Judge parts as they come: if only those are judged that were held up, the thresholds become too loose.
@@ -98,6 +99,7 @@ def calibrate(normals: Path | None, out: Path, *, config: "InspectorConfig", **o
             missed=options["missed"],
             anomalous=others,
             progress=lambda done, of, path: say(f"{done} of {of} parts; now {path.name}"),
+            say=say,
         )
     save_calibration(run.calibration.model_copy(update={"boxes": record}), out)
     _report(run, out)

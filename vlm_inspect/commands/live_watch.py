@@ -102,13 +102,13 @@ def watch_live(
 
     quiet = options["quiet"]
     say: Callable[[str], None] = (lambda line: None) if quiet else lambda line: write_line(plain_line(line), err=True)
-    folder = _events_folder(options)
+    folder, normal_clip = _events_folder(options), _normal_clip(options)
     lengths = ClipLengths(options["before_s"], options["after_s"])
     _check_normal(config)
     with open_delivery(config, options) as delivery, how.ended_by_signals(how.stop):
         with _opened(address, how.stop, say) as source:
-            with _nothing_left_of_a_refusal(folder):
-                known = _with_normal(config, source, folder, say)
+            with _nothing_left_of_a_refusal(folder, normal_clip):
+                known = _with_normal(config, source, normal_clip, say)
                 inspector = known.build()
                 check_apart(inspector, delivery.destinations)
                 say("learning what is normal")
@@ -150,14 +150,12 @@ def _seen(source: "LiveSource | Recording") -> str:
 
 
 @contextmanager
-def _nothing_left_of_a_refusal(folder: Path) -> "Iterator[None]":
+def _nothing_left_of_a_refusal(folder: Path, normal: Path) -> "Iterator[None]":
     """Make the folder of events, and remove what was put there where the watch cannot begin."""
     from converters.errors import ConversionError
     from vlm_inspect.errors import InspectError, OutputError
-    from vlm_inspect.live.watching import NORMAL_NAME
 
-    made, normal = not folder.exists(), folder / NORMAL_NAME
-    recorded = not normal.exists()
+    made, recorded = not folder.exists(), not normal.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -182,22 +180,27 @@ def _events_folder(options: dict[str, Any]) -> Path:
     return folder
 
 
+def _normal_clip(options: dict[str, Any]) -> Path:
+    """Return where the source's own beginning is kept: beside the table, not among the clips of events."""
+    table: Path = options["csv_path"]
+    return table.with_name(f"{table.stem}.normal.avi")
+
+
 def _with_normal(
-    config: "InspectorConfig", source: "FrameSource", folder: Path, say: Callable[[str], None]
+    config: "InspectorConfig", source: "FrameSource", path: Path, say: Callable[[str], None]
 ) -> "InspectorConfig":
     """Return the settings with the source's own beginning among the references, where that is asked for."""
     if config.normal_until is None:
         return config
     from vlm_inspect.clip_beginning import NormalSpan
-    from vlm_inspect.live.watching import NORMAL_NAME, record_normal
+    from vlm_inspect.live.watching import record_normal
 
-    path = folder / NORMAL_NAME
     if path.is_file():
         say(f"{path} of an earlier watch is taken as normal; delete it to record it anew")
     else:
         span = NormalSpan.parse(config.normal_until)
         say(f"recording what is normal: {f'{span.frames} frames' if span.seconds is None else f'{span.seconds:g} s'}")
-        path = record_normal(source, folder, span)
+        path = record_normal(source, path, span)
     return config.model_copy(update={"normal_until": None, "references": (*config.references, str(path))})
 
 

@@ -3,11 +3,19 @@
 from dataclasses import replace
 
 from vlm_inspect.decision.thresholds import Thresholds
+from vlm_inspect.evidence import Evidence
 from vlm_inspect.sensitivity.record import Sensitivity
 from vlm_inspect.sensitivity.standing import Standing
 
 NEVER = -1.0
 """Threshold of OK where none can be earned: no probability lies below it."""
+
+
+def relaid(evidence: Evidence, thresholds: Thresholds) -> Evidence:
+    """Return the evidence with the part standing where a calibration lays the scores of its surface as a whole."""
+    if evidence.standing is None or thresholds.whole is None:
+        return evidence
+    return replace(evidence, standing=evidence.standing.relaid(thresholds.whole))
 
 
 def bounded(thresholds: Thresholds, standing: Standing | None, *, by_model: bool) -> Thresholds:

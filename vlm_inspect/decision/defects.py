@@ -8,6 +8,7 @@ from converters.view import Place, View
 from vlm_inspect.decision.agreement import Agreement, compare_places
 from vlm_inspect.decision.spots import Reach, box_iou, in_groups, is_one_place, lies_in, points_at, reach_of, spot_of
 from vlm_inspect.evidence import Evidence, Measurement, Region
+from vlm_inspect.frame_curve import ClipEvent
 from vlm_inspect.ignored import ignored_boxes
 from vlm_inspect.inspection import DefectOutcome, DefectSource, SeenRecord
 from vlm_inspect.rules import RuleBook
@@ -59,7 +60,9 @@ def collect_defects(verdict: Verdict | None, evidence: Evidence, book: RuleBook,
     if agreement.elsewhere is not None:
         found.append(_pointed_at(agreement.elsewhere, book, told))
     measured = [_of_measurement(m, evidence, book) for m in evidence.measurements if m.passed is False]
-    found = [d for d in _merge(found, views) if not any(_explains(m, d) for m in measured)] + measured
+    found = [
+        d for d in _merge(found, views, _events_of(evidence)) if not any(_explains(m, d) for m in measured)
+    ] + measured
     found.sort(key=lambda d: (_RANK[d.severity], -d.score))
     unconfirmed = tuple(_pointed_at(region, book, told) for region in agreement.unconfirmed)
     return DefectList(tuple(found), len(named) - len(counted), agreement, unconfirmed)
@@ -168,10 +171,24 @@ def _explains(measured: DefectOutcome, other: DefectOutcome) -> bool:
     )
 
 
-def _merge(found: Sequence[DefectOutcome], views: Sequence[View]) -> list[DefectOutcome]:
-    """Return one defect for each group that means the same place of the part, as seen on several views or frames."""
+def _events_of(evidence: Evidence) -> tuple[ClipEvent, ...]:
+    """Return the events of a clip; none of another part."""
+    return () if evidence.curve is None else evidence.curve.events
+
+
+def _merge(
+    found: Sequence[DefectOutcome], views: Sequence[View], events: Sequence[ClipEvent] = ()
+) -> list[DefectOutcome]:
+    """Return one defect for each group that means the same place of the part, as seen on several views or frames.
+
+    An event of a clip is one defect, in however many of its frames its place is hot.
+    """
     reach = reach_of(views)
-    groups = in_groups(sorted(found, key=lambda d: -d.score), lambda a, b: _same_defect(a, b, reach))
+
+    def is_same(a: DefectOutcome, b: DefectOutcome) -> bool:
+        return _same_defect(a, b, reach) or _same_event(a, b, events)
+
+    groups = in_groups(sorted(found, key=lambda d: -d.score), is_same)
     return [_one_of(sorted(group, key=lambda d: -d.score)) for group in groups]
 
 
@@ -203,6 +220,15 @@ def _same_defect(a: DefectOutcome, b: DefectOutcome, reach: Reach) -> bool:
     if a.type != b.type and "heatmap" not in (a.source, b.source):
         return False
     return is_one_place(spot_of(a), spot_of(b), reach)
+
+
+def _same_event(a: DefectOutcome, b: DefectOutcome, events: Sequence[ClipEvent]) -> bool:
+    """Return whether two hot places that the model did not name apart are seen in different frames of one event."""
+    if a.frame is None or b.frame is None or a.frame == b.frame:
+        return False
+    if a.type != b.type and "heatmap" not in (a.source, b.source):
+        return False
+    return any(one.first <= min(a.frame, b.frame) and max(a.frame, b.frame) <= one.last for one in events)
 
 
 def _unit(score: float) -> float:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from converters.view import View
 from vlm_inspect.decision.agreement import agreeing, points_elsewhere
-from vlm_inspect.decision.bounds import between, bounded, sensitivity_under, unsettled
+from vlm_inspect.decision.bounds import between, bounded, relaid, sensitivity_under, unsettled
 from vlm_inspect.decision.defects import FAILED_CHECK_SCORE, DefectList, collect_defects
 from vlm_inspect.decision.events import record_curve_events, record_events
 from vlm_inspect.decision.thresholds import Thresholds
@@ -84,6 +84,7 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
         thresholds: weights of model and heatmap, and the scores between which lies REVIEW.
         record: rules, views and provenance.
     """
+    evidence = relaid(evidence, thresholds)
     verdict = opinion if isinstance(opinion, Verdict) else None
     rules = judge_rules(opinion, evidence, record.rules)
     found = collect_defects(verdict, evidence, record.rules, record.views)
@@ -222,7 +223,7 @@ def probabilities(verdict: Verdict | None, evidence: Evidence) -> tuple[float | 
 
     Args:
         verdict: the opinion; None where the reply could not be read. One that words the evidence counts once, as the
-            heatmap's.
+            heatmap's, and by where the part stands now, which a calibration made later may move.
         evidence: what was measured.
     """
     if verdict is None:
@@ -231,7 +232,7 @@ def probabilities(verdict: Verdict | None, evidence: Evidence) -> tuple[float | 
     if stated is not None and not math.isfinite(stated):
         stated = None
     if not verdict.by_model:
-        return None, stated
+        return None, stated if evidence.standing is None else evidence.probability
     if stated is None:
         stated = UNSTATED if verdict.anomalous else 1 - UNSTATED
     return stated, evidence.probability

@@ -1,8 +1,11 @@
 """`Thresholds`: the scores between which lies doubt, and the weights of model and heatmap."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vlm_inspect.errors import CalibrationError
 from vlm_inspect.sensitivity.record import Sensitivity
+from vlm_inspect.sensitivity.whole_surface import WholeLay
 
 
 @dataclass(frozen=True)
@@ -22,3 +25,32 @@ class Thresholds:
     """Share of the model's sure boxes that mean the right place, kept from a benchmark; None: not known."""
     sensitivity: Sensitivity | None = None
     """Which planted defects these thresholds would have held up; None: not known."""
+    whole: tuple[WholeLay | None, ...] | None = None
+    """How scores of the surface as a whole are laid over that of odd places; None: as the references say."""
+    made_with: "MadeWith | None" = None
+    """What the calibration file was made with; None: they come from none."""
+
+
+@dataclass(frozen=True)
+class MadeWith:
+    """What the scores of a calibration file rest on, beside its rule book and references."""
+
+    path: str
+    """The file."""
+    judged_by: tuple[str, ...]
+    """See `FittedClass.judged_by`."""
+
+    def check(self, judged_by: Sequence[str]) -> None:
+        """Make sure that parts are judged as the file's were.
+
+        Raises:
+            CalibrationError: they are not; the message names the first difference.
+        """
+        if self.judged_by == tuple(judged_by):
+            return
+        was = [one for one in self.judged_by if one not in judged_by] or ["nothing else"]
+        now = [one for one in judged_by if one not in self.judged_by] or ["nothing else"]
+        raise CalibrationError(
+            f"{self.path} was made with {was[0]}, and parts are judged by {now[0]} here, so its thresholds do not "
+            "hold; run vlm-inspect calibrate again"
+        )

@@ -1,8 +1,8 @@
 """`EventRecorder`: the last frames in memory; an event becomes a clip, with what was before and after it."""
 
 import os
-import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vlm_inspect.errors import OutputError
 from vlm_inspect.live.buffer import LiveFrame
+from vlm_inspect.live.source import utc_moment
 
 CLIP_NAME = "event-*.avi"
 _LIMIT, _EDGE = 1.0, 0.6
@@ -39,15 +40,18 @@ class _Kept:
 class EventRecorder:
     """Takes every frame at once and its height later, and gives clips."""
 
-    def __init__(self, folder: Path, fps: float, lengths: ClipLengths) -> None:
+    def __init__(
+        self, folder: Path, fps: float, lengths: ClipLengths, moment: Callable[[float], str] = utc_moment
+    ) -> None:
         """Write clips into a folder.
 
         Args:
             folder: exists.
             fps: of the clips: that of the normal ones, with which they are compared.
             lengths: what becomes of an event.
+            moment: how the time of an event is written in the name of its clip.
         """
-        self._folder, self._fps = folder, fps
+        self._folder, self._fps, self._moment = folder, fps, moment
         self._before, self._after = round(lengths.before_s * fps), max(1, round(lengths.after_s * fps))
         self._most = max(2 * self._after, round(lengths.most_s * fps))
         self._waiting: deque[_Kept] = deque()
@@ -81,7 +85,8 @@ class EventRecorder:
             if height <= _LIMIT:
                 self._past.append(frame)
                 return None
-            self._clip = ClipWriter(self._folder / _name_of(frame.time_s), frame.time_s, self._fps)
+            name = CLIP_NAME.replace("*", self._moment(frame.time_s))
+            self._clip = ClipWriter(self._folder / name, frame.time_s, self._fps)
             while self._past:
                 self._clip.write(self._past.popleft().jpeg)
             self._quiet = 0
@@ -91,12 +96,6 @@ class EventRecorder:
             return None
         clip, self._clip = self._clip, None
         return clip.close()
-
-
-def _name_of(time_s: float) -> str:
-    """Return the name of an event's clip: when it began, in UTC."""
-    moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime(time_s))
-    return CLIP_NAME.replace("*", f"{moment}.{int(time_s % 1 * 1000):03d}Z")
 
 
 class ClipWriter:

@@ -34,6 +34,7 @@ class Recording:
     stop: threading.Event
     seen: int = 0
     announced_fps: float = 0.0
+    _began_s: float = 0.0
     _frames: Iterator[LiveFrame] = field(default_factory=lambda: iter(()))
 
     @property
@@ -69,12 +70,16 @@ class Recording:
             self.seen += 1
             yield frame
 
+    def moment(self, time_s: float) -> str:
+        """Return the clip's name and the seconds since it began."""
+        return f"{self.path.stem}-{max(0.0, time_s - self._began_s):08.2f}s"
+
     def skip_waiting(self) -> None:
         """Do nothing: the frames of a file wait."""
 
     def _read(self, source: "FrameSource") -> Iterator[LiveFrame]:
         fps = source.fps or _USUAL_FPS
-        began_s = self.path.stat().st_mtime - source.expected / fps
+        self._began_s = began_s = self.path.stat().st_mtime - source.expected / fps
         for index, (time_s, image) in enumerate(source.walk(lambda index: True)):
             assert image is not None
             yield LiveFrame(image, began_s + (index / fps if time_s is None else time_s))

@@ -42,6 +42,11 @@ def shown_address(address: str) -> str:
     return urlunsplit((parts.scheme, f"…@{host}" if at else host, parts.path, "", ""))
 
 
+def utc_moment(time_s: float) -> str:
+    """Return a time in seconds since 1970 as it is written in names: `20261130T021500.250Z`."""
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(time_s))}.{int(time_s % 1 * 1000):03d}Z"
+
+
 class FrameSource(Protocol):
     """What is watched."""
 
@@ -60,6 +65,10 @@ class FrameSource(Protocol):
 
     def frames(self) -> Iterator[LiveFrame | None]:
         """Yield the frames until the source ends or `stop` is set; None: frames are missing here."""
+        ...
+
+    def moment(self, time_s: float) -> str:
+        """Return how the time of a frame is written in the name of a file."""
         ...
 
     def skip_waiting(self) -> None:
@@ -128,6 +137,10 @@ class LiveSource:
             except TimeoutError:
                 if self._ended.is_set():
                     return
+
+    def moment(self, time_s: float) -> str:
+        """Return the time in UTC."""
+        return utc_moment(time_s)
 
     def skip_waiting(self) -> None:
         """Forget the frames that wait: they are older than what is done now."""

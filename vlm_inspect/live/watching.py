@@ -16,7 +16,6 @@ from vlm_inspect.live.scorer import STEP, StreamScorer
 from vlm_inspect.live.source import FrameSource
 from vlm_inspect.localization.clip_events.normal_clips import NormalClips
 
-NORMAL_NAME = "normal.avi"
 _BURST_S, _RATE_S = 1.0, 5.0
 """The rate of a source is told from its first seconds without the very first: what waited there comes at once."""
 _LIKE = 0.15
@@ -25,8 +24,13 @@ _USUAL_FPS = 25.0
 _LOOK_S = 0.2
 
 
-def record_normal(source: FrameSource, folder: Path, span: NormalSpan) -> Path:
+def record_normal(source: FrameSource, path: Path, span: NormalSpan) -> Path:
     """Write the beginning of a source, which is normal, as a clip; returns its path.
+
+    Args:
+        source: is open.
+        path: of the clip.
+        span: how much of it.
 
     Raises:
         ReferenceSampleError: the source ended before, or too few frames are meant.
@@ -34,7 +38,7 @@ def record_normal(source: FrameSource, folder: Path, span: NormalSpan) -> Path:
     """
     writer: ClipWriter | None = None
     first: list[LiveFrame] = []
-    path, count, began, whole = folder / NORMAL_NAME, 0, 0.0, False
+    count, began, whole = 0, 0.0, False
     for frame in source.frames():
         if frame is None:
             continue
@@ -132,7 +136,7 @@ class LiveEvents:
 
     def _look(self) -> None:
         scorer = StreamScorer(self.normal)
-        recorder = EventRecorder(self.folder, self.normal.clip.fps, self.lengths)
+        recorder = EventRecorder(self.folder, self.normal.clip.fps, self.lengths, self.source.moment)
         waiting: list[LiveFrame] = []
 
         def judge(*, last: bool) -> None:

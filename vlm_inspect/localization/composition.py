@@ -45,6 +45,14 @@ class FittedClass:
     advice: str = ""
     """What is to be said before the first part: that no OK can be earned, and what would help."""
 
+    trial: str = ""
+    """By which trial the bounds were learned, for people to read; "" where there are none."""
+
+    @property
+    def judged_by(self) -> tuple[str, ...]:
+        """What scores of its parts rest on beside the references; equal: thresholds may be carried over."""
+        return (*(one.judged_by for one in self.members), *([self.trial] if self.trial else []))
+
     @property
     def scored(self) -> tuple[ScoredLocalizer, ...] | None:
         """The members, where every one of them tells how references score without themselves."""

@@ -73,6 +73,12 @@ class FittedLocalizer(Protocol):
         """As of the localizer."""
         ...
 
+    @property
+    def judged_by(self) -> str:
+        """Which method, weights, settings and version give the scores, for people to read: a calibration holds for
+        these alone. The references are not named, nor what changes scores by rounding only."""
+        ...
+
     def localize(self, part: Part) -> Localization:
         """Return what is found on a part; it has no map of a view that the references do not compare with.
 

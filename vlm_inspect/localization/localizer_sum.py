@@ -77,6 +77,11 @@ class FittedSum:
         """The names of the members, joined by +."""
         return "+".join(member.name for member in self._members)
 
+    @property
+    def judged_by(self) -> str:
+        """See `FittedLocalizer.judged_by`."""
+        return " + ".join(member.judged_by for member in self._members)
+
     def localize(self, part: Part) -> Localization:
         """Return one map for each view that any member can judge.
 

@@ -29,10 +29,13 @@ from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.sensitivity.learning import ChannelPrior
 from vlm_inspect.tolerance import OVERKILL, Tolerance, tolerance_from_normals
 from vlm_inspect.vision import load_network
+from vlm_inspect.vision.network import without_runtime
 
 NAME = "memory"
 VERSION = "12"
 """Changes whenever cached memories would no longer be what this code builds."""
+_TOLD_DIGITS = 8
+"""Of a digest that is shown to people."""
 
 
 class ReferenceMemory:
@@ -126,8 +129,19 @@ class FittedMemory:
     @property
     def identity(self) -> str:
         """See `ScoredLocalizer.identity`."""
+        return key_of(NAME, VERSION, identify(self._uses))
+
+    @property
+    def judged_by(self) -> str:
+        """See `FittedLocalizer.judged_by`: version, networks and a digest of how they are used."""
+        networks = ", ".join(without_runtime(load_network(use.network).identity) for use in self._uses)
+        settings = key_of(*map(repr, self._uses))[:_TOLD_DIGITS]
+        return f"{NAME} {VERSION} ({networks}; settings {settings})" if self._uses else f"{NAME} {VERSION} (rarity)"
+
+    @property
+    def _uses(self) -> list[NetworkUse]:
         uses = {use.network: use for one in self.memories.values() for use in (m.use for m in one.memory.networks)}
-        return key_of(NAME, VERSION, identify(list(uses.values())))
+        return list(uses.values())
 
     @property
     def priors(self) -> tuple[ChannelPrior, ...]:

@@ -42,6 +42,11 @@ class RefittedLocalizer:
         return self._fitted.name
 
     @property
+    def judged_by(self) -> str:
+        """As of what is fitted."""
+        return self._fitted.judged_by
+
+    @property
     def identity(self) -> str:
         """Name, and how the references score: other weights or settings score them otherwise."""
         return f"{self.name}/{content_of(self.level)}"

@@ -59,6 +59,7 @@ class NominalScans:
     """Holds scans against one drawing: what is normal is stated by the rule book, not learned."""
 
     name = NAME
+    judged_by = f"{NAME} {SCAN_VERSION}"
 
     def __init__(self, normal: Variation, unit: str, limit: float) -> None:
         """Hold scans against a drawing.
@@ -106,6 +107,7 @@ class FittedScans:
 
     name = NAME
     identity = f"{NAME}/{SCAN_VERSION}"
+    judged_by = f"{NAME} {SCAN_VERSION}"
 
     def __init__(self, normal: Variation | None, unit: str, gains: NDArray[np.float64] | None = None) -> None:
         """Hold scans against what is normal (None: nothing is known).

@@ -26,6 +26,7 @@ from vlm_inspect.localization.picture_judge import FittedJudge, PictureJudge, Pi
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.tolerance import OVERKILL, Tolerance, tolerance_from_normals
+from vlm_inspect.vision.network import without_runtime
 
 PRIOR_DOF = 1.0
 """How many samples a judge's `normal_spread` counts for: little, since classes differ widely in it."""
@@ -33,6 +34,8 @@ TYPE_GRID = 64
 """Longest side of the grid over a view on which defect types are kept."""
 _LEAST_NORMAL = 1e-6
 """P(normal) counts as at least this much: single precision tells no smaller one from 0."""
+_TOLD_DIGITS = 8
+"""Of a digest that is shown to people."""
 Box = tuple[int, int, int, int]
 
 
@@ -96,7 +99,7 @@ class TextLocalizer:
             fitted = shared or judge.fit(subject, [picture for pictures in same for picture in pictures])
             normal[key] = _Normal(self._batched(fitted), self._normal_scores(same, subject))
         bare = None if normal else _Normal(self._batched(shared or judge.fit(subject)))
-        return FittedText(judge.name, judge.normal_spread, bare or normal)
+        return FittedText(judge.name, judge.normal_spread, bare or normal, judge.identity)
 
     def _batched(self, fitted: FittedJudge) -> FittedJudge:
         return fitted if self.batch < 2 else BatchedJudge(fitted, self.batch, self._turn)
@@ -133,15 +136,17 @@ class TextLocalizer:
 class FittedText:
     """A judge with the words of one class and what its normal parts look like and score."""
 
-    def __init__(self, name: str, spread: float, normal: "Mapping[str, _Normal] | _Normal") -> None:
+    def __init__(self, name: str, spread: float, normal: "Mapping[str, _Normal] | _Normal", identity: str) -> None:
         """Judge by what is known of normal views.
 
         Args:
             name: of the judge.
             spread: its `normal_spread`.
             normal: by the key of the views, or one for all views, where there are no references.
+            identity: of the judge.
         """
         self.name, self._spread, self._normal = name, spread, normal
+        self.judged_by = f"{name} {key_of(without_runtime(identity))[:_TOLD_DIGITS]}"
 
     def localize(self, part: Part) -> Localization:
         """Return one map for each view; with references, for each whose key a reference has.

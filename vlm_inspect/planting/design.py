@@ -66,7 +66,8 @@ def design(
     for index, (size, contrast) in enumerate(zip(sizes, contrasts, strict=True)):
         kind = every[index % len(every)]
         owners = [reference for reference, one in enumerate(placed) if kind in one]
-        reference = owners[(index // len(every)) % len(owners)]
+        # One reference after the other, so that none is left out; one further where kinds would meet the same again.
+        reference = owners[(index + index // math.lcm(len(every), len(owners))) % len(owners)]
         plan.append(Planting(reference, kind, float(size), float(contrast), seed * 1_000_003 + index))
     for kind, of_kind in whole.items():
         drawn = zip(_spread(of_kind, WHOLE_SIZES, generator), _spread(of_kind, CONTRASTS, generator), strict=True)

@@ -11,7 +11,7 @@ from vlm_inspect.localization.composition import FittedClass
 from vlm_inspect.localization.localizer import ScoredLocalizer
 from vlm_inspect.localization.subject import Subject
 from vlm_inspect.qualification.advice import advise
-from vlm_inspect.qualification.qualify import Qualification, qualify
+from vlm_inspect.qualification.qualify import Qualification, name_trial, qualify
 from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.qualification.trial import Progress
 from vlm_inspect.references import ReferenceSet
@@ -45,7 +45,8 @@ def qualify_class(
     if found is None or not members:
         return replace(fitted, advice=_without_bounds(references, subject))
     weighed = tuple(member.weigh(centre, weights) for member, centre, weights in _shares(members, found))
-    return replace(fitted, members=weighed, standing_of=found.standing_of, advice=advise(found) or "")
+    trial, advice = name_trial(settings), advise(found) or ""
+    return replace(fitted, members=weighed, standing_of=found.standing_of, advice=advice, trial=trial)
 
 
 def _without_bounds(references: ReferenceSet, subject: Subject) -> str:

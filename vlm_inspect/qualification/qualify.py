@@ -15,12 +15,16 @@ from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.qualification.trial import Progress, Trial, planted_on, run_trial
 from vlm_inspect.references import ReferenceSet
 from vlm_inspect.sensitivity.bounds import MISSED, OVERKILL
-from vlm_inspect.sensitivity.learning import ChannelPrior, Decision, PlantedScores, learn_decision
+from vlm_inspect.sensitivity.learning import ChannelPrior, Decision, learn_decision
+from vlm_inspect.sensitivity.planted_scores import PlantedScores
 from vlm_inspect.sensitivity.record import Sensitivity, record_sensitivity
 from vlm_inspect.sensitivity.standing import Standing, standing_of
 
-VERSION = 6
+VERSION = 7
 """Changes whenever a remembered trial would no longer be what this code tries."""
+LEARNING_VERSION = 1
+"""Changes whenever the same trial would give other weights, bounds or odds: calibration files rest on these."""
+TRIAL_VERSION = f"{VERSION}.{LEARNING_VERSION}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +75,13 @@ def qualify(
         return None
     priors = [prior for one in members for prior in one.priors]
     return learn_qualification(trial, priors, len(references), overkill=settings.overkill, missed=settings.missed)
+
+
+def name_trial(settings: QualificationSettings) -> str:
+    """Return by which planted defects bounds are learned, for people to read: other ones set other bounds."""
+    count = "" if settings.planted is None else f", {settings.planted} of them"
+    seed = f", seed {settings.seed}" if settings.seed else ""
+    return f"planted defects {TRIAL_VERSION}{count}{seed}"
 
 
 def learn_qualification(

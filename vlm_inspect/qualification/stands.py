@@ -1,5 +1,6 @@
 """Stands: the specimens of a class in their places, and parts made of them with planted defects."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -107,6 +108,17 @@ def set_up(references: ReferenceSet, subject: Subject) -> list[Stand]:
             specimen = None if sample is None else prepare_specimen(sample, subject.ignore)
             if specimen is not None and sample is not None:
                 stands.append(Stand(specimen, sample, part, row))
+    return stands
+
+
+def stands_of(samples: Sequence[Sample], references: ReferenceSet, subject: Subject) -> list[Stand]:
+    """Return the specimens of photographs that are no references, in their own order; those left out on which nothing
+    can be planted."""
+    stands: list[Stand] = []
+    for sample in samples:
+        specimen = prepare_specimen(sample, subject.ignore)
+        if specimen is not None:
+            stands.append(Stand(specimen, sample, references.parts[0], len(stands)))
     return stands
 
 

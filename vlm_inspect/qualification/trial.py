@@ -12,8 +12,8 @@ from vlm_inspect.localization.localizer import ScoredLocalizer
 from vlm_inspect.localization.subject import Subject
 from vlm_inspect.planting.design import STANDARD_SIZES, WHOLE_KINDS, Planting, design
 from vlm_inspect.qualification.stands import Stand, StandIns, set_up
-from vlm_inspect.references import Part, ReferenceSet
-from vlm_inspect.sensitivity.learning import PlantedScores
+from vlm_inspect.references import Part, ReferenceSet, Stage
+from vlm_inspect.sensitivity.planted_scores import PlantedScores
 
 PLANTED: dict[SampleKind, int] = {"image": 120, "series": 96, "point_cloud": 32, "video": 30}
 """How many defects are planted: of scans and clips fewer, since each has many views."""
@@ -68,37 +68,100 @@ def run_trial(
     unit = unit_per_share(stands[0].sample)
     matters = sizes_that_matter(subject, unit, float(np.median([stand.specimen.compactness for stand in stands])))
     plan = plan_trial(stands, matters, count=count or planted_on(kind, len(references)), seed=seed)
-    sizes, rises = np.zeros(len(plan)), np.zeros((len(plan), sum(len(one.priors) for one in members)))
     level = np.concatenate([one.level for one in members], axis=1)
-    alone, tried = len(references) == 1, 0
+    alone = len(references) == 1
+    sizes, rises = np.zeros(len(plan)), np.zeros((len(plan), level.shape[1]))
+    tried = 0
     for index, stand in enumerate(stands):
         makes = StandIns(stand, references.stage, budget, subject)
-        left_out, sound = None if alone else stand.row, makes.sound()
         base: NDArray[np.float64] | None = None
-        for some in _chunks([number for number, one in enumerate(plan) if one.reference == index]):
-            made = [makes.planted(plan[number]) for number in some]
-            # What parts share with the sound one is judged once where they are judged together.
-            together = [sound] if base is None or makes.share_views else []
-            scores = _scores(members, [*together, *(part for part, _ in made)], left_out)
-            if base is None:
-                # A copy scores far below the next part, on which a defect has to stand out.
-                base = np.maximum(scores[0], level[stand.row]) if alone else scores[0]
-            rises[some] = scores[len(together) :] - base
-            sizes[some] = [one.size for _, one in made]
-            tried += len(some)
+        for own, planted in _score_stand(makes, _on(plan, index), members, None if alone else stand.row):
+            # A copy scores far below the next part, on which a defect has to stand out.
+            base = (np.maximum(own, level[stand.row]) if alone else own) if base is None else base
+            for number, size, scores in planted:
+                sizes[number], rises[number] = size, scores - base
+            tried += len(planted)
             progress(f"learning what would be found: {tried} of {len(plan)} planted defects")
-    return Trial(
-        level=level,
-        planted=PlantedScores(
-            kinds=tuple(one.kind for one in plan),
-            sizes=sizes,
-            matter=np.array([one.kind in WHOLE_KINDS or matters[0] <= one.size <= matters[1] for one in plan]),
-            owners=np.array([stands[one.reference].row for one in plan]),
-            rises=rises,
-            whole=np.array([one.kind in WHOLE_KINDS for one in plan], bool),
-        ),
-        unit_per_share=unit,
-        matters=matters,
+    return Trial(level, _as_planted(plan, stands, sizes, rises, matters), unit, matters)
+
+
+def try_on_normals(
+    stands: Sequence[Stand],
+    plan: Sequence[Planting],
+    members: Sequence[ScoredLocalizer],
+    stage: Stage,
+    budget: ViewBudget,
+    subject: Subject,
+    *,
+    matters: tuple[float, float],
+    progress: Progress = lambda step: None,
+) -> Trial:
+    """Plant defects on normal photographs that are no references.
+
+    Nothing has to be left out to judge them, so they rise as they will on new parts.
+
+    Args:
+        stands: the photographs, from `stands_of`; the rows of `Trial.level` are theirs.
+        plan: the defects, from `plan_trial`.
+        members: what judges the class.
+        stage: of the references.
+        budget: how many pictures a sample may become.
+        subject: what never counts.
+        matters: sizes that matter, as in the trial of the references.
+        progress: told how many have been tried.
+    """
+    channels = sum(len(one.priors) for one in members)
+    sizes, rises, level = np.zeros(len(plan)), np.zeros((len(plan), channels)), np.zeros((len(stands), channels))
+    tried = 0
+    for index, stand in enumerate(stands):
+        makes = StandIns(stand, stage, budget, subject)
+        for own, planted in _score_stand(makes, _on(plan, index), members, None):
+            level[index] = own
+            for number, size, scores in planted:
+                sizes[number], rises[number] = size, scores - own
+            tried += len(planted)
+            progress(f"learning what would be found: {tried} of {len(plan)} defects planted on normal parts")
+    return Trial(level, _as_planted(plan, stands, sizes, rises, matters), None, matters)
+
+
+_Scored = tuple[int, float, NDArray[np.float64]]
+"""Number in the plan, size as planted, log scores (C,)."""
+
+
+def _score_stand(
+    makes: StandIns, plan: Sequence[tuple[int, Planting]], members: Sequence[ScoredLocalizer], without: int | None
+) -> Iterator[tuple[NDArray[np.float64], list[_Scored]]]:
+    """Yield, some defects at a time, the log scores (C,) of the sound specimen and those of the planted ones."""
+    sound = makes.sound()
+    own: NDArray[np.float64] | None = None
+    for some in _chunks(plan):
+        made = [makes.planted(one) for _, one in some]
+        # What parts share with the sound one is judged once where they are judged together.
+        together = [sound] if own is None or makes.share_views else []
+        scores = _scores(members, [*together, *(part for part, _ in made)], without)
+        own = scores[0] if own is None else own
+        numbers = [number for number, _ in some]
+        yield own, list(zip(numbers, [one.size for _, one in made], scores[len(together) :], strict=True))
+
+
+def _on(plan: Sequence[Planting], index: int) -> list[tuple[int, Planting]]:
+    return [(number, one) for number, one in enumerate(plan) if one.reference == index]
+
+
+def _as_planted(
+    plan: Sequence[Planting],
+    stands: Sequence[Stand],
+    sizes: NDArray[np.float64],
+    rises: NDArray[np.float64],
+    matters: tuple[float, float],
+) -> PlantedScores:
+    return PlantedScores(
+        kinds=tuple(one.kind for one in plan),
+        sizes=sizes,
+        matter=np.array([one.kind in WHOLE_KINDS or matters[0] <= one.size <= matters[1] for one in plan]),
+        owners=np.array([stands[one.reference].row for one in plan]),
+        rises=rises,
+        whole=np.array([one.kind in WHOLE_KINDS for one in plan], bool),
     )
 
 
@@ -143,6 +206,6 @@ def _scores(members: Sequence[ScoredLocalizer], parts: Sequence[Part], without: 
     return np.concatenate([one.score(parts, without=without) for one in members], axis=1)
 
 
-def _chunks(numbers: list[int]) -> Iterator[list[int]]:
-    for start in range(0, len(numbers), _TOGETHER):
-        yield numbers[start : start + _TOGETHER]
+def _chunks(plan: Sequence[tuple[int, Planting]]) -> Iterator[Sequence[tuple[int, Planting]]]:
+    for start in range(0, len(plan), _TOGETHER):
+        yield plan[start : start + _TOGETHER]

@@ -1,15 +1,17 @@
 """From left-out references and planted defects to all that decides: weights, normal scores, bounds, P(anomalous).
 
-level, rises   log scores of n references and of m planted pictures over their reference, by C channels
+level, rises   log scores of n references and of m planted pictures over their part, by C channels
 weights        Fisher's discriminant between the two                                             weights.py
-whole          the same for the channels that look at the whole surface                          whole_surface.py
+whole          what the channels that look at the whole surface add                              whole_surface.py
 normal         distribution of the combined score of the next normal part                        normal_scores.py
-responses      combined score of a part that is as normal ones are, but for the planted defect
+responses      combined score of a part that is as normal ones are, but for the planted defect   planted_scores.py
 bounds         OK below, NG above, REVIEW between                                                bounds.py
 odds           P(anomalous)                                                                      probability.py
+
+`with_normals` draws the bounds anew from more normal parts, with more planted on them; the weights stay.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,20 +19,19 @@ from numpy.typing import NDArray
 
 from vlm_inspect.sensitivity.bounds import MISSED, OVERKILL, Bounds, set_bounds
 from vlm_inspect.sensitivity.normal_scores import NormalScores, normal_scores
+from vlm_inspect.sensitivity.planted_scores import PlantedScores, TriedParts, join_planted
 from vlm_inspect.sensitivity.probability import ScoreOdds, learn_odds
 from vlm_inspect.sensitivity.weights import learn_weights, shrunk_covariance
 from vlm_inspect.sensitivity.whole_surface import (
     WholeVote,
+    highest_whole,
     is_heard,
     lay_over,
-    normal_wholes,
     odd_whole,
-    silent,
     usual_whole,
+    wholes_of,
 )
 
-_SEEN = 0.25
-"""A rise of less than this share of the normal spread is none."""
 _NORMAL_POINTS = 25
 """Points that stand for the distribution of normal scores where odds are learnt."""
 
@@ -48,29 +49,6 @@ class ChannelPrior:
     """Whether it scores the surface as a whole, not its oddest places."""
     votes: float = 1.0
     """What the channel counts for among equal votes, in units of its spread."""
-
-
-@dataclass(frozen=True, eq=False)
-class PlantedScores:
-    """What m defects planted on left-out references did to their scores."""
-
-    kinds: tuple[str, ...]
-    """(m,)."""
-    sizes: NDArray[np.float64]
-    """(m,): diameter of the disc of equal area, as a share of the part's longer side, as measured."""
-    matter: NDArray[np.bool_]
-    """(m,): which were planted with a size that matters."""
-    owners: NDArray[np.int64]
-    """(m,): row of the reference in `level`."""
-    rises: NDArray[np.float64]
-    """(m, C): log score over that of the same reference without the defect, both without it in the memory."""
-    whole: NDArray[np.bool_]
-    """(m,): which change the surface as a whole, and have no size of their own."""
-
-    def that_matter(self, responses: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the responses (m,) to defects with a place, of the sizes that matter, and those to them and to all
-        changes of the whole surface: what is easily seen as a whole shall not make up for places that are not."""
-        return responses[self.matter & ~self.whole], responses[self.matter]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,13 +70,13 @@ class Decision:
 
     def combine(self, log_scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return combined log scores (...,) of log scores (..., C)."""
-        over = log_scores - self.level
-        return np.asarray(np.maximum(over @ self.weights, self.whole.score(over)), np.float64)
+        judged = self.judged(log_scores)
+        return np.maximum(judged[..., 0], highest_whole(judged[..., 1:], self.whole.lays))
 
-    def by_whole(self, log_scores: NDArray[np.float64]) -> bool:
-        """Tell whether the combined log score of log scores (C,) is that of the surface as a whole."""
-        over = log_scores - self.level
-        return bool(self.whole.score(over) > over @ self.weights)
+    def judged(self, log_scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the scores (..., 1 + K) that log scores (..., C) are judged by: that of the oddest places, and those
+        of the surface as a whole before they are laid over it."""
+        return _judged(log_scores - self.level, self.weights, self.whole.columns)
 
 
 def learn_decision(
@@ -118,133 +96,154 @@ def learn_decision(
         overkill: share of normal parts that may be called NG.
         missed: share of planted defects of the size that matters that may be called OK.
     """
-    placed = np.array([not prior.whole for prior in priors])
     centre = level.mean(axis=0)
-    local = _Voices(priors, _weights(level, planted.rises[~planted.whole], priors, placed))
-    own, spread = (level - centre) @ local.weights, local.prior_spread
-    normal = local.normal(own)
-    responses = respond(own, planted.rises @ local.weights, planted.owners, normal)
-    vote, heard = silent(len(priors)), _hear_whole(level, planted, priors, normal, responses)
-    shared = overkill if heard is None else overkill / 2
-    counted = responses if heard is None else np.where(heard.responses > usual_whole(heard.normal), np.inf, responses)
-    bounds = set_bounds(normal, *planted.that_matter(counted), overkill=shared, missed=missed, least_spread=spread)
-    if heard is not None:
-        vote = lay_over(heard.weights, usual_whole(heard.normal), odd_whole(heard.own, shared), bounds)
-        responses = np.maximum(responses, vote.laid(heard.responses))
-        normal = local.normal(np.maximum(own, vote.score(level - centre)))
-    odds = _odds(normal, responses[planted.matter], bounds.ng_above)
-    return Decision(centre, local.weights, vote, normal, bounds, odds, spread), responses
+    weights = _weights(level, planted.rises[~planted.whole], priors)
+    spread = _expected_spread(weights, priors)
+    level_spread = float(np.array([prior.level_spread for prior in priors]) @ weights)
+
+    def expect(own: NDArray[np.float64]) -> NormalScores:
+        return normal_scores(own.tolist(), prior_spread=spread, level_spread=level_spread)
+
+    wide = tuple(number for number, prior in enumerate(priors) if prior.whole)
+    judged = _judged(level - centre, weights, wide)
+    tried = TriedParts(judged, judged, planted, _judged(planted.rises, weights, wide), np.zeros((0, 1 + len(wide))))
+    drawn = _draw(tried, wide, expect, overkill=overkill, missed=missed, least_spread=spread)
+    decision = Decision(centre, weights, drawn.whole, drawn.normal, drawn.bounds, drawn.odds, spread)
+    return decision, drawn.responses
 
 
 @dataclass(frozen=True, eq=False)
-class _Whole:
-    """The surface as a whole, where it is heard."""
+class MoreNormals:
+    """Normal parts that are no references, with defects planted on some of them: what a calibration goes by."""
 
-    weights: NDArray[np.float64]
-    own: NDArray[np.float64]
-    """(n,): of the references."""
-    normal: NormalScores
-    responses: NDArray[np.float64]
-
-
-def _hear_whole(
-    level: NDArray[np.float64],
-    planted: PlantedScores,
-    priors: Sequence[ChannelPrior],
-    places: NormalScores,
-    seen_by_places: NDArray[np.float64],
-) -> _Whole | None:
-    """Return what the channels that look at the surface as a whole say; None where there are none, or they say nothing
-    that odd places do not."""
-    wide = np.array([prior.whole for prior in priors])
-    if not wide.any():
-        return None
-    slow = planted.whole
-    weights = _weights(level, planted.rises[slow], priors, wide)
-    own = (level - level.mean(axis=0)) @ weights
-    normal = normal_wholes(own)
-    responses = respond(own, planted.rises @ weights, planted.owners, normal)
-    return (
-        _Whole(weights, own, normal, responses)
-        if is_heard(normal, places, responses[slow], seen_by_places[slow])
-        else None
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Voices:
-    """Some of the channels, and what a score made of them is expected to do."""
-
-    priors: Sequence[ChannelPrior]
-    weights: NDArray[np.float64]
-    """(C,): >= 0, sum 1; 0 of the others."""
-
-    @property
-    def prior_spread(self) -> float:
-        """Standard deviation of their log score that is expected before any reference is seen."""
-        spreads = np.array([prior.spread for prior in self.priors])
-        expected = shrunk_covariance(np.zeros((1, len(spreads))), spreads, [prior.network for prior in self.priors])
-        return float(np.sqrt(self.weights @ expected @ self.weights))
-
-    def normal(self, own: NDArray[np.float64]) -> NormalScores:
-        """Return the normal scores that those of the references (n,) let expect."""
-        errors = np.array([prior.level_spread for prior in self.priors])
-        level_spread = float(errors @ self.weights)
-        return normal_scores(own.tolist(), prior_spread=self.prior_spread, level_spread=level_spread)
-
-
-def _weights(
-    level: NDArray[np.float64], rises: NDArray[np.float64], priors: Sequence[ChannelPrior], chosen: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Return the weights (C,) of the chosen channels; 0 of the others."""
-    own = [prior for prior, is_own in zip(priors, chosen, strict=True) if is_own]
-    weights = np.zeros(len(priors))
-    spreads, networks = [prior.spread for prior in own], [prior.network for prior in own]
-    votes = [prior.votes for prior in own]
-    weights[chosen] = learn_weights(level[:, chosen], rises[:, chosen], spreads, networks, votes)
-    return weights
+    judged: NDArray[np.float64]
+    """(N, 1 + K), N >= 1: their scores as of `Decision.judged`."""
+    grounds: NDArray[np.float64]
+    """(g, C): log scores of those that were planted on, without a defect; g >= 0."""
+    planted: PlantedScores | None = None
+    anomalous: NDArray[np.float64] | None = None
+    """(r, 1 + K): of really anomalous parts, likewise judged; None: none are known."""
 
 
 def with_normals(
     decision: Decision,
-    responses: Sequence[NDArray[np.float64]],
-    log_scores: Sequence[float],
+    level: NDArray[np.float64],
+    planted: PlantedScores,
+    more: MoreNormals,
     *,
     overkill: float = OVERKILL,
     missed: float = MISSED,
-) -> Decision:
-    """Return the decision with bounds from more normal parts than its references: a calibration.
+) -> tuple[Decision, NDArray[np.float64], PlantedScores]:
+    """Return the decision with bounds from more normal parts than its references, of odd places and of the whole alike,
+    and the response (m,) to every defect that was planted on the references and on them, with those defects.
 
     Args:
         decision: from the references.
-        responses: to the planted defects that matter, in groups, as of `PlantedScores.that_matter`; the last has all.
-        log_scores: combined log scores of normal parts that are no references, at least one.
+        level: (n, C) log scores of the references as new normal parts would have them.
+        planted: what planted defects did to them.
+        more: the normal parts.
         overkill: share of normal parts that may be called NG.
         missed: share of planted defects that may be called OK.
     """
-    own = decision.normal
-    normal = normal_scores(log_scores, prior_spread=own.spread)
-    bounds = set_bounds(normal, *responses, overkill=overkill, missed=missed)
-    return replace(decision, normal=normal, bounds=bounds, odds=_odds(normal, responses[-1], bounds.ng_above))
+    groups = [planted] if more.planted is None else [planted, more.planted]
+    joined = join_planted(groups, [len(level), len(more.grounds)][: len(groups)])
+    tried = TriedParts(
+        normals=more.judged,
+        grounds=decision.judged(np.concatenate([level, more.grounds])),
+        planted=joined,
+        rises=_judged(joined.rises, decision.weights, decision.whole.columns),
+        anomalous=more.judged[:0] if more.anomalous is None else more.anomalous,
+    )
+
+    def expect(own: NDArray[np.float64]) -> NormalScores:
+        return normal_scores(own.tolist(), prior_spread=decision.normal.spread)
+
+    drawn = _draw(tried, decision.whole.columns, expect, overkill=overkill, missed=missed)
+    found = replace(decision, whole=drawn.whole, normal=drawn.normal, bounds=drawn.bounds, odds=drawn.odds)
+    return found, drawn.responses, joined
 
 
-def respond(
-    own: NDArray[np.float64], rises: NDArray[np.float64], owners: NDArray[np.int64], normal: NormalScores
-) -> NDArray[np.float64]:
-    """Return the log score (m,) that each planted defect gives a part of the usual level; -inf where it is not seen.
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """What parts that were tried amount to."""
 
-    A score is about the maximum of what the part itself and what the defect does, so that of a planted picture is the
-    defect's own where it rises, and where it does not, the defect's own is not known: not seen. On a reference that
-    scores low the defect may count for no more than it does there; on one that scores high only its rise counts.
+    whole: WholeVote
+    normal: NormalScores
+    bounds: Bounds
+    odds: ScoreOdds
+    responses: NDArray[np.float64]
+
+
+def _draw(
+    tried: TriedParts,
+    wide: tuple[int, ...],
+    expect: Callable[[NDArray[np.float64]], NormalScores],
+    *,
+    overkill: float,
+    missed: float,
+    least_spread: float = 0.0,
+) -> _Drawn:
+    """Return the bounds of odd places and of the surface as a whole, laid over each other.
 
     Args:
-        own: (n,) combined log scores of the references.
-        rises: (m,) of the planted defects over their reference.
-        owners: (m,) which reference each lies on.
-        normal: distribution of the log score of normal parts.
+        tried: normal parts and planted defects.
+        wide: which channels look at the whole.
+        expect: turns scores of normal parts (n,) into what the next one is expected to score.
+        overkill: share of normal parts that may be called NG.
+        missed: share of planted defects that may be called OK.
+        least_spread: see `set_bounds`.
     """
-    responses = np.minimum(own[owners], normal.mean) + rises
-    return np.where(rises > _SEEN * normal.spread, responses, -np.inf)
+    planted, own, odd = tried.planted, tried.normals[:, 0], tried.anomalous[:, 0]
+    normal = expect(own)
+    responses = tried.responses(0, normal)
+    slow, seen = planted.whole, wholes_of(tried)
+    heard = [is_heard(one.normal, normal, one.responses[slow], responses[slow]) for one in seen]
+    speaking = [one for one, is_one in zip(seen, heard, strict=True) if is_one]
+    of_places = overkill / 2 if speaking else overkill
+    of_each = overkill / 2 / max(1, len(speaking))
+    counted, odd_counted = responses, odd
+    for one in speaking:  # what the whole holds up is held up
+        usual = usual_whole(one.normal)
+        counted = np.where(one.responses > usual, np.inf, counted)
+        odd_counted = np.where(one.of_anomalous > usual, np.inf, odd_counted)
+    groups = tried.groups_that_matter(counted, odd_counted)
+    bounds = set_bounds(normal, *groups, overkill=of_places, missed=missed, least_spread=least_spread)
+    lays = tuple(
+        lay_over(usual_whole(one.normal), odd_whole(one.own, of_each), bounds) if is_one else None
+        for one, is_one in zip(seen, heard, strict=True)
+    )
+    for one, lay in zip(seen, lays, strict=True):
+        if lay is not None:
+            responses, odd = np.maximum(responses, lay.laid(one.responses)), np.maximum(odd, lay.laid(one.of_anomalous))
+    if speaking:
+        normal = expect(np.maximum(own, highest_whole(tried.normals[:, 1:], lays)))
+    matter = np.concatenate([responses[planted.matter], odd])
+    return _Drawn(WholeVote(wide, lays), normal, bounds, _odds(normal, matter, bounds.ng_above), responses)
+
+
+def _judged(over: NDArray[np.float64], weights: NDArray[np.float64], wide: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return `Decision.judged` of log scores (..., C) over the level."""
+    return np.concatenate([(over @ weights)[..., None], over[..., list(wide)]], axis=-1)
+
+
+def _expected_spread(weights: NDArray[np.float64], priors: Sequence[ChannelPrior]) -> float:
+    """Return the standard deviation of the combined log score that is expected before any reference is seen."""
+    spreads = np.array([prior.spread for prior in priors])
+    expected = shrunk_covariance(np.zeros((1, len(spreads))), spreads, [prior.network for prior in priors])
+    return float(np.sqrt(weights @ expected @ weights))
+
+
+def _weights(
+    level: NDArray[np.float64], rises: NDArray[np.float64], priors: Sequence[ChannelPrior]
+) -> NDArray[np.float64]:
+    """Return the weights (C,) of the channels that look for odd places; 0 of the others."""
+    placed = np.array([not prior.whole for prior in priors])
+    own = [prior for prior in priors if not prior.whole]
+    weights = np.zeros(len(priors))
+    spreads, networks = [prior.spread for prior in own], [prior.network for prior in own]
+    votes = [prior.votes for prior in own]
+    weights[placed] = learn_weights(level[:, placed], rises[:, placed], spreads, networks, votes)
+    return weights
 
 
 def _odds(normal: NormalScores, responses: NDArray[np.float64], ng_above: float) -> ScoreOdds:

@@ -1,5 +1,6 @@
 """`Standing`: where the score of one part stands between the bounds of its class."""
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 import numpy as np
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from vlm_inspect.sensitivity.learning import Decision
 from vlm_inspect.sensitivity.probability import ScoreOdds
 from vlm_inspect.sensitivity.record import Sensitivity
+from vlm_inspect.sensitivity.whole_surface import WholeLay, highest_whole
 
 
 class Standing(BaseModel):
@@ -25,6 +27,10 @@ class Standing(BaseModel):
     """P(anomalous) is logistic: 0.5 at `even`; see `ScoreOdds`."""
     by_whole: bool = False
     """Whether the log score is that of the surface as a whole; else that of its oddest places."""
+    places: float | None = None
+    """The log score of its oddest places alone; None in records of earlier versions."""
+    wholes: tuple[float, ...] = ()
+    """(K,): log scores of the surface as a whole by each channel that looks at it, before they are laid over that."""
     sensitivity: Sensitivity
 
     @property
@@ -51,7 +57,23 @@ class Standing(BaseModel):
 
     def shifted(self, by: float) -> Self:
         """Return the standing of a part whose log score is higher by this."""
-        return self.model_copy(update={"log_score": self.log_score + by})
+        places = None if self.places is None else self.places + by
+        return self.model_copy(update={"log_score": self.log_score + by, "places": places})
+
+    def relaid(self, lays: Sequence[WholeLay | None] | None) -> Self:
+        """Return the standing with scores of the surface as a whole that are laid as a calibration says.
+
+        Args:
+            lays: (K,), None for a channel that is not heard; None: as it is, and so are records of earlier versions.
+        """
+        if lays is None or self.places is None or len(lays) != len(self.wholes):
+            return self
+        whole = float(highest_whole(np.array(self.wholes), lays))
+        return self.model_copy(update={"log_score": max(self.places, whole), "by_whole": whole > self.places})
+
+    def probability_of(self, log_score: float) -> float:
+        """Return P(anomalous) of a part with another log score."""
+        return self._odds.probability(log_score)
 
     @property
     def _odds(self) -> ScoreOdds:
@@ -60,10 +82,13 @@ class Standing(BaseModel):
 
 def standing_of(log_scores: NDArray[np.float64], decision: Decision, sensitivity: Sensitivity) -> Standing:
     """Return the standing of a part with these log scores (C,)."""
-    bounds = decision.bounds
+    bounds, judged = decision.bounds, decision.judged(log_scores)
+    combined = float(decision.combine(log_scores))
     return Standing(
-        log_score=float(decision.combine(log_scores)),
-        by_whole=decision.by_whole(log_scores),
+        log_score=combined,
+        by_whole=combined > float(judged[0]),
+        places=float(judged[0]),
+        wholes=tuple(judged[1:].tolist()),
         ok_below=bounds.ok_below if bounds.earns_ok else None,
         ng_above=bounds.ng_above,
         slope=decision.odds.slope,

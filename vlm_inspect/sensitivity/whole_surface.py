@@ -2,19 +2,23 @@
 
 Where the structure of a whole surface is another, or its shade, the mean over all patches rises and their highest
 hardly do; a scratch does the reverse. In a weighted sum each would drown in the other's noise, so each score has bounds
-of its own: OK only where both lie under theirs, NG where either exceeds its own, the overkill shared between the two.
-So that one score says where a part stands, that of the whole is laid over that of the places, bound on bound, and the
-higher counts.
+of its own: OK only where all lie under theirs, NG where any exceeds its own, the overkill shared between them. So that
+one score says where a part stands, each score of the whole is laid over that of the places, bound on bound, and the
+highest counts.
+
+Every layer speaks for itself. Which of them sees a change of structure depends on the change, and planted ones do not
+say which the real ones will be: a layer that sees it shall not have to share its say with one that does not.
 
 How far normal parts differ as a whole depends on the class: by 2 % on a simulated textile, by 30 % on screws (seven
-classes). So the references themselves say it, with hardly a prior.
+classes). So the normal parts at hand themselves say it, with hardly a prior.
 
-It is heard where, of equally usual parts, it holds up planted changes of the whole surface that odd places let pass:
-one in ten of them at least. On screws it holds up none that they do not, and costs nothing. With a single reference it
-is not heard: what each channel gives the next part is known to a third only.
+A layer is heard where, of equally usual parts, it holds up planted changes of the whole surface that odd places let
+pass: one in ten of them at least. On screws it holds up none that they do not, and costs nothing. With a single
+normal part it is not heard: what each channel gives the next part is known to a third only.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +26,7 @@ from numpy.typing import NDArray
 
 from vlm_inspect.sensitivity.bounds import USUAL, Bounds
 from vlm_inspect.sensitivity.normal_scores import NormalScores, normal_scores
+from vlm_inspect.sensitivity.planted_scores import TriedParts
 
 PRIOR_SPREAD, PRIOR_DOF = 0.05, 1.0
 """Standard deviation of the score among normal parts before any is seen, and how many parts that counts for."""
@@ -34,44 +39,76 @@ _CONFIDENCE = 0.8
 """Confidence that, below its bound of OK, no more than a share `USUAL` of normal parts lie."""
 
 
-@dataclass(frozen=True, eq=False)
-class WholeVote:
-    """The score of the surface as a whole, laid over the combined score of odd places."""
+@dataclass(frozen=True)
+class WholeLay:
+    """How one score of the whole is laid over that of odd places, so that its bounds of OK and NG lie on theirs."""
 
-    weights: NDArray[np.float64]
-    """(C,): >= 0, sum 1; all 0: the whole is not heard."""
-    scale: float = 1.0
-    shift: float = 0.0
-    """Scale and shift lay its bounds of OK and NG over those of odd places."""
+    scale: float
+    shift: float
 
-    @property
-    def heard(self) -> bool:
-        """Whether the whole has a say."""
-        return bool(self.weights.any())
-
-    def score(self, over: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the log scores (...,) of log scores (..., C) over the level of normal parts; -inf where not heard."""
-        if not self.heard:
-            return np.full(over.shape[:-1], -np.inf)
-        return self.laid(np.asarray(over @ self.weights))
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.scale) and math.isfinite(self.shift) and self.scale > 0):
+            raise ValueError("a score of the whole is laid by a scale above 0 and a shift, both finite")
 
     def laid(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return scores of the whole as log scores of odd places that count as much."""
         return np.asarray(scores * self.scale + self.shift, np.float64)
 
 
-def silent(channels: int) -> WholeVote:
-    """Return the vote of a class whose surfaces are not judged as a whole."""
-    return WholeVote(np.zeros(channels))
+@dataclass(frozen=True, eq=False)
+class WholeVote:
+    """The scores of the surface as a whole, laid over the combined score of odd places."""
+
+    columns: tuple[int, ...]
+    """(K,): which of the C channels look at the whole."""
+    lays: tuple[WholeLay | None, ...]
+    """(K,): None: that channel is not heard."""
+
+    @property
+    def heard(self) -> bool:
+        """Whether the whole has a say."""
+        return any(lay is not None for lay in self.lays)
+
+
+def highest_whole(wholes: NDArray[np.float64], lays: Sequence[WholeLay | None]) -> NDArray[np.float64]:
+    """Return the highest (...,) of the scores of the whole (..., K) that are heard, as laid; -inf where none is."""
+    highest = np.full(wholes.shape[:-1], -np.inf)
+    for number, lay in enumerate(lays):
+        if lay is not None:
+            highest = np.maximum(highest, lay.laid(wholes[..., number]))
+    return np.asarray(highest, np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """One channel that looks at the surface as a whole."""
+
+    own: NDArray[np.float64]
+    """(n,): scores of the normal parts."""
+    normal: NormalScores
+    responses: NDArray[np.float64]
+    """(m,): to the planted defects."""
+    of_anomalous: NDArray[np.float64]
+    """(r,): scores of really anomalous parts."""
+
+
+def wholes_of(tried: TriedParts) -> list[Whole]:
+    """Return what each of the channels (K,) that look at the whole says of the parts that were tried."""
+    found = []
+    for number in range(1, tried.normals.shape[1]):
+        own = tried.normals[:, number]
+        normal = normal_wholes(own)
+        found.append(Whole(own, normal, tried.responses(number, normal), tried.anomalous[:, number]))
+    return found
 
 
 def normal_wholes(log_scores: NDArray[np.float64]) -> NormalScores:
-    """Return what the references' scores (n,) of their surfaces as a whole say of the next part's."""
+    """Return what normal parts' scores (n,) of their surfaces as a whole say of the next part's."""
     return normal_scores(log_scores.tolist(), prior_spread=PRIOR_SPREAD, prior_dof=PRIOR_DOF)
 
 
 def odd_whole(log_scores: NDArray[np.float64], overkill: float) -> float:
-    """Return the score of the whole above which a part is NG, from those of the references (n,)."""
+    """Return the score of the whole above which a part is NG, from those of normal parts (n,)."""
     level_spread = _LEVEL_SPREAD / math.sqrt(len(log_scores))
     cautious = normal_scores(log_scores.tolist(), prior_spread=_NG_SPREAD, prior_dof=_NG_DOF, level_spread=level_spread)
     return replace(cautious, spread=max(cautious.spread, _NG_SPREAD)).upper_bound(overkill)
@@ -99,15 +136,14 @@ def is_heard(
     return float((passed & (seen > usual_whole(whole))).mean()) >= LEAST_GAIN
 
 
-def lay_over(weights: NDArray[np.float64], usual: float, beyond: float, places: Bounds) -> WholeVote:
-    """Return the vote of the whole.
+def lay_over(usual: float, beyond: float, places: Bounds) -> WholeLay:
+    """Return how a score of the whole is laid over that of odd places.
 
     Args:
-        weights: (C,) of the channels that look at the whole, >= 0, sum 1.
         usual: its bound of OK.
         beyond: its bound of NG.
         places: bounds of odd places.
     """
     passing = places.passing
     scale = max(places.ng_above - passing, 1e-6) / max(beyond - usual, 1e-6)
-    return WholeVote(weights, scale, passing - scale * usual)
+    return WholeLay(scale, passing - scale * usual)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from converters.digest import sha256_of
 from converters.errors import ConversionError
+from vlm_inspect.inspection import CurveEventRecord, EventRecord
 from vlm_inspect.part_queue import Judged
 from vlm_inspect.safe_text import path_text
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     *("source", "outcome", "score", "answer", "defects", "review_reasons"),
-    *("serial", "sha256", "model", "localizer", "created_at"),
+    *("serial", "sha256", "model", "localizer", "created_at", "events"),
 )
 
 
@@ -62,6 +63,8 @@ class Row(BaseModel):
     model: str = ""
     localizer: str = ""
     created_at: str
+    events: str = ""
+    """Of a clip or a sensor curve: when each event happens, and what is unusual; empty of another part."""
     page: str = ""
     """Name of its page in the gallery's folder; empty: none."""
     case_id: str = ""
@@ -109,6 +112,7 @@ def make_row(judged: Judged[Path], *, model: str, serial: str = "", page: str = 
         model=found.model,
         localizer=found.localizer,
         created_at=found.provenance.created_at,
+        events="; ".join([*map(_told, found.events), *map(_told, found.curve_events)]),
         page=page,
         kinds=tuple(dict.fromkeys(one.type for one in found.defects)),
         pictures=_pictures(judged.examination),
@@ -118,6 +122,15 @@ def make_row(judged: Judged[Path], *, model: str, serial: str = "", page: str = 
             if one.source_xyxy is not None
         ),
     )
+
+
+def _told(event: EventRecord | CurveEventRecord) -> str:
+    """Return when an event happens, in seconds of its own file where that keeps time, and what is unusual."""
+    if event.start_s is not None and event.end_s is not None:
+        return f"{event.start_s:.2f} s to {event.end_s:.2f} s: {event.description}"
+    if isinstance(event, EventRecord):
+        return f"frames {event.start_frame} to {event.end_frame}: {event.description}"
+    return f"samples {event.start_sample} to {event.end_sample}: {event.description}"
 
 
 def _pictures(examination: "Examination") -> tuple[Picture, ...]:

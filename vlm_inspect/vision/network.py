@@ -1,5 +1,6 @@
 """The seam for networks that see patches."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,6 +27,14 @@ class Layer:
     name: str
     channels: tuple[int, ...]
     """Channels of what it is made of, in the order in which they are joined."""
+
+
+_RUNTIME = re.compile(r"/(?:openvino-\w+|torch)(?![\w-])")
+
+
+def without_runtime(identity: str) -> str:
+    """Return an identity without runtime and precision, which change features by rounding only."""
+    return _RUNTIME.sub("", identity)
 
 
 class Network(Protocol):

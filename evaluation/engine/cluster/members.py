@@ -147,6 +147,14 @@ class LocalizerMember(Process):
         except InspectError as error:
             return Trouble(str(error), alone=isinstance(error, ItemError))
 
+    def judged_by(self, order: LocalizerOrder) -> str | Trouble:
+        """Return what a part of the localizer judges a class by; see `FittedLocalizer.judged_by`."""
+        try:
+            with self._lock:
+                return self._fitted_to(order).judged_by
+        except InspectError as error:
+            return Trouble(str(error), alone=isinstance(error, ItemError))
+
     def vocabulary(self, part: str, subject: Subject) -> tuple[str, ...] | Trouble:
         """Return the words that a part of the localizer compares a class with; empty where they cannot be chosen."""
         with self._lock:

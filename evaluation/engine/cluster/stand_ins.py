@@ -6,6 +6,7 @@ stays here: the points of a scan behind its views, and the maps, which a languag
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import import_module
 from typing import Any
 from uuid import uuid4
@@ -92,6 +93,11 @@ class FittedShared:
     def __init__(self, group: Group, name: str, order: LocalizerOrder) -> None:
         """Send this order, with the views of a part."""
         self._group, self.name, self._order = group, name, order
+
+    @cached_property
+    def judged_by(self) -> str:
+        """As of the localizer itself; raises what `localize` raises."""
+        return str(self._group.ask("judged_by", self._order))
 
     def localize(self, part: Part) -> Localization:
         """Return what the localizer itself returns.

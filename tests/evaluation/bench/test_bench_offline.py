@@ -1,6 +1,7 @@
 """`vlm-inspect bench` with the offline model on a small MVTec-like folder, end to end."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -159,7 +160,9 @@ def test_a_picture_that_was_mended_is_tried_again(bench: Bench, plates: Path, tm
     assert not (out / "maps").exists()
 
 
-def test_aupro_as_papers_compute_it_is_there_on_request(bench: Bench, plates: Path, tmp_path: Path) -> None:
+def test_aupro_as_papers_compute_it_is_there_on_request(
+    bench: Bench, plates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.set_num_threads(1)
     out, options = tmp_path / "out", ["--shots", SHOTS, "--quiet"]
     assert bench(plates, "--out", out, *options, "--aupro-200", "--keep-maps").code == 0
@@ -167,6 +170,10 @@ def test_aupro_as_papers_compute_it_is_there_on_request(bench: Bench, plates: Pa
     assert plate["aupro_200_thresholds"] == pytest.approx(_pixels_by_hand(plates).aupro_of_200_thresholds(), abs=1e-3)
     assert "AUPRO by 200 thresholds" in (out / "report.html").read_text()
     assert "aupro_200 True, not False" in bench(plates, "--out", out, *options, "--resume").err
+    monkeypatch.setattr("evaluation.bench.assembly.scoring_version", lambda: "memory 1")
+    ran = bench(plates, "--out", out, *options, "--aupro-200", "--resume")
+    assert ran.code == 2
+    assert re.search(r"holds a run with scoring 'memory \d+, .*', not 'memory 1'", ran.err)
 
 
 def test_weights_that_saw_the_pictures_are_refused(bench: Bench, plates: Path, tmp_path: Path) -> None:
@@ -184,12 +191,12 @@ def test_the_threshold_is_that_of_the_calibration(bench: Bench, plates: Path, tm
     from vlm_inspect.inspector import ANY_PART
 
     torch.set_num_threads(1)
+    references = make_plan(read_dataset(plates), shots=SHOTS).tasks[0].references
+    judged_by = Inspector(references=references).fit("image")[1].judged_by
     made = Calibration(
         rules_sha256=ANY_PART.scoring_sha256, localizer="memory", n=20, overkill=0.0, overkill_ci95=(0.0, 0.2),
-        ok_below=1.0, ng_above=1.0,
-        references_sha256=tuple(
-            sha256_of(path) for path in make_plan(read_dataset(plates), shots=SHOTS).tasks[0].references
-        ),
+        ok_below=1.0, ng_above=1.0, judged_by=judged_by,
+        references_sha256=tuple(sha256_of(path) for path in references),
     )  # fmt: skip
     save_calibration(made, tmp_path / "plate.json")
     options = ["--shots", SHOTS, "--limit", 2, "--quiet", "--calibration"]
@@ -207,6 +214,10 @@ def test_the_threshold_is_that_of_the_calibration(bench: Bench, plates: Path, tm
     ran = bench(plates, "--out", tmp_path / "other", *options, tmp_path / "plate.json")
     assert ran.code == 2
     assert "was made with other references" in ran.err
+    save_calibration(made.model_copy(update={"judged_by": ("memory 1", *judged_by[1:])}), tmp_path / "plate.json")
+    ran = bench(plates, "--out", tmp_path / "other", *options, tmp_path / "plate.json")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "was made with memory 1, and parts are judged by memory" in ran.err
     save_calibration(other, tmp_path / "plate.json")
     assert bench(plates, "--out", tmp_path / "other", *options, tmp_path).code == 2
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,10 +12,13 @@ from evaluation.prompt_tests.rule_changes import AS_IS, Change
 from evaluation.report import write_report
 from evaluation.runs.plan import Task
 from evaluation.runs.record import Spent
+from tests.browsing import open_file
 from tests.datasets.data_folders import mvtec
-from tests.evaluation.chromium import console_of, find_chromium, measure
 from tests.evaluation.finished_runs import failed, shade, write_run
 from vlm_inspect.datasets.registry import read_dataset
+
+if TYPE_CHECKING:
+    from playwright import sync_api as playwright
 
 LONG = "x" * 400 + "/" + "Donaudampfschifffahrtsgesellschaft" * 12
 
@@ -22,7 +26,6 @@ LONG = "x" * 400 + "/" + "Donaudampfschifffahrtsgesellschaft" * 12
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page with everything that could be too wide for a phone."""
-    find_chromium()
     root = tmp_path_factory.mktemp("seen")
 
     def said(task: Task) -> dict[str, object]:
@@ -49,34 +52,28 @@ def rule_test_of(rule: str) -> RuleTest:
 
 
 @pytest.mark.parametrize("width", [390, 1200])
-def test_pictures_decode_and_nothing_sticks_out(report: Path, tmp_path: Path, width: int) -> None:
-    told = measure(report, tmp_path, width)
+def test_pictures_decode_and_nothing_sticks_out(report: Path, browser: "playwright.Browser", width: int) -> None:
+    seen = open_file(browser, report, width)
+    told = seen.sizes()
     assert told["inner"] == width
     assert told["images"] == 8
     assert told["undecoded"] == []
     assert told["charts"] == 14, "those of two classes, the ablation and the rule test among them"
     assert told["wide"] == []
     assert told["scroll"] <= width
+    assert seen.console == []
 
 
-def test_the_console_stays_empty(report: Path, tmp_path: Path) -> None:
-    assert console_of(report, tmp_path) == []
-
-
-def test_the_checks_can_fail(tmp_path: Path) -> None:
-    find_chromium()
+def test_the_checks_can_fail(tmp_path: Path, browser: "playwright.Browser") -> None:
     broken = tmp_path / "broken.html"
-    policy = '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'">'
+    policy = "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'; img-src data:\">"
     broken.write_text(
         f"<!doctype html><head>{policy}</head><body><img src='data:image/png;base64,AAAA' alt='dead'>"
-        "<p class='long' style='width:900px'>too wide</p><script>no()</script></body>"
+        "<table width='900'><tr><td>wide</td></tr></table><script>no()</script></body>"
     )
-    assert console_of(broken, tmp_path), "a script that the policy forbids is an error"
-    wide = tmp_path / "wide.html"
-    wide.write_text(
-        "<!doctype html><body><img src='data:image/png;base64,AAAA' alt='dead'><p style='width:900px'>wide</p></body>"
-    )
-    told = measure(wide, tmp_path, 390)
+    seen = open_file(browser, broken, 390)
+    told = seen.sizes()
+    assert any("script" in line for line in seen.console), "a script that the policy forbids is an error"
     assert told["undecoded"] == ["dead"]
     assert told["scroll"] > 390
-    assert "P" in told["wide"]
+    assert "TABLE" in told["wide"]

@@ -9,13 +9,14 @@ from converters.clip_stretch import beginning_of
 from converters.sample import VideoClip
 from converters.view import ViewBudget
 from vlm_inspect.frame_curve import LIMIT, FrameCurve
+from vlm_inspect.localization.clip_events.curve import without_beginning
 from vlm_inspect.localization.clip_events.localizer import ClipLocalizer, FittedClips
 from vlm_inspect.localization.composition import FittedClass, show_evidence
 from vlm_inspect.localization.localizer import Localization, is_scored
 from vlm_inspect.localization.subject import Subject
 from vlm_inspect.references import Part
 
-from .belts import FPS, belt, part_of, references_of, timeless
+from .belts import FPS, SPEED, belt, part_of, references_of, timeless
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,21 @@ def test_an_event_is_found_in_time(normal: FittedClips, clip: VideoClip, first: 
     assert events[0].score > LIMIT
 
 
+@pytest.mark.parametrize(
+    ("clip", "said"),
+    [
+        (belt(6, 160, missing_at=90), "longer than"),
+        (belt(6, 160, speeds={range(80, 100): 2.0 * SPEED}), "less long than"),
+    ],
+)
+def test_a_state_that_lasts_too_long_is_told_from_one_that_is_too_short(
+    normal: FittedClips, clip: VideoClip, said: str
+) -> None:
+    told = [event.note for event in curve_of(normal.localize(part_of(clip))).events if event.kind == "duration"]
+    assert told
+    assert said in told[0]
+
+
 def test_an_event_is_found_in_place(normal: FittedClips) -> None:
     found = normal.localize(part_of(belt(8, 150, mark_at=range(70, 80))))
     x0, y0, x1, y1 = curve_of(found).events[0].box_xyxyn
@@ -107,6 +123,18 @@ def test_the_beginning_of_a_clip_is_its_reference() -> None:
     assert curve.normal_frames == 80
     assert [event.first > 80 for event in curve.events] == [True]
     assert 0.0 < curve.scores[:80].mean() < LIMIT  # judged without themselves, not as copies of themselves
+
+
+def test_what_happens_in_the_beginning_is_no_event() -> None:
+    clip = belt(8, 200)
+    fitted = ClipLocalizer().fit(references_of(beginning_of(clip, 80)))
+    _, curve, _ = fitted._watched(clip)
+    scores = np.full((200, 5), 1.5, np.float32)  # all of it beyond the limit
+    whole = replace(curve, scores=scores, heat_at=lambda frame: np.full((12, 20), 1.5, np.float32))
+    rest = without_beginning(whole, 80)
+    assert rest.heights[:80].max() < 1.0 < rest.heights[80:].min()
+    assert rest.heat_at(79).max() < 1.0 < rest.heat_at(80).min()
+    assert without_beginning(whole, 0) is whole
 
 
 def test_without_a_normal_clip_nothing_is_calibrated() -> None:

@@ -71,6 +71,20 @@ class ClipCurve:
         return len(self.scores)
 
 
+def without_beginning(curve: ClipCurve, count: int) -> ClipCurve:
+    """Return a curve whose first frames are usual, whatever they are among each other: they are taken as normal."""
+    if not count:
+        return curve
+    scores = curve.scores.copy()
+    scores[:count] = np.minimum(scores[:count], 0.0)
+
+    def heat_at(frame: int) -> NDArray[np.float32]:
+        heat = curve.heat_at(frame)
+        return np.minimum(heat, np.float32(0.0)) if frame < count else heat
+
+    return replace(curve, scores=scores, heat_at=heat_at)
+
+
 @dataclass(frozen=True, eq=False)
 class OwnStretch:
     """Frames of the judged clip that the normal behaviour was learned from: each is judged without itself."""

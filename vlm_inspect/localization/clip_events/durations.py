@@ -61,11 +61,8 @@ class _Usual:
     spread: NDArray[np.float64]
 
 
-class DurationChannel:
+class StateLengths:
     """Normal lengths of states, place by place."""
-
-    name: EventKind = "duration"
-    said = "a state lasts there longer or shorter than it normally does"
 
     def __init__(self, stretches: Sequence[ClipFeatures]) -> None:
         """Learn from stretches of normal clips, all of one grid."""
@@ -84,13 +81,12 @@ class DurationChannel:
         self.margin = int(min(LONGEST, 3 * max(lengths))) if self._clocks.any() else 0
         """Frames before and after a frame that its score may depend on."""
 
-    def heat(self, features: ClipFeatures, left_out: LeftOut | None = None) -> Floats:
-        """Return by which factor the state of each place lasts too long or too short, (N, gh, gw), >= 1."""
+    def heat(self, features: ClipFeatures, left_out: LeftOut | None, *, longer: bool) -> Floats:
+        """Return by which factor the state of each place lasts too long, or too short, (N, gh, gw), >= 1."""
         grey = _place_grey(features)
         heat = np.ones(grey.shape, np.float32)
         if self._clocks.any():
-            runs = self._runs_of(grey)
-            self._paint(heat, runs, left_out)
+            self._paint(heat, self._runs_of(grey), left_out, longer=longer)
             heat[:, ~self._clocks] = 1.0
         return heat.reshape(len(heat), *features.grid_hw)
 
@@ -126,19 +122,40 @@ class DurationChannel:
         short = np.where(runs.whole, (least + 0.5) / (runs.length + 0.5), 1.0)
         return np.maximum(1.0, np.maximum(long, short))
 
-    def _paint(self, heat: Floats, runs: _Runs, left_out: LeftOut | None) -> None:
+    def _paint(self, heat: Floats, runs: _Runs, left_out: LeftOut | None, *, longer: bool) -> None:
         """Write the factor of each run over its frames. In place: a long one grows, a short one is known at its end."""
         least, most = self._limits(runs, left_out)
-        short = runs.whole & (runs.length < least)
-        for place, first, length, low in zip(
-            runs.place[short], runs.first[short], runs.length[short], least[short], strict=True
+        odd = runs.length > most if longer else runs.whole & (runs.length < least)
+        limits = most if longer else least
+        for place, first, length, limit in zip(
+            runs.place[odd], runs.first[odd], runs.length[odd], limits[odd], strict=True
         ):
-            heat[first : first + length, place] = (low + 0.5) / (length + 0.5)
-        long = runs.length > most
-        for place, first, length, high in zip(
-            runs.place[long], runs.first[long], runs.length[long], most[long], strict=True
-        ):
-            heat[first : first + length, place] = np.maximum(1.0, (np.arange(1, length + 1) + 0.5) / (high + 0.5))
+            if longer:
+                factors = np.maximum(1.0, (np.arange(1, length + 1) + 0.5) / (limit + 0.5))
+            else:
+                factors = np.full(length, (limit + 0.5) / (length + 0.5))
+            heat[first : first + length, place] = factors
+
+
+class DurationChannel:
+    """States that last too long, or too short."""
+
+    name: EventKind = "duration"
+
+    def __init__(self, lengths: StateLengths, *, longer: bool) -> None:
+        """Judge by the lengths of normal clips, in one direction."""
+        self._lengths, self._longer = lengths, longer
+
+    @property
+    def said(self) -> str:
+        """What a high score means, in words."""
+        if self._longer:
+            return "a state lasts there longer than it normally does"
+        return "a state lasts there less long than it normally does"
+
+    def heat(self, features: ClipFeatures, left_out: LeftOut | None = None) -> Floats:
+        """Return by which factor the state of each place lasts too long or too short, (N, gh, gw), >= 1."""
+        return self._lengths.heat(features, left_out, longer=self._longer)
 
 
 def _place_grey(features: ClipFeatures) -> Floats:

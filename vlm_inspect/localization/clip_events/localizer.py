@@ -17,7 +17,7 @@ from vlm_inspect.array_cache import key_of, user_cache
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.frame_curve import ClipEvent, FrameCurve
 from vlm_inspect.localization.clip_events.camera_words import moved_words, shake_note
-from vlm_inspect.localization.clip_events.curve import ClipCurve, OwnStretch, score_clip
+from vlm_inspect.localization.clip_events.curve import ClipCurve, OwnStretch, score_clip, without_beginning
 from vlm_inspect.localization.clip_events.events import find_events
 from vlm_inspect.localization.clip_events.features import analysed_size
 from vlm_inspect.localization.clip_events.frame_choice import choose_event_frames
@@ -30,7 +30,7 @@ from vlm_inspect.sensitivity.learning import ChannelPrior
 from vlm_inspect.tolerance import OVERKILL, Tolerance
 
 NAME: Final = "events"
-VERSION: Final = "6"
+VERSION: Final = "7"
 """Changes whenever remembered features or scores would no longer be what this code computes."""
 _LONG = 2048
 """Frames from which on the scores of a clip are kept, so that a run that broke off goes on where it was."""
@@ -111,6 +111,11 @@ class FittedClips:
     def identity(self) -> str:
         """See `ScoredLocalizer.identity`."""
         return f"{NAME}/{VERSION}"
+
+    @property
+    def judged_by(self) -> str:
+        """See `FittedLocalizer.judged_by`."""
+        return f"{NAME} {VERSION}"
 
     @property
     def priors(self) -> tuple[ChannelPrior, ...]:
@@ -214,11 +219,13 @@ class FittedClips:
         curve = score_clip(
             clip, behaviour, analysed_size(normal.clip.size_hw), own=own, anchor=normal.anchor, kept=kept
         )
-        events = tuple(find_events(curve, behaviour.channels))
-        beginning = sum(len(one.heights) for one in own) if self._normal is not None else 0
         calibrated = self._normal is not None
-        found = FrameCurve(curve.times_s, curve.probabilities, events if calibrated else (), beginning, calibrated)
-        return normal, curve, found
+        beginning = sum(len(one.heights) for one in own) if calibrated else 0
+        shown = curve.probabilities
+        if beginning < len(curve):  # what is taken as normal is no event, however unusual it is among the rest of it
+            curve = without_beginning(curve, beginning)
+        events = tuple(find_events(curve, behaviour.channels)) if calibrated else ()
+        return normal, curve, FrameCurve(curve.times_s, shown, events, beginning, calibrated)
 
 
 def _own_stretches(clip: VideoClip, normal: NormalClips) -> list[OwnStretch]:

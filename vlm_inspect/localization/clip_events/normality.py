@@ -1,4 +1,4 @@
-"""What is normal in the clips of a class, by four channels, and how far normal frames go from it.
+"""What is normal in the clips of a class, by five channels, and how far normal frames go from it.
 
 Each channel scores every normal frame without itself. The highest scores of short segments set its tolerance
 (`tolerance.py`), and bring the channels to one scale: 0 is usual for the most unusual moment of a normal segment, 1 the
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from converters.view import BoxXyxyn
 from vlm_inspect.frame_curve import EventKind
 from vlm_inspect.localization.clip_events.appearance import AppearanceChannel
-from vlm_inspect.localization.clip_events.durations import DurationChannel
+from vlm_inspect.localization.clip_events.durations import DurationChannel, StateLengths
 from vlm_inspect.localization.clip_events.features import ClipFeatures, Floats
 from vlm_inspect.localization.clip_events.grid import LeftOut, frame_scores, smooth
 from vlm_inspect.localization.clip_events.motion import MotionChannel
@@ -104,14 +104,15 @@ class NormalBehaviour:
         every = max(1, sum(len(one.features) for one in stretches) // 200)
         self._typical = np.median(np.concatenate([one.features.grey[::every] for one in stretches]), axis=0)
         levelled = [self._levelled(one.features) for one in stretches]
-        duration = DurationChannel(levelled)
+        lengths = StateLengths(levelled)
         self.channels: tuple[Channel, ...] = (
             MotionChannel(levelled),
             SpeedChannel(levelled),
             AppearanceChannel(levelled),
-            duration,
+            DurationChannel(lengths, longer=True),
+            DurationChannel(lengths, longer=False),
         )
-        self.margin = max(NARROW, duration.margin)
+        self.margin = max(NARROW, lengths.margin)
         """Frames before and after a frame that its score may depend on."""
         self._left_out = [self._raw(one, 0, len(one), self._hidden(k)) for k, one in enumerate(levelled)]
         self.tolerances = tuple(self._tolerance(c) for c in range(len(self.channels)))
@@ -171,10 +172,11 @@ class NormalBehaviour:
     def _tolerance(self, channel: int) -> Tolerance:
         """Return how far normal segments go, and no less far than the most unusual moments of whole clips say."""
         name = self.channels[channel].name
+        alike = [k for k, one in enumerate(self.channels) if one.name == name]  # too long and too short: one tolerance
         segments: list[float] = []
         clips: dict[int, float] = {}
         for one, (scores, _) in zip(self.stretches, self._left_out, strict=True):
-            own = np.maximum(scores[:, channel], _LEAST_SCORE)
+            own = np.maximum(scores[:, alike].max(axis=1), _LEAST_SCORE)
             starts = range(0, max(1, len(own) - _SEGMENT // 2), _SEGMENT)
             segments += [float(own[start : start + _SEGMENT].max()) for start in starts]
             clips[one.clip] = max(clips.get(one.clip, 0.0), float(own.max()))

@@ -60,6 +60,11 @@ class FittedCurves:
         """Compare with these; None: with the windows of the part itself."""
         self._normal, self._references = normal, references
 
+    @property
+    def judged_by(self) -> str:
+        """See `FittedLocalizer.judged_by`."""
+        return f"{NAME} {VERSION}"
+
     def localize(self, part: Part) -> Localization:
         """Return a map of every plot, and the events; what lacks a channel's comparison is never called normal."""
         series = part.sample
@@ -103,6 +108,11 @@ class ScoredCurves:
     def localize(self, part: Part) -> Localization:
         """See `FittedCurves.localize`."""
         return self._fitted.localize(part)
+
+    @property
+    def judged_by(self) -> str:
+        """See `FittedLocalizer.judged_by`."""
+        return self._fitted.judged_by
 
     @property
     def identity(self) -> str:

@@ -3,18 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.localization.patch_memory.eyes import Metric
+from vlm_inspect.vision.nearest import find_nearest
 
-if TYPE_CHECKING:
-    import torch
-
-_CHUNK = 1 << 24
-"""Most distances held at once (64 MB)."""
 _PRIOR_REFERENCES, _LEAST_PRIOR = 4.0, 0.5
 """How much the mean distance counts beside a patch's own, see `measure_reliability`: by planted defects."""
 _SKETCH = 48
@@ -54,11 +49,8 @@ class LayerBank:
             queries: (N, C + 2), from `embed`.
             allowed: (M,), which patches may be found; at least one.
         """
-        import torch
-
         kept = None if allowed is None else np.flatnonzero(allowed)
-        bank = torch.from_numpy(self.rows if kept is None else self.rows[kept])
-        squared, indices = _nearest(torch.from_numpy(queries), bank)
+        squared, indices = find_nearest(queries, self.rows if kept is None else self.rows[kept])
         return self._distance(squared), indices if kept is None else kept[indices]
 
     def search_elsewhere(
@@ -89,23 +81,6 @@ class LayerBank:
     def _distance(self, squared: NDArray[np.float32]) -> NDArray[np.float32]:
         # of unit vectors, half the squared distance is 1 - cosine
         return np.asarray(squared / 2 if self.metric == "cosine" else np.sqrt(squared), np.float32)
-
-
-def _nearest(queries: "torch.Tensor", bank: "torch.Tensor") -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    import torch
-
-    lengths = (bank * bank).sum(dim=1)
-    distances, indices = [], []
-    with torch.inference_mode():
-        for chunk in torch.split(queries, max(1, _CHUNK // max(1, len(bank)))):
-            # |q - b|^2 = |q|^2 + |b|^2 - 2 q.b; |q|^2 does not move the minimum
-            nearest = torch.addmm(lengths[None], chunk, bank.T, alpha=-2.0).min(dim=1)
-            squared = nearest.values + (chunk * chunk).sum(dim=1)
-            distances.append(squared.clamp_min(0.0))
-            indices.append(nearest.indices)
-    if not distances:
-        return np.zeros(0, np.float32), np.zeros(0, np.int64)
-    return torch.cat(distances).numpy(), torch.cat(indices).numpy()
 
 
 def measure_reliability(bank: LayerBank, owners: NDArray[np.int64]) -> NDArray[np.float32]:

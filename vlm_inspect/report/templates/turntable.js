@@ -73,7 +73,8 @@
   };
   const rotate = (right, down) => { turn = times(about("x", down), times(about("y", right), turn)); soon(); };
   const enlarge = (factor) => { zoom = Math.min(12, Math.max(0.5, zoom * factor)); soon(); };
-  const reset = () => { turn = times(about("x", 0.35), times(about("y", 0.6), START)); zoom = 1; soon(); };
+  const face = () => { turn = times(about("x", 0.35), times(about("y", 0.6), START)); zoom = 1; };
+  const reset = () => { face(); soon(); };
 
   const held = new Map();
   canvas.addEventListener("pointerdown", (event) => {
@@ -104,5 +105,6 @@
     event.preventDefault();
     acts[event.key]();
   });
-  reset();
+  face();
+  draw(); // at once: a page that is printed or opened behind others may not get a frame
 })();

@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from tests.evaluation.bench_runs import Bench, items_of, results_of
 from tests.evaluation.bench_runs import bench as bench  # noqa: PLC0414 (a fixture)
 from tests.evaluation.coloured_parts import Model, coloured_parts
 from tests.evaluation.engine.cluster.noting import LONGEST, mortal_model, notes, noting_localizer, noting_worker
+from tests.waiting import until
 
 PARTS = 16
 SAME = ("categories", "mean", "ci95", "coverage", "parse_failures", "review_rate", "failures", "worst")
@@ -131,10 +131,7 @@ def test_a_killed_worker_changes_no_result(bench: Bench, cluster: Any, tmp_path:
         assert model.asked == asked
     assert_same_results(tmp_path / "ray", tmp_path / "local")
     assert results_of(tmp_path / "ray")["usage"]["prompt_tokens"] == 1000 * PARTS
-    until = time.monotonic() + 20
-    while processes_of(*KINDS) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert not processes_of(*KINDS), "the workers end with the run"
+    until(lambda: not processes_of(*KINDS), "the workers end with the run")
 
 
 @pytest.mark.usefixtures("_one_thread")

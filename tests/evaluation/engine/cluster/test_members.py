@@ -23,6 +23,7 @@ from evaluation.engine.examiner import Result
 from evaluation.engine.spending import estimate_tokens_of_task
 from evaluation.errors import RunError
 from evaluation.runs.plan import Task
+from tests.waiting import LONGEST_S
 from vlm_inspect.backends.backend import Reply, Request
 from vlm_inspect.backends.hf.schema import bounded_schema
 from vlm_inspect.config import InspectorConfig, LocalizerConfig, ModelConfig
@@ -201,26 +202,27 @@ def test_requests_go_out_together_up_to_the_most_and_by_kind(part: Path) -> None
     async def every() -> list[Any]:
         return await asyncio.gather(*(member.generate(*one) for one in asked))
 
-    told = asyncio.run(asyncio.wait_for(every(), 10))
+    told = asyncio.run(asyncio.wait_for(every(), LONGEST_S))
     assert [[reply.text for reply in replies] for replies in told] == [
         [request.rules.class_name] * samples for request, samples in asked
     ]
     assert sorted(member._model.sizes) == [1, 1, 1, 1, 2, 2], "a batch is of one class, and asks for as many answers"
 
 
-def test_a_request_waits_for_company_only_so_long(part: Path) -> None:
+def test_a_request_waits_for_company_only_so_long(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(members, "LINGER_S", 0.5)
     member = ModelMember(recipe(), 2)
     member._model = Batches()
     request = request_about(part, "bolt")
 
     async def one_then_another() -> None:
         first = asyncio.create_task(member.generate(request, 1))
-        await asyncio.sleep(members.LINGER_S / 5)
+        await asyncio.sleep(0.05)
         second = asyncio.create_task(member.generate(request, 1))
         await asyncio.gather(first, second)
         await member.generate(request, 1)
 
-    asyncio.run(asyncio.wait_for(one_then_another(), 10))
+    asyncio.run(asyncio.wait_for(one_then_another(), LONGEST_S))
     assert member._model.sizes == [2, 1]
 
 
@@ -232,7 +234,7 @@ def test_a_fault_of_the_program_reaches_all_that_asked(part: Path) -> None:
         asked = (member.generate(request_about(part, "bolt"), 1) for _ in range(2))
         return await asyncio.gather(*asked, return_exceptions=True)
 
-    assert [type(one) for one in asyncio.run(asyncio.wait_for(both(), 10))] == [KeyError, KeyError]
+    assert [type(one) for one in asyncio.run(asyncio.wait_for(both(), LONGEST_S))] == [KeyError, KeyError]
 
 
 def test_what_a_model_does_not_read_is_not_sent(part: Path, tmp_path: Path) -> None:
@@ -260,6 +262,7 @@ class Spots:
 
 class FittedSpots:
     name = "dapo-mini"
+    judged_by = "dapo-mini 1"
 
     def __init__(self, references: int) -> None:
         self.references = references
