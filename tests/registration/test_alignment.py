@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.measurement.screw_parts import cloud, moved, rigid, screw
+from vlm_inspect.demo.generated_scans import Scanner, draw
 from vlm_inspect.demo.solids import SOLIDS
 from vlm_inspect.measurement.scan import deviation_side, max_deviation, rms_deviation
 from vlm_inspect.registration.alignment import PosedCloud, align, aligned, common_frame
