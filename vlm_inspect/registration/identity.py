@@ -36,7 +36,7 @@ _LARGE_PIECE = 0.2
 _BESIDE = 0.1
 """Share of a scan off a reference that it shows whole from which it shows something else, too,"""
 _ON = 0.4
-"""Point spacings that half of a part's surface lies off the scan at most, where the scan shows all of it."""
+"""Point spacings that half of what a scan and its reference share lies off the other at most: more is another part."""
 _TWICE = 0.3
 """and from which that may be the part once more."""
 _ROUGHLY, _SMALLER = 0.03, 0.6
@@ -96,12 +96,12 @@ def mismatch(scan: Surface, reference: Surface, *, share: float | None = None) -
         said = f"The scan shows {len(pieces)} separate parts{others}: give one scan for each."
         return Mismatch(said, "several parts")
     covered = 100 * (found.fixed_overlap if share is None else share)
-    reach = max(_NEAR * _extent(scan), 2.0 * max(scan.spacing, reference.spacing))
+    spacing = max(scan.spacing, reference.spacing)
+    reach = max(_NEAR * _extent(scan), 2.0 * spacing)
     off = reference.distances(scan.smoothed)
-    if (off < reach).mean() >= _FITS and found.fixed_overlap < _PIECE:
+    if (off < reach).mean() >= _FITS and np.median(off) < _ON * spacing and found.fixed_overlap < _PIECE:
         return Mismatch(f"The scan shows a piece of the reference, about {covered:.0f} % of its surface.", "piece")
     beside = np.flatnonzero(off > 2.0 * reach)
-    spacing = max(scan.spacing, reference.spacing)
     close = max(_NEAR * fixed.size, 2.0 * spacing)
     there = scan.distances(reference.smoothed)
     all_there = (there < close).mean() >= _FITS and np.median(there) < _ON * spacing
