@@ -17,7 +17,7 @@ from vlm_inspect.sensitivity.planted_scores import PlantedScores
 
 PLANTED: dict[SampleKind, int] = {"image": 120, "series": 96, "point_cloud": 32, "video": 30}
 """How many defects are planted: of scans and clips fewer, since each has many views."""
-_MANY, _PLANTED_ON_MANY = 8, 160
+_MANY, _PLANTED_ON_MANY = 8, 240
 """References from which on more are planted on photographs: their level is known better than what defects do."""
 Progress = Callable[[str], None]
 _TOGETHER = 8
