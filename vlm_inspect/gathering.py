@@ -226,5 +226,6 @@ def _stands(sample: Sample | None) -> bool | None:
 def _notes(sample: Sample | None) -> tuple[str, ...]:
     notes = () if sample is None else sample.notes
     if isinstance(sample, PointCloud) and sample.dropped:
-        return (f"{sample.dropped} points of the scan were NaN or infinite and were left out.", *notes)
+        points = "1 point of the scan was" if sample.dropped == 1 else f"{sample.dropped} points of the scan were"
+        return (f"{points} NaN or infinite, and left out.", *notes)
     return notes
