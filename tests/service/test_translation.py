@@ -16,7 +16,8 @@ SAYING = [
     "vlm_inspect/decision/agreement.py", "vlm_inspect/decision/bounds.py", "vlm_inspect/decision/fusion.py",
     "vlm_inspect/localization/clip_events/appearance.py", "vlm_inspect/localization/clip_events/durations.py",
     "vlm_inspect/localization/clip_events/motion.py", "vlm_inspect/localization/clip_events/speed.py",
-    "vlm_inspect/localization/curves/events.py", "vlm_inspect/registration/findings.py",
+    "vlm_inspect/localization/curves/events.py", "vlm_inspect/localization/photo_mismatch.py",
+    "vlm_inspect/registration/findings.py",
     "vlm_inspect/registration/identity.py", "vlm_inspect/report/heat.py", "vlm_inspect/sensitivity/pod.py",
 ]  # fmt: skip
 """Modules whose sentences reach the page of a case."""
@@ -26,6 +27,7 @@ PIECES = {
     "lost": "extra",
     "amount": "28 mm², 3.1 mm³ missing",
     "unit": "mm",
+    "name": "darker",
     "self.unit": "mm",
     "others": "",
     "size": "",
@@ -88,6 +90,33 @@ def test_every_sentence_of_the_offline_report_is_known() -> None:
         for name, text in told[group].items():
             filled = re.sub(r"\{(\w+)\}", lambda found: words.get(found[1], "2"), text)
             assert translate(filled) != filled or name == "either", (group, name, filled)
+
+
+REFUSING = sorted((ROOT / "vlm_inspect/service/routes").glob("*.py")) + [
+    ROOT / "vlm_inspect/service" / name for name in ("access.py", "bodies.py", "uploads.py", "recalibration.py")
+]
+
+
+def refusals_of(path: Path) -> list[str]:
+    """Return the lines with which a module refuses, with an example of each of their values."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+        if isinstance(node, ast.Call) and (name in ("HTTPException", "too_many") or name.endswith("Error")):
+            for one in node.args:
+                if isinstance(one, ast.Constant) and isinstance(one.value, str):
+                    found.append(one.value)
+                elif isinstance(one, ast.JoinedStr):
+                    found.append("".join(_piece(part) for part in one.values))
+    return [text for text in found if "2.5: 2.5" not in text]  # what pydantic says of a body, which no page sends
+
+
+def test_every_refusal_that_a_page_may_meet_is_known() -> None:
+    translate = translation_to("de")
+    assert translate is not None
+    refusals = {text for path in REFUSING for text in refusals_of(path)}
+    assert len(refusals) > 25
+    assert sorted(one for one in refusals if translate(one) == one) == []
 
 
 @pytest.mark.parametrize(
