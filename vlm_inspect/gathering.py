@@ -51,7 +51,9 @@ def gather(
         LocalizerError: a localizer or its weights cannot be used.
     """
     seen = replace(part, views=blanked(part.views, rules.ignore))
-    found = [one.localize(seen) for one in fitted.members]
+    compared = bool(fitted.members) and isinstance(part.sample, ImageSample)
+    other_photo = fitted.photo.mismatch(seen.views) if compared else ""
+    found = [Localization(mismatch=other_photo)] if other_photo else [one.localize(seen) for one in fitted.members]
     in_other_unit = any(one.in_other_unit for one in found)
     if in_other_unit:
         found = [Localization(mismatch=one.mismatch) for one in found]
@@ -80,8 +82,7 @@ def gather(
             *((fitted.advice,) if fitted.advice else ()),
             *(note for note in (tell_whole(standing),) if note),
             *_notes(part.sample),
-            *_turned(part.sample, references),
-            *_without_counterpart(part, references),
+            *(() if other_photo else (*_turned(part.sample, references), *_without_counterpart(part, references))),
             *notes,
             *dict.fromkeys(note for one in maps for note in one.notes),
         ),

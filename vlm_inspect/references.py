@@ -27,7 +27,7 @@ from vlm_inspect.registration.alignment import PosedCloud
 from vlm_inspect.registration.known_scan import Change
 from vlm_inspect.registration.levels import Levels, levels
 
-SCAN_VERSION = 4
+SCAN_VERSION = 5
 """Of the alignment and of the deviation's score: another one computes remembered poses and scores anew."""
 _NAMES: dict[SampleKind, str] = {"image": "a photo", "point_cloud": "a scan", "video": "a clip", "series": "a curve"}
 _PLURALS: dict[SampleKind, str] = {"image": "photos", "point_cloud": "scans", "video": "clips", "series": "curves"}

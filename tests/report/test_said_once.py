@@ -76,6 +76,13 @@ def test_what_was_said_behind_a_colon_counts_and_short_words_may_come_again() ->
     assert said.rest("") == ""
 
 
+def test_a_short_sentence_goes_with_the_one_that_it_belongs_to() -> None:
+    said = SaidOnce()
+    assert said.rest("The scan is in inches. Convert it.") == "The scan is in inches. Convert it."
+    assert said.rest("The scan is in inches. Convert it. It was not measured.") == "It was not measured."
+    assert said.rest("Yes. The scan is in inches.") == "Yes."
+
+
 def test_one_defect_on_several_views_is_one_row_with_a_mark_on_each(case: Case, repetitive: Inspection) -> None:
     assert [(m.number, m.box_xyxyn) for m in marks_of_view(repetitive, Evidence(), 0)] == [(1, (0, 0, 0.4, 0.4))]
     assert rank_views(repetitive, case.views, Evidence()) == [1, 0, 2]

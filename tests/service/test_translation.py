@@ -16,7 +16,8 @@ SAYING = [
     "vlm_inspect/decision/agreement.py", "vlm_inspect/decision/bounds.py", "vlm_inspect/decision/fusion.py",
     "vlm_inspect/localization/clip_events/appearance.py", "vlm_inspect/localization/clip_events/durations.py",
     "vlm_inspect/localization/clip_events/motion.py", "vlm_inspect/localization/clip_events/speed.py",
-    "vlm_inspect/localization/curves/events.py", "vlm_inspect/registration/findings.py",
+    "vlm_inspect/localization/curves/events.py", "vlm_inspect/localization/photo_mismatch.py",
+    "vlm_inspect/registration/findings.py",
     "vlm_inspect/registration/identity.py", "vlm_inspect/report/heat.py", "vlm_inspect/sensitivity/pod.py",
 ]  # fmt: skip
 """Modules whose sentences reach the page of a case."""
@@ -26,6 +27,7 @@ PIECES = {
     "lost": "extra",
     "amount": "28 mm², 3.1 mm³ missing",
     "unit": "mm",
+    "name": "darker",
     "self.unit": "mm",
     "others": "",
     "size": "",

@@ -206,7 +206,11 @@ def _new_parts(inspector: Inspector, paths: Sequence[Path]) -> tuple[list[Path],
 
 def _examine(inspector: Inspector, path: Path, index: int, count: int, progress: Progress) -> Examination:
     progress(index, count, path)
-    return inspector.examine(path)
+    examined = inspector.examine(path)
+    evidence = examined.evidence
+    if evidence.mismatch and not evidence.maps:
+        raise CalibrationError(f"{path} cannot be compared with the references, leave it out: {evidence.mismatch}")
+    return examined
 
 
 def _weights(normal: Sequence[Examination], odd: Sequence[Examination]) -> Thresholds:

@@ -1,15 +1,17 @@
 """Whether references agree: each judged by the others, and how many would be enough."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from converters.digest import sha256_of
 from vlm_inspect.class_reports.class_report import qualify_inspector
+from vlm_inspect.ignored import blanked
+from vlm_inspect.localization.photo_mismatch import usual_photo
 from vlm_inspect.qualification.advice import expected_ok, recommended_references
-from vlm_inspect.references import reference_files
+from vlm_inspect.references import ReferenceSet, reference_files
 
 if TYPE_CHECKING:
     from vlm_inspect.inspector import Inspector
@@ -36,12 +38,15 @@ class ReferenceCheck:
     """Share of normal parts that come out OK, about."""
     recommended: int | None
     """Number of references with which most normal parts would; None: more alone would not help."""
+    taken_otherwise: dict[str, str] = field(default_factory=dict)
+    """Path -> what tells how that photo was taken from how the others were: its size, colour, light or sharpness."""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON."""
         return {
             "references": [{"path": path, "log_score": round(score, 3)} for path, score in self.log_scores.items()],
             "odd": list(self.odd),
+            "taken_otherwise": self.taken_otherwise,
             "disagree": self.disagree,
             "spread_ratio": round(self.spread_ratio, 2),
             "expected_ok": round(self.expected_ok, 3),
@@ -53,6 +58,7 @@ class ReferenceCheck:
         count = len(self.log_scores)
         references = "1 reference" if count == 1 else f"{count} references"
         told = [f"{references}; about {100 * self.expected_ok:.0f} % of normal parts come out OK"]
+        told += [f"taken otherwise than the others: {path}: {said}" for path, said in self.taken_otherwise.items()]
         for path in self.odd:
             told.append(
                 f"odd: {path} is less like the others than chance explains (log score {self.log_scores[path]:+.2f}); "
@@ -66,7 +72,7 @@ class ReferenceCheck:
             if not self.odd:
                 path = max(self.log_scores, key=self.log_scores.__getitem__)
                 told.append(f"least like the others: {path} (log score {self.log_scores[path]:+.2f}); look at it first")
-        if not self.odd and not self.disagree and count > 1:
+        if not self.odd and not self.disagree and not self.taken_otherwise and count > 1:
             told.append("they agree")
         if self.odd:
             one, it = ("one", "it is") if len(self.odd) == 1 else ("ones", "they are")
@@ -100,7 +106,13 @@ def check_references(inspector: "Inspector", say: Say = lambda step: None) -> Re
         spread_ratio=float(scores.std(ddof=1)) / found.decision.prior_spread if len(scores) > 1 else 0.0,
         expected_ok=expected_ok(found, len(references)),
         recommended=recommended_references(found),
+        taken_otherwise=_taken_otherwise(references, paths, inspector),
     )
+
+
+def _taken_otherwise(references: ReferenceSet, paths: Sequence[str], inspector: "Inspector") -> dict[str, str]:
+    seen = references.seen_by(lambda views: blanked(views, inspector.rules.ignore))
+    return {path: said for path, said in zip(paths, usual_photo(seen.views).odd_ones(), strict=True) if said}
 
 
 def _usual_spread(prior: float, scores: np.ndarray) -> float:

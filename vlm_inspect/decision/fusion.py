@@ -300,7 +300,7 @@ def _gaps(
             gaps.append(f"minor rule {rule.id} fails: {rule.reason}")
     if by_model:
         return gaps
-    if evidence.status == "unknown":
+    if evidence.status == "unknown" and not (evidence.mismatch and not evidence.maps):  # the mismatch says why
         gaps.append(_uncompared(evidence))
     if evidence.status == "exceeded" and not by_score:
         gaps.append("the heatmap exceeds its tolerance")

@@ -20,6 +20,7 @@ from converters.video import render_frames, render_stretches
 from converters.view import ViewBudget
 from vlm_inspect.clip_windows import ClipWindow, WindowSettings, plan_windows, with_views
 from vlm_inspect.localization.localizer import FittedLocalizer, FrameChooser, Localizer, ScoredLocalizer, is_scored
+from vlm_inspect.localization.photo_mismatch import NO_PHOTO, UsualPhoto, usual_photo
 from vlm_inspect.localization.refitted import RefittedLocalizer
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
@@ -44,6 +45,8 @@ class FittedClass:
     class; None where the references cannot tell."""
     advice: str = ""
     """What is to be said before the first part: that no OK can be earned, and what would help."""
+    photo: UsualPhoto = NO_PHOTO
+    """How photos of the class are taken: what is taken otherwise is not compared."""
 
     trial: str = ""
     """By which trial the bounds were learned, for people to read; "" where there are none."""
@@ -78,7 +81,8 @@ def fit_class(
         chosen = None  # the drawing and the checks decide; how pictures of one part usually vary is unknown
     used = localizers_for(kind, chosen)
     named = NO_LOCALIZER if chosen is None or chosen not in used else chosen.name
-    return FittedClass(tuple(_fit_scored(one, references, subject) for one in used), named)
+    photo = usual_photo(references.views) if kind == "image" else NO_PHOTO
+    return FittedClass(tuple(_fit_scored(one, references, subject) for one in used), named, photo=photo)
 
 
 def _fit_scored(localizer: Localizer, references: ReferenceSet, subject: Subject) -> FittedLocalizer:

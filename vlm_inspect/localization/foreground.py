@@ -1,5 +1,8 @@
 """Which pixels show the part: everything that differs from the colour at the picture's border."""
 
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,8 +26,28 @@ _SPECK = 0.03
 """Components smaller than this share of the largest are dirt beside the part."""
 
 
+@dataclass(frozen=True, eq=False)
+class Foreground:
+    """What differs from a plain background."""
+
+    mask: NDArray[np.bool_]
+    """(H, W)."""
+    doubt: Literal["", "area", "shape", "edge", "contrast"] = ""
+    """Why it is no part: hardly anything or nearly everything, strewn about, cut off all around, or faint."""
+
+
 def find_foreground(image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
-    """Return the mask of the part, bool (H, W), or None where the picture has no plain background.
+    """Return the mask of the part, bool (H, W), or None where no part stands out from a plain background.
+
+    Args:
+        image: uint8, HWC, RGB.
+    """
+    found = see_foreground(image)
+    return None if found is None or found.doubt else found.mask
+
+
+def see_foreground(image: NDArray[np.uint8]) -> Foreground | None:
+    """Return what differs from the background, a part or not; None where the background is not plain.
 
     The background is a quadratic surface in CIELAB fitted to the border ring with outliers trimmed, so that
     vignetting and a slow shade do not count as part; the threshold is Otsu's (IEEE Trans. SMC 9(1), 1979), but never
@@ -46,17 +69,19 @@ def find_foreground(image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     background, spread = fitted
     distance = np.linalg.norm(lab - background, axis=2).astype(np.float32)
     mask = _clean(distance > _threshold(distance, spread))
+    full = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
+    return Foreground(np.asarray(full > 0), _doubt(mask, distance))
+
+
+def _doubt(mask: NDArray[np.bool_], distance: NDArray[np.float32]) -> Literal["", "area", "shape", "edge", "contrast"]:
     if not _AREA_RANGE[0] <= float(mask.mean()) <= _AREA_RANGE[1]:
-        return None
+        return "area"
     if _solidity(mask) < _SOLIDITY:
-        return None
+        return "shape"
     rim = np.concatenate([mask[0], mask[1:, -1], mask[-1, -2::-1], mask[-2:0:-1, 0]])  # clockwise
     if float(rim.mean()) > _BORDER_TOUCH or int((rim & ~np.roll(rim, 1)).sum()) > _BORDER_RUNS:
-        return None
-    if float(distance[mask].mean()) < 1.5 * _LEAST_CONTRAST:
-        return None
-    full = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(full > 0)
+        return "edge"
+    return "contrast" if float(distance[mask].mean()) < 1.5 * _LEAST_CONTRAST else ""
 
 
 def _fit_background(lab: NDArray[np.float32]) -> tuple[NDArray[np.float32], float] | None:

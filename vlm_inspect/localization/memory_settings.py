@@ -23,6 +23,8 @@ class MemorySettings(BaseModel):
     """What a framed picture has for Lite0: the least, or the most where the references' pictures themselves have
     clearly more than the least: a crop to the part spends them on the part. To the fine eye a part whose crop is less
     than half of such pictures has 16/9 of the most."""
+    large_pixels: Pixels = 640 * 640
+    """What it has for Lite0 of the fine eye where the crop to the part has as many by itself."""
     fine_pixels: Pixels = 448 * 448
     """What it has for DINOv2."""
     capacity: Annotated[int, Field(ge=100, le=1_000_000)] = 6000

@@ -43,6 +43,8 @@ class Wording(BaseModel):
         if evidence.status == "unknown":
             if evidence.localizer == "none" and evidence.measurements and not evidence.maps:
                 return self.say("verdicts", "measured_only")
+            if evidence.mismatch and not evidence.maps:
+                return self.say("verdicts", "not_compared")
             return self.say("verdicts", "partial" if evidence.reference_count else "no_reference")
         return self.say(
             "verdicts",

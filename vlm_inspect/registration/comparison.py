@@ -24,6 +24,10 @@ _APART = 2.5
 _LONELY = 5.0
 """A point this many times farther from its fourth neighbour than is usual belongs to no surface."""
 
+_STRAY, _COMPANY = 6.0, 2
+"""Robust deviations from the points around beyond which a point is a stray, and how many of those that lie half as far
+off on the same side make it none."""
+
 STRAY_AMONG = 5
 """Points, itself included, that tell whether a point belongs to a surface."""
 
@@ -40,6 +44,8 @@ class Comparison:
     """(N,): the reference's plane that each point was held against."""
     raw: Values
     """(N,): the same as `off` before anything is averaged: noise of the scanner, and no more."""
+    stray: NDArray[np.bool_]
+    """(N,): which points lie alone, far from what the points around say."""
     lacking: Values
     """(SCALES, M): signed distance of the reference's points from the scan; positive: material lacking. Where the scan
     has no surface it is how far the nearest lies."""
@@ -124,7 +130,8 @@ def comparison_of(scan: Surface, reference: Surface, there: Gaps, back: Gaps) ->
     for _ in range(3):  # single planes of a rim are told wrongly: the places around decide
         unseen = far & (unseen[reference.near].sum(axis=1) > 0.5 * far[reference.near].sum(axis=1))
     edge = np.asarray(scan.rim[scan.near].any(axis=1))
-    return Comparison(off, there.plane, raw, lacking, back.distance > _APART * spacing, unseen, edge, rim)
+    stray = strays(scan, raw, off[0])
+    return Comparison(off, there.plane, raw, stray, lacking, back.distance > _APART * spacing, unseen, edge, rim)
 
 
 def smoothed(one: Surface, values: Values) -> Values:
@@ -133,6 +140,24 @@ def smoothed(one: Surface, values: Values) -> Values:
     middle = around.shape[1] // 2
     fine = np.partition(around, middle, axis=1)[:, middle]
     return np.stack([fine, fine[one.near].mean(axis=1)[one.near].mean(axis=1)])
+
+
+def strays(scan: Surface, raw: Values, usual: Values) -> NDArray[np.bool_]:
+    """Return which points (N,) are off by far more than noise, and nearly alone in that.
+
+    Points on the steep side of a burr are as far from the median of those around, but not alone.
+
+    Args:
+        scan: their surface.
+        raw: (N,) signed deviations.
+        usual: (N,) medians of those around.
+    """
+    apart = raw - usual
+    far = np.flatnonzero(np.abs(apart) > _STRAY * 1.4826 * float(np.median(np.abs(apart))) + 1e-12)
+    around = (raw[scan.near[far, 1:]] - usual[far, None]) * np.sign(apart[far, None])
+    found = np.zeros(len(raw), dtype=bool)
+    found[far] = (around > 0.5 * np.abs(apart[far, None])).sum(axis=1) < _COMPANY
+    return found
 
 
 def _signed(gaps: Gaps) -> Values:

@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.registration.comparison import Comparison
-from vlm_inspect.registration.zones import Values, Zones
+from vlm_inspect.registration.zones import Pooled, Values, Zones
 
-_PRIOR_DOF, _WHOLE = 4.0, 0.4
-"""How many references the surroundings of a zone count for, and the share of the whole part among those."""
+_PRIOR_DOF = 4.0
+"""How many references the surroundings of a zone count for."""
+_ALIKE, _WHOLE = 0.8, 0.02
+"""Shares in those surroundings of the zones that look alike, wherever they lie, and of the whole part."""
 _LEAST, _COVERED = 3, 0.4
 """Fewest points that a zone rests on; of a scan that does not show all, at least this share of the usual number."""
 
@@ -36,8 +38,7 @@ class PooledNormal:
             found: its comparison with the anchor.
             counted: (N,) which of its points count, where the scan does not show the whole part; None: all do.
         """
-        kept = slice(None) if counted is None else counted
-        pooled = self.zones.pooled(found.plane[kept], found.raw[kept], found.off[0][kept])
+        pooled = _pooled(self.zones, found, counted)
         least = _LEAST if counted is None else np.maximum(_LEAST, _COVERED * self.counts)
         fewer = np.sqrt(np.clip(self.counts / np.maximum(pooled.counts, 1.0), 1.0, None))
         return ZoneDeviations(pooled.means - self.mean, self.spread * fewer, pooled.counts >= least)
@@ -69,7 +70,7 @@ def learn_pooled(zones: Zones, kept: Sequence[Comparison], known: Sequence[Compa
         known: those that tell the spread; as many, or more where only one plays a part.
         noise: variance of a deviation that is none, in the squared unit of the scans.
     """
-    pooled = {id(one): zones.pooled(one.plane, one.raw, one.off[0]) for one in (*kept, *known)}
+    pooled = {id(one): _pooled(zones, one) for one in (*kept, *known)}
     mean = np.mean([pooled[id(one)].means for one in kept], axis=0)
     counts = np.min([pooled[id(one)].counts for one in kept], axis=0)
     each = np.array([pooled[id(one)].means for one in known])
@@ -83,9 +84,16 @@ def learn_pooled(zones: Zones, kept: Sequence[Comparison], known: Sequence[Compa
     return PooledNormal(zones, mean, np.sqrt(np.maximum(whole, 1e-300)), counts, part)
 
 
+def _pooled(zones: Zones, found: Comparison, counted: NDArray[np.bool_] | None = None) -> Pooled:
+    """Return what a scan's points, but for strays, say of the zones; (N,) which of them count, None: all."""
+    kept = ~found.stray if counted is None else counted & ~found.stray
+    return zones.pooled(found.plane[kept], found.raw[kept])
+
+
 def _predicted(zones: Zones, own: Values, count: int, noise: float) -> Values:
     """Return the variance (K,) of a new part from that among `count` references, shrunk towards the surroundings."""
     nearby = zones.averaged(own)
-    prior = (1.0 - _WHOLE) * zones.averaged(nearby) + _WHOLE * own.mean() + 0.1 * noise
+    alike = nearby[zones.alike].mean(axis=1)
+    prior = (1.0 - _ALIKE - _WHOLE) * zones.averaged(nearby) + _ALIKE * alike + _WHOLE * own.mean() + 0.1 * noise
     dof = max(1, count - 1)
     return np.asarray((1.0 + 1.0 / count) * (_PRIOR_DOF * prior + dof * nearby) / (_PRIOR_DOF + dof))

@@ -32,9 +32,9 @@ _DENSITY_STEP, _NOISE_STEP = 1.25, 1.4
 """Of spacing and of noise, in which scanners are told apart."""
 _COARSE, _DRAWS = 3, 3
 """Steps of spacing from which the points drawn matter as much as the part: each reference is then drawn so often."""
-_PAIR = 0.6
-"""Log of how much higher new normal parts score by zones than two references against each other: generated classes of
-seed 1, from 0.5 for screws to 0.7 for tubes."""
+_PAIR = np.array([0.4, 0.4, 0.45])
+"""Log of how much higher new normal parts score than two references against each other, by channel: generated classes
+(docs/decisions/0041)."""
 _APART = 4.0
 """Deviations of a reference's own points that exceed so many roughnesses are more than noise."""
 
@@ -160,8 +160,8 @@ class Variation:
         rows = np.array([self.without(i % count).judged(one).log_scores for i, one in enumerate(self.comparisons)])
         rows = rows.reshape(-1, count, len(CHANNELS)).mean(axis=0)
         rows[self.anchor_index] = np.delete(rows, self.anchor_index, axis=0).mean(axis=0)
-        if count == 2:  # the spread of zones rests on what the two differ by, and so do their own scores
-            rows[:, SCALES] += _PAIR
+        if count == 2:  # the spread rests on what the two differ by, and so do their own scores
+            rows += _PAIR
         return np.asarray(rows)
 
     def as_scanned_like(self, scan: Surface) -> "Variation":
@@ -232,7 +232,8 @@ def learn(references: Sequence[Surface]) -> Variation:
     chosen = most_complete(references)
     anchor = references[chosen]
     nothing, nowhere = np.zeros((SCALES, len(anchor.points))), np.zeros(len(anchor.points), dtype=bool)
-    itself = Comparison(nothing, np.arange(len(anchor.points)), nothing[0], nothing, nowhere, nowhere, nowhere, nowhere)
+    indices = np.arange(len(anchor.points))
+    itself = Comparison(nothing, indices, nothing[0], nowhere, nothing, nowhere, nowhere, nowhere, nowhere)
     found = tuple(itself if i == chosen else compare(one, anchor) for i, one in enumerate(references))
     return Variation(tuple(references), chosen, found)
 

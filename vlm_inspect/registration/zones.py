@@ -25,8 +25,6 @@ _AROUND, _FACING = 7, 0.5
 _ALIKE, _APART = 16, 0.06
 """Zones that a zone is held against, and how far they lie apart at least, as a share of the part's size."""
 _BLOCK = 500
-_STRAY = 6.0
-"""Robust deviations from the points around beyond which a point is left out of a zone's mean."""
 _SHARED = 6.0
 _SCATTER = 3.0
 """Times the part's own spread up to which what zones share, and how they scatter, may explain a deviation."""
@@ -66,18 +64,10 @@ class Zones:
         """Number of zones, K."""
         return len(self.around)
 
-    def pooled(self, planes: NDArray[np.intp], values: Values, usual: Values) -> Pooled:
-        """Return the means of values (N,) that points have at planes (N,) of the reference.
-
-        Args:
-            planes: (N,).
-            values: (N,) signed deviations.
-            usual: (N,) the medians of those around: a stray is far from it, and left out.
-        """
-        off = np.abs(values - usual)
-        kept = off <= _STRAY * 1.4826 * float(np.median(off)) + 1e-12 if len(off) else np.zeros(0, dtype=bool)
-        own = self.zone[planes[kept]]
-        sums = np.bincount(own, values[kept], minlength=self.count)
+    def pooled(self, planes: NDArray[np.intp], values: Values) -> Pooled:
+        """Return the means of signed deviations (N,) that points have at planes (N,) of the reference."""
+        own = self.zone[planes]
+        sums = np.bincount(own, values, minlength=self.count)
         counts = np.bincount(own, minlength=self.count).astype(np.float64)
         totals = (counts[self.around] * self.within).sum(axis=1)
         return Pooled((sums[self.around] * self.within).sum(axis=1) / np.maximum(totals, 1.0), totals)

@@ -4,7 +4,8 @@ import re
 
 _ENDS = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])")
 _LEAST = 12
-"""Shorter pieces, such as "yes." or a value, may well stand in two places."""
+"""Shorter pieces, such as "yes." or a value, may well stand in two places; behind a sentence they are part of it, as in
+"It is in inches. Convert it.", and go with it."""
 
 
 class SaidOnce:
@@ -26,13 +27,18 @@ class SaidOnce:
         return bool(self.rest(text))
 
     def _rest_of_line(self, line: str) -> str:
-        kept = " ".join(sentence for sentence in _ENDS.split(line) if self._take(sentence))
+        taken: list[str] = []
+        is_kept = True
+        for sentence in _ENDS.split(line):
+            if len(_plain(sentence)) >= _LEAST:
+                is_kept = self._is_new(sentence)
+            if is_kept and sentence.strip():
+                taken.append(sentence)
+        kept = " ".join(taken)
         return f"{kept[:-1]}." if kept.endswith(";") and not line.rstrip().endswith(";") else kept
 
-    def _take(self, sentence: str) -> bool:
+    def _is_new(self, sentence: str) -> bool:
         plain = _plain(sentence)
-        if len(plain) < _LEAST:
-            return bool(plain) or bool(sentence.strip())
         new = plain not in self._said
         self._said.add(plain)
         for colon in re.finditer(r":\s", sentence):

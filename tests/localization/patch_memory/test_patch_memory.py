@@ -8,7 +8,7 @@ from vlm_inspect.localization.framing import Picture
 from vlm_inspect.localization.memory_settings import MemorySettings
 from vlm_inspect.localization.patch_memory.copies import COPIES, changed_copies
 from vlm_inspect.localization.patch_memory.eyes import uses_for
-from vlm_inspect.localization.patch_memory.grids import Pane, frame_class, see
+from vlm_inspect.localization.patch_memory.grids import Pane, frame_class, is_large, see
 from vlm_inspect.localization.patch_memory.layer_bank import LayerBank, make_scaling, measure_reliability
 from vlm_inspect.localization.patch_memory.memory import learn_memory
 from vlm_inspect.localization.patch_memory.scores import pool_values
@@ -171,6 +171,25 @@ def test_a_small_part_of_a_large_picture_is_seen_larger():
     small_pictures = replace(use, least_pixels=256 * 256, most_pixels=384 * 384)
     alike = [replace(small_pictures, small_part_factor=factor) for factor in (1, 2)]
     assert len({frame_class(one, pictures, parts=True, multiple=16).scale for one in alike}) == 1
+
+
+def test_a_part_that_has_many_pixels_itself_is_seen_with_them():
+    fine = uses_for(MemorySettings(eye="fine"), "image")[0]
+    use = replace(fine, least_pixels=64 * 64, most_pixels=96 * 96, large_pixels=144 * 144)
+    large = [Picture(spots(seed).image.repeat(2, 0).repeat(2, 1)) for seed in range(2)]  # 192 x 192
+    middle = [Picture(one.image[:112, :112]) for one in large]  # 112 x 112, less than 144 x 144
+
+    def framed(pictures, *, parts=True, **changes):
+        return frame_class(replace(use, **changes), pictures, parts=parts, multiple=16)
+
+    assert framed(large).size_wh == (144, 144)
+    assert framed(large, large_pixels=400 * 400).size_wh == (96, 96), "what the picture does not have is not made up"
+    assert framed(middle).size_wh == framed(large, parts=False).size_wh == framed(large, large_pixels=0).size_wh
+    assert is_large(use, framed(large))
+    assert not is_large(use, framed(middle))
+    memory = learn_memory([use], [(n, 0, replace(spots(n), image=one.image)) for n, one in enumerate(large)])
+    assert memory.channels[0].votes == 1.0
+    assert memory.networks[0].use.votes_without_places == 0.5
 
 
 def test_mirrored_patches_know_where_they_come_from():

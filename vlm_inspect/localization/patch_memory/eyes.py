@@ -58,8 +58,10 @@ class NetworkUse:
     small_part_factor: float = 1.0
     """How many times `most_pixels` a framed picture has where the crop to the part is less than half of pictures that
     are clearly larger than the least: the defects of a small part are small in cells."""
+    large_pixels: int = 0
+    """Pixels of a framed picture where the crop to the part itself has at least as many; 0: no more than others."""
     votes_without_places: float = 1.0
-    """Votes of each of its channels where places do not compare; 1 where they do."""
+    """Votes of each of its channels where places do not compare and the part is not seen large; else 1."""
     mirrored: bool = False
     """Whether references are also remembered mirrored about their long axis, where parts are turned level: few
     references show few of the ways in which such a part may be rolled and lit."""
@@ -114,4 +116,6 @@ def uses_for(settings: MemorySettings, kind: ViewKind) -> tuple[NetworkUse, ...]
     if settings.backbone is not None:
         known = {"lite0": lite0, "dinov2": dinov2}
         return (known.get(settings.backbone, replace(lite0, network=settings.backbone)),)
-    return (replace(lite0, small_part_factor=_SMALL_PART_FACTOR), dinov2) if fine else (lite0,)
+    if not fine:
+        return (lite0,)
+    return (replace(lite0, small_part_factor=_SMALL_PART_FACTOR, large_pixels=settings.large_pixels), dinov2)

@@ -15,6 +15,8 @@ _COUNTED_SHARE = 0.3
 """Least share of a cell that must belong to the part for it to count."""
 _SMALL_PART = 0.5
 """A part is small where its crop is less than this share of the picture."""
+_ROUNDED = 0.85
+"""A framing keeps at least this share of its pixels as its scale goes in steps, and its sides in multiples."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,19 +74,37 @@ def pixels_for(use: NetworkUse, pictures: Sequence[Picture]) -> int:
     """Return how many pixels framed pictures of a class shall have, from its reference pictures."""
     if any(picture.mask is not None for picture in pictures):
         return use.least_pixels  # a scan has many views, a clip many frames
-    own = float(np.median([picture.image.shape[0] * picture.image.shape[1] for picture in pictures]))
-    return use.most_pixels if own > 1.25 * use.least_pixels else use.least_pixels
+    return use.most_pixels if _own_pixels(pictures) > 1.25 * use.least_pixels else use.least_pixels
 
 
 def frame_class(use: NetworkUse, pictures: Sequence[Picture], *, parts: bool, multiple: int) -> Framing:
     """Return how the pictures of a class are framed for a network, from its reference pictures; see `plan_framing`."""
     pixels = pixels_for(use, pictures)
     framing = plan_framing(pictures, pixels=pixels, parts=parts, multiple=multiple)
-    large = pixels == use.most_pixels > use.least_pixels
-    if not large or use.small_part_factor == 1 or framing.covers(pictures) >= _SMALL_PART:
-        return framing
-    more = round(use.small_part_factor * pixels)
-    return plan_framing(pictures, pixels=more, parts=parts, multiple=multiple)
+    more = _more_pixels(use, framing, pictures, pixels) if parts else pixels
+    return framing if more == pixels else plan_framing(pictures, pixels=more, parts=parts, multiple=multiple)
+
+
+def is_large(use: NetworkUse, framing: Framing) -> bool:
+    """Tell whether a framing shows a part with more pixels than others have, since its pictures have them."""
+    if framing.size_wh is None or not use.large_pixels:
+        return False
+    return framing.size_wh[0] * framing.size_wh[1] > _ROUNDED * use.large_pixels
+
+
+def _more_pixels(use: NetworkUse, framing: Framing, pictures: Sequence[Picture], pixels: int) -> int:
+    """Return how many pixels a framed picture shall have where the pictures have them, `pixels` where they have not."""
+    if not use.most_pixels == pixels > use.least_pixels:
+        return pixels
+    covered = framing.covers(pictures)
+    own = covered * _own_pixels(pictures)
+    if use.large_pixels and framing.size_wh is not None and own >= use.large_pixels:
+        return use.large_pixels
+    return pixels if covered >= _SMALL_PART else round(use.small_part_factor * pixels)
+
+
+def _own_pixels(pictures: Sequence[Picture]) -> float:
+    return float(np.median([picture.image.shape[0] * picture.image.shape[1] for picture in pictures]))
 
 
 def see(network: Network, framing: Framing, panes: Sequence[Pane], *, mirrored: bool = False) -> list[Seen]:

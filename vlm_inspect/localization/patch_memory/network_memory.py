@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from converters.view import View
 from vlm_inspect.localization.framing import Framing
 from vlm_inspect.localization.patch_memory.eyes import NetworkUse
-from vlm_inspect.localization.patch_memory.grids import Pane, Seen, frame_class, panes_of, see
+from vlm_inspect.localization.patch_memory.grids import Pane, Seen, frame_class, is_large, panes_of, see
 from vlm_inspect.localization.patch_memory.layer_bank import (
     LayerBank,
     choose_coreset,
@@ -55,7 +55,8 @@ class NetworkMemory:
     @property
     def votes(self) -> float:
         """See `Channel.votes`."""
-        return 1.0 if self.framing.aligned else self.use.votes_without_places
+        alike = self.framing.aligned or is_large(self.use, self.framing)
+        return 1.0 if alike else self.use.votes_without_places
 
     @property
     def network(self) -> Network:
