@@ -4,8 +4,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# Bytecode is kept: without it every one of the tests' processes compiles the whole program again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
-.PHONY: help install install-test demo test lint bench results docs dapo-mini clean
+.PHONY: help install install-test demo test lint style types pytest bench results docs dapo-mini clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -30,14 +33,21 @@ demo: install  ## write demo parts, ask about one scan, print the outcome and th
 	    code=$$?; test $$code -eq 1 || { echo "make demo: expected NG (exit 1), got exit $$code" >&2; exit 1; }
 	@echo "heatmap: demo/overlay.png   report: demo/report.html"
 
-test: install-test lint  ## lint, types, import rules, then every test
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+test: install-test style  ## ruff and import rules, then types and every test side by side
+	@$(MAKE) --no-print-directory --jobs 2 types pytest
 
-lint: install-test  ## ruff, mypy --strict, import-linter
+lint: style types  ## ruff, mypy --strict, import-linter
+
+style: install-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+types: install-test
+	$(BIN)/mypy
+
+pytest: install-test
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 docs: install-test  ## docs/rules.md, docs/json.md and the drawing of imports, from the code
 	$(BIN)/python -m recipes.reference_pages

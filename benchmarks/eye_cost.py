@@ -3,8 +3,9 @@
     python -m benchmarks.eye_cost [--data DIR] [--rounds 15]
 
 One picture after another is framed, seen, searched in the memory and drawn as a map, as an inspection does; between
-them the plain networks run in torch on one picture of the stated size. The median over the rounds counts. Fitting is
-timed once, in seconds of processor time.
+them the plain networks run in torch on one picture of the stated size. The median over the rounds counts, by the clock
+and in processor time of all threads, which a busy machine lengthens less. Fitting is timed once, in seconds of
+processor time.
 """
 
 import argparse
@@ -60,16 +61,19 @@ def measure(title: str, items: Sequence[Item], rounds: int) -> None:
             runs[f"plain {network}, {side} px, {runtime}"] = lambda plain=plain, picture=picture: plain.extract(
                 [picture]
             )
-    times: dict[str, list[float]] = {name: [] for name in runs}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for _ in range(rounds + 2):
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = time.perf_counter(), time.process_time()
             run()
-            times[name].append(time.perf_counter() - start)
-    medians = {name: 1e3 * float(np.median(found[2:])) for name, found in times.items()}
+            times[name].append((time.perf_counter() - start[0], time.process_time() - start[1]))
+    medians = {name: 1e3 * np.median(found[2:], axis=0) for name, found in times.items()}
     unit = medians["plain lite0, 256 px, torch"]
-    for name, found in medians.items():
-        print(f"{title}: {name:<32} {found:6.0f} ms  {found / unit:5.2f} plain lite0")
+    for name, (clock, processor) in medians.items():
+        print(
+            f"{title}: {name:<32} {clock:6.0f} ms {clock / unit[0]:5.2f} plain lite0   "
+            f"processor {processor:6.0f} ms {processor / unit[1]:5.2f} plain lite0"
+        )
 
 
 def _fit(eye: str, parts: Sequence[Part]) -> tuple[FittedMemory, float]:

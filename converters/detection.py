@@ -87,6 +87,8 @@ def _kind_of_folder(path: Path) -> SampleKind:
         reason = why_no_clip(frames)
         if reason is None:
             return "video"
+        if len(frames) == 1:
+            raise ConversionError(f"{path}: one photo in a folder is not a clip; give the photo itself, {frames[0]}")
         raise ConversionError(
             f"{path}: {len(frames)} photos in a folder are not a clip ({reason}); give one of them, or all to "
             "`vlm-inspect batch`; where they are the frames of one clip, say --as video"
@@ -94,7 +96,7 @@ def _kind_of_folder(path: Path) -> SampleKind:
     if any(identify(file) for file in files):
         raise ConversionError(f"{path}: holds no frames of a clip, but pictures of other types; give one of them")
     raise ConversionError(
-        f"{path}: none of the {len(files)} files in the folder is an image; give one file, or a folder of frames"
+        f"{path}: no file in the folder is an image ({files[0].name} is none); give one file, or a folder of frames"
     )
 
 

@@ -15,7 +15,7 @@ from converters.errors import ConversionError
 from converters.limits import note
 
 _BORDER = 0.06
-"""Share of the picture's longer side that counts as its border."""
+"""Share of the longer side of what the sensor saw that counts as its border."""
 _FEWEST, _TRIPLES = 60, 200
 _ON_PLANE = 0.75
 """Least share of the border's points that lie on a background plane."""
@@ -39,10 +39,7 @@ def without_background(points: NDArray[np.float64], known: Bools, size_hw: tuple
         known: (H * W,) which pixels have a point.
         size_hw: of the picture.
     """
-    height, width = size_hw
-    reach = max(1, round(_BORDER * max(size_hw)))
-    rows, columns = np.divmod(np.arange(height * width), width)
-    border = (np.minimum(rows, height - 1 - rows) < reach) | (np.minimum(columns, width - 1 - columns) < reach)
+    border = _border(known.reshape(size_hw)).ravel()
     ends = points[known & border]
     if len(ends) < _FEWEST:
         return known
@@ -62,6 +59,25 @@ def without_background(points: NDArray[np.float64], known: Bools, size_hw: tuple
     part = shown.ravel()
     note(f"The plane behind the part, {100 * (1.0 - part.sum() / known.sum()):.0f} % of the points, was left out.")
     return part
+
+
+def _border(known: Bools) -> Bools:
+    """Return the pixels (H, W) near the end of what a sensor saw: many pictures have a frame without any point."""
+    import cv2
+
+    seen = _between(known) & _between(known.T).T
+    rows, columns = np.flatnonzero(known.any(axis=1)), np.flatnonzero(known.any(axis=0))
+    reach = max(1, round(_BORDER * max(np.ptp(rows), np.ptp(columns))))
+    framed = np.pad(seen.astype(np.uint8), 1)
+    inner = cv2.erode(framed, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8), borderValue=0)[1:-1, 1:-1]
+    return np.asarray(seen & (inner == 0))
+
+
+def _between(known: Bools) -> Bools:
+    """Return the pixels from the first to the last known one of each row: a shadow within is no end."""
+    before = np.maximum.accumulate(known, axis=1)
+    after = np.maximum.accumulate(known[:, ::-1], axis=1)[:, ::-1]
+    return np.asarray(before & after)
 
 
 def check_pixels(path: Path, points: NDArray[np.float64]) -> None:

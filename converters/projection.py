@@ -34,6 +34,9 @@ __all__ = [
 
 _BLOCK = 1 << 16
 """Points projected at a time: their coordinates stay in the processor's cache."""
+_HARDLY, _LITTLE = 0.1, 0.25
+"""Share of the pixels that changed on the side that shows most below which a side is taken over: as points fall into
+pixels, where what lies behind a surface changes some, too, and with closed surfaces."""
 _NO_NEAREST, _NO_FARTHEST = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 
 
@@ -126,7 +129,8 @@ def project_like(cloud: PointCloud, frame: ScanFrame, size: int, before: Project
         frame: pose and scale.
         size: side of a view in pixels.
         before: of the same scan with a few points elsewhere, in the same frame and size. Its density holds, and the
-            depth map of a side from which nothing changed is the same object; its indices are those of that scan.
+            depth map of a side that shows nothing of the change, or less than a quarter of what the side that shows
+            most does, is the same object; its indices are those of that scan.
     """
     density = surface_density(cloud.points) if before is None else before.density
     posed = np.empty((3, len(cloud.points)), dtype=np.float32)
@@ -135,19 +139,28 @@ def project_like(cloud: PointCloud, frame: ScanFrame, size: int, before: Project
     points = {seen.camera.direction: seen for seen in _pairs(posed.T, frame, size)}
     if before is None:
         return Projection(density, points, {side: close_surface(seen, density) for side, seen in points.items()})
-    surfaces = {}
-    for side, seen in points.items():
-        same = before.surfaces[side]
-        if not _same_depth(seen, before.points[side]):
-            closed = close_surface(seen, density)
-            same = same if _same_depth(closed, same) else closed  # what changed may lie behind what is seen
-        surfaces[side] = same
-    return Projection(density, points, surfaces)
+    told = _telling(points, before.points, _HARDLY)
+    closed = {side: close_surface(points[side], density) for side in told}
+    # What changed may lie behind what is seen: points show through the gaps of others until those are closed.
+    told = _telling(closed, before.surfaces, _LITTLE)
+    return Projection(
+        density, points, {side: closed[side] if side in told else before.surfaces[side] for side in points}
+    )
 
 
-def _same_depth(one: DepthMap, other: DepthMap) -> bool:
-    """Whether two depth maps show the same; the points that they show may have other indices."""
-    return one.outside == other.outside and np.array_equal(one.depth_hw, other.depth_hw, equal_nan=True)
+def _telling(now: dict[Direction, DepthMap], before: dict[Direction, DepthMap], share: float) -> list[Direction]:
+    """Return the sides on which at least that share of the pixels changed that changed on the side that shows most."""
+    changed = {side: _changed(seen, before[side]) for side, seen in now.items()}
+    most = max(changed.values(), default=0)
+    return [side for side, count in changed.items() if count and count >= share * most]
+
+
+def _changed(one: DepthMap, other: DepthMap) -> int:
+    """Return how many pixels of two depth maps differ; the points that they show may have other indices."""
+    if one.outside != other.outside:
+        return one.depth_hw.size
+    differs = (one.depth_hw != other.depth_hw) & ~(np.isnan(one.depth_hw) & np.isnan(other.depth_hw))
+    return int(np.count_nonzero(differs))
 
 
 def _pairs(posed: NDArray[np.float32], frame: ScanFrame, size: int) -> Iterator[DepthMap]:

@@ -4,15 +4,28 @@ A sample keeps what pictures lose (points in mm, frames, values over time), so t
 not on the pictures. `registry.read` makes one from any file; `registry.render` turns it into views.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 SampleKind = Literal["image", "point_cloud", "video", "series"]
+ONE: Final[Mapping[SampleKind, str]] = {
+    "image": "a photo",
+    "point_cloud": "a scan",
+    "video": "a clip",
+    "series": "a curve",
+}
+"""What people call a sample of each kind, and several."""
+SEVERAL: Final[Mapping[SampleKind, str]] = {
+    "image": "photos",
+    "point_cloud": "scans",
+    "video": "clips",
+    "series": "curves",
+}
 
 
 @dataclass(frozen=True, eq=False)

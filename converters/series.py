@@ -3,6 +3,7 @@
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,13 @@ def read_series(path: Path) -> Series:
         raise ConversionError(f"{path}: cannot be read: {reason}") from fault
     table = read_table(path)
     rate = None if table.interval_s is None else 1.0 / table.interval_s
-    return _from_columns(path, table.values, table.names, table.units, rate, table.elapsed)
+    found = _from_columns(path, table.values, table.names, table.units, rate, table.elapsed)
+    if not table.words:
+        return found
+    columns = ", ".join(str(column + 1) for column in table.words[:_LISTED])
+    kind = "Column" if len(table.words) == 1 else "Columns"
+    hold = "holds words and is" if len(table.words) == 1 else "hold words and are"
+    return replace(found, notes=(*found.notes, f"{kind} {columns} {hold} left out."))
 
 
 def _array_columns(

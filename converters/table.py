@@ -65,6 +65,8 @@ class Table:
     """Number of points that a line above the numbers gives, as scans have it."""
     interval_s: float | None = None
     """Seconds between rows, where the instrument's preamble says so."""
+    words: tuple[int, ...] = ()
+    """Columns of the file, from 0, that hold words alone and are left out."""
 
 
 def read_table(path: Path, *, max_rows: int | None = None) -> Table:
@@ -193,7 +195,10 @@ def _with_sign(path: Path, encoding: str, layout: Layout, max_rows: int | None) 
 def _parse_rows(body: Iterator[tuple[int, str]], layout: Layout, path: Path) -> NDArray[np.float64] | None:
     """All rows by NumPy's reader, or None where it meets anything but numbers."""
     dialect = layout.dialect
-    usecols = range(dialect.skip, dialect.skip + layout.columns) if dialect.skip else None
+    usecols = None
+    if dialect.skip or dialect.words:
+        columns = range(layout.columns + len(dialect.words))
+        usecols = [dialect.skip + k for k in columns if k not in dialect.words]
     rows = (_plain(line, dialect.decimal) for _, line in body)
     try:
         values = np.loadtxt(rows, delimiter=dialect.delimiter, comments=None, ndmin=2, usecols=usecols)
@@ -276,6 +281,7 @@ def _table(values: NDArray[np.float64], layout: Layout, elapsed: dict[int, NDArr
         elapsed=elapsed,
         announced=layout.announced,
         interval_s=layout.preamble.interval_s,
+        words=layout.dialect.words,
     )
 
 

@@ -13,6 +13,8 @@ from converters.errors import ConversionError
 from converters.numerals import plain_numerals
 from converters.table_header import Header, Preamble, header_of, read_preamble, split_unit, units_of
 
+_LEAST_WORDED = 3
+"""Rows from which on a column may be one of words."""
 _SAMPLE_LINES = 200
 _SAMPLE_CHARACTERS = 2**18
 """Wide tables show their layout in fewer lines."""
@@ -47,18 +49,24 @@ class Dialect:
     decimal: str = "."
     skip: int = 0
     """Leading columns that are no part of the table."""
+    words: tuple[int, ...] = ()
+    """Columns that hold words alone, counted after those: no part of the table either."""
 
     def split(self, line: str) -> list[str]:
         """Cut a line of numbers into cells, without quotes, outer blanks and a comment at its end."""
         if "#" in line:
             line = _COMMENT_AT_END.sub("", plain_numerals(line))
-        return self._cut(line)[self.skip :]
+        return self._kept(line)
 
     def split_header(self, line: str) -> list[str]:
         """Cut a line of names into cells; between blanks, "time (s)" stays one name."""
         if self.delimiter is None:
             return [match.strip("\"'") for match in _WORD_WITH_UNIT.findall(line)]
-        return self._cut(line)[self.skip :]
+        return self._kept(line)
+
+    def _kept(self, line: str) -> list[str]:
+        cells = self._cut(line)[self.skip :]
+        return [cell for k, cell in enumerate(cells) if k not in self.words] if self.words else cells
 
     def _cut(self, line: str) -> list[str]:
         if self.delimiter is None:
@@ -155,6 +163,8 @@ def find_layout(path: Path, lines: Sequence[str]) -> Layout:
     if not sample:
         raise ConversionError(f"{path}: only comments and blank lines; a table of numbers was expected")
     dialect, widths = _choose_dialect(sample)
+    if not any(widths) and (worded := _with_words(sample)) is not None:
+        dialect, widths = worded
     if not any(widths):
         raise _no_numbers(path, sample)
     start = next(k for k, width in enumerate(widths) if width)
@@ -213,6 +223,29 @@ def _choose_dialect(sample: Sequence[tuple[int, str]]) -> tuple[Dialect, list[in
     if best == Dialect(None) and best not in widths:
         widths[best] = [_width(line, best) for _, line in sample]
     return best, widths[best]
+
+
+def _with_words(sample: Sequence[tuple[int, str]]) -> tuple[Dialect, list[int]] | None:
+    """The dialect, and the width of every line, of a table in which some columns hold words alone, below their names.
+
+    A column with a number in any row is no such column: there a word is an error.
+    """
+    for dialect in (one for one in DIALECTS if one.delimiter is not None):
+        rows = [dialect.split(line) for _, line in sample[1:]]
+        columns = len(dialect.split_header(sample[0][1]))
+        if len(rows) < _LEAST_WORDED or columns < 2 or any(len(row) != columns for row in rows):
+            continue
+        numbers = [[_is_number(dialect, cell) for cell in column] for column in zip(*rows, strict=True)]
+        words = tuple(k for k, column in enumerate(numbers) if not any(column))
+        if words and any(all(column) for column in numbers):
+            found = replace(dialect, words=words)
+            return found, [_width(line, found) for _, line in sample]
+    return None
+
+
+def _is_number(dialect: Dialect, cell: str) -> bool:
+    point = dialect.point(cell)
+    return bool(_TIMESTAMP.fullmatch(point)) or (point.lower() not in _MISSING and cell_value(point) is not None)
 
 
 def _width(line: str, dialect: Dialect) -> int:

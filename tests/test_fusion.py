@@ -566,3 +566,12 @@ def test_a_hot_place_of_a_part_that_is_not_ng_is_told_in_one_way(log_score: floa
     assert "the heatmap exceeds its tolerance" not in found.review_reasons
     assert said in found.reasoning
     assert "On every view the part stays inside" not in found.reasoning
+
+
+@pytest.mark.parametrize(("p", "outcome", "status"), [(0.01, "OK", "pass"), (0.45, "REVIEW", "cannot_tell")])
+def test_likeness_passes_a_rule_with_an_earned_ok_alone(p: float, outcome: str, status: str) -> None:
+    book = RuleBook(class_name="nut", rules=(Rule(id="clean", text="No stains.", by="likeness"),))
+    evidence = evidence_of(p, measurements=())
+    found = judge(judge_evidence(evidence, book, (view_of(Flat()),)), evidence, book=book)
+    assert (found.outcome, found.rules[0].status) == (outcome, status)
+    assert ("so surely" in found.rules[0].reason) == (status == "cannot_tell")

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from pydantic import ValidationError
 
 from vlm_inspect.errors import RuleError
@@ -205,6 +206,10 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load_rules(tmp_path / "none.yaml")
     with pytest.raises(RuleError, match="is a folder"):
         load_rules(tmp_path)
+    picture = tmp_path / "good.png"
+    Image.new("RGB", (8, 8)).save(picture)
+    with pytest.raises(RuleError, match=r"good\.png is a photo, not a rule book; name the YAML file"):
+        load_rules(picture)
     latin = tmp_path / "latin.yaml"
     latin.write_bytes("class_name: a\ndescription: Größe\n".encode("latin-1"))
     with pytest.raises(RuleError, match="line 2: not UTF-8"):

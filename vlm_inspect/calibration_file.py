@@ -174,6 +174,8 @@ def load_calibration(
     Raises:
         CalibrationError: unreadable, of another version, or made for something else; the message names what differs.
     """
+    if not path.exists():
+        raise CalibrationError(f"--calibration {path}: no such file; name the one that vlm-inspect calibrate wrote")
     if path.exists() and not path.is_file():  # a pipe or a device: reading it could wait for ever
         raise CalibrationError(f"{path} is not a file; name the one that vlm-inspect calibrate wrote")
     try:

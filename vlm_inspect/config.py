@@ -336,7 +336,9 @@ def load_config(path: Path) -> InspectorConfig:
         if not path.exists() and path.name == str(path) and not path.suffix:
             path = config_folder() / f"{path}.yaml"
         if not path.is_file():
-            raise ConfigError(f"{path}: {'is not a file' if path.exists() else 'no such file'}; name a YAML file")
+            raise ConfigError(
+                f"{path}: {'is not a file' if path.exists() else 'no such file'}; name a YAML file with --config"
+            )
         if path.stat().st_size > MAX_BYTES:
             raise ConfigError(f"{path} is larger than {MAX_BYTES >> 20} MB; a configuration is a short text")
         document = read_yaml(path.read_text(encoding="utf-8-sig"))

@@ -18,7 +18,7 @@ from vlm_inspect.evidence import AnomalyMap, Evidence
 from vlm_inspect.fused_map import fuse_maps, named_places
 from vlm_inspect.inspection import Inspection, Provenance
 from vlm_inspect.looks.look import Look, deciding_look
-from vlm_inspect.looks.windows import opinion_of
+from vlm_inspect.looks.windows import deciding, opinion_of
 from vlm_inspect.point_values import values_at_points
 from vlm_inspect.prompting import PromptLimits
 from vlm_inspect.references import Part, ReferenceSet
@@ -89,8 +89,7 @@ class Examination:
     @property
     def replies(self) -> tuple[Reply, ...]:
         """What it answered; of a clip in windows the answers about all of them."""
-        windows = [look for look in self.looks if look.window is not None]
-        return tuple(reply for look in windows or [deciding_look(self.looks)] for reply in look.replies)
+        return tuple(reply for look in deciding(self.looks) or [deciding_look(self.looks)] for reply in look.replies)
 
     @property
     def opinion(self) -> Verdict | ParseError:

@@ -16,6 +16,7 @@ from vlm_inspect.ignored import blanked, ignored_boxes, score_shift, without_ign
 from vlm_inspect.localization.composition import NO_LOCALIZER, FittedClass
 from vlm_inspect.localization.localizer import Localization
 from vlm_inspect.references import Part, ReferenceSet
+from vlm_inspect.registration.identity import INCOMPARABLE, Shown
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.sensitivity.standing import Standing
 from vlm_inspect.sensitivity.whole_surface import WholeLay
@@ -26,6 +27,12 @@ MAX_REGIONS = 8
 REGIONS_PER_VIEW = 4
 _OBLONG = 1.15
 """A photo whose sides differ by less stands neither way."""
+_UNMEASURED: dict[Shown, str] = {
+    "other unit": "the scan is in another unit than its references: convert it",
+    "several parts": "the scan shows several parts: give one scan for each",
+    "piece": "the scan shows a piece of the part: scan all of it",
+}
+"""Why checks of a scan are not measured, by what it shows."""
 
 
 def gather(
@@ -54,10 +61,12 @@ def gather(
     compared = bool(fitted.members) and isinstance(part.sample, ImageSample)
     other_photo = fitted.photo.mismatch(seen.views) if compared else ""
     found = [Localization(mismatch=other_photo)] if other_photo else [one.localize(seen) for one in fitted.members]
-    in_other_unit = any(one.in_other_unit for one in found)
-    if in_other_unit:
+    shows: Shown = next((one.shows for one in found if one.shows != "part"), "part")
+    if shows in INCOMPARABLE:
         found = [Localization(mismatch=one.mismatch) for one in found]
-    measurements = _measurements(part, references, rules)
+    elif shows == "piece":  # what is missing in its pictures was not scanned
+        found = [one if one.shows == shows else Localization() for one in found]
+    measurements = _unmeasured(_measurements(part, references, rules), shows)
     views = (*part.views, *(picture for one in found for picture in one.pictures))
     found = [counted(one, views, rules) for one in found]
     maps = tuple(made for one in found for made in one.maps)
@@ -69,7 +78,7 @@ def gather(
     evidence = Evidence(
         maps=maps,
         regions=tuple(sorted(regions, key=lambda region: -region.score)[:MAX_REGIONS]),
-        measurements=_unmeasured(measurements) if in_other_unit else measurements,
+        measurements=measurements,
         reference_count=len(references),
         localizer=_name_of_maps(fitted, maps),
         surface=next((one.surface for one in found if one.surface is not None), None),
@@ -162,10 +171,20 @@ def _measurements(part: Part, references: ReferenceSet, rules: RuleBook) -> tupl
     )
 
 
-def _unmeasured(measurements: Sequence[Measurement]) -> tuple[Measurement, ...]:
-    """Return the measurements of a scan in another unit than its references: nothing is known."""
-    reason = "the scan is in another unit than its references: convert it"
-    return tuple(replace(one, value=None, passed=None, reason=reason) for one in measurements)
+def _unmeasured(measurements: tuple[Measurement, ...], shows: Shown) -> tuple[Measurement, ...]:
+    """Return the measurements of a scan that does not show the whole part, or not that alone: what they mean is
+    unknown."""
+    from vlm_inspect.measurement.registry import MEASURES
+
+    if shows == "part":
+        return measurements
+    reason = _UNMEASURED[shows]
+    return tuple(
+        replace(one, value=None, passed=None, reason=reason)
+        if shows in INCOMPARABLE or MEASURES[one.measure].of_whole
+        else one
+        for one in measurements
+    )
 
 
 def _turned(sample: Sample | None, references: ReferenceSet) -> tuple[str, ...]:
@@ -207,5 +226,6 @@ def _stands(sample: Sample | None) -> bool | None:
 def _notes(sample: Sample | None) -> tuple[str, ...]:
     notes = () if sample is None else sample.notes
     if isinstance(sample, PointCloud) and sample.dropped:
-        return (f"{sample.dropped} points of the scan were NaN or infinite and were left out.", *notes)
+        points = "1 point of the scan was" if sample.dropped == 1 else f"{sample.dropped} points of the scan were"
+        return (f"{points} NaN or infinite, and left out.", *notes)
     return notes

@@ -46,7 +46,7 @@ from vlm_inspect.localization.localizer import Localizer
 from vlm_inspect.localization.subject import subject_of
 from vlm_inspect.look_taking import asking_words, take_look
 from vlm_inspect.looks.look import Look, Step, total_usage
-from vlm_inspect.looks.second_look import changes_of_mind, second_step
+from vlm_inspect.looks.second_look import changes_of_mind, looking_again, second_step
 from vlm_inspect.looks.windows import AskedOf, next_window, opinion_of, prompt_digest, whole_request, window_requests
 from vlm_inspect.part_queue import Judged, OneSource, judge_many
 from vlm_inspect.prompting import PromptLimits, load_template
@@ -314,7 +314,8 @@ class Inspector:
             functions, second = (getattr(self.backend, name, False) for name in ("takes_functions", "has_refuter"))
             return next_agent_step(prepared, looks, self.agent, with_functions=functions, has_refuter=second)
         if prepared.windows:
-            return next_window(prepared.windows, prepared.requests, looks, look_again=self.look_again)
+            again = looking_again(prepared.samples, prepared.limits) if self.look_again else None
+            return next_window(prepared.windows, prepared.requests, looks, again)
         if not looks:
             return Step(prepared.request)
         if self.agent.enabled:

@@ -43,9 +43,11 @@ def asking_words(step: Step, number: int, backend: Backend, *, by_agent: bool) -
         asked = backend.refuter if second and isinstance(backend, TwoModels) else backend
         return f"step {number}, {step.phase}{f', {step.tool}' if step.tool else ''}: asking {asked.name}"
     if step.window is not None:
-        return f"asking {backend.name} about {step.window.name}"
+        return f"asking {backend.name} {'again ' if step.phase == 'look_again' else ''}about {step.window.name}"
     return f"asking {backend.name}{' again' if number > 1 else ''}"
 
 
 def _name_of(step: Step) -> str:
-    return "The second look" if step.window is None else f"Asking about {step.window.name}"
+    if step.window is None:
+        return "The second look"
+    return f"{'The second look at' if step.phase == 'look_again' else 'Asking about'} {step.window.name}"

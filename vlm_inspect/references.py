@@ -15,7 +15,7 @@ from converters.errors import ConversionError
 from converters.frame_folder import says_frames
 from converters.pose import ScanFrame
 from converters.registry import detect_kind, read, render
-from converters.sample import PointCloud, Sample, SampleKind, Series
+from converters.sample import ONE, SEVERAL, PointCloud, Sample, SampleKind, Series
 from converters.series_plot import Limits
 from converters.system_files import is_system_file
 from converters.video_source import frame_files
@@ -29,8 +29,6 @@ from vlm_inspect.registration.levels import Levels, levels
 
 SCAN_VERSION = 5
 """Of the alignment and of the deviation's score: another one computes remembered poses and scores anew."""
-_NAMES: dict[SampleKind, str] = {"image": "a photo", "point_cloud": "a scan", "video": "a clip", "series": "a curve"}
-_PLURALS: dict[SampleKind, str] = {"image": "photos", "point_cloud": "scans", "video": "clips", "series": "curves"}
 WINDOW_MARGIN = 1.1
 """The window of a class is this much larger than its first reference needs, so that foreign material stays in sight."""
 
@@ -238,16 +236,16 @@ def _why_unread(path: Path, kind: SampleKind, files: Sequence[Path], error: Conv
     """Return why a reference cannot be read as the part is, and which of the two is likely to be wrong."""
     own = _kind_of(path)
     if own is None or own == kind:
-        return f"reference {path} cannot be read as {_NAMES[kind]}: {error}"
+        return f"reference {path} cannot be read as {ONE[kind]}: {error}"
     alike = next((file for file in files if _kind_of(file) == kind), None)
     if alike is None:
         return (
-            f"this part is {_NAMES[kind]}, and the references of its class are {_PLURALS[own]} ({path.name}); inspect "
-            f"{_NAMES[own]}, or name the rules and references of such parts"
+            f"this part is {ONE[kind]}, and the references of its class are {SEVERAL[own]} ({path.name}); inspect "
+            f"{ONE[own]}, or name the rules and references of such parts"
         )
     return (
-        f"the references are of different kinds: {alike.name} is {_NAMES[kind]}, {path.name} "
-        f"{_NAMES[own]}; leave the others out, or give them a rule book of their own"
+        f"the references are of different kinds: {alike.name} is {ONE[kind]}, {path.name} "
+        f"{ONE[own]}; leave the others out, or give them a rule book of their own"
     )
 
 

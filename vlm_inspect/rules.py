@@ -7,6 +7,7 @@ Everything that is wrong is one `RuleError` of one line: file, line, key, what t
 import difflib
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -21,6 +22,9 @@ from pydantic import (
     model_validator,
 )
 
+from converters.errors import ConversionError
+from converters.registry import detect_kind
+from converters.sample import ONE
 from vlm_inspect.errors import RuleError
 from vlm_inspect.file_patterns import match_files
 from vlm_inspect.real_path import real_path
@@ -197,15 +201,24 @@ def load_rules(path: Path | str) -> RuleBook:
     except OSError as e:
         raise RuleError(f"{path} cannot be read: {e.strerror or e}") from e
     if raw is None:
+        _refuse_other_kind(path)
         raise RuleError(f"{path} is larger than {MAX_BYTES >> 20} MB; a rule book is a short text")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as e:
+        _refuse_other_kind(path)
         line = raw[: e.start].count(b"\n") + 1
         raise RuleError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from e
     book = parse_rules(text, name=str(path), folder=real_path(path).parent)
     book._sha256 = hashlib.sha256(raw).hexdigest()
     return book
+
+
+def _refuse_other_kind(path: Path) -> None:
+    """Say what a file is that is no text, or a long one: a photo, a scan, a clip or a curve, where that can be told."""
+    with suppress(ConversionError):
+        kind = detect_kind(path)
+        raise RuleError(f"{path} is {ONE[kind]}, not a rule book; name the YAML file of the rules with --rules")
 
 
 def parse_rules(text: str, *, name: str = "rules", folder: Path | None = None) -> RuleBook:

@@ -86,3 +86,11 @@ def test_what_is_unusual_in_a_clip_is_said_in_another_language(name: str) -> Non
     moved = moved_words(np.arange(40) > 20, np.arange(40) / 10)
     assert language.put(moved) != moved
     assert "2.10 s" in language.put(moved)
+
+
+def test_numbers_are_written_as_the_language_writes_them() -> None:
+    said = ["Punkt (21.6, -6.1, 25) mm, 0.5 mm über 19.7.", "Siehe teil 1.5.png, v0.1.0 und a.b."]
+    german = "Punkt (21,6; -6,1; 25) mm, 0,5 mm über 19,7. Siehe teil 1.5.png, v0.1.0 und a.b."
+    assert LANGUAGES["German"].join(said) == german
+    assert {LANGUAGES[name].decimal for name in ("French", "Spanish", "Italian")} == {","}
+    assert LANGUAGES["English"].join(said) == " ".join(said)

@@ -12,6 +12,7 @@ from vlm_inspect.chat.dialogue import Dialogue
 from vlm_inspect.chat.places import hot_box, number_places
 from vlm_inspect.errors import OutputError, RuleError
 from vlm_inspect.inspector import Inspector
+from vlm_inspect.qualification.trial import PLANTED
 from vlm_inspect.rules import load_rules, resolve_references
 
 
@@ -61,15 +62,20 @@ def test_a_removed_rule_and_one_that_was_not_measured(desk: Desk) -> None:
     assert all("sharpness was not measured" in line for line in flips.untold)
 
 
-def test_a_new_reference_is_measured_against(desk: Desk) -> None:
+def test_a_new_reference_is_measured_against(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
+    monkeypatch.setitem(PLANTED, "image", 4)  # how sure an OK is does not matter here
     torch.set_num_threads(1)
     odd = paint_plate(desk.folder / "odd.png", seed=33, spot=True)
     dialogue = Dialogue(desk.case(), desk.store, rules_path=desk.rules_path)
     proposal = dialogue.corrector.propose_reference(odd, reason="a spot is fine")
     assert "+references: [normal/*.png, odd.png]" in proposal.diff
-    assert [(Path(f.source).stem, f.before, f.now) for f in dialogue.flips(proposal).flips] == [("spot", "NG", "OK")]
+    flips = dialogue.flips(proposal)
+    assert flips.compared == 2
+    (spot,) = (one for one in flips.flips if Path(one.source).stem == "spot")
+    assert spot.before == "NG"
+    assert spot.now != "NG", "it looks like one of the references now"
 
 
 def test_a_change_that_would_not_validate_is_one_line(desk: Desk) -> None:

@@ -178,6 +178,28 @@ def test_no_cell_is_a_formula_or_drives_a_terminal(text: str) -> None:
     assert all(sign.isprintable() for value in cells.values() for sign in value)
 
 
+def test_without_a_table_there_is_a_line_a_part(parts: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (parts / "SN001_a.png").write_bytes(b"broken")
+    code = run(parts, *NONE)
+    told = capfd.readouterr().out.splitlines()
+    assert code == 2
+    assert any(line.startswith("REVIEW  0.50  ") and "SN" in line for line in told)
+    assert any(line.startswith("ERROR  ") for line in told)
+    assert "parts: " in told[-1]
+    assert not list(parts.parent.glob("*.csv"))
+    for option in (["--resume"], ["--move-to", tmp_path / "moved"]):
+        assert run(parts, *option, *NONE) == 2
+        assert f"{option[0]} needs a table" in capfd.readouterr().err
+
+
+def test_the_table_of_a_gallery_lies_in_it(parts: Path, tmp_path: Path) -> None:
+    gallery = tmp_path / "gallery"
+    assert run(parts, "--html", gallery, *NONE) == 3
+    assert len(table(gallery / "parts.csv")) == 3
+    assert run(parts, "--html", tmp_path / "none", "--rules", tmp_path / "none.yaml") == 2
+    assert not (tmp_path / "none").exists()
+
+
 def test_inspect_many_takes_few_ahead_and_stays_in_order(parts: Path) -> None:
     taken: list[int] = []
 

@@ -54,6 +54,18 @@ def test_the_plane_that_a_part_lies_on_is_left_out_and_said(tmp_path: Path) -> N
     assert any("plane behind the part" in note for note in read.notes)
 
 
+@pytest.mark.parametrize("frame", ["rectangle", "disc"])
+def test_a_frame_without_points_is_no_end_of_the_plane(tmp_path: Path, frame: str) -> None:
+    grid = seen(puck())
+    y, x = np.mgrid[-1.0:1.0:60j, -1.0:1.0:80j]
+    unseen = np.maximum(abs(x), abs(y)) > 0.85 if frame == "rectangle" else np.hypot(x, y) > 0.95
+    grid[unseen] = np.nan
+    grid[20:40, 52:58] = 0.0  # the shadow of the part
+    cloud = read_point_cloud(written(tmp_path, grid))
+    assert np.hypot(*cloud.points[:, :2].T).max() < 0.027
+    assert len(cloud.points) > 0.95 * np.sum((np.hypot(grid[..., 0], grid[..., 1]) < 0.025) & (grid[..., 2] > 0.0))
+
+
 @pytest.mark.parametrize("kind", ["sheet", "smooth bump", "fills the picture", "no plane"])
 def test_a_scan_without_a_background_stays_whole(tmp_path: Path, kind: str) -> None:
     y, x = np.mgrid[-1.0:1.0:60j, -1.0:1.0:80j]

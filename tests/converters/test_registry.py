@@ -292,7 +292,7 @@ def test_folders_without_frames(tmp_path: Path) -> None:
     _one_line(tmp_path / "nothing", "the folder holds no file")
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("words")
-    _one_line(tmp_path / "notes", "none of the 1 files in the folder is an image")
+    _one_line(tmp_path / "notes", "no file in the folder is an image")
 
 
 @pytest.mark.parametrize(

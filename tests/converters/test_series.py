@@ -321,3 +321,15 @@ def test_plotting_leaves_pyplot_alone():
 
     SHORT.origin.locate((0, 0, 1, 1))
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+def test_a_column_of_words_is_left_out_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "plc.csv"
+    path.write_text("t [s];status;force [N]\n" + "".join(f"0,{k};ok;1,{k}\n" for k in range(9)))
+    series = read_series(path)
+    assert (series.names, series.units) == (("force",), ("N",))
+    assert series.values[:3, 0] == pytest.approx([1.0, 1.1, 1.2])
+    assert series.notes == ("Column 2 holds words and is left out.",)
+    path.write_text("t,force\n0,1\n1,high\n2,3\n3,4\n")  # a word among numbers is no such column
+    with pytest.raises(ConversionError, match="line 3, column 2: 'high' is not a number"):
+        read_series(path)

@@ -150,6 +150,25 @@ def test_what_touches_a_gap_has_no_height(ready: NormalCurves, views: list[View]
     assert [(gap.first, gap.last) for channel in found.unseen for gap in channel] == [(800, 1099)]
 
 
+def test_rows_that_are_missing_are_a_gap_of_the_clock(ready: NormalCurves, views: list[View]) -> None:
+    whole = motor(50, burst_s=8.0)
+    kept = np.r_[0:800, 1100 : len(whole.time_s)]  # nothing from 4 s to 5.5 s
+    cut = replace(whole, time_s=whole.time_s[kept], values=whole.values[kept])
+    found = curve_deviation(cut, ready)
+    assert not isinstance(found, NotComparable)
+    inside = (found.middles > 4.0) & (found.middles < 5.5)
+    assert (found.heights[inside] == 0.0).all()
+    assert any("no sample for 1.5 s after 3.995 s" in doubt for doubt in ready.traits.doubts(cut))
+    assert not ready.traits.doubts(whole)
+
+
+def test_a_curve_of_another_rate_is_not_compared(ready: NormalCurves) -> None:
+    found = curve_deviation(motor(50, rate=100), ready)
+    assert isinstance(found, NotComparable)
+    assert found.reason.startswith("The curve has 100 samples a second and its references 200: not compared")
+    assert not isinstance(curve_deviation(motor(50, rate=190), ready), NotComparable)
+
+
 def test_a_channel_without_a_value_is_not_compared(ready: NormalCurves) -> None:
     empty = motor(50)
     empty.values[:, 0] = np.nan

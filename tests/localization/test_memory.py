@@ -1,6 +1,7 @@
 """The reference memory on made-up parts: finds the defect, wherever and however the part lies."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from vlm_inspect.localization.memory_settings import MemorySettings
 from vlm_inspect.localization.patch_memory.layer_bank import choose_coreset
 from vlm_inspect.localization.regions import find_regions
 from vlm_inspect.references import Part, ReferenceSet
+from vlm_inspect.registration.known_scan import Change
 
 cv2 = pytest.importorskip("cv2")
 
@@ -243,6 +245,14 @@ def test_a_left_out_reference_is_not_found() -> None:
     own = part(weave(1))
     assert fitted.score([own], without=1)[0, 0] > fitted.score([own])[0, 0] + 1.0
     assert fitted.score([own], without=0)[0, 0] == pytest.approx(fitted.score([own])[0, 0], abs=0.5)
+
+
+def test_a_scan_that_is_the_reference_left_out_scores_as_it_was_learned() -> None:
+    references = ReferenceSet.of_views([[view(weave(seed))] for seed in range(3)])
+    fitted = fast().fit(references)
+    scan = replace(part(weave(0)), views=references.views[1], change=Change.nothing(np.zeros((4, 3))))
+    looked = fitted.score([replace(scan, change=None)], without=1)
+    np.testing.assert_allclose(fitted.score([scan], without=1), looked, atol=1e-3)
 
 
 def test_the_level_tells_what_a_new_part_scores() -> None:

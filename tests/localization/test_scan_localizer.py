@@ -12,9 +12,10 @@ from converters.sample import Mesh, PointCloud
 from tests.localization.scan_views import depth_views
 from tests.measurement.screw_parts import LENGTH, cloud, screw
 from vlm_inspect.demo.scan_files import grid_surface, scan_surface
+from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.gathering import gather
 from vlm_inspect.localization.composition import FittedClass, fit_class
-from vlm_inspect.localization.localizer import Localizer
+from vlm_inspect.localization.localizer import Localization, Localizer
 from vlm_inspect.localization.scan_localizer import FittedScans, NominalScans, ScanLocalizer
 from vlm_inspect.localization.subject import Subject, subject_of
 from vlm_inspect.planting.scans import plant
@@ -118,7 +119,7 @@ def test_a_scan_in_another_unit_is_said_first(fitted: FittedScans, factor: float
     assert fitted.localize(part(cloud(fresh))).mismatch == ""
     found = fitted.localize(part(cloud(fresh * factor)))
     assert said in found.mismatch
-    assert (found.maps, found.notes, found.surface, found.in_other_unit) == ((), (), None, True)
+    assert (found.maps, found.notes, found.surface, found.shows) == ((), (), None, "other unit")
 
 
 def test_nothing_is_measured_of_a_scan_in_another_unit(fitted: FittedScans) -> None:
@@ -150,3 +151,35 @@ def test_a_scan_without_any_noise_is_judged_as_well() -> None:
 def grid_plate() -> np.ndarray:
     """(2500, 2), a grid of 50 x 50."""
     return np.stack(np.meshgrid(np.arange(50.0), np.arange(50.0)), axis=-1).reshape(-1, 2)
+
+
+def test_of_several_parts_nothing_counts_and_of_a_piece_no_check_of_the_whole(fitted: FittedScans) -> None:
+    rules = [
+        Rule(id=name, text=f"{name} as drawn.", check=Check(measure=name, max=40.0))
+        for name in ("length", "point_spacing")
+    ]
+    book = RuleBook(class_name="screw", rules=tuple(rules))
+    known = references([cloud(screw(i, n=6000)) for i in range(3)])
+    whole = screw(24, n=6000)
+    piece = whole[(whole[:, 0] > 0.2) & (whole[:, 2] > np.median(whole[:, 2]))]
+    two = np.concatenate([screw(seed, n=2000) + np.array([0.0, 30.0 * seed, 0.0]) for seed in (0, 1)])
+
+    class Pictures:
+        """Finds every picture unlike those of the references, as they are of a piece."""
+
+        name = "pictures"
+
+        def localize(self, part: Part) -> Localization:
+            return Localization((AnomalyMap(0, np.ones((128, 128), np.float32), 9.0, self.name),))
+
+    both = FittedClass((fitted, Pictures()))
+    _, of_piece = gather(part(cloud(piece)), known, book, both)
+    _, of_two = gather(part(cloud(two)), known, book, both)
+    assert "a piece of the reference" in of_piece.mismatch
+    assert {one.source for one in of_piece.maps} == {"deviation"}
+    assert [one.passed for one in of_piece.measurements] == [None, True]
+    assert of_piece.measurements[0].reason == "the scan shows a piece of the part: scan all of it"
+    assert "2 separate parts" in of_two.mismatch
+    assert [one.passed for one in of_two.measurements] == [None, None]
+    assert of_two.measurements[1].reason == "the scan shows several parts: give one scan for each"
+    assert of_two.maps == ()

@@ -102,6 +102,30 @@ def test_every_window_is_asked_about_and_all_answers_are_one(ask: Ask, tmp_path:
     assert came.inspection.defects == case.inspection.defects
 
 
+def test_a_window_that_is_anomalous_is_looked_at_again_at_once(ask: Ask, tmp_path: Path) -> None:
+    calm = {**NORMAL, "reasoning": "it stands after all"}
+    code, found, server = ask(answer(NORMAL), answer(FALLEN), answer(calm), answer(NORMAL), options=("--look-again",))
+    assert code != 1
+    assert len(server.requests) == 5
+    again = texts(server.requests[2].body)
+    assert "window 2 only" in again
+    assert "a box lies on its side" in again
+    assert [step["phase"] for step in found["steps"]] == ["judge", "judge", "look_again", "judge", "judge"]
+    assert [step["window"]["number"] for step in found["steps"]] == [1, 2, 2, 3, 4]
+    assert found["views"][found["steps"][2]["saw"][0]["view"]]["label"].startswith("frames 25 to ")
+    assert "it stands after all" in found["reasoning"]
+    assert "on its side" not in found["reasoning"]
+    told = " ".join(found["notes"])
+    assert "The second look at window 2 of 4 (1.00 s to 1.96 s) changed the model's verdict from anomalous to" in told
+    assert "1 of them were looked at twice" in told
+    with CaseStore(tmp_path / "cases.db") as store:
+        case = store.load(store.list()[0].id)
+    assert len(case.looks) == 5
+    assert len(case.windows) == len(case.replies) == 4
+    came = replay(case)
+    assert came.same, came.differences
+
+
 def test_a_window_that_was_not_read_is_review_and_said(ask: Ask, tmp_path: Path) -> None:
     code, found, _ = ask(answer(NORMAL), answer("", finish_reason="length"), answer(NORMAL))
     assert code == 3

@@ -45,6 +45,20 @@ def test_views_of_sides_that_did_not_change_are_those_of_the_reference(reference
             assert np.mean(view.image != anew[view.key].image) < 0.002, view.key
 
 
+def test_sides_that_show_little_of_a_change_keep_their_views(references: ReferenceSet) -> None:
+    stand = set_up(references, ANY_SUBJECT)[0]
+    makes = StandIns(stand, references.stage, BUDGET, ANY_SUBJECT)
+    own = {view.key: view for view in stand.reference.views}
+    for seed in range(4):
+        part, _ = makes.planted(Planting(0, "extra", 0.15, 1.0, seed))
+        anew = {view.key: view for view in render_point_cloud(part.sample, BUDGET, part.frame)}
+        depths = [key for key in own if key.startswith("depth")]
+        changed = {key: np.mean((anew[key].image != own[key].image).any(axis=2)) for key in depths}
+        taken = [key for key in depths if any(view is own[key] for view in part.views)]
+        assert max(changed[key] for key in taken) <= 0.3 * max(changed.values())
+        assert max(changed, key=changed.get) not in taken
+
+
 def test_a_trial_of_scans_finds_what_is_planted(references: ReferenceSet) -> None:
     fitted = ScanLocalizer().fit(references)
     trial = run_trial(references, [fitted], ANY_SUBJECT, BUDGET, count=8)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.measurement.screw_parts import cloud, moved, rigid, screw
+from vlm_inspect.demo.generated_scans import Scanner, draw
 from vlm_inspect.demo.solids import SOLIDS
 from vlm_inspect.measurement.scan import deviation_side, max_deviation, rms_deviation
 from vlm_inspect.registration.alignment import PosedCloud, align, aligned, common_frame
@@ -175,3 +176,17 @@ def test_distance_to_a_noisy_plane_is_that_to_the_plane() -> None:
     assert plane.distances(above) == pytest.approx(0.5, abs=0.05)
     beside = np.array([[15.0, 5.0, 0.0]])
     assert plane.distances(beside) == pytest.approx(5.0, abs=0.5)
+
+
+@pytest.mark.parametrize("end", ["half", "quarter"])
+def test_a_piece_of_a_plate_lies_where_it_was_cut(end: str) -> None:
+    scanner = Scanner(points=(3_000, 3_001), noise_mm=(0.01,), partial=0.0, strays=0.0)
+    first, whole = (draw("plate", "", np.random.default_rng([77, i]), scanner).cloud.points for i in (0, 5))
+    where = align(whole, first, pieces=False).pose
+    axes = np.linalg.svd(whole - whole.mean(axis=0), full_matrices=False)[2]
+    along, across, _ = ((whole - whole.mean(axis=0)) @ axes.T).T
+    piece = whole[(along > 0.0) & ((across > 0.0) | (end == "half"))]
+    step = align(piece, first).pose @ inverse(where)
+    assert turn_deg(step) < 1.0
+    middle = apply(where, piece).mean(axis=0)[None]
+    assert np.linalg.norm(apply(step, middle) - middle) < 0.3

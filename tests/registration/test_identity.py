@@ -42,13 +42,16 @@ def laid_on(reference: Surface, points: np.ndarray, *, pieces: bool = False) -> 
     ids=["inches", "mirrored", "two", "gear"],
 )
 def test_what_is_not_the_part_is_said_to_be(reference: Surface, points: np.ndarray, said: str) -> None:
-    assert said in mismatch(laid_on(reference, moved(points, rigid(5))), reference)
+    assert said in mismatch(laid_on(reference, moved(points, rigid(5))), reference).said
 
 
 def test_a_quarter_is_a_piece_and_the_part_itself_is_no_mismatch(reference: Surface) -> None:
     whole = bracket(3, n=8000)
     quarter = whole[(whole[:, 0] > 12) & (whole[:, 1] < 8)]
-    assert "a piece of the reference" in mismatch(laid_on(reference, moved(quarter, rigid(6)), pieces=True), reference)
+    assert (
+        "a piece of the reference"
+        in mismatch(laid_on(reference, moved(quarter, rigid(6)), pieces=True), reference).said
+    )
     assert mismatch(laid_on(reference, moved(bracket(4), rigid(7))), reference) is None
 
 
@@ -56,13 +59,13 @@ def test_what_stands_beside_the_part_is_said() -> None:
     whole, other = bracket(8, n=700), bracket(9, n=700)
     reference = scan_surface(bracket(7, n=700))
     near = np.concatenate([whole, other + np.array([0.0, 12.8, 0.0])])
-    assert "the part of the reference twice" in mismatch(scan_surface(near), reference)
+    assert "the part of the reference twice" in mismatch(scan_surface(near), reference).said
     table = np.random.default_rng(0).uniform([-10, -10, -6], [40, 22, -5.9], (400, 3))
-    assert "something beside it" in mismatch(scan_surface(np.concatenate([whole, table])), reference)
+    assert "something beside it" in mismatch(scan_surface(np.concatenate([whole, table])), reference).said
 
 
 def test_a_piece_that_lies_off_by_little_is_no_other_part() -> None:
     rng = np.random.default_rng(3)
     sheet = scan_surface(np.c_[rng.uniform(0, 60, (12000, 2)), 0.01 * rng.normal(size=12000)])
     piece = np.c_[rng.uniform(12, 50, (4000, 2)), 1.5 + 0.01 * rng.normal(size=4000)]
-    assert "a piece of the part, or another part" in mismatch(scan_surface(piece), sheet)
+    assert "a piece of the part, or another part" in mismatch(scan_surface(piece), sheet).said

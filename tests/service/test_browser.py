@@ -14,7 +14,7 @@ from tests.browsing import new_page, until
 from tests.service.browsing import Watched
 from tests.service.conftest import listening
 from vlm_inspect.config import InspectorConfig
-from vlm_inspect.demo.screw import write_screws
+from vlm_inspect.demo import screw
 from vlm_inspect.page import error_page, router
 from vlm_inspect.qualification.trial import PLANTED
 from vlm_inspect.service.app import make_app
@@ -43,7 +43,8 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setitem(PLANTED, "point_cloud", 2)  # how sure the references are is not what this story tells
     rules = tmp_path / "rules"
     rules.mkdir()
-    write_screws(rules, lambda name: np.random.default_rng(zlib.crc32(name.encode())))
+    monkeypatch.setattr(screw, "POINTS", 12_000)
+    screw.write_screws(rules, lambda name: np.random.default_rng(zlib.crc32(name.encode())))
     book = (ROOT / "prompts" / "rules" / "screw.yaml").read_text()
     lines = [line for line in book.splitlines() if not line.startswith("references:")]
     (rules / "screw.yaml").write_text("\n".join([*lines, "references: ['screw/references/normal_0[12].ply']", ""]))

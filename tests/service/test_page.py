@@ -231,6 +231,17 @@ def test_an_error_is_a_page_for_people_and_json_for_programs(start: Starter) -> 
     assert "error" in client.get("/v1/inspections/20200101-000000-0000", headers=people).json()
 
 
+def test_the_page_says_again_what_the_api_says(start: Starter) -> None:
+    client = with_page(start)
+    refused = client.post("/v1/inspections", data={"rules": "plate"}, files={"file": ("a.png", b"")}).json()["error"]
+    assert refused == "file is empty"
+    for language, told in (("de", "die Datei ist leer"), ("en", "file is empty")):
+        assert client.get("/said", params={"text": refused}, headers={"Accept-Language": language}).json() == {
+            "said": told
+        }
+    assert client.get("/said", params={"text": "x" * 2001}).status_code == 422
+
+
 def test_callers_get_no_advice_for_a_command_line(start: Starter) -> None:
     client = start(further=[router], error_page=error_page)
     for headers in ({"Accept": "text/html"}, {"Accept": "application/json"}):

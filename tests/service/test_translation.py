@@ -36,6 +36,8 @@ PIECES = {
     "_at(one.view, one.box_xyxyn)": "x 0.10 to 0.20, y 0.30 to 0.40 of view 1",
 }
 """What is put where a sentence has a value; elsewhere a number."""
+NAMES = {"several parts", "other unit"}
+"""Of kinds, in the code alone."""
 
 
 def sentences_of(path: Path) -> list[str]:
@@ -58,7 +60,9 @@ def sentences_of(path: Path) -> list[str]:
         elif isinstance(node, ast.JoinedStr):
             found.append("".join(_piece(one) for one in node.values))
     return [
-        text.replace("2.5mm", "2.5 mm") for text in found if re.search(r"[a-z] \S", text) and text == text.strip(" ,:;")
+        text.replace("2.5mm", "2.5 mm")
+        for text in found
+        if text not in NAMES and re.search(r"[a-z] \S", text) and text == text.strip(" ,:;")
     ]
 
 
@@ -90,6 +94,33 @@ def test_every_sentence_of_the_offline_report_is_known() -> None:
         for name, text in told[group].items():
             filled = re.sub(r"\{(\w+)\}", lambda found: words.get(found[1], "2"), text)
             assert translate(filled) != filled or name == "either", (group, name, filled)
+
+
+REFUSING = sorted((ROOT / "vlm_inspect/service/routes").glob("*.py")) + [
+    ROOT / "vlm_inspect/service" / name for name in ("access.py", "bodies.py", "uploads.py", "recalibration.py")
+]
+
+
+def refusals_of(path: Path) -> list[str]:
+    """Return the lines with which a module refuses, with an example of each of their values."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+        if isinstance(node, ast.Call) and (name in ("HTTPException", "too_many") or name.endswith("Error")):
+            for one in node.args:
+                if isinstance(one, ast.Constant) and isinstance(one.value, str):
+                    found.append(one.value)
+                elif isinstance(one, ast.JoinedStr):
+                    found.append("".join(_piece(part) for part in one.values))
+    return [text for text in found if "2.5: 2.5" not in text]  # what pydantic says of a body, which no page sends
+
+
+def test_every_refusal_that_a_page_may_meet_is_known() -> None:
+    translate = translation_to("de")
+    assert translate is not None
+    refusals = {text for path in REFUSING for text in refusals_of(path)}
+    assert len(refusals) > 25
+    assert sorted(one for one in refusals if translate(one) == one) == []
 
 
 @pytest.mark.parametrize(

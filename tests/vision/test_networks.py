@@ -183,3 +183,12 @@ def test_threads_may_share_a_network(name):
         shared = list(pool.map(lambda one: network.extract([one])[0].layers[0], pictures))
     for ours, theirs in zip(shared, alone, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(("named", "most"), [("1", 1), ("1,2", 1), ("100", 4), ("", 4), ("many", 4)])
+def test_threads_are_bounded_as_those_of_other_libraries(monkeypatch, named, most):
+    from vlm_inspect.vision import runtime
+
+    monkeypatch.setattr(runtime.os, "sched_getaffinity", lambda process: set(range(16)), raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", named)
+    assert runtime.thread_count() == most

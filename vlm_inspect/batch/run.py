@@ -129,7 +129,7 @@ class Pace:
 
     def words(self) -> str:
         """Return one line."""
-        text = f"{self.done} of {self.total} parts"
+        text = f"{self.done} of {self.total} part{'' if self.total == 1 else 's'}"
         if self._began is None or self.done == self._before:
             return text
         judged, elapsed_s = self.done - self._before, max(time.monotonic() - self._began, 1e-3)

@@ -46,7 +46,7 @@ def conformal_bound(scores: Sequence[float], overkill: float) -> Bound:
     n, needed = len(scores), parts_needed(overkill)
     if n < needed:
         least = 1 / (n + 1)
-        instead = f", or ask for {least:.1%}" if least <= 0.5 else ""
+        instead = f", or ask for {least:.1%} (--overkill {math.ceil(1e3 * least) / 1e3:g})" if least <= 0.5 else ""
         raise CalibrationError(
             f"an overkill of {overkill:.2%} needs at least {needed} normal parts beside the references, there are {n}: "
             f"give {needed - n} more{instead}"

@@ -1,6 +1,9 @@
 """`vlm-inspect batch`: many parts in, one table out."""
 
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +20,7 @@ from vlm_inspect.commands.delivering import (
     open_delivery,
     report_left,
     seldom,
+    table_option,
     worker_count,
 )
 from vlm_inspect.safe_text import write_line
@@ -33,6 +37,10 @@ _SHOWN = 5
 @inspector_options
 @clip_options
 @agent_options
+@table_option(
+    "Write the table, one row per part. Default: parts.csv in the folder of --html; without that, a line a part.",
+    required=False,
+)
 @destination_options
 @click.option("--resume", is_flag=True, help="Continue a batch: judge the parts that are new, changed or failed.")
 @common
@@ -45,6 +53,7 @@ def batch(parts: tuple[str, ...], *, config: "InspectorConfig", **options: Any) 
 
     \b
     Example:
+      vlm-inspect batch photos/ --reference 'normal/*.jpg'
       vlm-inspect batch photos/ --rules rules/screw.yaml --csv parts.csv --html gallery
       vlm-inspect batch 'shift/*.ply' --rules rules/screw.yaml --csv shift.csv --serial '_(\\d+)' --resume
     """
@@ -55,7 +64,7 @@ def batch(parts: tuple[str, ...], *, config: "InspectorConfig", **options: Any) 
     check_agent(config)
     if options["gallery"] is not None:
         check_folder(options["gallery"])
-    with open_delivery(config, options) as delivery:
+    with _table_of(options) as table, open_delivery(config, {**options, "csv_path": table}) as delivery:
         made = delivery.destinations
         moves_on = options["resume"] and made.folders is not None and made.journal.exists()
         found = find_parts(parts, table=made.csv, apart=made.own, may_be_none=moves_on)
@@ -69,16 +78,48 @@ def batch(parts: tuple[str, ...], *, config: "InspectorConfig", **options: Any) 
         if delivery.sender is not None:
             delivery.sender.finish()
             report_left(delivery.sender)
-    _report(rows, made.csv, made.gallery)
+    _report(rows, None if _is_told_by_line(options) else made.csv, made.gallery)
     return exit_code_of(rows)
 
 
-def _report(rows: "list[Row]", table: Path, gallery: Path | None) -> None:
+def _is_told_by_line(options: dict[str, Any]) -> bool:
+    return options["csv_path"] is None and options["gallery"] is None
+
+
+@contextmanager
+def _table_of(options: dict[str, Any]) -> Iterator[Path]:
+    """Return where the table and its journal are kept: for this batch alone, where nobody names a place."""
+    if options["csv_path"] is not None:
+        yield options["csv_path"]
+        return
+    if options["gallery"] is not None:
+        options["gallery"].mkdir(parents=True, exist_ok=True)  # `check_folder` has seen to it that this can be done
+        try:
+            yield options["gallery"] / "parts.csv"
+        finally:
+            with suppress(OSError):  # it holds something
+                options["gallery"].rmdir()
+        return
+    for option, given in (("--resume", options["resume"]), ("--move-to", options["move_dir"] is not None)):
+        if given:
+            raise click.UsageError(f"{option} needs a table that tells what was done; name one with --csv")
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / "parts.csv"
+
+
+def _report(rows: "list[Row]", table: Path | None, gallery: Path | None) -> None:
+    """Say how the parts stand: one by one where there is no table."""
     from vlm_inspect.safe_text import plain_line
 
+    for row in rows if table is None else ():
+        score = "    " if row.score is None else f"{row.score:.2f}"
+        told = plain_line(row.review_reasons or row.defects)
+        write_line(f"{row.outcome:6}  {score}  {plain_line(row.source)}{'  ' + told if told else ''}")
     counts = Counter(row.outcome for row in rows)
     told = ", ".join(f"{counts[name]} {name}" for name in ("OK", "NG", "REVIEW", "ERROR") if counts[name])
     write_line(f"{len(rows)} part{'' if len(rows) == 1 else 's'}: {told}")
+    if table is None:
+        return
     failed = [row for row in rows if row.outcome == "ERROR"]
     for row in failed[:_SHOWN]:
         write_line(f"not judged: {plain_line(row.review_reasons)}", err=True)

@@ -172,7 +172,8 @@ def export_cases(
 
     write_atomically(Path(out), text.encode())
     if not quiet:
-        write_line(f"{len(set(named))} cases written to {out}", err=True)
+        count = len(set(named))
+        write_line(f"{count} case{'' if count == 1 else 's'} written to {out}", err=True)
     return 0
 
 

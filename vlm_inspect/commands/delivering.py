@@ -34,9 +34,6 @@ _MOST_WORKERS = 8
 
 _OPTIONS = (
     click.option(
-        "--csv", "csv_path", type=PATH, required=True, metavar="FILE", help="Write the table, one row per part."
-    ),
-    click.option(
         "--html",
         "gallery",
         type=PATH,
@@ -68,6 +65,11 @@ def destination_options(command: Command) -> Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def table_option(said: str, *, required: bool) -> Callable[[Command], Command]:
+    """Return the option that names the table."""
+    return click.option("--csv", "csv_path", type=PATH, required=required, metavar="FILE", help=said)
 
 
 @dataclass(frozen=True)

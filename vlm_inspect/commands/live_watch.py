@@ -143,10 +143,12 @@ def _seen(source: "LiveSource | Recording") -> str:
     from vlm_inspect.live.recording import Recording
 
     if isinstance(source, Recording):
-        return f"{source.seen} frames of {source.name} were looked at"
+        frames, were = ("frame", "was") if source.seen == 1 else ("frames", "were")
+        return f"{source.seen} {frames} of {source.name} {were} looked at"
     if not source.dropped:
         return ""
-    return f"{source.dropped} frames came faster than they could be looked at, and were left out"
+    frames = "1 frame" if source.dropped == 1 else f"{source.dropped} frames"
+    return f"left out, because they came faster than they could be looked at: {frames}"
 
 
 @contextmanager

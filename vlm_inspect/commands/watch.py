@@ -16,7 +16,14 @@ from vlm_inspect.command_options.clips import clip_options
 from vlm_inspect.command_options.general import common
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
-from vlm_inspect.commands.delivering import check_apart, destination_options, open_delivery, report_left, worker_count
+from vlm_inspect.commands.delivering import (
+    check_apart,
+    destination_options,
+    open_delivery,
+    report_left,
+    table_option,
+    worker_count,
+)
 from vlm_inspect.commands.live_watch import Watched, live_address, options_of_live, watch_live
 from vlm_inspect.safe_text import write_line
 
@@ -33,6 +40,7 @@ _INTERRUPTED = 130
 @inspector_options
 @clip_options
 @agent_options
+@table_option("Write the table, one row per part.", required=True)
 @destination_options
 @options_of_live
 @click.option(

@@ -1,9 +1,12 @@
 """How the standing of a part between the bounds of its class enters the decision."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.evidence import Evidence
+from vlm_inspect.inspection import RuleOutcome
+from vlm_inspect.rules import RuleBook
 from vlm_inspect.sensitivity.record import Sensitivity
 from vlm_inspect.sensitivity.standing import Standing
 
@@ -66,6 +69,22 @@ def _apart(*values: float) -> list[str]:
         if len(set(told)) == len(set(values)):
             break
     return told
+
+
+def with_likeness(
+    rows: Sequence[RuleOutcome], book: RuleBook, score: float, used: Thresholds
+) -> tuple[RuleOutcome, ...]:
+    """Return the rows of the rules, without a model: one that likeness decides passes with an earned OK alone."""
+    by_likeness = {rule.id for rule in book.rules if rule.by == "likeness"}
+    if score <= used.ok_below:
+        return tuple(rows)
+    reason = "Like the references, but not so surely that the part is OK."
+    return tuple(
+        row.model_copy(update={"status": "cannot_tell", "reason": reason})
+        if row.id in by_likeness and row.status == "pass"
+        else row
+        for row in rows
+    )
 
 
 def unsettled(standing: Standing | None, p_model: float | None, used: Thresholds) -> str | None:

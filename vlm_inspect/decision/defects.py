@@ -8,7 +8,6 @@ from converters.view import Place, View
 from vlm_inspect.decision.agreement import Agreement, compare_places
 from vlm_inspect.decision.spots import Reach, box_iou, in_groups, is_one_place, lies_in, points_at, reach_of, spot_of
 from vlm_inspect.evidence import Evidence, Measurement, Region
-from vlm_inspect.frame_curve import ClipEvent
 from vlm_inspect.ignored import ignored_boxes
 from vlm_inspect.inspection import DefectOutcome, DefectSource, SeenRecord
 from vlm_inspect.rules import RuleBook
@@ -60,9 +59,8 @@ def collect_defects(verdict: Verdict | None, evidence: Evidence, book: RuleBook,
     if agreement.elsewhere is not None:
         found.append(_pointed_at(agreement.elsewhere, book, told))
     measured = [_of_measurement(m, evidence, book) for m in evidence.measurements if m.passed is False]
-    found = [
-        d for d in _merge(found, views, _events_of(evidence)) if not any(_explains(m, d) for m in measured)
-    ] + measured
+    merged = _merge(found, views, evidence)
+    found = [d for d in merged if not any(_explains(m, d) for m in measured)] + measured
     found.sort(key=lambda d: (_RANK[d.severity], -d.score))
     unconfirmed = tuple(_pointed_at(region, book, told) for region in agreement.unconfirmed)
     return DefectList(tuple(found), len(named) - len(counted), agreement, unconfirmed)
@@ -171,22 +169,15 @@ def _explains(measured: DefectOutcome, other: DefectOutcome) -> bool:
     )
 
 
-def _events_of(evidence: Evidence) -> tuple[ClipEvent, ...]:
-    """Return the events of a clip; none of another part."""
-    return () if evidence.curve is None else evidence.curve.events
-
-
-def _merge(
-    found: Sequence[DefectOutcome], views: Sequence[View], events: Sequence[ClipEvent] = ()
-) -> list[DefectOutcome]:
+def _merge(found: Sequence[DefectOutcome], views: Sequence[View], evidence: Evidence) -> list[DefectOutcome]:
     """Return one defect for each group that means the same place of the part, as seen on several views or frames.
 
-    An event of a clip is one defect, in however many of its frames its place is hot.
+    An event of a clip, or of a curve, is one defect, in however many places it is hot.
     """
     reach = reach_of(views)
 
     def is_same(a: DefectOutcome, b: DefectOutcome) -> bool:
-        return _same_defect(a, b, reach) or _same_event(a, b, events)
+        return _same_defect(a, b, reach) or _same_event(a, b, evidence)
 
     groups = in_groups(sorted(found, key=lambda d: -d.score), is_same)
     return [_one_of(sorted(group, key=lambda d: -d.score)) for group in groups]
@@ -222,13 +213,25 @@ def _same_defect(a: DefectOutcome, b: DefectOutcome, reach: Reach) -> bool:
     return is_one_place(spot_of(a), spot_of(b), reach)
 
 
-def _same_event(a: DefectOutcome, b: DefectOutcome, events: Sequence[ClipEvent]) -> bool:
-    """Return whether two hot places that the model did not name apart are seen in different frames of one event."""
-    if a.frame is None or b.frame is None or a.frame == b.frame:
-        return False
+def _same_event(a: DefectOutcome, b: DefectOutcome, evidence: Evidence) -> bool:
+    """Return whether two hot places that the model did not name apart are seen at different times of one event."""
     if a.type != b.type and "heatmap" not in (a.source, b.source):
         return False
-    return any(one.first <= min(a.frame, b.frame) and max(a.frame, b.frame) <= one.last for one in events)
+    if evidence.curve is not None and a.frame is not None and b.frame is not None and a.frame != b.frame:
+        return _in_one((a.frame, b.frame), [(one.first, one.last) for one in evidence.curve.events])
+    if evidence.sample_curve is None:
+        return False
+    events = evidence.sample_curve.events
+    if a.time_s is not None and b.time_s is not None:
+        timed = [(one.first_s, one.last_s) for one in events if one.first_s is not None and one.last_s is not None]
+        return _in_one((a.time_s, b.time_s), timed)
+    if a.sample is not None and b.sample is not None:
+        return _in_one((a.sample, b.sample), [(one.first, one.last) for one in events])
+    return False
+
+
+def _in_one(moments: tuple[float, float], spans: Sequence[tuple[float, float]]) -> bool:
+    return any(first <= min(moments) and max(moments) <= last for first, last in spans)
 
 
 def _unit(score: float) -> float:

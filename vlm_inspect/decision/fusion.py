@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from converters.view import View
 from vlm_inspect.decision.agreement import agreeing, points_elsewhere
-from vlm_inspect.decision.bounds import between, bounded, relaid, sensitivity_under, unsettled
+from vlm_inspect.decision.bounds import between, bounded, relaid, sensitivity_under, unsettled, with_likeness
 from vlm_inspect.decision.defects import FAILED_CHECK_SCORE, DefectList, collect_defects
 from vlm_inspect.decision.events import record_curve_events, record_events
 from vlm_inspect.decision.thresholds import Thresholds
@@ -100,6 +100,7 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
         doubts += points_elsewhere(found.agreement, verdict)
     gaps = [] if measured_only else [*_gaps(rules, evidence, opinion, by_score=score >= used.ng_above)]
     gaps += [evidence.mismatch] if evidence.mismatch else []  # no OK for what may be another part
+    rules = rules if by_model else with_likeness(rules, record.rules, score, used)
     outcome, reasons = _decide(
         score,
         used,

@@ -31,7 +31,8 @@ _WHOLE = frozenset({*_OF_SHAPE, "wrong length", "bend", "hole"})
 """Flaws that a scan from one side may hide."""
 _PLANTED: Final[dict[str, ScanDefect]] = {"dent": "dent", "chip": "missing", "blob": "extra", "burr": "bump"}
 _OFF_MM = 0.05
-"""A point that a bend or a cut moved by more than this shows it,"""
+"""A point that a bend or a cut leaves farther than this from the sound surface shows it (moved along it, none does),"""
+_SKIN = 100_000
 _APART_MM = 0.2
 """and one that is farther than this from every point of the sound part shows a flaw of its shape."""
 
@@ -110,10 +111,10 @@ def draw(
         points, shows = _drilled(points, rng)
     elif flaw == "bend":
         straight, points = points, _bent(solid, points, rng)
-        shows = np.linalg.norm(points - straight, axis=1) > _OFF_MM
+        shows = _off(points, straight, solid, state)
     elif flaw == "wrong length":
         whole, points = points, _cut_off(solid, points, rng)
-        shows = np.linalg.norm(points - whole, axis=1) > _OFF_MM
+        shows = _off(points, whole, solid, state)
     elif flaw:
         sound = SOLIDS[name](np.random.default_rng(state)).sample(200_000, rng)
         shows = np.asarray(cKDTree(sound).query(points)[0] > _APART_MM)
@@ -200,6 +201,14 @@ def _one_side(points: FloatArray, outward: FloatArray | None, rng: np.random.Gen
     facing = skin.outward[skin.tree.query(points)[1]]
     towards = rng.normal(size=3) if outward is None else outward + 0.3 * rng.normal(size=3)
     return np.asarray(facing @ (towards / np.linalg.norm(towards)) > -0.25)
+
+
+def _off(points: FloatArray, before: FloatArray, solid: Solid, seed: int) -> NDArray[np.bool_]:
+    """Return which points (N, 3) have moved from where they were (N, 3), and off the surface of the sound solid."""
+    moved = np.linalg.norm(points - before, axis=1) > _OFF_MM
+    sound = surface(solid.sample(_SKIN, np.random.default_rng(seed)))
+    moved[moved] = sound.distances(points[moved]) > _OFF_MM
+    return moved
 
 
 def _strays(points: FloatArray, share: float, rng: np.random.Generator) -> FloatArray:

@@ -17,6 +17,7 @@ from vlm_inspect.evidence import AnomalyMap, SurfaceDeviation
 from vlm_inspect.frame_curve import ClipEvent, FrameCurve
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
+from vlm_inspect.registration.identity import Shown
 from vlm_inspect.sample_curve import SampleCurve
 from vlm_inspect.sensitivity.learning import ChannelPrior
 
@@ -46,8 +47,9 @@ class Localization:
     mismatch: str = ""
     """What a scan or a clip shows instead of the part or the scene of its references, or why a curve is not compared
     with them, or not in full, in sentences; "" where nothing is amiss."""
-    in_other_unit: bool = False
-    """Whether a scan is in another unit than its references: no length of it means anything then."""
+    shows: Shown = "part"
+    """What a scan shows, where it is not the whole part: of a piece no check of the whole means anything, nor how
+    unlike its pictures are; of several parts, or in another unit, nothing does."""
     log_scores: NDArray[np.float64] | None = None
     """(C,): of a `ScoredLocalizer`, natural logarithm of the score of the whole part by each of its channels; None
     where not every view could be compared."""

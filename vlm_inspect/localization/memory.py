@@ -32,7 +32,7 @@ from vlm_inspect.vision import load_network
 from vlm_inspect.vision.network import without_runtime
 
 NAME = "memory"
-VERSION = "13"
+VERSION = "14"
 """Changes whenever cached memories would no longer be what this code builds."""
 _TOLD_DIGITS = 8
 """Of a digest that is shown to people."""
@@ -170,9 +170,12 @@ class FittedMemory:
         for key, one in self.memories.items():
             views = [(row, view) for row, part in enumerate(parts) for view in part.views if view.key == key]
             unlike = {id(view): view for _, view in views}  # parts made of one reference share views
-            found = dict(zip(unlike, one.memory.score(list(unlike.values()), without=without), strict=True))
+            found = _known_scores(one.memory, key, parts, without)
+            asked = [view for known, view in unlike.items() if known not in found]
+            scored = one.memory.score(asked, without=without)
+            found |= {id(view): scores.log_scores for view, scores in zip(asked, scored, strict=True)}
             for row, view in views:
-                rows[row] = np.maximum(rows[row], found[id(view)].log_scores - one.usual)
+                rows[row] = np.maximum(rows[row], found[id(view)] - one.usual)
         return rows
 
     def weigh(self, centre: NDArray[np.float64], weights: NDArray[np.float64]) -> "FittedMemory":
@@ -201,6 +204,17 @@ class FittedMemory:
         over = [s.log_scores - self.memories[view.key].usual for (_, view), s in zip(judged, found, strict=True)]
         complete = len(judged) == len(views) and bool(over)
         return Localization(maps, log_scores=np.max(np.array(over), axis=0) if complete else None)
+
+
+def _known_scores(
+    memory: PatchMemory, key: str, parts: Sequence[Part], without: int | None
+) -> dict[int, NDArray[np.float64]]:
+    """Return log scores (C,) by the id of a view: those of a scan that is the reference left out, as it was learned."""
+    known = None if without is None else memory.left_out_scores(without)
+    if known is None:
+        return {}
+    itself = [part for part in parts if part.change is not None and not part.change.touched.any()]
+    return {id(view): known for part in itself for view in part.views if view.key == key}
 
 
 def _map(index: int, scores: PatchScores, one: WeighedMemory, *, tests: int) -> AnomalyMap:

@@ -13,9 +13,10 @@ from vlm_inspect.localization.localizer import Localization
 from vlm_inspect.localization.scan_deviation import ScanDeviation, judge, scan_deviation
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import SCAN_VERSION, Part, ReferenceSet
+from vlm_inspect.registration.alignment import PosedCloud
 from vlm_inspect.registration.comparison import scan_surface
 from vlm_inspect.registration.coverage import seen_again
-from vlm_inspect.registration.identity import mismatch, other_unit
+from vlm_inspect.registration.identity import INCOMPARABLE, Mismatch, mismatch
 from vlm_inspect.registration.judged import CHANNELS, combined
 from vlm_inspect.registration.known_scan import know
 from vlm_inspect.registration.pose import apply
@@ -83,12 +84,9 @@ class NominalScans:
         )
         size = float(np.linalg.norm(np.ptp(self._normal.anchor.points, axis=0)))
         gross = found.coverage.share < 0.9 or bool((np.abs(found.signed) > _GROSS_SHARE * size).mean() > 0.01)
-        said = None
-        if gross:
-            surface = scan_surface(part.posed.points)
-            if (unit := other_unit(surface, self._normal.anchor)) is not None:
-                return Localization(mismatch=unit, in_other_unit=True)
-            said = mismatch(surface, self._normal.anchor, share=_shown(found))
+        said = _mismatch(part.posed, self._normal, found) if gross else None
+        if said is not None and said.shows in INCOMPARABLE:
+            return Localization(mismatch=said.said, shows=said.shows)
         stated = f"allowed by the rule book: {self.tolerance.limit:.3g} {self._unit}"
         guard = f"no rule limits it, the checks decide; beyond {self.tolerance.limit:.3g} {self._unit} it is NG"
         note = f"Deviation from the drawing: {stated if self._stated else guard}."
@@ -96,7 +94,8 @@ class NominalScans:
             tuple(found.maps),
             tuple(found.views),
             notes=(note, *(() if said else found.notes)),
-            mismatch=said or "",
+            mismatch="" if said is None else said.said,
+            shows="part" if said is None else said.shows,
             describe=found.note,
             locate=found.place,
             surface=found.surface,
@@ -150,12 +149,10 @@ class FittedScans:
         found = scan_deviation(
             part.posed, self._normal, part.views, unit=self._unit, tolerance=self.tolerance, gains=self._gains
         )
-        said = None
-        if found.gross or found.coverage.partial:
-            surface = scan_surface(part.posed.points)
-            if (unit := other_unit(surface, self._normal.anchor)) is not None:
-                return Localization(mismatch=unit, in_other_unit=True)
-            said = mismatch(surface, self._normal.anchor, share=_shown(found))
+        asked = found.gross or found.coverage.partial
+        said = _mismatch(part.posed, self._normal, found) if asked else None
+        if said is not None and said.shows in INCOMPARABLE:
+            return Localization(mismatch=said.said, shows=said.shows)
         maps, log_scores = tuple(found.maps), found.log_scores if not found.coverage.partial else None
         if found.coverage.partial and self.tolerance is not None:
             # A piece is laid on and measured less surely, and what it does not show may be wrong: no OK, and NG only
@@ -166,7 +163,8 @@ class FittedScans:
             maps,
             tuple(found.views),
             notes=() if said else found.notes,
-            mismatch=said or "",
+            mismatch="" if said is None else said.said,
+            shows="part" if said is None else said.shows,
             log_scores=log_scores,
             describe=found.note,
             locate=found.place,
@@ -201,6 +199,7 @@ class FittedScans:
         return FittedScans(self._normal, self._unit, np.where(used, np.exp(centre[used].mean() - centre), 0.0))
 
 
-def _shown(found: ScanDeviation) -> float | None:
-    """Return which share of the part a scan shows; None where it shows all of it."""
-    return found.coverage.share if found.coverage.partial else None
+def _mismatch(scan: PosedCloud, normal: Variation, found: ScanDeviation) -> Mismatch | None:
+    """Return what a scan shows instead of the part; None: it shows that."""
+    share = found.coverage.share if found.coverage.partial else None
+    return mismatch(scan_surface(scan.points), normal.anchor, share=share)

@@ -6,7 +6,7 @@ request = build_second_request(first, opinion, enlargements)      prompting/seco
 """
 
 import time
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise, zip_longest
 from typing import Any
@@ -39,6 +39,8 @@ _PEAK_SIDE = 0.08
 """Side of the box around the highest point of a map without a region, as a share of the view."""
 
 Reason = tuple[str, Mapping[str, Any]]
+Again = Callable[[Request, Verdict | ParseError], Request | None]
+"""Given a first request and what was read from its answer, the request of a second look; None: nothing to look at."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,14 @@ def second_step(first: Look, samples: tuple[Part, ReferenceSet] | None, limits: 
     return Step(request, "look_again", elapsed_s=time.perf_counter() - began, saw=saw)
 
 
+def looking_again(samples: tuple[Part, ReferenceSet] | None, limits: PromptLimits) -> Again | None:
+    """Return what makes second requests of first ones; see `second_step`."""
+    if samples is None:
+        return None
+    part, references = samples
+    return lambda first, opinion: second_request(first, opinion, part, references, limits)
+
+
 def changes_of_mind(looks: Sequence[Look]) -> Iterator[str]:
     """Yield where a second look changed the verdict of the first, or took the place of one that could not be read."""
     judged = [look for look in looks if look.opinion is not None]
@@ -83,10 +93,14 @@ def changes_of_mind(looks: Sequence[Look]) -> Iterator[str]:
             continue
         first, second = before.opinion, after.opinion
         if isinstance(first, ParseError):
-            yield f"The answer of the first look could not be read: {first}"
+            yield f"The answer of the first look{_at(after)} could not be read: {first}"
         elif isinstance(first, Verdict) and isinstance(second, Verdict) and first.anomalous != second.anomalous:
             was, now = ("anomalous" if one.anomalous else "normal" for one in (first, second))
-            yield f"The second look changed the model's verdict from {was} to {now}."
+            yield f"The second look{_at(after)} changed the model's verdict from {was} to {now}."
+
+
+def _at(look: Look) -> str:
+    return "" if look.window is None else f" at {look.window.name}"
 
 
 def second_request(

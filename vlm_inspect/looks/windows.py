@@ -1,7 +1,7 @@
 """A long clip asked about window by window: one request and one look each, and one verdict of all answers.
 
 requests = window_requests(asked, windows, limits)     each with the views and the evidence of its window
-step     = next_window(requests, looks)                what is asked next
+step     = next_window(requests, looks)                what is asked next: a second look at a window follows the first
 opinion  = merge_windows(answers)                      NG beats REVIEW beats OK, and an unread window is REVIEW
 """
 
@@ -16,7 +16,8 @@ from vlm_inspect.clip_windows import ClipWindow, unseen_share
 from vlm_inspect.decision.fusion import UNSTATED
 from vlm_inspect.errors import ParseError
 from vlm_inspect.evidence import Evidence
-from vlm_inspect.looks.look import Look, Step
+from vlm_inspect.looks.look import Look, Seen, Step
+from vlm_inspect.looks.second_look import Again
 from vlm_inspect.prompting import PromptLimits, Template, build_request
 from vlm_inspect.prompting.window_request import about_window
 from vlm_inspect.rules import RuleBook
@@ -25,6 +26,8 @@ from vlm_inspect.verdict import RuleResult, RuleStatus, Verdict
 Opinion = Verdict | ParseError
 _UNREAD = 0.5
 """P(anomalous) of a window of which nothing is known."""
+_HOT = 0.5
+"""P(anomalous) of a place beyond its tolerance."""
 _LEAST_UNSEEN = 0.005
 """Share of a clip that is worth a word."""
 _WORST: Mapping[RuleStatus, int] = {"fail": 0, "cannot_tell": 1, "not_checked": 2, "pass": 3}
@@ -87,7 +90,7 @@ def evidence_within(evidence: Evidence, views: tuple[int, int]) -> Evidence:
 
 
 def next_window(
-    windows: Sequence[ClipWindow], requests: Sequence[Request], looks: Sequence[Look], *, look_again: bool = False
+    windows: Sequence[ClipWindow], requests: Sequence[Request], looks: Sequence[Look], again: Again | None = None
 ) -> Step:
     """Return the step that asks about the next window; after the last one a step without a request.
 
@@ -95,14 +98,51 @@ def next_window(
         windows: of the clip, in the order of time.
         requests: one for each of them.
         looks: what came of the steps so far.
-        look_again: whether a second look was asked for, which a clip in windows does without.
+        again: makes the request of a second look at a window, which follows the first one at once; None: no second look
+            is wanted.
+
+    Raises:
+        ConversionError: a clip cannot be decoded any more.
+        PromptError: the texts of a second look are missing or wrong.
     """
-    number = len(looks)
+    number = len({look.window.number for look in looks if look.window is not None})
+    if again is not None and looks and looks[-1].phase == "judge":
+        step = _look_again(looks[-1], again)
+        if step is not None:
+            return step
     if number < len(requests):
         window = windows[number]
         return Step(requests[number], window=window, read=partial(in_clip, window=window))
-    again = " There was no second look: each window was looked at once." if look_again else ""
-    return Step(note=f"{_coverage(windows)}{again}")
+    twice = sum(look.phase == "look_again" for look in looks)
+    second = f" {twice} of them were looked at twice." if again is not None else ""
+    return Step(note=f"{_coverage(windows)}{second}")
+
+
+def _look_again(first: Look, again: Again) -> Step | None:
+    """Return the step of a second look at a window; None where nothing is said of it and nothing in it is hot.
+
+    A window that is normal to the model and to the measurements is not paid for twice.
+    """
+    window, request = first.window, first.request
+    if window is None or request is None or first.opinion is None:
+        return None
+    quiet = isinstance(first.opinion, Verdict) and not first.opinion.anomalous and not first.opinion.defects
+    hot = any(region.calibrated and region.score >= _HOT for region in request.evidence.regions)
+    if quiet and not hot:
+        return None
+    begin = window.views[0]
+    opinion = in_window(first.opinion, window)
+    second = again(request, opinion)
+    if second is None:
+        return None
+    saw = tuple(Seen(one.view + begin, one.box_xyxyn) for one in second.enlargements)
+    return Step(second, "look_again", saw=saw, window=window, read=partial(in_clip, window=window))
+
+
+def deciding(looks: Sequence[Look]) -> tuple[Look, ...]:
+    """Return the last look at each window, in the order of time; see `next_window`."""
+    last = {window.number: look for look in looks if (window := look.window) is not None}
+    return tuple(last.values())
 
 
 def prompt_digest(looks: Sequence[Look]) -> str:
@@ -117,10 +157,17 @@ def in_clip(opinion: Opinion, window: ClipWindow) -> Opinion:
     """Return the opinion of a window with its views numbered as those of the part."""
     if not isinstance(opinion, Verdict):
         return opinion
-    first = window.views[0]
+    return _renumbered(opinion, window.views[0])
 
+
+def in_window(opinion: Opinion, window: ClipWindow) -> Opinion:
+    """Return the opinion of a window with its views numbered from the first of the window; see `in_clip`."""
+    return _renumbered(opinion, -window.views[0]) if isinstance(opinion, Verdict) else opinion
+
+
+def _renumbered(opinion: Verdict, by: int) -> Verdict:
     def of_part(view: int | None) -> int | None:
-        return None if view is None else view + first
+        return None if view is None else view + by
 
     return replace(
         opinion,
@@ -135,7 +182,7 @@ def opinion_of(looks: Sequence[Look]) -> Opinion:
     Raises:
         ValueError: none has.
     """
-    windows = [(look.window, look.opinion) for look in looks if look.window is not None and look.opinion is not None]
+    windows = [(look.window, look.opinion) for look in deciding(looks) if look.opinion is not None]
     if windows:
         return merge_windows([(window, opinion) for window, opinion in windows if window is not None])
     for look in reversed(looks):

@@ -32,6 +32,8 @@ class Measure:
     description: str
     side: Callable[..., str] | None = None
     """Of the same arguments: what the value alone does not say, in words."""
+    of_whole: bool = True
+    """Whether it means nothing where a scan shows a piece of the part."""
 
 
 _SCAN: tuple[SampleKind, ...] = ("point_cloud",)
@@ -46,8 +48,24 @@ _ALL = (
     Measure("volume", mesh.volume, "{unit}^3", _SCAN, "sample", "volume of a closed mesh"),
     Measure("area", mesh.area, "{unit}^2", _SCAN, "sample", "surface area of a closed mesh"),
     Measure("hole_count", scan.hole_count, "", _SCAN, "sample", "number of through holes"),
-    Measure("flatness", scan.flatness, "{unit}", _SCAN, "sample", "peak to valley from the least-squares plane"),
-    Measure("point_spacing", scan.point_spacing, "{unit}", _SCAN, "sample", "median distance to the nearest point"),
+    Measure(
+        "flatness",
+        scan.flatness,
+        "{unit}",
+        _SCAN,
+        "sample",
+        "peak to valley from the least-squares plane",
+        of_whole=False,
+    ),
+    Measure(
+        "point_spacing",
+        scan.point_spacing,
+        "{unit}",
+        _SCAN,
+        "sample",
+        "median distance to the nearest point",
+        of_whole=False,
+    ),
     Measure(
         "max_deviation",
         scan.max_deviation,

@@ -32,6 +32,8 @@ router = APIRouter(include_in_schema=False)
 _TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml", "txt": "text/plain"}
 _PER_PAGE = 24
 _EXPORTED_AT_ONCE = 500
+_LONGEST = 2000
+"""Characters of a sentence that is said again."""
 
 
 class CaseFilters(BaseModel):
@@ -98,6 +100,12 @@ def choose_language(code: str, to: Annotated[str, Query(max_length=400)] = "/") 
     answer = RedirectResponse(local, 303)
     answer.set_cookie(COOKIE, code, max_age=365 * 86_400, samesite="lax", httponly=True)
     return answer
+
+
+@router.get("/said")
+def say_again(request: Request, text: Annotated[str, Query(max_length=_LONGEST)]) -> Response:
+    """Say again in the language of the page what the service said: its API speaks English."""
+    return JSONResponse({"said": _wording(request).said(text)})
 
 
 @router.get("/cases")

@@ -26,6 +26,8 @@ _DEPTH_SHARE = {"dent": 0.25, "bump": 0.25, "missing": 0.5, "extra": 0.5}
 """Depth, or height, over the diameter, where none is given."""
 _COUNTS = 0.15
 """A point is on the defect from this share of its depth on."""
+_OPPOSITE = 0.5
+"""Cosine against the defect's direction from which a surface is the far side of a wall."""
 _TRIES = 20
 _LEAST_POINTS = 6
 
@@ -71,7 +73,22 @@ def plant(
     if not (size_mm > 0.0 and depth > 0.0):
         raise ValueError(f"a planted defect needs a size and a depth above 0, not {size_mm!r} and {depth!r}")
     skin = _skin(cloud)
-    centre, outward = _place(skin, size_mm / 2.0, rng)
+    for _ in range(_TRIES):
+        made = _planted_at(cloud, skin, _place(skin, size_mm / 2.0, rng), kind, size_mm, depth)
+        if made[1].points.sum() >= _LEAST_POINTS:  # a chip just past an edge takes nothing off
+            break
+    return made
+
+
+def _planted_at(
+    cloud: PointCloud,
+    skin: Surface,
+    place: tuple[NDArray[np.float64], NDArray[np.float64]],
+    kind: ScanDefect,
+    size_mm: float,
+    depth: float,
+) -> tuple[PointCloud, PlantedScan]:
+    centre, outward = place
     offset = cloud.points - centre
     height = offset @ outward
     aside = np.linalg.norm(offset - height[:, None] * outward, axis=1) / (size_mm / 2.0)
@@ -86,7 +103,7 @@ def plant(
     defect = np.abs(moved - height) > _COUNTS * depth
     kept = np.ones(len(points), dtype=bool)
     if kind in {"dent", "missing"}:
-        kept = ~_broken_through(offset, outward, moved, skin_side, inside & (facing <= 0.0))
+        kept = ~_broken_through(offset, outward, moved, skin_side, inside, facing)
     planted = _rebuilt(cloud, points, kept)
     change = Change(cloud.points, kept, moved != height)
     return planted, PlantedScan(kind, size_mm, depth, centre, outward, defect[kept], change)
@@ -131,18 +148,21 @@ def _broken_through(
     outward: NDArray[np.float64],
     moved: NDArray[np.float64],
     skin_side: NDArray[np.bool_],
-    far_side: NDArray[np.bool_],
+    inside: NDArray[np.bool_],
+    facing: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
-    """Return which points (N,) are gone: where the new surface would lie behind the far side of a thin wall."""
+    """Return which points (N,) are gone: of the new surface where it would lie behind the far side of a thin wall, and
+    of other sides where they would lie above it. A side that meets it at an edge does not end it."""
     from scipy.spatial import cKDTree
 
     gone = np.zeros(len(offset), dtype=bool)
-    near, far = np.flatnonzero(skin_side), np.flatnonzero(far_side)
-    if not len(near) or not len(far):
-        return gone
+    near, other = np.flatnonzero(skin_side), np.flatnonzero(inside & (facing <= 0.0))
+    far = other[facing[other] < -_OPPOSITE]
     height = offset @ outward
     flat = offset - height[:, None] * outward
-    for asked, others, sign in ((near, far, 1.0), (far, near, -1.0)):
+    for asked, others, sign in ((near, far, 1.0), (other, near, -1.0)):
+        if not len(asked) or not len(others):
+            continue
         gap, which = cKDTree(flat[others]).query(flat[asked])
         mine = moved[asked] if sign > 0.0 else height[asked]
         theirs = height[others[which]] if sign > 0.0 else moved[others[which]]

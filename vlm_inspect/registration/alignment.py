@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.sample import PointCloud
-from vlm_inspect.registration.axes import lookalikes, starting_poses
+from vlm_inspect.registration.axes import lookalikes, poses_in_corners, starting_poses
 from vlm_inspect.registration.consensus import cell_side, consensus_poses, described
 from vlm_inspect.registration.icp import Pair, refine, residual, residuals
 from vlm_inspect.registration.levels import Levels, levels
@@ -27,7 +27,7 @@ _SPARSE = 250
 _SAME_TURN_DEG = 10.0
 _TOLD = 600
 """Points that tell a thread or a tooth from the next."""
-_STARTS = 12
+_STARTS, _CORNERS = 12, 48
 _SECTORS = 24
 _TURNS = 12
 """Sectors of turns, either way up, and how many of them are tried."""
@@ -81,8 +81,13 @@ def align(moving: Points | Levels, fixed: Points | Levels, *, pieces: bool = Tru
     quick = replace(dense, moving_pick=a.pick[::3], fixed_pick=b.pick[::3])
     found = _settled(dense, quick, _rough(_thin_pair(a, b), b.size, None), b.repeats)
     if pieces and found.overlap < _AGREED:
-        starts = [_rough(_thin_pair(a, b), b.size, poses) for poses in _alike(a, b)]
+        thin = _thin_pair(a, b)
+        starts = [_rough(thin, b.size, poses) for poses in _alike(a, b)]
         tried = [found, *(_settled(dense, quick, start, b.repeats) for start in starts)]
+        if any(_partial(one) for one in tried):
+            corners = poses_in_corners(a.thin.points, b.thin.points)
+            start = _rough(thin, b.size, corners, count=_CORNERS, back=False)
+            tried.append(_settled(dense, quick, start, b.repeats, back=False))
         poses = _best(dense, [one.pose for one in tried], count=1, back=not any(_partial(one) for one in tried))
         found = next(one for one in tried if one.pose is poses[0])
     return replace(found, pose=shift(b.middle) @ found.pose @ shift(-a.middle))
@@ -117,22 +122,28 @@ def _thin_pair(a: Levels, b: Levels) -> Pair:
     return Pair(a.thin, b.thin, np.arange(len(a.thin.points)), np.arange(len(b.thin.points)))
 
 
-def _rough(pair: Pair, size: float, poses: NDArray[np.float64] | None) -> tuple[list[Pose], float]:
+def _rough(
+    pair: Pair, size: float, poses: NDArray[np.float64] | None, *, count: int = _STARTS, back: bool = True
+) -> tuple[list[Pose], float]:
     """Return a few poses, refined on the thin clouds, from given ones (K, 4, 4) or from the principal axes."""
     if poses is None:
-        starts = _best_starts(pair, limit=0.05 * size, count=_STARTS)
+        starts = _best_starts(pair, limit=0.05 * size, count=count)
     else:
-        order = np.argsort(_coarse_scores(pair, poses, limit=0.05 * size), kind="stable")
-        starts = [poses[i] for i in order[:_STARTS]]
-    rough = [refine(pair, pose, gate=0.08 * size, steps=8) for pose in starts]
-    return _apart(_best(pair, rough, count=len(rough)), size)[:4], pair.spacing
+        order = np.argsort(_coarse_scores(pair, poses, limit=0.05 * size, back=back), kind="stable")
+        starts = [poses[i] for i in order[:count]]
+    rough = [refine(pair, pose, gate=0.08 * size, steps=8, back=back) for pose in starts]
+    return _apart(_best(pair, rough, count=len(rough), back=back), size)[:4], pair.spacing
 
 
-def _settled(dense: Pair, quick: Pair, rough: tuple[list[Pose], float], repeats: NDArray[np.float64]) -> Alignment:
-    """Return the best alignment on the dense clouds from a few rough poses."""
+def _settled(
+    dense: Pair, quick: Pair, rough: tuple[list[Pose], float], repeats: NDArray[np.float64], *, back: bool = True
+) -> Alignment:
+    """Return the best alignment on the dense clouds from a few rough poses; of a known piece with `back` False."""
     poses, spacing = rough
-    fine = [refine(quick, pose, gate=6.0 * spacing, steps=8) for pose in poses]
-    best = _best(quick, fine, count=1)[0]
+    fine = [refine(quick, pose, gate=6.0 * spacing, steps=8, back=back) for pose in poses]
+    best = _best(quick, fine, count=1, back=back)[0]
+    if not back:
+        return _described(dense, _last_steps(dense, best, back=False))
     # The thin cloud has lost what tells a thread or a tooth from the next: try those places on the dense one.
     turned = repeats if len(repeats) else lookalikes(dense.fixed.points[dense.fixed_pick])
     if len(turned) > 1:
@@ -144,16 +155,16 @@ def _settled(dense: Pair, quick: Pair, rough: tuple[list[Pose], float], repeats:
     return _described(dense, _last_steps(dense, best))
 
 
-def _last_steps(dense: Pair, pose: Pose) -> Pose:
+def _last_steps(dense: Pair, pose: Pose, *, back: bool = True) -> Pose:
     """Return the pose after the last steps, from where it is and from where trusting steps take it.
 
     What alone tells the turn of a round part, a flat or a keyway, is a small share of its points: left far off, it
     looks like a defect. Steps that trust large residuals bring it in; those that do not then let go of defects.
     """
-    ways = [refine(dense, pose, gate=4.0 * dense.spacing, steps=25)]
-    trusting = refine(dense, ways[0], gate=6.0 * dense.spacing, steps=15, doubt=3.0)
-    ways.append(refine(dense, trusting, gate=4.0 * dense.spacing, steps=25))
-    return _best(dense, ways, count=1, back=not _partial(_described(dense, ways[0])))[0]
+    ways = [refine(dense, pose, gate=4.0 * dense.spacing, steps=25, back=back)]
+    trusting = refine(dense, ways[0], gate=6.0 * dense.spacing, steps=15, doubt=3.0, back=back)
+    ways.append(refine(dense, trusting, gate=4.0 * dense.spacing, steps=25, back=back))
+    return _best(dense, ways, count=1, back=back and not _partial(_described(dense, ways[0])))[0]
 
 
 def _turned(quick: Pair, turned: NDArray[np.float64], *, limit: float, back: bool, sectors: bool) -> list[Pose]:

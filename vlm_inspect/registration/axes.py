@@ -43,6 +43,28 @@ def starting_poses(moving: Points, fixed: Points) -> NDArray[np.float64]:
     return np.array(poses)
 
 
+def poses_in_corners(moving: Points, fixed: Points) -> NDArray[np.float64]:
+    """Return candidate poses (K, 4, 4) of a piece (N, 3) of a part (M, 3): its box in every corner, edge and face.
+
+    A piece has other principal axes than its part, often the same ones in another order. So it is turned onto the
+    part's axes in all 24 ways, and laid flush with either end, or in the middle, along each.
+    """
+    from scipy.spatial.transform import Rotation
+
+    moving_axes, fixed_axes = principal_axes(moving)[0], principal_axes(fixed)[0]
+    there = fixed @ fixed_axes
+    low, high = there.min(axis=0), there.max(axis=0)
+    poses = []
+    for turn in Rotation.create_group("O").as_matrix():
+        rotation = fixed_axes @ turn @ moving_axes.T
+        here = moving @ rotation.T @ fixed_axes
+        ends = low - here.min(axis=0), high - here.max(axis=0)
+        ways = np.stack([ends[0], (ends[0] + ends[1]) / 2.0, ends[1]])
+        for chosen in itertools.product(range(3), repeat=3):
+            poses.append(_pose(rotation, fixed_axes @ ways[list(chosen), range(3)]))
+    return np.array(poses)
+
+
 def lookalikes(fixed: Points) -> NDArray[np.float64]:
     """Return motions (K, 4, 4) of a part (N, 3) that may leave it looking the same, the first one none.
 

@@ -38,7 +38,7 @@ class Finding:
     """The scan has no surface there, as in a hole: `depth` is then how far the nearest lies."""
     peak: tuple[float, float, float]
     centre: tuple[float, float, float]
-    """Mean of its planes, weighed by their strength."""
+    """Mean of its planes, weighed by their area: what stands out most of a bend is its end."""
     box: tuple[tuple[float, float, float], tuple[float, float, float]]
     """Lowest and highest coordinates."""
     size: float
@@ -188,7 +188,7 @@ def _finding(places: _Places, members: NDArray[np.intp], to_scan: Pose) -> Findi
         depth=float(places.height[members[places.strength[members].argmax()]]),
         unseen=bool(places.unseen[members].mean() > 0.5),
         peak=_triple(points[peak]),
-        centre=_triple((points * weight[:, None]).sum(axis=0) / weight.sum()),
+        centre=_triple((points * area[:, None]).sum(axis=0) / area.sum()),
         box=(_triple(low), _triple(high)),
         size=_diameter(points),
         area=float(area.sum()),

@@ -32,7 +32,7 @@ class Pair:
         return max(self.moving.spacing, self.fixed.spacing)
 
 
-def refine(pair: Pair, pose: Pose, *, gate: float, steps: int, doubt: float = 0.3) -> Pose:
+def refine(pair: Pair, pose: Pose, *, gate: float, steps: int, doubt: float = 0.3, back: bool = True) -> Pose:
     """Return the pose after at most `steps` steps; partners farther apart than the gate do not count.
 
     The gate (in the scan's unit) shrinks with every step down to four point spacings.
@@ -44,10 +44,12 @@ def refine(pair: Pair, pose: Pose, *, gate: float, steps: int, doubt: float = 0.
         steps: most steps.
         doubt: point spacings up to which a residual counts in full. Small: a defect moves nothing, and neither does a
             flat that alone tells how a round part is turned, where the start leaves it far off.
+        back: whether the fixed surface's points ask for partners, too. Those of a piece must not: what lies past its
+            rim would draw it there.
     """
     floor = 4.0 * pair.spacing
     for _ in range(steps):
-        rows = _correspondences(pair, pose, gate)
+        rows = _correspondences(pair, pose, gate, back=back)
         lever = rows.lever
         if len(lever) < 6:
             return pose
@@ -91,13 +93,15 @@ class _Rows:
     """(N,): residuals of more than this count little; NaN: three robust standard deviations of all of those."""
 
 
-def _correspondences(pair: Pair, pose: Pose, gate: float) -> _Rows:
-    """Return the equations of both ways."""
+def _correspondences(pair: Pair, pose: Pose, gate: float, *, back: bool) -> _Rows:
+    """Return the equations of both ways, or of the moving surface's points alone."""
     here = apply(pose, pair.moving.points[pair.moving_pick])
     there = _one_way(here, pair.fixed, np.eye(4), here, gate, 1.0)
+    if not back:
+        return _Rows(*there)
     fixed = pair.fixed.points[pair.fixed_pick]
-    back = _one_way(apply(inverse(pose), fixed), pair.moving, pose, fixed, gate, -1.0)
-    return _Rows(*(np.concatenate(parts) for parts in zip(there, back, strict=True)))
+    again = _one_way(apply(inverse(pose), fixed), pair.moving, pose, fixed, gate, -1.0)
+    return _Rows(*(np.concatenate(parts) for parts in zip(there, again, strict=True)))
 
 
 def _one_way(

@@ -4,7 +4,8 @@ Asked only of a scan that deviates grossly, since each answer costs an alignment
 parts in one scan, a piece of the part, or another part.
 """
 
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from vlm_inspect.registration.alignment import Alignment, agreement, align
 from vlm_inspect.registration.levels import Levels, levels
 from vlm_inspect.registration.surface import Points, Surface
 
+_MIRROR_IMAGE: Final = (
+    "The scan is a mirror image of the reference: check the handedness of its axes, or that it is the part."
+)
 _UNITS: Final[dict[float, str]] = {
     1 / 25.4: "inches where the reference is in millimetres",
     25.4: "millimetres where the reference is in inches",
@@ -31,12 +35,27 @@ _MIRRORED = 0.6
 _LARGE_PIECE = 0.2
 _BESIDE = 0.1
 """Share of a scan off a reference that it shows whole from which it shows something else, too,"""
+_ON = 0.4
+"""Point spacings that half of what a scan and its reference share lies off the other at most: more is another part."""
 _TWICE = 0.3
 """and from which that may be the part once more."""
 _ROUGHLY, _SMALLER = 0.03, 0.6
 """How far, in shares of its size, a piece without a shape of its own may lie off, and what it covers at most."""
 _NEAR, _OTHER = 0.01, 0.85
 """Two scans of one part lie within this share of its size of each other, over at least this share of their surface."""
+
+Shown = Literal["part", "piece", "several parts", "other unit"]
+"""What a scan shows: the part or what may be taken for it, a piece of it, or what cannot be compared with it at all."""
+INCOMPARABLE: Final[frozenset[Shown]] = frozenset({"several parts", "other unit"})
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """What is amiss with a scan as a scan of the part."""
+
+    said: str
+    """As sentences."""
+    shows: Shown = "part"
 
 
 def other_unit(scan: Surface, reference: Surface) -> str | None:
@@ -55,8 +74,8 @@ def other_unit(scan: Surface, reference: Surface) -> str | None:
     return None
 
 
-def mismatch(scan: Surface, reference: Surface, *, share: float | None = None) -> str | None:
-    """Say what a scan shows instead of the part of its reference, as one sentence; None: it shows that part.
+def mismatch(scan: Surface, reference: Surface, *, share: float | None = None) -> Mismatch | None:
+    """Return what a scan shows instead of the part of its reference; None: it shows that part.
 
     Args:
         scan: its surface, laid onto the reference as well as it goes.
@@ -64,46 +83,52 @@ def mismatch(scan: Surface, reference: Surface, *, share: float | None = None) -
         share: of the part that the scan shows, in (0, 1), where that was measured; None: it is estimated.
     """
     if (unit := other_unit(scan, reference)) is not None:
-        return unit
+        return Mismatch(unit, "other unit")
     fixed = levels(reference.points)
     ratio = _size(scan.points) / _size(reference.points)
     found = agreement(scan.points, fixed)
     mirror = align(scan.points * [1.0, 1.0, -1.0], fixed, pieces=False)
     if _fits(mirror) and mirror.rms_mm < _MIRRORED * found.rms_mm:
-        return "The scan is a mirror image of the reference: check the handedness of its axes, or that it is the part."
+        return Mismatch(_MIRROR_IMAGE)
     pieces = _pieces(scan)
     if len(pieces) > 1 and (count := _alike(scan, pieces, fixed)):
         others = "" if count == len(pieces) else f", {count} of them like the reference"
-        return f"The scan shows {len(pieces)} separate parts{others}: give one scan for each."
+        said = f"The scan shows {len(pieces)} separate parts{others}: give one scan for each."
+        return Mismatch(said, "several parts")
     covered = 100 * (found.fixed_overlap if share is None else share)
-    reach = max(_NEAR * _extent(scan), 2.0 * max(scan.spacing, reference.spacing))
+    spacing = max(scan.spacing, reference.spacing)
+    reach = max(_NEAR * _extent(scan), 2.0 * spacing)
     off = reference.distances(scan.smoothed)
-    if (off < reach).mean() >= _FITS and found.fixed_overlap < _PIECE:
-        return f"The scan shows a piece of the reference, about {covered:.0f} % of its surface."
+    if (off < reach).mean() >= _FITS and np.median(off) < _ON * spacing and found.fixed_overlap < _PIECE:
+        return Mismatch(f"The scan shows a piece of the reference, about {covered:.0f} % of its surface.", "piece")
     beside = np.flatnonzero(off > 2.0 * reach)
-    if found.fixed_overlap >= _FITS and len(beside) > _BESIDE * len(off):
+    close = max(_NEAR * fixed.size, 2.0 * spacing)
+    there = scan.distances(reference.smoothed)
+    all_there = (there < close).mean() >= _FITS and np.median(there) < _ON * spacing
+    if len(beside) > _BESIDE * len(off) and all_there:
         return _with_more(scan, beside, fixed)
     if (off < _ROUGHLY * _extent(scan)).mean() >= _FITS and found.fixed_overlap < _SMALLER:
-        return (
+        said = (
             f"The scan covers about {covered:.0f} % of the reference and lies on it only roughly: it "
             "shows a piece of the part, or another part."
         )
-    near = _near(scan, reference, max(_NEAR * fixed.size, 2.0 * max(scan.spacing, reference.spacing)))
+        return Mismatch(said, "piece")
+    near = _near(scan, reference, close)
     if near >= _OTHER:
         return None
     size = "" if abs(ratio - 1.0) < 0.05 else f", and it is {ratio:.2f} times as large"
-    return (
+    return Mismatch(
         f"This does not seem to be the part of the reference: only {100 * near:.0f} % of the two surfaces lie within "
         f"{100 * _NEAR:.0f} % of the part's size of each other{size}."
     )
 
 
-def _with_more(scan: Surface, beside: NDArray[np.intp], fixed: Levels) -> str:
-    """Say what a scan shows that has all of the part, and more planes beside it (K,)."""
+def _with_more(scan: Surface, beside: NDArray[np.intp], fixed: Levels) -> Mismatch:
+    """Return what a scan shows that has all of the part, and more planes beside it (K,)."""
     if len(beside) > _TWICE * len(scan.points) and align(scan.points[beside], fixed, pieces=False).overlap >= _FITS:
-        return "The scan shows the part of the reference twice: give one scan for each."
+        return Mismatch("The scan shows the part of the reference twice: give one scan for each.", "several parts")
     share = 100 * len(beside) / len(scan.points)
-    return (
+    return Mismatch(
         f"The scan shows the part of the reference and something beside it, {share:.0f} % of the scan: scan the part "
         "alone, or cut the rest away."
     )

@@ -19,7 +19,7 @@ from vlm_inspect.decision.fusion import fuse
 from vlm_inspect.errors import ParseError, PromptError
 from vlm_inspect.evidence import Evidence
 from vlm_inspect.inspection import DefectOutcome, Inspection
-from vlm_inspect.looks.windows import AskedOf, in_clip, merge_windows, whole_request, window_request
+from vlm_inspect.looks.windows import AskedOf, in_clip, in_window, merge_windows, whole_request, window_request
 from vlm_inspect.parsing import parse_verdict
 from vlm_inspect.prompting.assembly import box_frame
 from vlm_inspect.rules import RuleBook
@@ -113,12 +113,14 @@ def _rebuild(case: Case) -> Iterator[_Rebuilt]:
     for number, look in enumerate(case.looks, start=1):
         name = "prompt" if len(case.looks) == 1 else f"prompt of look {number}"
         try:
-            if look.facts.window is not None:
-                request = window_request(_asked(case), look.facts.window, case.limits)
+            window = look.facts.window
+            if window is not None and look.facts.phase != "look_again":
+                request = window_request(_asked(case), window, case.limits)
             elif number == 1:
                 request = whole_request(_asked(case), case.limits)
             elif request is not None and not case.has_steps:
-                verdict = opinion if isinstance(opinion, Verdict) else None
+                read = opinion if window is None or opinion is None else in_window(opinion, window)
+                verdict = read if isinstance(read, Verdict) else None
                 request = build_second_request(request, verdict, look.enlargements, case.limits)
         except PromptError as error:
             request, failure = None, str(error)

@@ -107,7 +107,9 @@ class Spool:
         """
         with self._changed:
             if self.is_full:
-                raise QueueFullError(f"{self._most} parts wait; send this one again later")
+                raise QueueFullError(
+                    f"{self._most} part{' waits' if self._most == 1 else 's wait'}; send this one again later"
+                )
             self._promised += 1  # its place, while it is written
         try:
             job = make_job(draft.name)

@@ -204,8 +204,9 @@ class Case:
 
     @property
     def windows(self) -> tuple[KeptLook, ...]:
-        """The looks at the windows of a long clip; none where it was asked about as a whole."""
-        return tuple(look for look in self.looks if look.facts.window is not None)
+        """The last look at each window of a long clip; none where it was asked about as a whole."""
+        last = {look.facts.window.number: look for look in self.looks if look.facts.window is not None}
+        return tuple(last.values())
 
     @property
     def opinion(self) -> Verdict | ParseError:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Runtime = Literal["openvino", "torch"]
 ENVIRONMENT: Final = "VLM_INSPECT_RUNTIME"
 """Names the runtime, "openvino" or "torch", where the choice shall not be left to what is installed."""
+THREADS: Final = "OMP_NUM_THREADS"
+"""Bounds the threads of a network as it does those of other libraries, where several processes share the cores."""
 MOST_THREADS: Final = 4
 """A picture of 448 px gains little from more, and a benchmark or a server judges several at once."""
 BATCH: Final = 8
@@ -42,9 +44,11 @@ def choose_runtime() -> Runtime:
 
 
 def thread_count() -> int:
-    """Return how many threads a network runs with: the cores that this process may use, at most four."""
+    """Return how many threads a network runs with: the cores that this process may use, at most four or `THREADS`."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(MOST_THREADS, allowed))
+    named = os.environ.get(THREADS, "").partition(",")[0].strip()  # one number a level of nesting
+    most = int(named) if named.isdecimal() else MOST_THREADS
+    return max(1, min(MOST_THREADS, allowed, most))
 
 
 @lru_cache(maxsize=1)

@@ -19,8 +19,19 @@ FPS, SIZE_HW = 20.0, (120, 180)
 Shifts = NDArray[np.float64]
 
 
-def street(seed: int, count: int, shifts: Shifts | None = None, *, fast_at: range = range(0)) -> VideoClip:
-    """Return a clip of a street, on which a dark square walks to and fro, and sometimes runs."""
+def street(
+    seed: int,
+    count: int,
+    shifts: Shifts | None = None,
+    *,
+    fast_at: range = range(0),
+    turns_deg: Shifts | None = None,
+    zooms: Shifts | None = None,
+) -> VideoClip:
+    """Return a clip of a street, on which a dark square walks to and fro, and sometimes runs.
+
+    The camera shifts by so many pixels in each frame, turns by so many degrees, and zooms by such a factor.
+    """
     rng = np.random.default_rng(seed)
     ground = cv2.GaussianBlur(np.random.default_rng(0).normal(120, 70, SIZE_HW).astype(np.float32), (0, 0), 1.6)
     steps = np.where([k in fast_at for k in range(count)], 7.0, 1.5) + rng.normal(0, 0.05, count)
@@ -33,6 +44,11 @@ def street(seed: int, count: int, shifts: Shifts | None = None, *, fast_at: rang
         if shifts is not None:
             matrix = np.array([[1.0, 0.0, shifts[index][0]], [0.0, 1.0, shifts[index][1]]])
             picture = np.asarray(cv2.warpAffine(picture, matrix, SIZE_HW[::-1], borderMode=cv2.BORDER_REFLECT))
+        if turns_deg is not None or zooms is not None:
+            angle, zoom = (float(one[index]) if one is not None else default
+                           for one, default in ((turns_deg, 0.0), (zooms, 1.0)))  # fmt: skip
+            turn = cv2.getRotationMatrix2D((SIZE_HW[1] / 2, SIZE_HW[0] / 2), angle, zoom)
+            picture = np.asarray(cv2.warpAffine(picture, turn, SIZE_HW[::-1], borderMode=cv2.BORDER_REFLECT))
         noisy = picture + rng.normal(0, 2, SIZE_HW)
         frames.append(np.repeat(np.clip(noisy, 0, 255).astype(np.uint8)[..., None], 3, axis=2))
 
@@ -104,6 +120,50 @@ def test_a_camera_that_moves_is_said_and_makes_no_events(normal: FittedClips) ->
     assert np.all(found.curve.scores[110:] == pytest.approx(0.5))
     assert found.log_scores is not None
     assert found.log_scores[0] < 0, "what was not compared is neither normal nor anomalous"
+
+
+@pytest.mark.parametrize(
+    ("turn_deg", "zoom"),
+    [
+        pytest.param(12.0, 1.0, id="turn"),
+        pytest.param(0.0, 1.5, id="zoom"),
+    ],
+)
+def test_a_camera_that_turns_or_zooms_away_is_said(normal: FittedClips, turn_deg: float, zoom: float) -> None:
+    share = np.clip((np.arange(140) - 90) / 25, 0.0, 1.0)
+    clip = street(7, 140, turns_deg=turn_deg * share, zooms=1.0 + (zoom - 1.0) * share)
+    found = normal.localize(part_of(clip))
+    assert found.curve is not None
+    assert found.curve.events == ()
+    assert found.mismatch.startswith("The camera moves or stands elsewhere, ")
+    assert np.all(found.curve.scores[115:] == pytest.approx(0.5))
+
+
+def test_a_camera_that_swings_a_little_is_steadied(normal: FittedClips) -> None:
+    assert normal.normal is not None
+    assert normal.normal.anchor is not None
+    anchor, watch = normal.normal.anchor, CameraWatch(normal.normal.anchor)
+    turns = 2.5 * np.sin(np.arange(30) / 3.0)
+    swung = greys(street(2, 30, turns_deg=turns))
+    steadied, shifts, gone = zip(*[watch.follow(one) for one in swung], strict=True)
+    assert not any(gone)
+    assert max(shifts) > 1.5
+    rest = (slice(8, 50), slice(8, 170))
+    before, after = (np.mean([np.abs(one[rest].astype(int) - anchor.picture[rest]).mean() for one in frames])
+                     for frames in (swung, steadied))  # fmt: skip
+    assert after < 0.6 * before
+
+
+def test_beside_a_belt_that_fills_most_of_the_picture_what_stands_still_is_the_scene() -> None:
+    belt_frames = [np.roll(one, 4 * k, axis=1) for k, one in enumerate(greys(street(4, 60)))]
+    rails = greys(street(8, 1))[0]
+    for one in belt_frames:
+        one[:28], one[-28:] = rails[:28], rails[-28:]
+    anchor = make_anchor(belt_frames[:45:5])
+    assert anchor is not None
+    assert {anchor.stand(one).state for one in belt_frames} == {"steady"}, "the belt is no camera that moves"
+    pushed = np.roll(belt_frames[50], 3, axis=1)
+    assert anchor.stand(pushed).shift_xy == pytest.approx((3.0, 0.0), abs=0.4)
 
 
 def test_where_it_moved_in_words() -> None:

@@ -2,17 +2,20 @@
 
 Every frame is held against one picture of the normal scene, the anchor, by phase correlation (Kuglin & Hines, Proc.
 IEEE Conf. Cybernetics and Society, 1975). A shift counts where most parts of the picture that have structure bear it
-out: a crowd that goes one way, or a belt, has the rest of the picture against it. A belt that fills the whole picture
-gives no anchor, and nothing is taken out. Turns and zooms are not told.
+out: a crowd that goes one way, or a belt, has the rest of the picture against it. Where no shift explains a frame, a
+turn or a zoom may (`turns.py`). Where most of the normal scene moves, as a belt does that fills the picture, only what
+stands still beside it counts; where nothing does there is no anchor, and nothing is taken out.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vlm_inspect.localization.clip_events.turns import STILL, Corners, Pose, displacement, shift_pose, turned_back
 
 Grey = NDArray[np.uint8]
 Fine = NDArray[np.float32]
@@ -34,6 +37,10 @@ _AGREE = 0.6
 """Share of the blocks with structure that must bear a shift out."""
 _KNOWN = 2 / 3
 """Share of an anchor's frames that must fit each other."""
+_CALM = 10
+"""Per cent of the picture that stand still at least, where there is something still beside what moves."""
+_LEAST_CALM = 0.03
+"""Share of the picture that must, for it to be told from what moves."""
 _FINE = 300
 """Longer side in pixels from which frames are compared at half their size."""
 _AROUND = 15
@@ -58,22 +65,37 @@ class Stand:
 class Anchor:
     """One picture of the normal scene, uint8 (h, w), that frames are held against."""
 
-    def __init__(self, picture: Grey) -> None:
-        """Prepare the picture."""
+    def __init__(self, picture: Grey, still: Fine | None = None) -> None:
+        """Prepare the picture.
+
+        Args:
+            picture: of the scene.
+            still: (h, w) in [0, 1], what stands still in it and counts; None: all of it.
+        """
         self.picture = picture
-        self._scene = _Scene(picture)
+        self._still = still
+        self._scene = _Scene(picture, still)
+
+    @cached_property
+    def _corners(self) -> Corners:
+        return Corners(self.picture)
 
     def stand(self, grey: Grey) -> Stand:
         """Return where the camera stands in a frame of the same size; "unknown" where the pictures do not fit."""
         return self._scene.shift_of(grey, most=MOST_SHAKE * max(grey.shape))
 
+    def pose_in(self, corners: Corners) -> Pose | None:
+        """Return how the scene lies in a frame with these corners: turned, zoomed or shifted; None: not told."""
+        return None if self._still is not None else self._corners.pose_in(corners)
+
 
 class _Scene:
     """A picture that others of the same size are laid onto."""
 
-    def __init__(self, picture: Grey) -> None:
+    def __init__(self, picture: Grey, still: Fine | None = None) -> None:
         self._scale = 2 if max(picture.shape) >= _FINE else 1
-        self._detail = _detail(picture, self._scale)
+        self._still = None if still is None else _smaller(still, self._scale)
+        self._detail = self._of_the_still(_detail(picture, self._scale))
         self._spectrum = _spectrum(self._detail)
         self._structured = _in_blocks(np.abs(self._detail)).mean(axis=1) >= _LEAST_STRUCTURE
         """(B,): which blocks have structure."""
@@ -82,7 +104,7 @@ class _Scene:
         """Return how far a frame is shifted; beyond `most` pixels the camera has moved."""
         if self._structured.sum() < _LEAST_BLOCKS:
             return Stand("unknown")
-        detail = _detail(grey, self._scale)
+        detail = self._of_the_still(_detail(grey, self._scale))
         shift = _correlated(self._spectrum, _spectrum(detail))
         if self._scale * np.hypot(*shift) < _LEAST_SHIFT:
             shift = (0.0, 0.0)
@@ -91,6 +113,9 @@ class _Scene:
         shift = (self._scale * shift[0], self._scale * shift[1])
         far = float(np.hypot(*shift))
         return Stand("steady" if far == 0.0 else "shaken" if far <= most else "moved", shift)
+
+    def _of_the_still(self, detail: Fine) -> Fine:
+        return detail if self._still is None else detail * self._still
 
     def _fits(self, detail: Fine, shift: tuple[float, float]) -> bool:
         """Tell whether most blocks fit at a shift, and less well beside it."""
@@ -111,29 +136,50 @@ class CameraWatch:
     def __init__(self, anchor: Anchor) -> None:
         self._anchor = anchor
         self._last: Grey | None = None
-        self._path = np.zeros(2)
+        self._pose = STILL
 
     def follow(self, grey: Grey) -> tuple[Grey, float, bool]:
         """Return the next frame without its shake, how many pixels that was, and whether the camera has moved away."""
         stand = self._anchor.stand(grey)
         last, self._last = self._last, grey
-        if stand.state == "unknown":
-            if last is not None:
-                step = _Scene(last).shift_of(grey, most=np.inf)
-                self._path = self._path + step.shift_xy
-            return grey, 0.0, bool(np.hypot(*self._path) > MOST_SHAKE * max(grey.shape))
-        self._path = np.array(stand.shift_xy)
-        if stand.state == "shaken":
+        if stand.state in ("steady", "shaken"):
+            self._pose = shift_pose(stand.shift_xy)
+            if stand.state == "steady":
+                return grey, 0.0, False
             fixed = shifted(grey, (-stand.shift_xy[0], -stand.shift_xy[1]), self._anchor.picture)
             return np.asarray(fixed, np.uint8), float(np.hypot(*stand.shift_xy)), False
-        return grey, 0.0, stand.state == "moved"
+        if stand.state == "moved":
+            self._pose = shift_pose(stand.shift_xy)
+            return grey, 0.0, True
+        return self._turned(grey, last)
+
+    def _turned(self, grey: Grey, last: Grey | None) -> tuple[Grey, float, bool]:
+        """Follow a frame that no shift explains: by a turn or zoom against the scene, else from the frame before."""
+        most = MOST_SHAKE * max(grey.shape)
+        corners = Corners(grey)
+        pose = self._anchor.pose_in(corners)
+        if pose is not None:
+            self._pose, far = pose, displacement(pose, grey.shape)
+            if _LEAST_SHIFT < far <= most:
+                return np.asarray(turned_back(grey, pose, self._anchor.picture), np.uint8), far, False
+            return grey, 0.0, far > most
+        if last is not None:
+            step = _Scene(last).shift_of(grey, most=np.inf)
+            turned = Corners(last).pose_in(corners) if step.state == "unknown" else None
+            self._pose = (shift_pose(step.shift_xy) if turned is None else turned) @ self._pose
+        return grey, 0.0, displacement(self._pose, grey.shape) > most
 
 
 def make_anchor(frames: Sequence[Grey]) -> Anchor | None:
     """Return the anchor of some frames of a normal clip, uint8 (h, w); None where no scene stands still in them."""
     if len(frames) < 3:
         return None
-    first = Anchor(frames[len(frames) // 2])
+    middle = frames[len(frames) // 2]
+    return _anchor_of(frames, Anchor(middle), None) or _still_anchor(frames)
+
+
+def _anchor_of(frames: Sequence[Grey], first: Anchor, still: Fine | None) -> Anchor | None:
+    """Return the median of the frames that fit a first anchor; None where too few do."""
     fitting = []
     for frame in frames:
         stand = first.stand(frame)
@@ -141,7 +187,22 @@ def make_anchor(frames: Sequence[Grey]) -> Anchor | None:
             fitting.append(shifted(frame, (-stand.shift_xy[0], -stand.shift_xy[1]), frame))
     if len(fitting) < _KNOWN * len(frames):
         return None
-    return Anchor(np.median(np.stack(fitting), axis=0).astype(np.uint8))
+    return Anchor(np.median(np.stack(fitting), axis=0).astype(np.uint8), still)
+
+
+def _still_anchor(frames: Sequence[Grey]) -> Anchor | None:
+    """Return an anchor of what stands still beside something that moves over most of the picture; None: too little."""
+    import cv2
+
+    stack = np.stack([cv2.GaussianBlur(frame.astype(np.float32), (0, 0), 1.0) for frame in frames])
+    median = np.median(stack, axis=0)
+    apart = np.median(np.abs(stack - median), axis=0)
+    noise = max(_LEAST_STRUCTURE, 2.0 * float(np.percentile(apart, _CALM)))
+    calm = cv2.erode((apart <= noise).astype(np.uint8), np.ones((_AROUND, _AROUND), np.uint8))
+    if float(calm.mean()) < _LEAST_CALM:
+        return None
+    still = cv2.GaussianBlur(calm.astype(np.float32), (0, 0), 2.0)
+    return _anchor_of(frames, Anchor(median.astype(np.uint8), still), still)
 
 
 def shifted(picture: NDArray[Any], by_xy: tuple[float, float], beside: NDArray[Any]) -> NDArray[Any]:
@@ -209,14 +270,19 @@ def _between(before: float, peak: float, after: float) -> float:
     return 0.0 if bend >= 0 else float(np.clip(0.5 * (low - high) / bend, -0.5, 0.5))
 
 
+def _smaller(values: Fine, scale: int) -> Fine:
+    import cv2
+
+    if scale == 1:
+        return values
+    return np.asarray(cv2.resize(values, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA), np.float32)
+
+
 def _detail(picture: Grey, scale: int) -> Fine:
     """Return a picture, so many times smaller, without its noise and without slow changes of brightness."""
     import cv2
 
-    smooth = picture.astype(np.float32)
-    if scale > 1:
-        smooth = np.asarray(cv2.resize(smooth, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA))
-    smooth = cv2.GaussianBlur(smooth, (0, 0), 1.0)
+    smooth = cv2.GaussianBlur(_smaller(picture.astype(np.float32), scale), (0, 0), 1.0)
     return np.asarray(smooth - cv2.blur(smooth, (_AROUND, _AROUND)), np.float32)
 
 

@@ -30,7 +30,7 @@ from vlm_inspect.sensitivity.learning import ChannelPrior
 from vlm_inspect.tolerance import OVERKILL, Tolerance
 
 NAME: Final = "events"
-VERSION: Final = "7"
+VERSION: Final = "8"
 """Changes whenever remembered features or scores would no longer be what this code computes."""
 _LONG = 2048
 """Frames from which on the scores of a clip are kept, so that a run that broke off goes on where it was."""

@@ -19,13 +19,16 @@ from vlm_inspect.localization.clip_events.durations import DurationChannel, Stat
 from vlm_inspect.localization.clip_events.features import ClipFeatures, Floats
 from vlm_inspect.localization.clip_events.grid import LeftOut, frame_scores, smooth
 from vlm_inspect.localization.clip_events.motion import MotionChannel
+from vlm_inspect.localization.clip_events.paths import REACH, along_paths
 from vlm_inspect.localization.clip_events.speed import SpeedChannel
 from vlm_inspect.tolerance import Tolerance, tolerance_from_normals
 
 LEAST_FRAMES = 12
 """Normal frames below which nothing is learned."""
-NARROW = 8
+_SMOOTHED = 8
 """Frames before and after a frame that smoothing and averages reach to."""
+NARROW = _SMOOTHED + REACH
+"""Frames before and after a frame that its score may depend on, lengths of states apart."""
 _SEGMENT = 10
 """Frames of which the highest score counts once."""
 _OVERKILL = 1e-3
@@ -124,7 +127,7 @@ class NormalBehaviour:
         limit, and no place of them is hot.
         """
         found = self._heights(*self._raw(self._levelled(features), first, end, None))
-        moved = _spread(features.moved, NARROW)[first:end]
+        moved = _spread(features.moved, _SMOOTHED)[first:end]
         scores = np.where(moved[:, None], np.float32(1.0), found.scores)
         return Heights(
             scores, np.where(moved[:, None, None], np.float32(0.0), found.heat), moved, features.shift[first:end]
@@ -151,14 +154,16 @@ class NormalBehaviour:
     ) -> tuple[NDArray[np.float64], Floats]:
         """Return scores (N, C) and heat (C, N, gh, gw) in the channels' own units."""
         near = max(0, first - NARROW), min(len(features), end + NARROW)
-        heats = []
-        for channel in self.channels:
-            from_, to = (0, len(features)) if isinstance(channel, DurationChannel) else near
-            heat = channel.heat(features.part(from_, to), left_out)
-            cut = heat[max(0, near[0] - from_) : near[1] - from_]
-            heats.append(smooth(cut)[first - near[0] : end - near[0]])
-        scores = np.stack([frame_scores(one) for one in heats], axis=1)
-        return scores, np.stack(heats)
+        around, cut = features.part(*near), slice(first - near[0], end - near[0])
+        moving = [one.heat(around, left_out) for one in self.channels if not isinstance(one, DurationChannel)]
+        lasting = [one.heat(features, left_out) for one in self.channels if isinstance(one, DurationChannel)]
+        heats = np.concatenate(
+            [
+                along_paths(np.stack([smooth(heat) for heat in moving]), around)[:, cut],
+                np.stack([smooth(heat[near[0] : near[1]])[cut] for heat in lasting]),
+            ]
+        )  # in the order of the channels
+        return np.stack([frame_scores(one) for one in heats], axis=1), heats
 
     def _hidden(self, stretch: int) -> LeftOut:
         clips = {one.clip for one in self.stretches}

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from converters.sample import Series
 
+_JUMP = 3.0
+"""Usual steps of a clock beyond which rows are missing."""
+
 
 @dataclass(frozen=True)
 class Gap:
@@ -15,7 +18,7 @@ class Gap:
 
     first: int
     last: int
-    """Sample numbers; `last` belongs to it."""
+    """Sample numbers; `last` belongs to it, and lies before `first` where the file has no row for them at all."""
     begin_s: float
     end_s: float
     """The times of the samples around it, from the curve's start."""
@@ -27,16 +30,29 @@ class Gap:
 
 
 def gaps_of(series: Series, column: int) -> list[Gap]:
-    """Return the gaps in one channel; one that has no value at all is a gap without end."""
+    """Return the gaps in one channel in the order of time; one that has no value at all is a gap without end.
+
+    Rows that a file lacks show in its clock alone: a step of more than three usual ones is a gap in every channel.
+    """
     missing = np.flatnonzero(~np.isfinite(series.values[:, column]))
-    if not len(missing):
-        return []
     end = len(series.time_s) - 1
     if len(missing) > end:
         return [Gap(0, end, -np.inf, np.inf)]
     time = series.time_s - series.time_s[0]
-    runs = np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1)
-    return [Gap(int(r[0]), int(r[-1]), float(time[max(r[0] - 1, 0)]), float(time[min(r[-1] + 1, end)])) for r in runs]
+    runs = np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1) if len(missing) else []
+    found = [Gap(int(r[0]), int(r[-1]), float(time[max(r[0] - 1, 0)]), float(time[min(r[-1] + 1, end)])) for r in runs]
+    known = {sample for gap in found for sample in (gap.first - 1, gap.last)}
+    jumps = [k for k in clock_jumps(series).tolist() if k not in known]
+    found += [Gap(k + 1, k, float(time[k]), float(time[k + 1])) for k in jumps]
+    return sorted(found, key=lambda gap: gap.begin_s)
+
+
+def clock_jumps(series: Series) -> NDArray[np.int64]:
+    """Return the samples after which rows are missing, as far as the clock tells; none of a curve without one."""
+    steps = np.diff(series.time_s)
+    if series.time_is_index or not len(steps):
+        return np.zeros(0, np.int64)
+    return np.flatnonzero(steps > _JUMP * np.median(steps))
 
 
 def longest_gap_s(series: Series, column: int) -> float:

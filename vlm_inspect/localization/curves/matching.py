@@ -14,6 +14,8 @@ _MOST_LENGTHS = 100
 """A curve so many times as long as its references is in another unit of time."""
 _LEAST_LENGTH = 0.75
 """Share of the shortest reference's length below which a curve that is not in step may lack its end."""
+_SAME_RATE = 1.25
+"""Factor by which the rates of curves that are compared may differ: noise looks otherwise at another."""
 _LONGER_GAP = 1.5
 """Gaps up to so many times the longest one of the references are as usual."""
 _LISTED = 6
@@ -40,6 +42,8 @@ class ReferenceTraits:
     """Lengths, in seconds, or samples where there is no clock."""
     gaps_s: tuple[float, ...]
     """(C,): the longest stretch without a sample in any reference; infinite where none has one at all."""
+    steps_s: tuple[float, float]
+    """The shortest and the longest of their usual times from one sample to the next."""
     in_step: bool = False
 
     @classmethod
@@ -55,6 +59,7 @@ class ReferenceTraits:
             min(lengths),
             max(lengths),
             tuple(float(gap) for gap in gaps),
+            (min(map(step_s, curves)), max(map(step_s, curves))),
             in_step,
         )
 
@@ -87,6 +92,12 @@ class ReferenceTraits:
             times = f"{length_s(series) / self.longest_s:.0f} times"
             return NotComparable(
                 f"The curve is {times} as long as its references: not compared; is its time in another unit?"
+            )
+        shortest, longest = self.steps_s
+        if self.has_clock and not shortest / _SAME_RATE <= step_s(series) <= longest * _SAME_RATE:
+            return NotComparable(
+                f"The curve has {1 / step_s(series):.3g} samples a second and its references {1 / shortest:.3g}: not "
+                "compared; record it at the same rate, or give references of its own."
             )
         return None
 
@@ -130,7 +141,15 @@ class ReferenceTraits:
 
     def _missing(self, series: Series, columns: Sequence[int]) -> list[str]:
         told = []
-        for column, gaps in zip(columns, self.unseen(series), strict=True):
+        every = self.unseen(series)
+        jumps = [gap for gap in every[0] if gap.last < gap.first] if every else []
+        if jumps:
+            first = max(jumps, key=lambda gap: gap.lasts_s)
+            told.append(
+                f"The curve has no sample for {first.lasts_s:.3g} s after {_moment(series, first.last)}, longer than "
+                "in any reference: not known, so not normal."
+            )
+        for column, gaps in zip(columns, [[g for g in one if g.first <= g.last] for one in every], strict=True):
             if gaps:
                 count = sum(gap.last - gap.first + 1 for gap in gaps)
                 name = series.names[column] or f"channel {column + 1}"
@@ -169,6 +188,11 @@ def with_channels(series: Series, names: tuple[str, ...]) -> Series | None:
 def length_s(series: Series) -> float:
     """Return how long a curve lasts, in seconds, or samples where it has no clock."""
     return float(series.time_s[-1] - series.time_s[0])
+
+
+def step_s(series: Series) -> float:
+    """Return the usual time from one sample to the next."""
+    return float(np.median(np.diff(series.time_s)))
 
 
 def _other_channels(names: Sequence[str], wanted: Sequence[str]) -> str:

@@ -11,26 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from vlm_inspect.errors import LocalizerError
-from vlm_inspect.localization.dual_encoder.encoder import (
-    CLIP_NORMALISATION,
-    Attention,
-    DualEncoder,
-    Normalisation,
-    Sentences,
-)
-from vlm_inspect.localization.dual_encoder.tokens import TokenLists, pad_sentences
+from vlm_inspect.localization.dual_encoder.encoder import CLIP_NORMALISATION, DualEncoder, Normalisation
+from vlm_inspect.localization.dual_encoder.tokens import TokenLists
 from vlm_inspect.localization.dual_encoder.transformer import (
     Block,
-    block_at,
-    check_length,
+    TextBlocks,
+    VisionBlocks,
     check_pixels,
     embed_patches,
-    join_heads,
     rows_at,
 )
 
 
-class HuggingFaceVision:
+class HuggingFaceVision(VisionBlocks):
     """`VisionTower` over a `CLIPVisionModel` and its projection."""
 
     def __init__(self, model: Any, normalisation: Normalisation = CLIP_NORMALISATION) -> None:
@@ -60,25 +53,13 @@ class HuggingFaceVision:
         result: Tensor = self._first_norm(tokens)
         return result
 
-    def block(self, number: int, tokens: Tensor) -> Tensor:
-        """See `VisionTower.block`."""
-        return block_at(self._stack, number).run(tokens)
-
-    def attention(self, number: int, tokens: Tensor) -> Attention:
-        """See `VisionTower.attention`."""
-        return block_at(self._stack, number).attention(tokens)
-
-    def merge_heads(self, number: int, attended: Tensor) -> Tensor:
-        """See `VisionTower.merge_heads`."""
-        return block_at(self._stack, number).merge(join_heads(attended))
-
     def leave(self, tokens: Tensor) -> Tensor:
         """See `VisionTower.leave`."""
         result: Tensor = self._projection(self._last_norm(tokens))
         return result
 
 
-class HuggingFaceText:
+class HuggingFaceText(TextBlocks):
     """`TextTower` over a `CLIPTextModel`, its projection and a `CLIPTokenizer`."""
 
     causal = True
@@ -98,19 +79,6 @@ class HuggingFaceText:
         self._projection = model.text_projection
         self._stack = [block_of(layer) for layer in text.encoder.layers]
         _freeze(self.module)
-
-    def tokenize(self, texts: Sequence[str]) -> Sentences:
-        """See `TextTower.tokenize`."""
-        return pad_sentences(texts, self._tokenize, self.context, self.embeddings.device)
-
-    def enter(self, embedded: Tensor) -> Tensor:
-        """See `TextTower.enter`."""
-        check_length(embedded, self.context)
-        return embedded + self._positions[: embedded.shape[1]].to(embedded.dtype)
-
-    def block(self, number: int, tokens: Tensor, mask: Tensor | None) -> Tensor:
-        """See `TextTower.block`."""
-        return block_at(self._stack, number).run(tokens, mask)
 
     def leave(self, tokens: Tensor, ends: Tensor, mask: Tensor) -> Tensor:
         """See `TextTower.leave`: the end token's row; `mask` plays no part."""

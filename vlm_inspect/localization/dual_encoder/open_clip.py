@@ -17,21 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vlm_inspect.errors import LocalizerError
-from vlm_inspect.localization.dual_encoder.encoder import (
-    CLIP_NORMALISATION,
-    Attention,
-    DualEncoder,
-    Normalisation,
-    Sentences,
-)
-from vlm_inspect.localization.dual_encoder.tokens import TokenLists, pad_sentences
+from vlm_inspect.localization.dual_encoder.encoder import CLIP_NORMALISATION, DualEncoder, Normalisation
+from vlm_inspect.localization.dual_encoder.tokens import TokenLists
 from vlm_inspect.localization.dual_encoder.transformer import (
     Block,
-    block_at,
-    check_length,
+    TextBlocks,
+    VisionBlocks,
     check_pixels,
     embed_patches,
-    join_heads,
     rows_at,
 )
 from vlm_inspect.localization.dual_encoder.weights_file import (
@@ -43,7 +36,7 @@ from vlm_inspect.localization.dual_encoder.weights_file import (
 )
 
 
-class OpenClipVision:
+class OpenClipVision(VisionBlocks):
     """`VisionTower` over the `visual` part of an open_clip model."""
 
     def __init__(self, visual: Any, normalisation: Normalisation = CLIP_NORMALISATION) -> None:
@@ -67,25 +60,13 @@ class OpenClipVision:
         tokens: Tensor = visual.ln_pre(embed_patches(patches, visual.class_embedding, visual.positional_embedding))
         return tokens
 
-    def block(self, number: int, tokens: Tensor) -> Tensor:
-        """See `VisionTower.block`."""
-        return block_at(self._stack, number).run(tokens)
-
-    def attention(self, number: int, tokens: Tensor) -> Attention:
-        """See `VisionTower.attention`."""
-        return block_at(self._stack, number).attention(tokens)
-
-    def merge_heads(self, number: int, attended: Tensor) -> Tensor:
-        """See `VisionTower.merge_heads`."""
-        return block_at(self._stack, number).merge(join_heads(attended))
-
     def leave(self, tokens: Tensor) -> Tensor:
         """See `VisionTower.leave`."""
         result: Tensor = self._visual.ln_post(tokens) @ self._visual.proj
         return result
 
 
-class OpenClipText:
+class OpenClipText(TextBlocks):
     """`TextTower` over the text part of an open_clip model, which lies in the model itself."""
 
     def __init__(self, model: Any, tokenize: TokenLists) -> None:
@@ -112,19 +93,6 @@ class OpenClipText:
         self._stack = [block_of(layer) for layer in model.transformer.resblocks]
         self.blocks = len(self._stack)
         self.module.eval().requires_grad_(False)
-
-    def tokenize(self, texts: Sequence[str]) -> Sentences:
-        """See `TextTower.tokenize`."""
-        return pad_sentences(texts, self._tokenize, self.context, self.embeddings.device)
-
-    def enter(self, embedded: Tensor) -> Tensor:
-        """See `TextTower.enter`."""
-        check_length(embedded, self.context)
-        return embedded + self._positions[: embedded.shape[1]].to(embedded.dtype)
-
-    def block(self, number: int, tokens: Tensor, mask: Tensor | None) -> Tensor:
-        """See `TextTower.block`."""
-        return block_at(self._stack, number).run(tokens, mask)
 
     def leave(self, tokens: Tensor, ends: Tensor, mask: Tensor) -> Tensor:
         """See `TextTower.leave`: the end token's row; `mask` plays no part."""

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vlm_inspect.errors import LocalizerError
-from vlm_inspect.localization.dual_encoder.encoder import Attention
+from vlm_inspect.localization.dual_encoder.encoder import Attention, Sentences
+from vlm_inspect.localization.dual_encoder.tokens import TokenLists, pad_sentences
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,47 @@ class Block:
         attended = F.scaled_dot_product_attention(parts.queries, parts.keys, parts.values, attn_mask=mask)
         tokens = tokens + self.merge(join_heads(attended))
         return tokens + self.feed(tokens)
+
+
+class VisionBlocks:
+    """The calls of a `VisionTower` that go through one block, the same for every library."""
+
+    _stack: Sequence[Block]
+
+    def block(self, number: int, tokens: Tensor) -> Tensor:
+        """See `VisionTower.block`."""
+        return block_at(self._stack, number).run(tokens)
+
+    def attention(self, number: int, tokens: Tensor) -> Attention:
+        """See `VisionTower.attention`."""
+        return block_at(self._stack, number).attention(tokens)
+
+    def merge_heads(self, number: int, attended: Tensor) -> Tensor:
+        """See `VisionTower.merge_heads`."""
+        return block_at(self._stack, number).merge(join_heads(attended))
+
+
+class TextBlocks:
+    """The calls of a `TextTower` up to its last block, the same for every library."""
+
+    context: int
+    embeddings: Tensor
+    _tokenize: TokenLists
+    _positions: Tensor
+    _stack: Sequence[Block]
+
+    def tokenize(self, texts: Sequence[str]) -> Sentences:
+        """See `TextTower.tokenize`."""
+        return pad_sentences(texts, self._tokenize, self.context, self.embeddings.device)
+
+    def enter(self, embedded: Tensor) -> Tensor:
+        """See `TextTower.enter`."""
+        check_length(embedded, self.context)
+        return embedded + self._positions[: embedded.shape[1]].to(embedded.dtype)
+
+    def block(self, number: int, tokens: Tensor, mask: Tensor | None) -> Tensor:
+        """See `TextTower.block`."""
+        return block_at(self._stack, number).run(tokens, mask)
 
 
 def block_at(blocks: Sequence[Block], number: int) -> Block:

@@ -60,6 +60,12 @@ class PatchMemory:
             for pool in pools
         )
 
+    def left_out_scores(self, reference: int) -> NDArray[np.float64] | None:
+        """Return the log scores (C,) of a reference by the others, as learned; None where there are no others."""
+        if len(self.references) < 2 or reference not in self.references:
+            return None
+        return np.asarray(self.level[self.references.index(reference)] + self.correction)
+
     def score(self, views: Sequence[View], *, without: int | None = None) -> list[PatchScores]:
         """See `ChannelMemory.score`."""
         found: list[PatchScores] = []

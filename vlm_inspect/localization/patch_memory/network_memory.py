@@ -30,6 +30,9 @@ _ELSEWHERE = 0.06
 """Patches at least this share of the longer side apart lie elsewhere: nearer ones see much of the same."""
 _CANDIDATES = 3
 """The coreset is chosen among this many times its size."""
+_LARGE_BANK = 2 / 3
+"""Share of the capacity where a part is seen large: its many patches are searched there, which takes most of its time,
+and planted defects rank no worse."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,9 +168,10 @@ def learn_network(use: NetworkUse, views: Sequence[tuple[int, int, View]]) -> tu
     )
     every = [one for of_view in held for one in of_view]
     banks = [_embed_all(use, network, layer, every, aligned=framing.aligned) for layer in range(len(network.layers))]
-    candidates = _some(len(origin), _CANDIDATES * use.capacity)
+    capacity = round(_LARGE_BANK * use.capacity) if is_large(use, framing) else use.capacity
+    candidates = _some(len(origin), _CANDIDATES * capacity)
     joined = np.concatenate([bank.rows[candidates] for bank in banks], axis=1)
-    kept = candidates[choose_coreset(joined, use.capacity)]
+    kept = candidates[choose_coreset(joined, capacity)]
     owners = origin[kept, 0].astype(np.int64)
     thinned = []
     for bank in banks:

@@ -1,5 +1,5 @@
 // Show a token once; the service answers with a cookie.
-import { say } from "./page.js";
+import { saidHere, say } from "./page.js";
 
 const form = document.getElementById("login");
 form.addEventListener("submit", async (event) => {
@@ -8,5 +8,5 @@ form.addEventListener("submit", async (event) => {
   const headers = { "Content-Type": "application/json" };
   const answer = await fetch("/v1/session", { method: "POST", headers, body, credentials: "same-origin" });
   if (answer.ok) location.assign(form.dataset.to);
-  else say((await answer.json()).error);
+  else say(await saidHere((await answer.json()).error));
 });

@@ -21,9 +21,20 @@ export async function ask(address, options = {}) {
   if (answer.status === 401) location.assign(`/login?to=${encodeURIComponent(location.pathname + location.search)}`);
   if (!answer.ok) {
     const told = await answer.json().catch(() => ({}));
-    throw new Error(told.error || `${answer.status} ${answer.statusText}`);
+    throw new Error((await saidHere(told.error)) || `${answer.status} ${answer.statusText}`);
   }
   return answer;
+}
+
+/** Return what the service said, which is English, in the language of the page; as it is where that cannot be had. */
+export async function saidHere(text) {
+  if (!text || document.documentElement.lang === "en") return text;
+  try {
+    const answer = await fetch(`/said?text=${encodeURIComponent(text.slice(0, 2000))}`, { credentials: "same-origin" });
+    return answer.ok ? (await answer.json()).said : text;
+  } catch {
+    return text;
+  }
 }
 
 /** Follow server-sent events of an answer; calls `take(name, values)` for each. */
@@ -40,7 +51,10 @@ export async function follow(answer, take) {
       const lines = block.split("\n");
       const name = lines.find((line) => line.startsWith("event: "))?.slice(7);
       const data = lines.filter((line) => line.startsWith("data: ")).map((line) => line.slice(6)).join("\n");
-      if (name) take(name, JSON.parse(data));
+      if (!name) continue;
+      const values = JSON.parse(data);
+      if (values.error) values.error = await saidHere(values.error);
+      take(name, values);
     }
   }
 }
