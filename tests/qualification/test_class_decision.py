@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from vlm_inspect.inspector import Inspector
+from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.rules import RuleBook
+from vlm_inspect.sensitivity.wording import tell_sensitivity
 
 
 def write_curve(path: Path, seed: int) -> Path:
@@ -26,6 +28,17 @@ def test_one_curve_as_reference_says_beforehand_that_no_part_can_be_ok(tmp_path:
     judged = inspector.inspect(write_curve(tmp_path / "part.csv", 1))
     assert judged.outcome != "OK"
     assert any("No part can come out OK" in note for note in judged.notes)
+
+
+def test_sizes_of_curves_are_told_in_seconds(tmp_path: Path) -> None:
+    references = [write_curve(tmp_path / f"normal_{seed}.csv", seed) for seed in range(4)]
+    inspector = Inspector(references=references, qualification=QualificationSettings(planted=40))
+    found = inspector.inspect(write_curve(tmp_path / "part.csv", 9)).sensitivity
+    assert found is not None
+    assert found.unit == "s"
+    assert found.size_pct is not None
+    assert found.size_mm == pytest.approx(2.0 * found.size_pct / 100, abs=0.001), "they last two seconds"
+    assert f"from {found.size_mm:.3g} s ({found.size_pct:.1f} %) on" in tell_sensitivity(found)
 
 
 @pytest.mark.parametrize("settings", [{"localizer": None, "rules": RuleBook(class_name="stroke")}])
