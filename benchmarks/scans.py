@@ -3,6 +3,7 @@
     python -m benchmarks.scans [--normal 10] [--anomalous 30] [--references 2] [--seed 0]
                                 [--points 5000 400000] [--classes screw gear plate tube] [--journal FILE]
     python -m benchmarks.scans --sensitivity [--journal FILE]
+    python -m benchmarks.scans --partial [--normal 3] [--anomalous 6] [--journal FILE]
 
 Four classes, so 40 sound and 120 flawed scans with the defaults. References are scans of their own. Figures go to
 docs/results.md.
@@ -18,15 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.scan_classes import auroc, learned
+from benchmarks.scan_pieces import print_pieces
 from benchmarks.scan_sensitivity import print_sensitivity
-from vlm_inspect.demo.generated_scans import FLAWS, GeneratedScan, Scanner, generate, scan_at
+from vlm_inspect.demo.generated_scans import FLAWS, GeneratedScan, Scanner, scan_at
 from vlm_inspect.localization.scan_deviation import scan_deviation
 from vlm_inspect.registration.alignment import PosedCloud, align
-from vlm_inspect.registration.comparison import scan_surface
-from vlm_inspect.registration.levels import Levels, levels
-from vlm_inspect.registration.variation import Variation, learn
-
-_REFERENCE_SCANNER = Scanner(points=(40_000, 60_000), noise_mm=(0.01,), partial=0.0)
+from vlm_inspect.registration.levels import Levels
+from vlm_inspect.registration.variation import Variation
 
 
 @dataclass(frozen=True)
@@ -50,23 +50,18 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--points", type=int, nargs=2, default=Scanner().points, help="fewest and most of a scan")
     parser.add_argument("--sensitivity", action="store_true", help="the smallest dent at each noise level instead")
+    parser.add_argument("--partial", action="store_true", help="parts seen from one side or edge-on instead")
     parser.add_argument("--classes", nargs="*", default=list(FLAWS))
     parser.add_argument("--journal", type=Path, help="keeps each scan or cell; what it holds is not run again")
     asked = parser.parse_args()
     if asked.sensitivity:
         print_sensitivity(asked.classes, asked.references, asked.seed, asked.journal)
+    elif asked.partial:
+        print_pieces(asked.classes, asked.normal, asked.anomalous, asked.references, asked.seed, asked.journal)
     else:
         for name, rows in measured(asked).items():
             print_class(name, rows)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB")
-
-
-def learned(name: str, count: int, seed: int) -> tuple[Variation, Levels]:
-    """Return what references of a class say, in the frame of the first."""
-    scans = [s.cloud for s in generate(name, seed + 1000, normal=count, anomalous=0, scanner=_REFERENCE_SCANNER)]
-    first = levels(scans[0].points)
-    posed = [PosedCloud(one, np.eye(4) if i == 0 else align(one.points, first).pose) for i, one in enumerate(scans)]
-    return learn([scan_surface(one.points) for one in posed]), first
 
 
 def judged(scan: GeneratedScan, normal: Variation, first: Levels) -> Row:
@@ -143,15 +138,6 @@ def print_class(name: str, rows: Sequence[Row]) -> None:
         print(f"| {flaw} | {len(own)} | {told(r.score for r in own)} | {mean(r.point_auroc for r in own):.3f} | "
               f"{median(r.place_mm for r in own):.2f}, {share(r.place_mm for r in own):.0%} | "
               f"{median(r.size_off for r in own):.0%} |")  # fmt: skip
-
-
-def auroc(high: Sequence[float], low: Sequence[float]) -> float:
-    """Return the share of pairs in which the first is the larger, ties as half (Mann and Whitney)."""
-    from scipy.stats import rankdata
-
-    ranks = rankdata(np.concatenate([high, low]))
-    n, m = len(high), len(low)
-    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m)) if n and m else float("nan")
 
 
 def told(values: Iterable[float]) -> str:

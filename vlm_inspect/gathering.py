@@ -61,7 +61,7 @@ def gather(
     compared = bool(fitted.members) and isinstance(part.sample, ImageSample)
     other_photo = fitted.photo.mismatch(seen.views) if compared else ""
     found = [Localization(mismatch=other_photo)] if other_photo else [one.localize(seen) for one in fitted.members]
-    shows = next((one.shows for one in found if one.shows != "part"), "part")
+    shows: Shown = next((one.shows for one in found if one.shows != "part"), "part")
     if shows in INCOMPARABLE:
         found = [Localization(mismatch=one.mismatch) for one in found]
     elif shows == "piece":  # what is missing in its pictures was not scanned

@@ -1,13 +1,21 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from converters.view import ViewBudget
 from tests.qualification.pictures import Difference, write_plates
 from vlm_inspect import cli
 from vlm_inspect.class_reports.reference_check import ReferenceCheck, check_references
+from vlm_inspect.class_reports.two_references import how_far_apart
 from vlm_inspect.inspector import Inspector
+from vlm_inspect.localization.memory import ReferenceMemory
+from vlm_inspect.localization.memory_settings import MemorySettings
+from vlm_inspect.localization.subject import ANY_SUBJECT
 from vlm_inspect.qualification.settings import QualificationSettings
+from vlm_inspect.references import load_references
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +39,24 @@ def test_one_odd_of_sixteen_is_named(tmp_path: Path) -> None:
     assert [Path(path).name for path in found.odd] == ["5.png"]
     assert any("5.png" in line and "may be defective" in line for line in found.lines())
     assert json.loads(json.dumps(found.as_json()))["odd"] == list(found.odd)
+
+
+def test_two_references_of_another_kind_each_disagree(tmp_path: Path) -> None:
+    """Each scores by the other as the other by it, so that a spread says nothing of two."""
+    localizer = ReferenceMemory(MemorySettings(eye="fast"))
+    paths = write_plates(tmp_path, 2)
+    alike = how_far_apart(load_references(paths, "image", ViewBudget()), localizer, ANY_SUBJECT)
+    wood = np.random.default_rng(0).integers(0, 255, (24, 24, 3), np.uint8).repeat(4, 0).repeat(4, 1)
+    Image.fromarray(wood).save(paths[1])
+    other = how_far_apart(load_references(paths, "image", ViewBudget()), localizer, ANY_SUBJECT)
+    assert alike is not None
+    assert other is not None
+    assert alike < 1.0
+    assert other > 2.1
+    lines = ReferenceCheck({"a.png": 0.0, "b.png": 0.0}, (), True, 0.0, 0.0, None).lines()
+    assert any("the two references disagree" in line for line in lines)
+    assert "they agree" not in lines
+    assert not any("least like" in line for line in lines)
 
 
 def test_the_photos_of_a_folder_are_its_references(tmp_path: Path) -> None:

@@ -190,3 +190,12 @@ def test_a_piece_of_a_plate_lies_where_it_was_cut(end: str) -> None:
     assert turn_deg(step) < 1.0
     middle = apply(where, piece).mean(axis=0)[None]
     assert np.linalg.norm(apply(step, middle) - middle) < 0.3
+
+
+def test_strays_of_a_dense_scan_do_not_become_planes() -> None:
+    rng = np.random.default_rng(0)
+    skin = np.c_[rng.uniform(0.0, 40.0, (80_000, 2)), 0.01 * rng.normal(size=80_000)]
+    strays = rng.uniform([0.0, 0.0, 2.0], [40.0, 40.0, 30.0], (160, 3))
+    found = levels(np.concatenate([skin, strays]))
+    assert np.ptp(found.dense.points[:, 2]) < 0.2
+    assert len(found.dense.points) > 20_000

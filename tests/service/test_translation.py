@@ -36,6 +36,8 @@ PIECES = {
     "_at(one.view, one.box_xyxyn)": "x 0.10 to 0.20, y 0.30 to 0.40 of view 1",
 }
 """What is put where a sentence has a value; elsewhere a number."""
+NAMES = {"several parts", "other unit"}
+"""Of kinds, in the code alone."""
 
 
 def sentences_of(path: Path) -> list[str]:
@@ -58,7 +60,9 @@ def sentences_of(path: Path) -> list[str]:
         elif isinstance(node, ast.JoinedStr):
             found.append("".join(_piece(one) for one in node.values))
     return [
-        text.replace("2.5mm", "2.5 mm") for text in found if re.search(r"[a-z] \S", text) and text == text.strip(" ,:;")
+        text.replace("2.5mm", "2.5 mm")
+        for text in found
+        if text not in NAMES and re.search(r"[a-z] \S", text) and text == text.strip(" ,:;")
     ]
 
 

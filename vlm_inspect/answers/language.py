@@ -23,6 +23,9 @@ _ORDER = ("English", "German", "French", "Spanish", "Italian", "Chinese", "Japan
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
 _LATIN = ("LATIN",)
 _SIGNS = ("CJK", "HIRAGANA", "KATAKANA")
+_NUMBER = re.compile(r"(?<![\w.])(\d+)\.(\d+)(?!\.?\w)")
+"""A number with a decimal point, that is no piece of a name (part 1.5.png) or of a version."""
+_POINT = re.compile(r"\((?:[-+]?\d+(?:\.\d+)?, ){1,2}[-+]?\d+(?:\.\d+)?\)")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 
 
@@ -37,6 +40,8 @@ class Language(BaseModel):
     """Other names that `--language` may give it, its code among them."""
     spaced: bool = True
     """Whether spaces part its words; else its wordings are looked for anywhere in a question."""
+    decimal: str = "."
+    """Its decimal sign."""
     tells: tuple[str, ...]
     questions: Mapping[Topic, tuple[str, ...]]
     things: tuple[str, ...]
@@ -69,16 +74,21 @@ class Language(BaseModel):
             raise PromptError(f"the words for {self.name}: {name}: missing or unknown name {error}") from error
 
     def join(self, sentences: Iterable[str]) -> str:
-        """Return sentences as one text."""
-        return (" " if self.spaced else "").join(sentences)
+        """Return sentences as one text, with numbers as this language writes them."""
+        text = (" " if self.spaced else "").join(sentences)
+        if self.decimal == ".":
+            return text
+        text = _POINT.sub(lambda found: found[0].replace(", ", "; "), text)  # a comma parts no numbers that have one
+        return _NUMBER.sub(rf"\1{self.decimal}\2", text)
 
     def put(self, words: str) -> str:
-        """Return words of the record in this language as far as it has them, else piece by piece between commas."""
+        """Return words of the record in this language as far as it has them, else piece by piece between commas; what
+        stands inside a sentence, likewise."""
         if words in self.record:
             return self.record[words]
         for pattern, template in self._patterns:
             if match := pattern.fullmatch(words):
-                return template.format(**match.groupdict())
+                return template.format(**{name: self.put(value) for name, value in match.groupdict().items()})
         return ", ".join(self.record.get(piece, piece) for piece in words.split(", "))
 
     @cached_property

@@ -106,7 +106,9 @@ def tell_missed(record: PartRecord, language: Language) -> Iterator[str]:
     elif known.size_mm is None:
         yield language.say("missed_size", size=size)
     else:
-        yield language.say("missed_size_mm", mm=rounded(known.size_mm, 3), unit=record.book.unit, size=size)
+        yield language.say(
+            "missed_size_mm", mm=rounded(known.size_mm, 3), unit=known.unit or record.book.unit, size=size
+        )
     for kind, one in known.by_kind.items():
         yield language.say(
             "missed_kind", kind=language.put(kind), found=one.found, planted=one.planted, **_from(one, language)

@@ -36,7 +36,7 @@ def render_sensitivity(report: ClassReport) -> str:
         words=tell_sensitivity(report.sensitivity),
         advice=report.advice,
         kinds=[
-            (kind, one, size_words(one.size_pct, one.size_mm) or "-")
+            (kind, one, size_words(one.size_pct, one.size_mm, report.sensitivity.unit) or "-")
             for kind, one in report.sensitivity.by_kind.items()
         ],
         expected=report.expected_ok,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--planted",
     type=click.IntRange(20, 2000),
-    help="Number of planted defects. Default: 120 for photos, 160 with 8 references or more.",
+    help="Number of planted defects. Default: 120 for photos, 240 with 8 references or more.",
 )
 @inspector_options
 @common
@@ -83,7 +83,7 @@ def _print(report: "ClassReport") -> None:
     write_line("")
     write_line("kind                  found   a90/95")
     for kind, one in found.by_kind.items():
-        size = size_words(one.size_pct, one.size_mm) or "-"
+        size = size_words(one.size_pct, one.size_mm, found.unit) or "-"
         write_line(f"{kind:<20} {one.found:>3}/{one.planted:<3}  {size}")
     write_line("")
     write_line("references   normal parts OK, about")

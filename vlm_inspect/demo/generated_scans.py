@@ -101,7 +101,7 @@ def draw(
     low, high = scanner.points
     count = round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))
     noise, partial = float(rng.choice(scanner.noise_mm)), bool(rng.random() < scanner.partial)
-    state = rng.integers(2**63)
+    state = int(rng.integers(2**63))
     solid = SOLIDS[name](np.random.default_rng(state), flaw=flaw if flaw in _OF_SHAPE else "")
     points, shows, planted = solid.sample(count, rng), np.zeros(count, dtype=bool), None
     if flaw in _PLANTED:
@@ -205,7 +205,7 @@ def _one_side(points: FloatArray, outward: FloatArray | None, rng: np.random.Gen
 
 def _off(points: FloatArray, before: FloatArray, solid: Solid, seed: int) -> NDArray[np.bool_]:
     """Return which points (N, 3) have moved from where they were (N, 3), and off the surface of the sound solid."""
-    moved = np.linalg.norm(points - before, axis=1) > _OFF_MM
+    moved: NDArray[np.bool_] = np.linalg.norm(points - before, axis=1) > _OFF_MM
     sound = surface(solid.sample(_SKIN, np.random.default_rng(seed)))
     moved[moved] = sound.distances(points[moved]) > _OFF_MM
     return moved

@@ -157,7 +157,7 @@ class FittedScans:
         if found.coverage.partial and self.tolerance is not None:
             # A piece is laid on and measured less surely, and what it does not show may be wrong: no OK, and NG only
             # where it is far off.
-            sure = max(one.score for one in maps) > _PARTIAL_LIMIT * self.tolerance.limit if maps else False
+            sure = is_sure_of_piece(max((one.score for one in maps), default=0.0), self.tolerance.limit)
             maps = maps if sure else tuple(replace(one, tolerance=None) for one in maps)
         return Localization(
             maps,
@@ -197,6 +197,11 @@ class FittedScans:
         """Return the same with the maps of channels brought to one level; one without weight is left out."""
         used = weights > 0.0 if weights.any() else np.ones(len(weights), dtype=bool)
         return FittedScans(self._normal, self._unit, np.where(used, np.exp(centre[used].mean() - centre), 0.0))
+
+
+def is_sure_of_piece(score: float, limit: float) -> bool:
+    """Whether a scan that shows a piece of a part is NG by its score, where `limit` is that of a whole one."""
+    return score > _PARTIAL_LIMIT * limit
 
 
 def _mismatch(scan: PosedCloud, normal: Variation, found: ScanDeviation) -> Mismatch | None:

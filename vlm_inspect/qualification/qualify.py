@@ -1,7 +1,7 @@
 """`qualify`: from a class's references to what decides about its parts, and to what would have been found."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from vlm_inspect.localization.localizer import ScoredLocalizer
 from vlm_inspect.localization.subject import Subject
 from vlm_inspect.planting.design import WHOLE_KINDS
 from vlm_inspect.qualification.settings import QualificationSettings
-from vlm_inspect.qualification.trial import Progress, Trial, planted_on, run_trial
+from vlm_inspect.qualification.trial import Progress, Trial, planted_on, run_trial, unit_of
 from vlm_inspect.references import ReferenceSet
 from vlm_inspect.sensitivity.bounds import MISSED, OVERKILL
 from vlm_inspect.sensitivity.learning import ChannelPrior, Decision, learn_decision
@@ -73,6 +73,7 @@ def qualify(
     trial = _remembered(references, members, subject, budget, settings, progress)
     if trial is None:
         return None
+    trial = replace(trial, unit=unit_of(references.parts[0].sample, subject.unit))
     priors = [prior for one in members for prior in one.priors]
     return learn_qualification(trial, priors, len(references), overkill=settings.overkill, missed=settings.missed)
 
@@ -109,7 +110,7 @@ def qualification_of(
         missed=float((~found[matter]).mean()) if matter.any() else 1.0,
         unit_per_share=trial.unit_per_share,
     )
-    return Qualification(decision, sensitivity, trial, responses)
+    return Qualification(decision, sensitivity.model_copy(update={"unit": trial.unit}), trial, responses)
 
 
 def _remembered(

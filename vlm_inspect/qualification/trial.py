@@ -37,6 +37,8 @@ class Trial:
     """Length of the part's longer side in the unit of its scan, of a curve in seconds; None where it is not known."""
     matters: tuple[float, float]
     """Least and greatest of the sizes that matter, as shares of the longer side."""
+    unit: str = ""
+    """In which `unit_per_share` is; "" where it is not known."""
 
 
 def run_trial(
@@ -182,6 +184,13 @@ def unit_per_share(sample: Sample) -> float | None:
     if sample.kind == "series" and not sample.time_is_index:
         return float(sample.time_s[-1] - sample.time_s[0])
     return None
+
+
+def unit_of(sample: Sample | None, scan_unit: str) -> str:
+    """Return the unit that sizes on a sample have: that of scans, s of a curve; "" of a picture and a clip."""
+    if isinstance(sample, PointCloud):
+        return scan_unit
+    return "s" if sample is not None and sample.kind == "series" and not sample.time_is_index else ""
 
 
 def sizes_that_matter(subject: Subject, unit: float | None, compactness: float) -> tuple[float, float]:

@@ -35,7 +35,7 @@ _MIRRORED = 0.6
 _LARGE_PIECE = 0.2
 _BESIDE = 0.1
 """Share of a scan off a reference that it shows whole from which it shows something else, too,"""
-_ON = 0.4
+_ON = 0.2
 """Point spacings that half of what a scan and its reference share lies off the other at most: more is another part."""
 _TWICE = 0.3
 """and from which that may be the part once more."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.registration.axes import repeats
+from vlm_inspect.registration.comparison import without_strays
 from vlm_inspect.registration.surface import Points, Surface, surface
 from vlm_inspect.registration.thinning import averaged, thinned
 
@@ -49,4 +50,6 @@ class Levels:
 def levels(points: Points) -> Levels:
     """Return the levels of points (N, 3), finite, N >= 4."""
     middle = points.mean(axis=0)
-    return Levels(middle, surface(averaged(points - middle, _DENSE).points))
+    dense = averaged(points - middle, _DENSE).points
+    # A cell with a single stray point counts like one with a hundred of the surface: of 10^6 points 0.2 % become 6 %.
+    return Levels(middle, surface(dense if len(dense) == len(points) else without_strays(dense)))

@@ -53,6 +53,8 @@ class Sensitivity(_Record):
     size_pct: float | None = Field(ge=0.0, le=_MOST_PCT)
     """a90/95 of all kinds together that have a size; None: see `reason`."""
     size_mm: float | None
+    unit: str = ""
+    """Of `size_mm`: that of the scan, or s of a curve; empty where no size has one, and in cases of older versions."""
     by_kind: dict[str, Detection]
     planted: int
     found: int
@@ -89,7 +91,7 @@ def record_sensitivity(
         earns_ok: whether a part can come out OK.
         matters: least and greatest of the sizes that decide.
         missed: see `Sensitivity`.
-        unit_per_share: length of the longer side in mm, of a curve in seconds; None where it is not known.
+        unit_per_share: length of the longer side in the unit of the scan, of a curve in seconds; None: not known.
     """
     whole = np.isnan(sizes)
     together = fit_pod(sizes[~whole], found[~whole])

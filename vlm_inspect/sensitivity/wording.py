@@ -12,7 +12,7 @@ _COUNTED = re.compile(r"^(\d+ of \d+ were|none of \d+ was) found")
 
 def tell_sensitivity(sensitivity: Sensitivity) -> str:
     """Return one line that stands with an OK: which defects it would have held up."""
-    size = size_words(sensitivity.size_pct, sensitivity.size_mm)
+    size = size_words(sensitivity.size_pct, sensitivity.size_mm, sensitivity.unit)
     if size is None:
         said = f"would have held up {sensitivity.found} of {sensitivity.planted} planted defects"
         reason = _COUNTED.sub("", sensitivity.reason)
@@ -21,7 +21,7 @@ def tell_sensitivity(sensitivity: Sensitivity) -> str:
         ((kind, one) for kind, one in sensitivity.by_kind.items() if one.size_pct is not None),
         key=lambda pair: pair[1].size_pct or 0.0,
     )
-    told = [f"{kind} {size_words(one.size_pct, one.size_mm)}" for kind, one in _ends(kinds)]
+    told = [f"{kind} {size_words(one.size_pct, one.size_mm, sensitivity.unit)}" for kind, one in _ends(kinds)]
     besides = f" ({', '.join(told)})" if told else ""
     return f"would have held up 9 of 10 planted defects from {size} on{besides}"
 
@@ -42,8 +42,8 @@ def _ends(kinds: list[tuple[str, Detection]]) -> list[tuple[str, Detection]]:
     return kinds if len(kinds) <= _KINDS_SAID else [kinds[0], kinds[-1]]
 
 
-def size_words(pct: float | None, absolute: float | None) -> str | None:
-    """Return a size in words; None where it is not known."""
+def size_words(pct: float | None, absolute: float | None, unit: str) -> str | None:
+    """Return a size in words, the absolute one with its unit; None where it is not known."""
     if pct is None:
         return None
-    return f"{pct:.1f} %" if absolute is None else f"{absolute:.3g} ({pct:.1f} %)"
+    return f"{pct:.1f} %" if absolute is None else f"{f'{absolute:.3g} {unit}'.strip()} ({pct:.1f} %)"
