@@ -12,6 +12,7 @@ from converters.view import ViewBudget
 from vlm_inspect.decision.thresholds import MadeWith, Thresholds
 from vlm_inspect.errors import CalibrationError
 from vlm_inspect.file_writing import write_atomically
+from vlm_inspect.localization.composition import OWN_NAMES
 from vlm_inspect.references import reference_digests
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.safe_text import path_text
@@ -195,7 +196,8 @@ def load_calibration(
         raise CalibrationError(
             f"{path} was made for another rule book, in more than its description; run vlm-inspect calibrate again"
         )
-    if calibration.localizer != localizer:
+    # What judges curves and clips by itself does so whichever localizer is chosen; `judged_by` is held against it.
+    if calibration.localizer not in (localizer, *OWN_NAMES):
         raise CalibrationError(
             f"{path} was made with localizer {calibration.localizer}, not {localizer}; run vlm-inspect calibrate again"
         )

@@ -11,7 +11,6 @@ from vlm_inspect.answers.language import TOPICS, Language, load_languages, read_
 from vlm_inspect.errors import PromptError
 from vlm_inspect.localization.clip_events.appearance import AppearanceChannel
 from vlm_inspect.localization.clip_events.camera_words import moved_words
-from vlm_inspect.localization.clip_events.durations import DurationChannel
 from vlm_inspect.localization.clip_events.motion import MotionChannel
 from vlm_inspect.localization.clip_events.speed import SpeedChannel
 from vlm_inspect.measurement.registry import MEASURES
@@ -80,8 +79,17 @@ def test_a_wrong_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [name for name in LANGUAGES if name != "English"])
 def test_what_is_unusual_in_a_clip_is_said_in_another_language(name: str) -> None:
     language = LANGUAGES[name]
-    channels = (MotionChannel, SpeedChannel, AppearanceChannel, DurationChannel)
-    for said in (*(one.said for one in channels), "1.00 s to 2.50 s, most at 2.00 s", "frames 3 to 9, most at 4"):
+    channels = (MotionChannel, SpeedChannel, AppearanceChannel)
+    lasting = (
+        "a state lasts there longer than it normally does",
+        "a state lasts there less long than it normally does",
+    )
+    for said in (
+        *(one.said for one in channels),
+        *lasting,
+        "1.00 s to 2.50 s, most at 2.00 s",
+        "frames 3 to 9, most at 4",
+    ):
         assert language.put(said) != said
     moved = moved_words(np.arange(40) > 20, np.arange(40) / 10)
     assert language.put(moved) != moved

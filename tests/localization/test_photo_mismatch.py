@@ -137,6 +137,14 @@ def test_what_is_taken_otherwise_is_said(usual: dict, name: str, change: Change,
     assert said in found if said else found == ""
 
 
+def test_in_grey_nobody_is_told_that_the_part_is_missing(usual: dict, tmp_path: Path) -> None:
+    pale = Image.new("L", (SIDE, SIDE), 200)  # brass and table alike in grey
+    pale.paste(214, (40, 40, 120, 120))
+    told = usual["washer"].mismatch(views_of(pale.convert("RGB"), tmp_path))
+    assert told.startswith("The photo is in grey")
+    assert "No part" not in told
+
+
 def test_references_of_several_sizes_allow_several_sizes(tmp_path: Path) -> None:
     sizes = [(160, 160), (120, 150), (150, 110), (100, 140)]
     usual = usual_photo([views_of(cloth(seed).crop((0, 0, *size)), tmp_path) for seed, size in enumerate(sizes)])

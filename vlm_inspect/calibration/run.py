@@ -92,7 +92,7 @@ def calibrate(
     """
     parts, left_out = _new_parts(inspector, normals)
     if len(parts) < parts_needed(overkill):
-        conformal_bound([0.0] * len(parts), overkill)  # says so before hours of work
+        _refuse_few(len(parts), len(left_out), overkill)  # before hours of work
     others, copies = _new_parts(inspector, anomalous)
     done = [
         _examine(inspector, path, i, len(parts) + len(others), progress) for i, path in enumerate([*parts, *others])
@@ -190,6 +190,21 @@ def _run(
     outcomes = {name: sum(i.outcome == name for _, i in judged) for name in ("OK", "REVIEW", "NG")}
     caught = sum(one.under(thresholds).outcome != "OK" for one in odd) if odd else None
     return CalibrationRun(calibration, bound, outcomes, tuple(held_up), left_out, caught, len(odd))
+
+
+def _refuse_few(parts: int, left_out: int, overkill: float) -> None:
+    """Say that too few parts are new, and why some that were given do not count; raises CalibrationError."""
+    try:
+        conformal_bound([0.0] * parts, overkill)
+    except CalibrationError as error:
+        if not left_out:
+            raise
+        given = (
+            "1 that was given is a reference or a copy and does"
+            if left_out == 1
+            else (f"{left_out} that were given are references or copies and do")
+        )
+        raise CalibrationError(f"{error}; {given} not count") from error
 
 
 def _new_parts(inspector: Inspector, paths: Sequence[Path]) -> tuple[list[Path], tuple[Path, ...]]:

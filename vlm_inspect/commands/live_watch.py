@@ -113,7 +113,8 @@ def watch_live(
                 check_apart(inspector, delivery.destinations)
                 say("learning what is normal")
                 normal = _normal_of(inspector)
-            say(f"watching {source.name}; Ctrl-C ends it")
+            late_s = normal.behaviour.margin / normal.clip.fps
+            say(f"watching {source.name}, events are known up to {late_s:.1f} s late; Ctrl-C ends it")
             counts = watch_parts(
                 inspector,
                 lambda journal: LiveEvents(source, normal, folder, options["known_to"](journal), lengths),

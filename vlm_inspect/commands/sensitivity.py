@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--planted",
     type=click.IntRange(20, 2000),
-    help="Number of planted defects. Default: 120 for photos, 160 with 8 references or more.",
+    help="Number of planted defects. Default: 120 for photos, 240 with 8 references or more.",
 )
 @inspector_options
 @common

@@ -116,15 +116,17 @@ def _differences(photo: PhotoConditions, usual: Sequence[PhotoConditions]) -> It
     if photo.contrast < min(_BLANK, _NEARLY_BLANK * min(one.contrast for one in usual)):
         yield "The photo shows nothing but one even colour: check the lens, the light and the trigger of the camera."
         return
-    placed = [*_other_size(photo, usual)]
+    coloured = [*_other_colour(photo, usual)]
+    yield from coloured
+    placed = [*_other_size(photo, usual, finds_part=not coloured)]
     yield from placed
-    yield from _other_colour(photo, usual)
     yield from _other_light(photo, usual)
     if not placed:
         yield from _blurred(photo, usual)
 
 
-def _other_size(photo: PhotoConditions, usual: Sequence[PhotoConditions]) -> Iterator[str]:
+def _other_size(photo: PhotoConditions, usual: Sequence[PhotoConditions], *, finds_part: bool) -> Iterator[str]:
+    """Yield what is amiss with the size of photo and part; in other colours no part may be found that is there."""
     parts = [one.part for one in usual if one.part is not None]
     if len(parts) < len(usual) or (photo.part is None and len(usual) < _FEW):
         yield from _other_picture_size(photo, usual)
@@ -132,7 +134,7 @@ def _other_size(photo: PhotoConditions, usual: Sequence[PhotoConditions]) -> Ite
     own = photo.part
     if own is None:
         yield from (said := [*_other_picture_size(photo, usual)])
-        if not said and photo.lacks:
+        if not said and photo.lacks and finds_part:
             yield _LACKING[photo.lacks]
         return
     smaller = own.area_px < min(part.area_px for part in parts)  # what sticks to a part and reaches the edge adds area

@@ -46,6 +46,7 @@ def propose_calibration(
             overkill=overkill,
             anomalous=parts.anomalous,
             progress=lambda done, of, path: progress(f"{done + 1} of {of} judged parts"),
+            say=progress,
         )
     progress("the kept cases")
     compared, flips = _flips_under(station, inspector.rules.class_name, run.calibration)
