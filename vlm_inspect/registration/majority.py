@@ -14,7 +14,7 @@ from vlm_inspect.registration.surface import Points
 from vlm_inspect.registration.zones import Values
 
 _NORMAL = 3.0
-"""Normal spreads of the whole part up to which a zone agrees,"""
+"""Normal spreads of a usual zone, the median one (those at edges vary more), up to which a zone agrees,"""
 _MORE = 0.03
 """and the share of zones that must agree beyond those that did: sound parts gain 0.005 at most."""
 _PIECE = 2.0 / 3.0
@@ -33,7 +33,8 @@ def majority_pose(judged: Judged) -> Pose | None:
     found = normal.deviations(judged.comparison)
     if found.seen.sum() < _FEWEST:
         return None
-    off = found.off / normal.part
+    usual = float(np.median(normal.spread))
+    off = found.off / usual
     centre = normal.zones.centres.mean(axis=0)
     lever = normal.zones.centres - centre
     reach = float(np.abs(lever).max())
@@ -43,7 +44,7 @@ def majority_pose(judged: Judged) -> Pose | None:
         motion = _fitted(rows[piece], off[piece])
         share = _agreeing(off + rows @ motion, found.seen)
         if share > most:
-            best, most = motion * normal.part, share
+            best, most = motion * usual, share
     return None if best is None else small_motion(best[:3] / reach, best[3:], centre)
 
 
