@@ -29,10 +29,11 @@ _OBLONG = 1.15
 """A photo whose sides differ by less stands neither way."""
 _UNMEASURED: dict[Shown, str] = {
     "other unit": "the scan is in another unit than its references: convert it",
+    "other clock": "the curve's time is in another unit than that of its references: convert it",
     "several parts": "the scan shows several parts: give one scan for each",
     "piece": "the scan shows a piece of the part: scan all of it",
 }
-"""Why checks of a scan are not measured, by what it shows."""
+"""Why checks of a scan or a curve are not measured, by what it shows."""
 
 
 def gather(

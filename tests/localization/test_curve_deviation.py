@@ -134,6 +134,12 @@ def test_a_curve_with_another_clock_is_refused_before_it_is_resampled(ready: Nor
     slow = curve_deviation(replace(curve, time_s=1e6 * curve.time_s), ready)  # 10^9 windows, were it resampled
     assert isinstance(slow, NotComparable)
     assert "another unit" in slow.reason
+    assert slow.other_clock
+    steps = np.arange(120 * len(curve.time_s)) * float(np.diff(curve.time_s[:2])[0])
+    long = curve_deviation(replace(curve, time_s=steps, values=np.tile(curve.values, (120, 1))), ready)
+    assert isinstance(long, NotComparable)
+    assert "a part of it" in long.reason
+    assert not long.other_clock
 
 
 def test_what_touches_a_gap_has_no_height(ready: NormalCurves, views: list[View]) -> None:

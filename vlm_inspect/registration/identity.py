@@ -44,9 +44,10 @@ _ROUGHLY, _SMALLER = 0.03, 0.6
 _NEAR, _OTHER = 0.01, 0.85
 """Two scans of one part lie within this share of its size of each other, over at least this share of their surface."""
 
-Shown = Literal["part", "piece", "several parts", "other unit"]
-"""What a scan shows: the part or what may be taken for it, a piece of it, or what cannot be compared with it at all."""
-INCOMPARABLE: Final[frozenset[Shown]] = frozenset({"several parts", "other unit"})
+Shown = Literal["part", "piece", "several parts", "other unit", "other clock"]
+"""What a scan shows: the part or what may be taken for it, a piece of it, or what cannot be compared with it at all;
+the last is of curves, with their time in another unit."""
+INCOMPARABLE: Final[frozenset[Shown]] = frozenset({"several parts", "other unit", "other clock"})
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class FittedCurves:
             return Localization(tuple(rarity_maps(series, part.views)))
         found = curve_deviation(series, self._normal)
         if isinstance(found, NotComparable):
-            return Localization(mismatch=found.reason)
+            return Localization(mismatch=found.reason, shows="other clock" if found.other_clock else "part")
         unknown = self._normal.traits.doubts(series)
         maps = tuple(deviation_maps(series, found, part.views))
         curve = curve_events(series, found)

@@ -11,7 +11,8 @@ from converters.sample import Series
 from vlm_inspect.localization.curves.gaps import Gap, gaps_of, longest_gap_s
 
 _MOST_LENGTHS = 100
-"""A curve so many times as long as its references is in another unit of time."""
+"""A curve so many times as long as its references is not compared with them; if its samples are as many times as far
+apart, its time is in another unit."""
 _LEAST_LENGTH = 0.75
 """Share of the shortest reference's length below which a curve that is not in step may lack its end."""
 _SAME_RATE = 1.25
@@ -27,6 +28,8 @@ class NotComparable:
 
     reason: str
     """A sentence."""
+    other_clock: bool = False
+    """Whether its time is in another unit: then what is measured along it means nothing either."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +92,10 @@ class ReferenceTraits:
             return NotComparable(f"The curve has not one value of {_listed(empty)}: not compared.")
         if length_s(series) > _MOST_LENGTHS * self.longest_s > 0.0:
             # Samples of one taken for seconds of the other would never end.
-            times = f"{length_s(series) / self.longest_s:.0f} times"
-            return NotComparable(
-                f"The curve is {times} as long as its references: not compared; is its time in another unit?"
-            )
+            told = f"The curve is {length_s(series) / self.longest_s:.0f} times as long as its references: not compared"
+            if step_s(series) > _MOST_LENGTHS * self.steps_s[1]:  # a long record has samples as near as theirs
+                return NotComparable(f"{told}; is its time in another unit?", other_clock=True)
+            return NotComparable(f"{told}; give a part of it.")
         shortest, longest = self.steps_s
         if self.has_clock and not shortest / _SAME_RATE <= step_s(series) <= longest * _SAME_RATE:
             return NotComparable(
