@@ -109,6 +109,8 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         ("cloth", times(0, 0, 0), "shows nothing but one even colour"),
         ("washer", resized(0.5), "another resolution than its references, 80 x 80 px where they have 160 x 160 px"),
         ("cloth", resized(2), "another resolution than its references, 320 x 320 px"),
+        ("washer", lambda picture: picture.resize((240, 96)), "another format than its references, 240 x 96 px"),
+        ("washer", lambda picture: picture.resize((160, 110)), "another format than its references, 160 x 110 px"),
         ("cloth", lambda picture: picture.crop((0, 0, 160, 100)), "another format than its references, 160 x 100 px"),
         ("washer", shifted, "cut off by the edge"),
         ("washer", farther, "times as large as in the references"),

@@ -143,6 +143,8 @@ def _other_size(photo: PhotoConditions, usual: Sequence[PhotoConditions], *, fin
         return
     offs = [_off(own.sides_px[i], [part.sides_px[i] for part in parts]) for i in (0, 1)]
     if offs[0] * offs[1] <= 0:
+        if max(map(abs, offs)) > _SAME_SCALE and _has_one_size(usual):
+            yield from _other_format(photo, usual)  # stretched one way
         return  # one side alone is another shape, which is for the comparison to judge
     off = min(offs, key=abs)
     resized = _off(_side(photo), [_side(one) for one in usual])
@@ -162,6 +164,13 @@ def _other_picture_size(photo: PhotoConditions, usual: Sequence[PhotoConditions]
         if _is_beyond(_side(photo), [_side(one) for one in usual], _SOME_SCALE):
             yield _of_other_resolution(photo, usual)
         return
+    if said := [*_other_format(photo, usual)]:
+        yield from said
+    elif _is_beyond(_side(photo), [_side(one) for one in usual], _SAME_SCALE):
+        yield _of_other_resolution(photo, usual)
+
+
+def _other_format(photo: PhotoConditions, usual: Sequence[PhotoConditions]) -> Iterator[str]:
     formats = [one.size_wh[0] / one.size_wh[1] for one in usual]
     own = photo.size_wh[0] / photo.size_wh[1]
     if _is_beyond(own, formats, _SAME_FORMAT):
@@ -172,9 +181,6 @@ def _other_picture_size(photo: PhotoConditions, usual: Sequence[PhotoConditions]
             f"The photo has another format than its references, {_size(photo)} where they have {_sizes(usual)}: take "
             "or crop it as they were."
         )
-        return
-    if _is_beyond(_side(photo), [_side(one) for one in usual], _SAME_SCALE):
-        yield _of_other_resolution(photo, usual)
 
 
 def _has_one_size(usual: Sequence[PhotoConditions]) -> bool:
