@@ -163,7 +163,6 @@ def test_pictures_numbered_in_sequence_are_frames_without_a_clock(tmp_path: Path
         ([f"x{k}.png" for k in range(6)], ((20, 10), (30, 10)), "several sizes"),
         (["x1.png", "x2.jpg"], ((20, 10),), "several types"),
         (["x1.png", "x2.png", "x50.png"], ((20, 10),), "missing"),
-        (["one.png"], ((20, 10),), "one picture"),
     ],
 )
 def test_a_folder_of_photos_is_no_clip(tmp_path: Path, names: list[str], sizes: tuple, why: str) -> None:
@@ -172,6 +171,13 @@ def test_a_folder_of_photos_is_no_clip(tmp_path: Path, names: list[str], sizes: 
         read(folder)
     if len(sizes) == 1:
         assert read(folder, as_kind="video").kind == "video"
+
+
+def test_of_one_photo_in_a_folder_the_photo_is_asked_for(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "photos", ["one.png"], ((20, 10),))
+    with pytest.raises(ConversionError, match=r"one photo in a folder is not a clip; give the photo itself.*one\.png"):
+        read(folder)
+    assert read(folder, as_kind="video").kind == "video"
 
 
 def test_numbered_photos_of_parts_are_no_clip_and_numbered_frames_are_one_that_says_so(tmp_path: Path) -> None:
