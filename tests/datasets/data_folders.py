@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-SIZE_WH = (24, 16)
+SIZE_WH = (48, 32)
 _made = iter(range(1, 1_000_000))
 
 

@@ -139,7 +139,7 @@ def test_scans_come_with_photo_and_flags_a_point(tmp_path: Path) -> None:
     hole = item_of(read_dataset(folders.mvtec_3d(tmp_path / "a")), "test/hole/xyz/000.tiff")
     assert [path.parent.name for path in hole.paths] == ["xyz", "rgb"]
     assert hole.mask is not None
-    assert hole.mask.read().shape == (16, 24)
+    assert hole.mask.read().shape == (32, 48)
     sink = item_of(read_dataset(folders.real3d_ad(tmp_path / "b")), "4_sink_cut.pcd")
     assert isinstance(sink.mask, PointMask)
     assert sink.defects == ("sink",)
@@ -299,4 +299,4 @@ def test_boxes_beyond_the_image_are_cut(tmp_path: Path) -> None:
     (root / "group00041" / "00041_not" / "00041000.txt").write_text("20,10,900,900,2\n")
     mask = read_dataset(root).items[0].mask
     assert mask is not None
-    assert np.argwhere(mask.read()).max(axis=0).tolist() == [15, 23]
+    assert np.argwhere(mask.read()).max(axis=0).tolist() == [31, 47]

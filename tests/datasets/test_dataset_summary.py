@@ -101,7 +101,7 @@ def test_masks_that_cannot_serve(root: Path) -> None:
     summary = describe(root)
     assert len(of_kind(summary, ProblemKind.EMPTY_MASK)) == 1
     assert of_kind(summary, ProblemKind.UNREADABLE)[0].paths == (masks / "crack" / "001_mask.png",)
-    assert "is 30 x 20 pixels, its mask 24 x 16" in of_kind(summary, ProblemKind.MASK_SIZE)[0].message
+    assert "is 30 x 20 pixels, its mask 48 x 32" in of_kind(summary, ProblemKind.MASK_SIZE)[0].message
 
 
 def test_files_that_a_list_names_in_vain(tmp_path: Path) -> None:
