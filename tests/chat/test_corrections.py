@@ -76,6 +76,7 @@ def test_a_new_reference_is_measured_against(desk: Desk, monkeypatch: pytest.Mon
     (spot,) = (one for one in flips.flips if Path(one.source).stem == "spot")
     assert spot.before == "NG"
     assert spot.now != "NG", "it looks like one of the references now"
+    assert all(one.now != "NG" for one in flips.flips), "and what is clean is no defect beside it"
 
 
 def test_a_change_that_would_not_validate_is_one_line(desk: Desk) -> None:
