@@ -103,7 +103,8 @@ def test_words_without_training(name: str, data: Path, clip: Path, tmp_path: Pat
             for path in (tmp_path / "out").rglob("visualization_results/*/*/*.png")
         }
         assert len(heights) >= 2, "normal and anomalous"
-        assert min(heights.values()) > 200 if name == "alfa" else max(heights.values()) < 200, "bars of phrases"
+        bare = 100  # pixels: a row of small pictures without bars; how many bars there are is up to the weights
+        assert min(heights.values()) > bare if name == "alfa" else max(heights.values()) < bare, "bars of phrases"
     for metric in ("heatmap_auroc", "heatmap_ap", "heatmap_f1_max", "pixel_auroc", "pixel_accuracy", "aupro"):
         assert 0 <= found[metric] <= 1
 
