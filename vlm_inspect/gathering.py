@@ -31,6 +31,7 @@ _UNMEASURED: dict[Shown, str] = {
     "other unit": "the scan is in another unit than its references: convert it",
     "other clock": "the curve's time is in another unit than that of its references: convert it",
     "several parts": "the scan shows several parts: give one scan for each",
+    "mirror image": "the scan is a mirror image of its references: they cannot be compared",
     "piece": "the scan shows a piece of the part: scan all of it",
 }
 """Why checks of a scan or a curve are not measured, by what it shows."""
@@ -180,12 +181,13 @@ def _unmeasured(measurements: tuple[Measurement, ...], shows: Shown) -> tuple[Me
     if shows == "part":
         return measurements
     reason = _UNMEASURED[shows]
-    return tuple(
-        replace(one, value=None, passed=None, reason=reason)
-        if shows in INCOMPARABLE or MEASURES[one.measure].of_whole
-        else one
-        for one in measurements
-    )
+
+    def holds(one: Measurement) -> bool:
+        if shows == "mirror image":  # it is as long and as wide as the part
+            return not MEASURES[one.measure].compares
+        return shows not in INCOMPARABLE and not MEASURES[one.measure].of_whole
+
+    return tuple(one if holds(one) else replace(one, value=None, passed=None, reason=reason) for one in measurements)
 
 
 def _turned(sample: Sample | None, references: ReferenceSet) -> tuple[str, ...]:

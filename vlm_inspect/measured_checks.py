@@ -92,7 +92,7 @@ def _values(
 ) -> list[_Value]:
     """Return the values of a measure on a sample, at least one."""
     alike = [reference for reference in references if reference.kind == sample.kind]
-    if chosen.scope.endswith("_to_references") and not alike:
+    if chosen.compares and not alike:
         raise MeasurementError(f"{chosen.name} needs a reference to compare with, and there is none")
     if isinstance(sample, ImageSample):
         return _page_values(chosen, sample, [r for r in alike if isinstance(r, ImageSample)])

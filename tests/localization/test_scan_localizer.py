@@ -11,6 +11,7 @@ from converters.pose import ScanFrame
 from converters.sample import Mesh, PointCloud
 from tests.localization.scan_views import depth_views
 from tests.measurement.screw_parts import LENGTH, cloud, screw
+from tests.registration.test_identity import bracket
 from vlm_inspect.demo.scan_files import grid_surface, scan_surface
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.gathering import gather
@@ -132,6 +133,22 @@ def test_nothing_is_measured_of_a_scan_in_another_unit(fitted: FittedScans) -> N
     assert (told.value, told.passed) == (None, None)
     assert "another unit" in told.reason
     assert (evidence.maps, evidence.regions, evidence.status) == ((), (), "unknown")
+
+
+def test_a_mirrored_scan_is_said_and_does_not_deviate_but_is_as_long_as_the_part() -> None:
+    rules = [
+        Rule(id=name, text=f"{name} as drawn.", check=Check(measure=name, max=31.0))
+        for name in ("length", "rms_deviation")
+    ]
+    known = references([cloud(bracket(0)), cloud(bracket(1))])
+    mirrored = part(cloud(bracket(2) * [1.0, -1.0, 1.0]))
+    own = ScanLocalizer().fit(known)
+    _, evidence = gather(mirrored, known, RuleBook(class_name="bracket", rules=tuple(rules)), FittedClass((own,)))
+    assert "mirror image" in evidence.mismatch
+    assert (evidence.maps, evidence.regions, evidence.surface) == ((), (), None)
+    length, deviation = evidence.measurements
+    assert (length.passed, deviation.passed) == (True, None)
+    assert deviation.reason == "the scan is a mirror image of its references: they cannot be compared"
 
 
 def test_a_piece_of_the_part_is_told_with_one_share(fitted: FittedScans) -> None:

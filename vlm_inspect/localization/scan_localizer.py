@@ -79,6 +79,8 @@ class NominalScans:
         """Return a map of every depth view in the unit of the scan, and where the limit is exceeded."""
         if part.posed is None:
             return Localization()
+        if part.mismatch is not None:
+            return Localization(mismatch=part.mismatch.said, shows=part.mismatch.shows)
         found = scan_deviation(
             part.posed, self._normal, part.views, unit=self._unit, tolerance=self.tolerance, in_lengths=True
         )
@@ -146,6 +148,8 @@ class FittedScans:
         """Return a map of every depth view, pictures of the directions that deviate most, and where that is."""
         if self._normal is None or part.posed is None:
             return Localization()
+        if part.mismatch is not None:
+            return Localization(mismatch=part.mismatch.said, shows=part.mismatch.shows)
         found = scan_deviation(
             part.posed, self._normal, part.views, unit=self._unit, tolerance=self.tolerance, gains=self._gains
         )

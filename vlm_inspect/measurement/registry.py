@@ -35,6 +35,11 @@ class Measure:
     of_whole: bool = True
     """Whether it means nothing where a scan shows a piece of the part."""
 
+    @property
+    def compares(self) -> bool:
+        """Whether it needs references."""
+        return self.scope.endswith("_to_references")
+
 
 _SCAN: tuple[SampleKind, ...] = ("point_cloud",)
 _IMAGE: tuple[SampleKind, ...] = ("image",)
