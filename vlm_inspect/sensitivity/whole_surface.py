@@ -34,6 +34,9 @@ from vlm_inspect.sensitivity.planted_scores import TriedParts
 
 PRIOR_SPREAD, PRIOR_DOF = 0.05, 1.0
 """Standard deviation of the score among normal parts before any is seen, and how many parts that counts for."""
+_MUTUAL = 2.0
+"""References are judged by one another, so their scores err together: the mean of n of them is off by this many n-th
+parts of a spread beside their scatter (decision 45)."""
 _NG_SPREAD, _NG_DOF, _LEVEL_SPREAD = 0.2, 4.0, 0.6
 """What the bound of NG counts on at least, and the error that the level has with one reference: four solar cells that
 happened to be alike let expect 0.56 too little. So with few references a whole is rarely NG."""
@@ -147,14 +150,20 @@ def wholes_of(tried: TriedParts) -> list[Whole]:
     found = []
     for number in range(1, tried.normals.shape[1]):
         own = tried.normals[:, number]
-        normal = normal_wholes(own)
+        normal = normal_wholes(own, mutual=tried.mutual)
         found.append(Whole(own, normal, tried.responses(number, normal), tried.anomalous[:, number]))
     return found
 
 
-def normal_wholes(log_scores: NDArray[np.float64]) -> NormalScores:
-    """Return what normal parts' scores (n,) of their surfaces as a whole say of the next part's."""
-    return normal_scores(log_scores.tolist(), prior_spread=PRIOR_SPREAD, prior_dof=PRIOR_DOF)
+def normal_wholes(log_scores: NDArray[np.float64], *, mutual: bool) -> NormalScores:
+    """Return what normal parts' scores (n,) of their surfaces as a whole say of the next part's.
+
+    Args:
+        log_scores: at least one.
+        mutual: whether the parts were judged by one another.
+    """
+    found = normal_scores(log_scores.tolist(), prior_spread=PRIOR_SPREAD, prior_dof=PRIOR_DOF)
+    return replace(found, level_spread=_MUTUAL / found.n * found.spread) if mutual else found
 
 
 def odd_whole(log_scores: NDArray[np.float64], overkill: float) -> float:
@@ -166,7 +175,7 @@ def odd_whole(log_scores: NDArray[np.float64], overkill: float) -> float:
 
 def usual_whole(normal: NormalScores) -> float:
     """Return the score of the whole up to which a part is usual enough for an OK."""
-    return normal.lower_tolerance(USUAL, _CONFIDENCE)
+    return normal.lower_tolerance(USUAL, _CONFIDENCE, level_counts=True)
 
 
 def is_heard(
