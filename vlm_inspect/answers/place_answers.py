@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 
 from converters.image import ImageOrigin
 from vlm_inspect.answers.language import Language
-from vlm_inspect.answers.numbers import chance, rounded
+from vlm_inspect.answers.numbers import chance
 from vlm_inspect.answers.places import NumberedPlace, SeenPlace
 from vlm_inspect.answers.record import PartRecord
 from vlm_inspect.registration.told_finding import ToldFinding, read_told
+from vlm_inspect.significant_digits import rounded
 
 MOST_PLACES = 3
 """Most places that one answer lists."""
@@ -102,6 +103,12 @@ def tell_count(record: PartRecord, language: Language, places: Sequence[SeenPlac
 
 def _where(record: PartRecord, language: Language, place: NumberedPlace) -> str:
     """Say where a place lies: on its view, and on the part as far as that is known."""
+    on_plot = None if place.region is None else place.region.place
+    if on_plot is not None and on_plot.channel is not None:
+        told = {"view": place.view, "channel": on_plot.channel}
+        if on_plot.time_s is None:
+            return language.say("plot_sample", sample=on_plot.sample, **told)
+        return language.say("plot_time", time=rounded(on_plot.time_s, 5), **told)
     x0, y0, x1, y1 = place.box_xyxyn
     label = language.put(record.views[place.view].label)
     percents = {"percent_x": round(50 * (x0 + x1)), "percent_y": round(50 * (y0 + y1))}
