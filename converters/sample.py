@@ -118,6 +118,19 @@ class VideoClip:
         return self.frame_count / self.fps
 
 
+@dataclass(frozen=True)
+class WordColumn:
+    """A column of a table that holds words instead of numbers: a status, a shift, a serial number."""
+
+    column: int
+    """Its place in the file, from 0."""
+    name: str
+    words: dict[str, tuple[int, int]]
+    """Each word that occurs: the first row that holds it, from 0, and how many rows do. An empty cell is none."""
+    is_whole: bool = True
+    """False where there are more words than are kept."""
+
+
 @dataclass(frozen=True, eq=False)
 class Series:
     """One or several channels over one time axis."""
@@ -132,6 +145,8 @@ class Series:
     """C each; "" where the file does not say."""
     time_is_index: bool = False
     """True where the file had no time column and `time_s` is the sample number."""
+    words: tuple[WordColumn, ...] = ()
+    """Columns of the file that hold words; no channels."""
     notes: tuple[str, ...] = ()
     kind: Literal["series"] = "series"
 

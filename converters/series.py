@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from converters.errors import ConversionError
 from converters.faults import in_one_line, reader_faults
 from converters.limits import claim
-from converters.sample import Series
+from converters.sample import Series, WordColumn
 from converters.series_plot import Limits, draw_panels, value_limits
 from converters.table import read_table
 from converters.time_axis import check_rising, find_time
@@ -59,10 +59,16 @@ def read_series(path: Path) -> Series:
     found = _from_columns(path, table.values, table.names, table.units, rate, table.elapsed)
     if not table.words:
         return found
-    columns = ", ".join(str(column + 1) for column in table.words[:_LISTED])
-    kind = "Column" if len(table.words) == 1 else "Columns"
-    hold = "holds words and is" if len(table.words) == 1 else "hold words and are"
-    return replace(found, notes=(*found.notes, f"{kind} {columns} {hold} left out."))
+    told = tuple(_words_note(one) for one in table.words[:_LISTED])
+    return replace(found, words=table.words, notes=(*found.notes, *told))
+
+
+def _words_note(column: WordColumn) -> str:
+    """Say which words a column holds."""
+    name = f" ({column.name})" if column.name else ""
+    many = len(column.words) > _LISTED
+    more = f" and {len(column.words) - _LISTED if column.is_whole else 'many'} more" if many else ""
+    return f"Column {column.column + 1}{name} holds words, no numbers: {', '.join(list(column.words)[:_LISTED])}{more}."
 
 
 def _array_columns(

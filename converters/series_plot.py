@@ -38,6 +38,8 @@ class PlotPanel:
     y0: float
     y1: float
     """Values at the bottom and top edge."""
+    name: str = ""
+    """Of the channel, or its number in words."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,13 @@ class PlotOrigin:
     """True where the axis counts samples."""
 
     def locate(self, box_xyxyn: BoxXyxyn) -> Place:
-        """Return the time at the box's centre; beside the axes, at their nearer end."""
-        panel = self.panels[0]
+        """Return the time at the box's centre, beside the axes at their nearer end, and the channel that is nearest."""
+        x, y = ((box_xyxyn[k] + box_xyxyn[k + 2]) / 2 * self.size_hw[1 - k] for k in (0, 1))
+        panel = min(self.panels, key=lambda one: max(one.box_xyxy[1] - y, y - one.box_xyxy[3], 0.0))
         left, _, right, _ = panel.box_xyxy
-        x = (box_xyxyn[0] + box_xyxyn[2]) / 2 * self.size_hw[1]
         share = min(max((x - left) / (right - left), 0.0), 1.0)
-        time = panel.t0 + share * (panel.t1 - panel.t0)
-        return Place(sample=round(time)) if self.time_is_index else Place(time_s=time)
+        time, channel = panel.t0 + share * (panel.t1 - panel.t0), panel.name or None
+        return Place(sample=round(time), channel=channel) if self.time_is_index else Place(time_s=time, channel=channel)
 
 
 def value_limits(values: NDArray[np.float64]) -> Limits:
@@ -79,7 +81,7 @@ def draw_panels(
     size_hw = _plot_size(len(channels), budget.max_side)
     time = float(series.time_s[0]), float(series.time_s[-1])
     panels = tuple(
-        PlotPanel(box, channel, *time, *limits[channel])
+        PlotPanel(box, channel, *time, *limits[channel], name=_name(series, channel))
         for box, channel in zip(_panel_boxes(size_hw, len(channels)), channels, strict=True)
     )
     mask = np.zeros(size_hw, dtype=np.bool_)
@@ -108,8 +110,12 @@ def _panel_boxes(size_hw: tuple[int, int], count: int) -> list[tuple[int, int, i
     return [(_LEFT, top, width - _RIGHT, top + room) for top in tops]
 
 
+def _name(series: Series, channel: int) -> str:
+    return series.names[channel] or f"channel {channel + 1}"
+
+
 def _title(series: Series, channel: int) -> str:
-    name, unit = series.names[channel] or f"channel {channel + 1}", series.units[channel]
+    name, unit = _name(series, channel), series.units[channel]
     return f"{name} [{unit}]" if unit else name
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from converters.decimal_signs import sign_of_rows
 from converters.errors import ConversionError
 from converters.limits import check_time, claim
+from converters.sample import WordColumn
 from converters.table_layout import (
     MAX_LINE,
     TICKS,
@@ -40,6 +41,8 @@ _HEAD_CHARACTERS = 2**22
 _PADDING = "\0\x1a"
 """What may follow the last row: zeros of unused space, and the end-of-file mark of CP/M and DOS."""
 _CHECKED_ROWS = 2**14
+_MOST_WORDS = 200
+"""Different words of one column that are kept; a column with more of them tells no state."""
 
 
 class _NotPlainError(ValueError):
@@ -65,8 +68,8 @@ class Table:
     """Number of points that a line above the numbers gives, as scans have it."""
     interval_s: float | None = None
     """Seconds between rows, where the instrument's preamble says so."""
-    words: tuple[int, ...] = ()
-    """Columns of the file, from 0, that hold words alone and are left out."""
+    words: tuple[WordColumn, ...] = ()
+    """Columns that hold words alone; not among the values."""
 
 
 def read_table(path: Path, *, max_rows: int | None = None) -> Table:
@@ -122,10 +125,47 @@ def _read(path: Path, encoding: str, max_rows: int | None) -> Table:
         layout = _with_sign(path, encoding, layout, max_rows)
     values = None
     if not (layout.timestamps or layout.exact):
-        values = _parse_rows(_body(path, encoding, layout, max_rows), layout, path)
+        seen = _WordCounts(layout)
+        values = _parse_rows(seen.over(_body(path, encoding, layout, max_rows)), layout, path)
     if values is not None:
-        return _table(values, layout, {})
-    return _table(*_parse_cells(path, _body(path, encoding, layout, max_rows), layout))
+        return _table(values, layout, {}, seen.columns)
+    seen = _WordCounts(layout)
+    cells = _parse_cells(path, seen.over(_body(path, encoding, layout, max_rows)), layout)
+    return _table(*cells, seen.columns)
+
+
+class _WordCounts:
+    """Which words stand in the columns of words, as the lines of a table go by."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._found: list[dict[str, tuple[int, int]]] = [{} for _ in layout.dialect.words]
+        self._whole = [True] * len(self._found)
+
+    def over(self, body: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+        """Return the lines, to be counted as they are read."""
+        return self._counted(body) if self._found else body
+
+    def _counted(self, body: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+        for row, (index, line) in enumerate(body):
+            for k, word in enumerate(self._layout.dialect.words_in(line)):
+                found = self._found[k]
+                if word in found or len(found) < _MOST_WORDS:
+                    first, count = found.get(word, (row, 0))
+                    found[word] = first, count + 1
+                else:
+                    self._whole[k] = False
+            yield index, line
+
+    @property
+    def columns(self) -> tuple[WordColumn, ...]:
+        """What was found so far; an empty cell is no word."""
+        dialect, names = self._layout.dialect, self._layout.word_names
+        kept = [{word: rows for word, rows in found.items() if word} for found in self._found]
+        return tuple(
+            WordColumn(dialect.skip + column, name, words, is_whole=whole)
+            for column, name, words, whole in zip(dialect.words, names, kept, self._whole, strict=True)
+        )
 
 
 def _lines(path: Path, encoding: str) -> Iterator[str]:
@@ -257,7 +297,12 @@ def _elapsed(clock: Sequence[int | Decimal | None]) -> NDArray[np.float64]:
     return np.array([np.nan if time is None else float(time - first) for time in clock])
 
 
-def _table(values: NDArray[np.float64], layout: Layout, elapsed: dict[int, NDArray[np.float64]]) -> Table:
+def _table(
+    values: NDArray[np.float64],
+    layout: Layout,
+    elapsed: dict[int, NDArray[np.float64]],
+    words: tuple[WordColumn, ...],
+) -> Table:
     header = list(layout.header)
     if layout.clock is not None:
         start, step = layout.clock
@@ -281,7 +326,7 @@ def _table(values: NDArray[np.float64], layout: Layout, elapsed: dict[int, NDArr
         elapsed=elapsed,
         announced=layout.announced,
         interval_s=layout.preamble.interval_s,
-        words=layout.dialect.words,
+        words=words,
     )
 
 

@@ -64,6 +64,11 @@ class Dialect:
             return [match.strip("\"'") for match in _WORD_WITH_UNIT.findall(line)]
         return self._kept(line)
 
+    def words_in(self, line: str) -> list[str]:
+        """Return the cells of a line in the columns of words."""
+        cells = self._cut(_COMMENT_AT_END.sub("", line) if "#" in line else line)[self.skip :]
+        return [cells[k] if k < len(cells) else "" for k in self.words]
+
     def _kept(self, line: str) -> list[str]:
         cells = self._cut(line)[self.skip :]
         return [cell for k, cell in enumerate(cells) if k not in self.words] if self.words else cells
@@ -113,6 +118,8 @@ class Layout:
     preamble: Preamble = field(default_factory=Preamble)
     clock: tuple[float, float] | None = None
     """Time of the first row and seconds between rows, of a table whose first column only counts."""
+    word_names: tuple[str, ...] = ()
+    """Names of the columns of words."""
 
 
 def content_lines(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
@@ -273,6 +280,7 @@ def _read_layout(
         exact=tuple(k for k, cell in enumerate(cells) if _needs_digits(cell)),
         is_sign_known=dialect.delimiter == "," or any(shown_sign(cell) in {".", ","} for row in rows for cell in row),
         preamble=preamble,
+        word_names=_names_of_words(sample[0][1], dialect),
     )
     if dialect.skip:
         return replace(layout, header=(("time", preamble.x_unit or "s"), ((*preamble.names, "")[0], "")))
@@ -283,6 +291,12 @@ def _read_layout(
     header = _find_header(path, above, {columns, columns - open_ended}, dialect)
     header = header or _commented_header(lines[first - 1] if first else "", columns, dialect)
     return replace(layout, header=header)
+
+
+def _names_of_words(names: str, dialect: Dialect) -> tuple[str, ...]:
+    """Return the names of the columns of words, which stand in the first line of a table that has such columns."""
+    cells = replace(dialect, words=()).split_header(names) if dialect.words else []
+    return tuple(cells[k] for k in dialect.words)
 
 
 def _needs_digits(cell: str) -> bool:

@@ -58,6 +58,8 @@ class Place:
     """Second of a clip or of a curve, at the centre of the box; None where the input keeps no time."""
     sample: int | None = None
     """Sample number, of a curve that keeps no time."""
+    channel: str | None = None
+    """Name of the channel of a curve."""
 
 
 @runtime_checkable

@@ -1,6 +1,8 @@
 """Fixtures that more than one part's tests use."""
 
 import os
+import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +19,16 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the processors are shared out already
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell; tests interrupt processes
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that have slow tests: begun last, one of them leaves every other process waiting."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """Begin with the slowest files: begun last, one of them leaves every other process waiting."""
+    seconds: Counter[Path] = Counter()
+    for item in items:
+        seconds[item.path] += sum(mark.args[0] for mark in item.iter_markers("slow"))
+    items.sort(key=lambda item: -seconds[item.path])
 
 
 @pytest.fixture(scope="session")

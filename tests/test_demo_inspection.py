@@ -64,8 +64,15 @@ def failing_rules(inspection: Inspection) -> dict[str, str]:
     return {row.id: row.reason for row in words if row.status == "fail"}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["screw", "circuit_board", "conveyor", "vibration"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("conveyor", marks=pytest.mark.slow(55)),
+        pytest.param("screw", marks=pytest.mark.slow(50)),
+        pytest.param("circuit_board", marks=pytest.mark.slow(25)),
+        "vibration",
+    ],
+)
 def test_every_demo_part_is_judged_right(demo: Path, kind: str) -> None:
     truth = DemoTruth.model_validate_json((demo / "truth.json").read_bytes())
     inspector = replace(

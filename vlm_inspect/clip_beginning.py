@@ -15,6 +15,7 @@ from converters.video_source import FolderSource, open_source
 from converters.view import ViewBudget
 from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.references import Part, ReferenceSet, present
+from vlm_inspect.significant_digits import rounded
 
 LEAST_FRAMES = 12
 """Normal frames that a beginning must have."""
@@ -84,7 +85,7 @@ class NormalSpan:
         """Return how long a clip is in the unit that was given; None: in frames."""
         if self.seconds is None or clip.fps <= 0:
             return None
-        return f"is {clip.frame_count / clip.fps:.3g} s long"
+        return f"is {rounded(clip.frame_count / clip.fps, 4)} s long"
 
     def _no_clock(self, path: Path) -> ReferenceSampleError:
         return ReferenceSampleError(

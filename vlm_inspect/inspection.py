@@ -89,6 +89,8 @@ class DefectOutcome(_Record):
     time_s: float | None = None
     sample: int | None = None
     """Sample number, of a curve that keeps no time."""
+    channel: str | None = Field(default=None, exclude_if=is_none)
+    """Name of the channel of a curve; left out of everything else."""
     seen_on: tuple[SeenRecord, ...] = Field(default=(), exclude_if=lambda seen: not seen)
     """Where else this defect is seen, each other view once; left out where there is none."""
 

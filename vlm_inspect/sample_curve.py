@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm_inspect.significant_digits import rounded
+
 
 @dataclass(frozen=True)
 class SampleEvent:
@@ -32,7 +34,7 @@ class SampleEvent:
         if self.first_s is None or self.peak_s is None or self.last_s is None:
             return f"samples {self.first} to {self.last}, most at {self.peak}"
         if self.first == self.last:
-            return f"at {self.peak_s:.6g} s"
+            return f"at {rounded(self.peak_s, 6)} s"
         digits = max(2, 1 - math.floor(math.log10(max(self.last_s - self.first_s, 1e-12))))
         first, peak, last = (f"{one:.{digits}f} s" for one in (self.first_s, self.peak_s, self.last_s))
         return f"{first} to {last}, most at {peak}"

@@ -62,6 +62,7 @@ def test_a_removed_rule_and_one_that_was_not_measured(desk: Desk) -> None:
     assert all("sharpness was not measured" in line for line in flips.untold)
 
 
+@pytest.mark.slow(10)
 def test_a_new_reference_is_measured_against(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 

@@ -219,6 +219,16 @@ def test_the_ends_of_the_axis_are_the_ends_of_time():
     assert SHORT.origin.locate((middle, 0.1, middle, 0.2)).time_s == pytest.approx(4.0)
 
 
+def test_a_box_lies_in_the_channel_whose_panel_is_nearest():
+    time_s = np.linspace(0, 2, 50)
+    (view,) = render_series(curve(time_s, np.sin(time_s), np.cos(time_s)), ViewBudget())
+    height = view.size_hw[0]
+    first, second = (panel.box_xyxy for panel in view.origin.panels)
+    names = [panel.name for panel in view.origin.panels]
+    places = [(0.5, y / height, 0.5, y / height) for y in (0, first[3] - 2, second[1] + 2, height)]
+    assert [view.origin.locate(one).channel for one in places] == [names[0], names[0], names[1], names[1]]
+
+
 def test_panels_mask_and_labels():
     time_s = np.linspace(0, 2, 50)
     channels = [np.sin(time_s * k) for k in (1, 2, 3)]
@@ -329,7 +339,8 @@ def test_a_column_of_words_is_left_out_and_said(tmp_path: Path) -> None:
     series = read_series(path)
     assert (series.names, series.units) == (("force",), ("N",))
     assert series.values[:3, 0] == pytest.approx([1.0, 1.1, 1.2])
-    assert series.notes == ("Column 2 holds words and is left out.",)
+    assert series.notes == ("Column 2 (status) holds words, no numbers: ok.",)
+    assert [(one.column, one.name, one.words) for one in series.words] == [(1, "status", {"ok": (0, 9)})]
     path.write_text("t,force\n0,1\n1,high\n2,3\n3,4\n")  # a word among numbers is no such column
     with pytest.raises(ConversionError, match="line 3, column 2: 'high' is not a number"):
         read_series(path)

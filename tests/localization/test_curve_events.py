@@ -13,7 +13,7 @@ from converters.view import ViewBudget
 from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.localization.curves.courses import nearest_courses
 from vlm_inspect.localization.curves.localizer import CurveLocalizer, FittedCurves, ScoredCurves
-from vlm_inspect.localization.curves.matching import channel_columns
+from vlm_inspect.localization.curves.names import channel_columns
 from vlm_inspect.localization.localizer import FittedLocalizer, Localization, is_scored
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.report.frame_curve import render_curve_plot, render_curve_table

@@ -9,7 +9,7 @@ from vlm_inspect.sensitivity.normal_scores import NormalScores
 from vlm_inspect.sensitivity.planted_scores import PlantedScores, respond
 from vlm_inspect.sensitivity.record import record_sensitivity
 from vlm_inspect.sensitivity.standing import standing_of
-from vlm_inspect.sensitivity.whole_surface import normal_wholes, odd_whole, usual_whole
+from vlm_inspect.sensitivity.whole_surface import WholeLay, combined, normal_wholes, odd_whole, usual_whole
 from vlm_inspect.sensitivity.wording import tell_whole
 
 
@@ -104,13 +104,14 @@ def test_more_normal_parts_set_the_bounds_of_the_whole_anew():
     assert len(tried.kinds) == 72
     held_up = (again.combine(scores) > again.bounds.ok_below).mean()
     assert 0.1 < held_up < 0.4
-    usual = usual_whole(normal_wholes(judged[:, 1]))
-    at_bound = decision.level + np.array([-9.0, usual])
-    assert again.combine(at_bound) == pytest.approx(again.bounds.ok_below)
-    standing = standing_of(at_bound, decision, some_sensitivity())
-    assert standing.log_score == pytest.approx(float(decision.combine(at_bound)))
+    usual = usual_whole(normal_wholes(judged[:, 1], mutual=False))
+    at_bound, beyond = (decision.level + np.array([-9.0, usual + more]) for more in (-1e-6, 1e-3))
+    assert again.combine(at_bound) == pytest.approx(-9.0)
+    assert again.combine(beyond) > again.bounds.ok_below
+    standing = standing_of(beyond, decision, some_sensitivity())
+    assert standing.log_score == pytest.approx(float(decision.combine(beyond)))
     relaid = standing.relaid(again.whole.lays)
-    assert relaid.log_score == pytest.approx(again.bounds.ok_below)
+    assert again.bounds.ok_below < relaid.log_score < again.bounds.ng_above
     assert relaid.by_whole
     assert relaid.relaid(None) == relaid
     assert not relaid.relaid([None]).by_whole
@@ -140,11 +141,34 @@ def test_both_scores_have_bounds_of_their_own_and_share_the_overkill():
     level = np.random.default_rng(3).normal(0, 0.1, (4, 2))
     decision, _ = learn_decision(level, spots_and_shades(), SURFACE)
     own = level[:, 1] - level[:, 1].mean()
-    ends = usual_whole(normal_wholes(own)), odd_whole(own, OVERKILL / 2)
-    of_whole = decision.level + np.array([[-9.0, end] for end in ends])
-    assert decision.combine(of_whole) == pytest.approx([decision.bounds.ok_below, decision.bounds.ng_above])
+    ends = usual_whole(normal_wholes(own, mutual=True)), odd_whole(own, OVERKILL / 2)
+    around = [decision.level + np.array([-9.0, end + more]) for end in ends for more in (-1e-4, 1e-4)]
+    outcomes = [standing_of(one, decision, some_sensitivity()).outcome for one in around]
+    assert outcomes == ["OK", "REVIEW", "REVIEW", "NG"]
     alone, _ = learn_decision(level[:, :1], planted([(0.8,)] * 72, whole=12), SURFACE[:1])
     assert decision.bounds.ng_above > alone.bounds.ng_above
+
+
+def test_parts_of_one_outcome_are_ranked_by_their_places_and_by_a_whole_that_is_unusual():
+    lay = WholeLay(scale=2.0, shift=0.0, passing=0.2, ng_above=1.0)  # OK up to 0.1, NG above 0.5
+
+    def stand(places, whole):
+        return float(combined(np.array(places), np.array([whole]), [lay]))
+
+    assert stand(0.1, 0.05) == stand(0.1, 0.099) == 0.1  # a whole that is usual says nothing
+    assert 0.2 < stand(0.1, 0.15) < stand(0.15, 0.15) < stand(0.15, 0.3) < 1.0
+    assert stand(0.7, 0.05) < stand(0.7, 0.4) < stand(0.95, 0.4) < stand(0.99, 0.49) < 1.0
+    assert 1.0 < stand(0.1, 0.6) < stand(1.1, 0.6) < stand(1.2, 0.9)
+    assert stand(-np.inf, 0.15) > 0.2
+    assert stand(-np.inf, 0.05) == -np.inf
+    assert combined(np.array(0.7), np.array([9.0]), [None]) == 0.7
+    spots, wholes = np.meshgrid(np.linspace(-1, 2, 61), np.linspace(-1, 1, 61))
+    joined = combined(spots, wholes[..., None], [lay])
+    assert (np.diff(joined, axis=0) >= 0).all()
+    assert (np.diff(joined, axis=1) >= 0).all()
+    highest = np.maximum(spots, lay.laid(wholes))
+    for bound in (lay.passing, lay.ng_above):  # the outcome is that of the higher one
+        assert np.array_equal(joined > bound, highest > bound)
 
 
 def test_surfaces_that_hardly_differ_as_a_whole_are_held_to_that():
@@ -154,6 +178,14 @@ def test_surfaces_that_hardly_differ_as_a_whole_are_held_to_that():
     scores = decision.combine(decision.level + np.array([[0.0, 0.1], [0.0, 2.0]]))
     assert decision.bounds.ok_below < scores[0] <= decision.bounds.ng_above < scores[1]
     assert decision.combine(decision.level + np.array([0.1, 0.0])) <= decision.bounds.ok_below
+
+
+def test_references_that_judged_one_another_say_less_of_the_whole_than_parts_that_did_not():
+    own = np.random.default_rng(3).normal(0, 0.05, 16)
+    lost = [
+        usual_whole(normal_wholes(o, mutual=False)) - usual_whole(normal_wholes(o, mutual=True)) for o in (own[:4], own)
+    ]
+    assert lost[0] > 4 * lost[1] > 0
 
 
 def test_shades_that_nobody_sees_lower_the_bound_of_an_ok():
@@ -170,7 +202,7 @@ def test_a_class_whose_defects_stand_out_decides():
     decision, responses = learn_decision(level, planted(rng.uniform(0.3, 1.0, (80, 2))), PRIORS)
     new = np.array([1.0, -2.0]) + rng.normal(0, [0.08, 0.15], (500, 2))
     scores = decision.combine(new)
-    assert 0.4 < (scores <= decision.bounds.ok_below).mean() < 0.95
+    assert 0.4 < (scores <= decision.bounds.ok_below).mean() < 0.98
     assert (scores > decision.bounds.ng_above).mean() < 0.05
     assert (decision.combine(new + 0.8) > decision.bounds.ng_above).mean() > 0.9
     assert (responses > decision.bounds.ok_below).mean() > 0.9

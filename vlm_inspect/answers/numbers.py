@@ -3,11 +3,6 @@
 from vlm_inspect.answers.language import Language
 
 
-def rounded(value: float, digits: int) -> str:
-    """Return a number with so many significant digits, without an exponent where it is of usual size."""
-    return f"{float(f'{value:.{digits}g}'):.12g}"
-
-
 def chance(value: float | None, language: Language) -> str:
     """Return a probability in words that never claim certainty."""
     if value is None:

@@ -3,14 +3,15 @@
 from collections.abc import Iterator, Sequence
 
 from converters.image import ImageOrigin
-from converters.view import BoxXyxyn
+from converters.view import BoxXyxyn, Place
 from vlm_inspect.answers.language import Language
-from vlm_inspect.answers.numbers import chance, rounded
+from vlm_inspect.answers.numbers import chance
 from vlm_inspect.answers.places import NumberedPlace, SeenPlace
 from vlm_inspect.answers.record import PartRecord
 from vlm_inspect.answers.translation import put_said
 from vlm_inspect.citation import cite
 from vlm_inspect.registration.told_finding import ToldFinding, read_told
+from vlm_inspect.significant_digits import rounded
 
 MOST_PLACES = 3
 """Most places that one answer lists."""
@@ -41,7 +42,8 @@ def _tell_no_place(record: PartRecord, language: Language) -> Iterator[str]:
         yield language.say("no_place")
         return
     view, box = hottest
-    yield language.say("hottest", where=_on_view(record, language, view, box), citation=cite(view, box))
+    where = _place_words(record, language, view, box, record.views[view].origin.locate(box))
+    yield language.say("hottest", where=where, citation=cite(view, box))
 
 
 def place_words(record: PartRecord, language: Language, place: SeenPlace) -> str:
@@ -117,8 +119,19 @@ def tell_count(record: PartRecord, language: Language, places: Sequence[SeenPlac
 
 def _where(record: PartRecord, language: Language, place: NumberedPlace) -> str:
     """Say where a place lies: on its view, and on the part as far as that is known."""
-    said = _on_view(record, language, place.view, place.box_xyxyn)
-    on_part = place.region.place if place.region is not None else None
+    on_part = None if place.region is None else place.region.place
+    return _place_words(record, language, place.view, place.box_xyxyn, on_part)
+
+
+def _place_words(record: PartRecord, language: Language, view: int, box_xyxyn: BoxXyxyn, on_part: Place | None) -> str:
+    if on_part is not None and on_part.channel is not None:
+        told = {"view": view, "channel": on_part.channel}
+        if on_part.time_s is None:
+            return language.say("plot_sample", sample=on_part.sample, **told)
+        return language.say("plot_time", time=rounded(on_part.time_s, 5), **told)
+    x0, y0, x1, y1 = box_xyxyn
+    percents = {"percent_x": round(50 * (x0 + x1)), "percent_y": round(50 * (y0 + y1))}
+    said = language.say("view", view=view, label=language.put(record.views[view].label), **percents)
     if on_part is None:
         return said
     if on_part.point_mm is not None:
@@ -131,13 +144,6 @@ def _where(record: PartRecord, language: Language, place: NumberedPlace) -> str:
     if on_part.sample is not None:
         said += language.say("sample", sample=on_part.sample)
     return said + (language.say("page", page=on_part.page + 1) if on_part.page else "")
-
-
-def _on_view(record: PartRecord, language: Language, view: int, box_xyxyn: BoxXyxyn) -> str:
-    x0, y0, x1, y1 = box_xyxyn
-    label = language.put(record.views[view].label)
-    percents = {"percent_x": round(50 * (x0 + x1)), "percent_y": round(50 * (y0 + y1))}
-    return language.say("view", view=view, label=label, **percents)
 
 
 def _hottest(record: PartRecord) -> tuple[int, BoxXyxyn] | None:

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from vlm_inspect.answers.language import Language
-from vlm_inspect.answers.numbers import chance, rounded
+from vlm_inspect.answers.numbers import chance
 from vlm_inspect.answers.place_answers import MOST_PLACES, listed, place_words, tell_where
 from vlm_inspect.answers.places import SeenPlace
 from vlm_inspect.answers.record import PartRecord
 from vlm_inspect.answers.rule_answers import tell_failing
 from vlm_inspect.answers.translation import put_said
 from vlm_inspect.sensitivity.record import Detection, Sensitivity
+from vlm_inspect.significant_digits import rounded
 
 
 def tell_outcome(record: PartRecord, language: Language, places: Sequence[SeenPlace]) -> Iterator[str]:

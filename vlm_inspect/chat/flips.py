@@ -31,6 +31,7 @@ from vlm_inspect.offline.wording import probability_words
 from vlm_inspect.replay import read_opinion
 from vlm_inspect.replay.settings import config_of
 from vlm_inspect.rules import Rule, RuleBook, resolve_references
+from vlm_inspect.significant_digits import rounded
 from vlm_inspect.store.case import Case
 from vlm_inspect.store.case_store import CaseStore
 from vlm_inspect.store.listing import Filters
@@ -156,7 +157,7 @@ def _measured_under(rule: Rule, case: Case) -> Measurement:
     low = check.min is not None and found.value < check.min
     high = check.max is not None and found.value > check.max
     limits = [f"{name} {bound:g}" for name, bound in (("min", check.min), ("max", check.max)) if bound is not None]
-    reason = f"{found.value:.4g} {found.unit} against {', '.join(limits)}"
+    reason = f"{rounded(found.value, 4)} {found.unit} against {', '.join(limits)}"
     return replace(found, rule_id=rule.id, passed=not (low or high), reason=reason)
 
 

@@ -32,7 +32,7 @@ from vlm_inspect.vision import load_network
 from vlm_inspect.vision.network import without_runtime
 
 NAME = "memory"
-VERSION = "14"
+VERSION = "15"
 """Changes whenever cached memories would no longer be what this code builds."""
 _TOLD_DIGITS = 8
 """Of a digest that is shown to people."""

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.errors import MeasurementError
+from vlm_inspect.significant_digits import rounded
 
 Values = NDArray[np.float64]
 _PROMINENCE = 0.25
@@ -60,7 +61,9 @@ def dominant_frequency(time_s: Values, values: Values) -> float:
     step = float(np.median(np.diff(time)))
     widest = float(np.diff(time).max())
     if widest > _WIDEST_GAP * step:
-        raise MeasurementError(f"a gap of {widest:.3g} s among steps of {step:.3g} s: no frequency can be told")
+        raise MeasurementError(
+            f"a gap of {rounded(widest, 3)} s among steps of {rounded(step, 3)} s: no frequency can be told"
+        )
     even = np.arange(time[0], time[-1] + 0.5 * step, step)
     signal = np.interp(even, time, known)
     signal -= signal.mean()

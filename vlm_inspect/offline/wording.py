@@ -8,9 +8,11 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from converters.view import Place
 from vlm_inspect.errors import PromptError
 from vlm_inspect.evidence import Evidence, Measurement, Region
 from vlm_inspect.rules import Rule
+from vlm_inspect.significant_digits import rounded
 
 
 class Wording(BaseModel):
@@ -62,7 +64,11 @@ class Wording(BaseModel):
         """Say what was measured for a rule, and whether it is within its limits."""
         if measurement is None:
             return self.say("checks", "cannot_tell", id=rule.id, measured=self.say("checks", "not_measured"))
-        value = "" if measurement.value is None else f"{measurement.measure} {measurement.value:.4g} {measurement.unit}"
+        value = (
+            ""
+            if measurement.value is None
+            else f"{measurement.measure} {rounded(measurement.value, 4)} {measurement.unit}"
+        )
         passed = measurement.passed
         name = "cannot_tell" if passed is None else "pass" if passed else "fail"
         measured = value.strip() if passed else measurement.reason.rstrip(".") or value.strip()
@@ -84,6 +90,8 @@ class Wording(BaseModel):
         percent_x, percent_y = round(50 * (x0 + x1)), round(50 * (y0 + y1))
         said = self.say("places", "view", view=region.view, label=label, percent_x=percent_x, percent_y=percent_y)
         place = region.place
+        if place.channel is not None:
+            return self._place_on_plot(place, region.view)
         if place.point_mm is not None:
             x, y, z = (f"{value:.1f}" for value in place.point_mm)
             said += self.say("places", "point", x=x, y=y, z=z, unit=unit)
@@ -92,6 +100,12 @@ class Wording(BaseModel):
         if place.frame is not None:
             said += self.say("places", "frame", frame=place.frame)
         return said + (self.say("places", "page", page=place.page + 1) if place.page else "")
+
+    def _place_on_plot(self, place: Place, view: int) -> str:
+        """Say the moment and the channel: that is where the place lies, whatever the plot."""
+        if place.time_s is None:
+            return self.say("places", "plot_sample", sample=place.sample, channel=place.channel, view=view)
+        return self.say("places", "plot_time", time=rounded(place.time_s, 5), channel=place.channel, view=view)
 
     def views(self, numbers: Sequence[int]) -> str:
         """Name several views, or one."""

@@ -12,6 +12,7 @@ from vlm_inspect.backends.box_conventions import BoxFrame
 from vlm_inspect.evidence import Evidence, Region
 from vlm_inspect.prompting.template import LOOKS, Look, Words, look_of
 from vlm_inspect.rules import Rule, RuleBook
+from vlm_inspect.significant_digits import rounded
 
 Facts = dict[str, Any]
 
@@ -98,7 +99,7 @@ def evidence_facts(evidence: Evidence, regions: Mapping[int, Region], views: Seq
             {
                 "rule_id": m.rule_id,
                 "measure": m.measure,
-                "value": None if m.value is None else f"{m.value:.4g}",
+                "value": None if m.value is None else rounded(m.value, 4),
                 "unit": m.unit,
                 "passed": m.passed,
                 "reason": m.reason,

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from vlm_inspect.inspection import DefectOutcome, DefectSource, Inspection, Outcome, RuleOutcome, ViewRecord
 from vlm_inspect.report.said_once import SaidOnce
 from vlm_inspect.safe_text import plain_line
+from vlm_inspect.significant_digits import rounded
 from vlm_inspect.verdict import RuleStatus
 
 OUTCOME_MEANING: dict[Outcome, str] = {
@@ -66,14 +67,7 @@ def place_words(defect: DefectOutcome, views: Sequence[ViewRecord]) -> str:
         parts.append(f"view {defect.view}" + (f" ({label})" if label else "") + also)
     if defect.point_mm is not None:
         parts.append("at " + ", ".join(f"{v:.2f}" for v in defect.point_mm) + " mm")
-    if defect.time_s is not None:
-        parts.append(
-            f"at {_seconds(defect.time_s)} s" + (f", frame {defect.frame}" if defect.frame is not None else "")
-        )
-    elif defect.frame is not None:
-        parts.append(f"frame {defect.frame}")
-    elif defect.sample is not None:
-        parts.append(f"at sample {defect.sample}")
+    parts += _moments(defect)
     if defect.size_mm is not None:
         parts.append(f"{defect.size_mm:.2g} mm across")
     if defect.source_xyxy is not None and defect.point_mm is None:
@@ -81,6 +75,17 @@ def place_words(defect: DefectOutcome, views: Sequence[ViewRecord]) -> str:
         page = f" of page {defect.page + 1}" if defect.page else ""
         parts.append(f"pixels {x0}, {y0} to {x1}, {y1}{page}")
     return "; ".join(parts) or "no place given"
+
+
+def _moments(defect: DefectOutcome) -> list[str]:
+    """Return when a defect is seen, as far as that is known; of a curve in which channel, too."""
+    channel = f" in {plain_line(defect.channel)}" if defect.channel is not None else ""
+    if defect.time_s is not None:
+        frame = f", frame {defect.frame}" if defect.frame is not None else ""
+        return [f"at {_seconds(defect.time_s)} s{channel}{frame}"]
+    if defect.frame is not None:
+        return [f"frame {defect.frame}"]
+    return [f"at sample {defect.sample}{channel}"] if defect.sample is not None else []
 
 
 def _seconds(time_s: float) -> str:
@@ -101,7 +106,7 @@ def measured_words(rule: RuleOutcome) -> str:
     """Return the measured value of a rule with its unit, or nothing."""
     if rule.measured is None:
         return ""
-    return f"{rule.measured.value:.4g} {plain_line(rule.measured.unit)}".strip()
+    return f"{rounded(rule.measured.value, 4)} {plain_line(rule.measured.unit)}".strip()
 
 
 def score_words(inspection: Inspection) -> str:

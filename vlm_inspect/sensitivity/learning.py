@@ -24,7 +24,7 @@ from vlm_inspect.sensitivity.probability import ScoreOdds, learn_odds
 from vlm_inspect.sensitivity.weights import learn_weights, shrunk_covariance
 from vlm_inspect.sensitivity.whole_surface import (
     WholeVote,
-    highest_whole,
+    combined,
     is_heard,
     lay_over,
     odd_whole,
@@ -71,7 +71,7 @@ class Decision:
     def combine(self, log_scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return combined log scores (...,) of log scores (..., C)."""
         judged = self.judged(log_scores)
-        return np.maximum(judged[..., 0], highest_whole(judged[..., 1:], self.whole.lays))
+        return combined(judged[..., 0], judged[..., 1:], self.whole.lays)
 
     def judged(self, log_scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the scores (..., 1 + K) that log scores (..., C) are judged by: that of the oddest places, and those
@@ -106,7 +106,8 @@ def learn_decision(
 
     wide = tuple(number for number, prior in enumerate(priors) if prior.whole)
     judged = _judged(level - centre, weights, wide)
-    tried = TriedParts(judged, judged, planted, _judged(planted.rises, weights, wide), np.zeros((0, 1 + len(wide))))
+    rises, nothing = _judged(planted.rises, weights, wide), np.zeros((0, 1 + len(wide)))
+    tried = TriedParts(judged, judged, planted, rises, nothing, mutual=True)
     drawn = _draw(tried, wide, expect, overkill=overkill, missed=missed, least_spread=spread)
     decision = Decision(centre, weights, drawn.whole, drawn.normal, drawn.bounds, drawn.odds, spread)
     return decision, drawn.responses
@@ -212,11 +213,10 @@ def _draw(
         lay_over(usual_whole(one.normal), odd_whole(one.own, of_each), bounds) if is_one else None
         for one, is_one in zip(seen, heard, strict=True)
     )
-    for one, lay in zip(seen, lays, strict=True):
-        if lay is not None:
-            responses, odd = np.maximum(responses, lay.laid(one.responses)), np.maximum(odd, lay.laid(one.of_anomalous))
     if speaking:
-        normal = expect(np.maximum(own, highest_whole(tried.normals[:, 1:], lays)))
+        responses = combined(responses, np.column_stack([one.responses for one in seen]), lays)
+        odd = combined(odd, tried.anomalous[:, 1:], lays)
+        normal = expect(combined(own, tried.normals[:, 1:], lays))
     matter = np.concatenate([responses[planted.matter], odd])
     return _Drawn(WholeVote(wide, lays), normal, bounds, _odds(normal, matter, bounds.ng_above), responses)
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from vlm_inspect.sensitivity.learning import Decision
 from vlm_inspect.sensitivity.probability import ScoreOdds
 from vlm_inspect.sensitivity.record import Sensitivity
-from vlm_inspect.sensitivity.whole_surface import WholeLay, highest_whole
+from vlm_inspect.sensitivity.whole_surface import WholeLay, combined, is_by_whole
 
 
 class Standing(BaseModel):
@@ -26,7 +26,7 @@ class Standing(BaseModel):
     even: float
     """P(anomalous) is logistic: 0.5 at `even`; see `ScoreOdds`."""
     by_whole: bool = False
-    """Whether the log score is that of the surface as a whole; else that of its oddest places."""
+    """Whether the surface as a whole holds the part up more than its oddest places do."""
     places: float | None = None
     """The log score of its oddest places alone; None in records of earlier versions."""
     wholes: tuple[float, ...] = ()
@@ -68,8 +68,9 @@ class Standing(BaseModel):
         """
         if lays is None or self.places is None or len(lays) != len(self.wholes):
             return self
-        whole = float(highest_whole(np.array(self.wholes), lays))
-        return self.model_copy(update={"log_score": max(self.places, whole), "by_whole": whole > self.places})
+        wholes = np.array(self.wholes)
+        log_score = float(combined(np.array(self.places), wholes, lays))
+        return self.model_copy(update={"log_score": log_score, "by_whole": is_by_whole(self.places, wholes, lays)})
 
     def probability_of(self, log_score: float) -> float:
         """Return P(anomalous) of a part with another log score."""
@@ -83,10 +84,9 @@ class Standing(BaseModel):
 def standing_of(log_scores: NDArray[np.float64], decision: Decision, sensitivity: Sensitivity) -> Standing:
     """Return the standing of a part with these log scores (C,)."""
     bounds, judged = decision.bounds, decision.judged(log_scores)
-    combined = float(decision.combine(log_scores))
     return Standing(
-        log_score=combined,
-        by_whole=combined > float(judged[0]),
+        log_score=float(decision.combine(log_scores)),
+        by_whole=is_by_whole(float(judged[0]), judged[1:], decision.whole.lays),
         places=float(judged[0]),
         wholes=tuple(judged[1:].tolist()),
         ok_below=bounds.ok_below if bounds.earns_ok else None,

@@ -3,8 +3,12 @@
 Where the structure of a whole surface is another, or its shade, the mean over all patches rises and their highest
 hardly do; a scratch does the reverse. In a weighted sum each would drown in the other's noise, so each score has bounds
 of its own: OK only where all lie under theirs, NG where any exceeds its own, the overkill shared between them. So that
-one score says where a part stands, each score of the whole is laid over that of the places, bound on bound, and the
-highest counts.
+one score says where a part stands, each score of the whole is laid over that of the places, bound on bound: the highest
+says which outcome a part has.
+
+Within an outcome parts are ranked by their places, and by half of what the whole exceeds its bound of OK by. Up to that
+bound a whole is usual and says nothing: how far it varies there is known from a few normal parts, and were it to count
+whenever it is the higher, the part that happens to have a high one would be ranked by chance (`combined`).
 
 Every layer speaks for itself. Which of them sees a change of structure depends on the change, and planted ones do not
 say which the real ones will be: a layer that sees it shall not have to share its say with one that does not.
@@ -30,11 +34,20 @@ from vlm_inspect.sensitivity.planted_scores import TriedParts
 
 PRIOR_SPREAD, PRIOR_DOF = 0.05, 1.0
 """Standard deviation of the score among normal parts before any is seen, and how many parts that counts for."""
+_MUTUAL = 2.0
+"""References are judged by one another, so their scores err together: the mean of n of them is off by this many n-th
+parts of a spread beside their scatter (decision 45)."""
 _NG_SPREAD, _NG_DOF, _LEVEL_SPREAD = 0.2, 4.0, 0.6
 """What the bound of NG counts on at least, and the error that the level has with one reference: four solar cells that
 happened to be alike let expect 0.56 too little. So with few references a whole is rarely NG."""
 LEAST_GAIN = 0.1
 """Share of planted changes of the whole surface that it has to hold up beside those that odd places do."""
+_ADDED = 0.5
+"""How much of what the whole exceeds its bound of OK by counts beside the places, chosen by planted defects
+(decision 46)."""
+_EDGE = 0.02
+"""Share of the way between the bounds within which scores are drawn together that would lie beyond a bound, while the
+higher of both scores does not; and the share of that higher one in a joined score."""
 _CONFIDENCE = 0.8
 """Confidence that, below its bound of OK, no more than a share `USUAL` of normal parts lie."""
 
@@ -45,10 +58,15 @@ class WholeLay:
 
     scale: float
     shift: float
+    passing: float
+    """Score of odd places up to which a part is OK."""
+    ng_above: float
+    """Score of odd places above which it is NG."""
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.scale) and math.isfinite(self.shift) and self.scale > 0):
-            raise ValueError("a score of the whole is laid by a scale above 0 and a shift, both finite")
+        numbers = (self.scale, self.shift, self.passing, self.ng_above)
+        if not all(map(math.isfinite, numbers)) or self.scale <= 0 or self.passing > self.ng_above:
+            raise ValueError("a score of the whole is laid by a scale above 0 and a shift, over bounds in order")
 
     def laid(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return scores of the whole as log scores of odd places that count as much."""
@@ -79,6 +97,41 @@ def highest_whole(wholes: NDArray[np.float64], lays: Sequence[WholeLay | None]) 
     return np.asarray(highest, np.float64)
 
 
+def is_by_whole(places: float, wholes: NDArray[np.float64], lays: Sequence[WholeLay | None]) -> bool:
+    """Tell whether the surface as a whole (K,) holds a part up more than its odd places do."""
+    highest = float(highest_whole(wholes, lays))
+    return any(lay is not None and highest > max(places, lay.passing) for lay in lays)
+
+
+def combined(
+    places: NDArray[np.float64], wholes: NDArray[np.float64], lays: Sequence[WholeLay | None]
+) -> NDArray[np.float64]:
+    """Return the log scores (...,) that parts stand by.
+
+    Args:
+        places: (...,) log scores of odd places; -inf is allowed.
+        wholes: (..., K) log scores of the surface as a whole.
+        lays: (K,) how each is laid over the places, all over the same bounds; None for one that is not heard.
+    """
+    over = next((lay for lay in lays if lay is not None), None)
+    if over is None:
+        return places
+    whole = highest_whole(wholes, lays)
+    highest = np.maximum(places, whole)
+    both = places + _ADDED * np.maximum(whole - over.passing, 0.0)
+    edge = max(_EDGE * (over.ng_above - over.passing), 1e-9)
+    in_review = -_above(-_above(both, over.passing, edge), -over.ng_above, edge)
+    outside = np.where(highest > over.ng_above, _above(both, over.ng_above, edge), in_review)
+    outside = (1 - _EDGE) * outside + _EDGE * highest
+    return np.where(highest > over.passing, outside, places)
+
+
+def _above(scores: NDArray[np.float64], bound: float, edge: float) -> NDArray[np.float64]:
+    """Return scores (...,) in their order above a bound: those below `bound + edge` are drawn together between."""
+    below = np.maximum(bound + edge - scores, 0.0) / edge
+    return np.where(below > 0, bound + edge / (1 + below), scores)
+
+
 @dataclass(frozen=True, eq=False)
 class Whole:
     """One channel that looks at the surface as a whole."""
@@ -97,14 +150,20 @@ def wholes_of(tried: TriedParts) -> list[Whole]:
     found = []
     for number in range(1, tried.normals.shape[1]):
         own = tried.normals[:, number]
-        normal = normal_wholes(own)
+        normal = normal_wholes(own, mutual=tried.mutual)
         found.append(Whole(own, normal, tried.responses(number, normal), tried.anomalous[:, number]))
     return found
 
 
-def normal_wholes(log_scores: NDArray[np.float64]) -> NormalScores:
-    """Return what normal parts' scores (n,) of their surfaces as a whole say of the next part's."""
-    return normal_scores(log_scores.tolist(), prior_spread=PRIOR_SPREAD, prior_dof=PRIOR_DOF)
+def normal_wholes(log_scores: NDArray[np.float64], *, mutual: bool) -> NormalScores:
+    """Return what normal parts' scores (n,) of their surfaces as a whole say of the next part's.
+
+    Args:
+        log_scores: at least one.
+        mutual: whether the parts were judged by one another.
+    """
+    found = normal_scores(log_scores.tolist(), prior_spread=PRIOR_SPREAD, prior_dof=PRIOR_DOF)
+    return replace(found, level_spread=_MUTUAL / found.n * found.spread) if mutual else found
 
 
 def odd_whole(log_scores: NDArray[np.float64], overkill: float) -> float:
@@ -116,7 +175,7 @@ def odd_whole(log_scores: NDArray[np.float64], overkill: float) -> float:
 
 def usual_whole(normal: NormalScores) -> float:
     """Return the score of the whole up to which a part is usual enough for an OK."""
-    return normal.lower_tolerance(USUAL, _CONFIDENCE)
+    return normal.lower_tolerance(USUAL, _CONFIDENCE, level_counts=True)
 
 
 def is_heard(
@@ -146,4 +205,4 @@ def lay_over(usual: float, beyond: float, places: Bounds) -> WholeLay:
     """
     passing = places.passing
     scale = max(places.ng_above - passing, 1e-6) / max(beyond - usual, 1e-6)
-    return WholeLay(scale, passing - scale * usual)
+    return WholeLay(scale, passing - scale * usual, passing, max(places.ng_above, passing))

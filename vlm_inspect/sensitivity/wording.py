@@ -4,6 +4,7 @@ import re
 
 from vlm_inspect.sensitivity.record import Detection, Sensitivity
 from vlm_inspect.sensitivity.standing import Standing
+from vlm_inspect.significant_digits import rounded
 
 _KINDS_SAID = 2
 _COUNTED = re.compile(r"^(\d+ of \d+ were|none of \d+ was) found")
@@ -46,4 +47,4 @@ def size_words(pct: float | None, absolute: float | None, unit: str) -> str | No
     """Return a size in words, the absolute one with its unit; None where it is not known."""
     if pct is None:
         return None
-    return f"{pct:.1f} %" if absolute is None else f"{f'{absolute:.3g} {unit}'.strip()} ({pct:.1f} %)"
+    return f"{pct:.1f} %" if absolute is None else f"{f'{rounded(absolute, 3)} {unit}'.strip()} ({pct:.1f} %)"

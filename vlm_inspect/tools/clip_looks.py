@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from converters.frame_grid import draw_grids, fit_layout
 from converters.sample import Series, VideoClip
 from converters.view import BoxXyxy, BoxXyxyn, View, ViewBudget
+from vlm_inspect.significant_digits import rounded
 from vlm_inspect.tools.arguments import Moment
 from vlm_inspect.tools.material import Material
 from vlm_inspect.tools.result import Picture, ToolError, ToolResult
@@ -77,7 +78,9 @@ def _stretch(series: Series, wanted: Moment) -> ToolResult:
 
 
 def _span(series: Series, start: float, end: float) -> str:
-    return f"sample {start:.0f} to {end:.0f}" if series.time_is_index else f"{start:.4g} s to {end:.4g} s"
+    return (
+        f"sample {start:.0f} to {end:.0f}" if series.time_is_index else f"{rounded(start, 4)} s to {rounded(end, 4)} s"
+    )
 
 
 def _drawn(series: Series, first: int, last: int) -> Picture:

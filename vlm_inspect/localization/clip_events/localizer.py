@@ -27,6 +27,7 @@ from vlm_inspect.localization.localizer import Localization
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.sensitivity.learning import ChannelPrior
+from vlm_inspect.significant_digits import rounded
 from vlm_inspect.tolerance import OVERKILL, Tolerance
 
 NAME: Final = "events"
@@ -201,8 +202,8 @@ class FittedClips:
         both_timed = not clip.time_is_index and not reference.time_is_index
         if both_timed and abs(np.log(clip.fps / reference.fps)) > _SAME_RATE:
             return (
-                f"Motion was not compared: the clip has {clip.fps:.3g} frames a second, the references "
-                f"{reference.fps:.3g}; give references of the same rate."
+                f"Motion was not compared: the clip has {rounded(clip.fps, 3)} frames a second, the references "
+                f"{rounded(reference.fps, 3)}; give references of the same rate."
             )
         if not self._normal.known:
             return "Motion was not compared: the references have too few frames; give at least 12."

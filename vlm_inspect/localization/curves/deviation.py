@@ -15,7 +15,8 @@ from converters.view import View
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.localization.curves.comparison import FINE, KINDS, PreparedCurve
 from vlm_inspect.localization.curves.gaps import Gap, stretches_in
-from vlm_inspect.localization.curves.matching import NotComparable, channel_columns, with_channels
+from vlm_inspect.localization.curves.matching import NotComparable, with_channels
+from vlm_inspect.localization.curves.names import channel_columns
 from vlm_inspect.localization.curves.normality import NormalCurves, rarity
 from vlm_inspect.localization.curves.windows import grid_of, windows
 from vlm_inspect.tolerance import Tolerance

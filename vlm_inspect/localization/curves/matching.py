@@ -1,7 +1,5 @@
 """Which channel of a curve is which of its references, and why a curve cannot be compared with them, or not in full."""
 
-import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -9,17 +7,23 @@ import numpy as np
 
 from converters.sample import Series
 from vlm_inspect.localization.curves.gaps import Gap, gaps_of, longest_gap_s
+from vlm_inspect.localization.curves.names import channel_columns, listed, plain_name, same_names
+from vlm_inspect.localization.curves.states import KnownStates, known_states, state_doubts, word_columns
+from vlm_inspect.significant_digits import rounded
 
 _MOST_LENGTHS = 100
 """A curve so many times as long as its references is not compared with them; if its samples are as many times as far
 apart, its time is in another unit."""
 _LEAST_LENGTH = 0.75
 """Share of the shortest reference's length below which a curve that is not in step may lack its end."""
+_MORE_IN_STEP = 0.05
+_MORE = 0.25
+"""Share of the longest reference's length by which a curve may last longer, in step with them and not; more where the
+references themselves differ by more."""
 _SAME_RATE = 1.25
 """Factor by which the rates of curves that are compared may differ: noise looks otherwise at another."""
 _LONGER_GAP = 1.5
 """Gaps up to so many times the longest one of the references are as usual."""
-_LISTED = 6
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,9 @@ class ReferenceTraits:
     steps_s: tuple[float, float]
     """The shortest and the longest of their usual times from one sample to the next."""
     in_step: bool = False
+    states: tuple[KnownStates, ...] = ()
+    word_columns: frozenset[str] = frozenset()
+    """Plain names of their columns of words, those that tell no state among them."""
 
     @classmethod
     def of(cls, curves: Sequence[Series], *, in_step: bool) -> "ReferenceTraits":
@@ -64,17 +71,19 @@ class ReferenceTraits:
             tuple(float(gap) for gap in gaps),
             (min(map(step_s, curves)), max(map(step_s, curves))),
             in_step,
+            known_states(curves),
+            word_columns(curves),
         )
 
     def unlike(self, other: Series) -> str | None:
         """Say why another reference cannot stand beside these."""
         if channel_columns(other.names, self.names) is None:
-            own, first = (_listed([name or "one without a name" for name in one]) for one in (other.names, self.names))
+            own, first = (listed([name or "one without a name" for name in one]) for one in (other.names, self.names))
             return f"it has the channels {own}, and the other {first}"
         if other.time_is_index == self.has_clock:
             return "one of them has a clock, and the other has none"
         if empty := self._empty(other):
-            return f"it has not one value of {_listed(empty)}"
+            return f"it has not one value of {listed(empty)}"
         return None
 
     def refusal(self, series: Series) -> NotComparable | None:
@@ -89,7 +98,7 @@ class ReferenceTraits:
             )
             return NotComparable(f"{who}: not compared; {fix}.")
         if empty := self._empty(series):
-            return NotComparable(f"The curve has not one value of {_listed(empty)}: not compared.")
+            return NotComparable(f"The curve has not one value of {listed(empty)}: not compared.")
         if length_s(series) > _MOST_LENGTHS * self.longest_s > 0.0:
             # Samples of one taken for seconds of the other would never end.
             told = f"The curve is {length_s(series) / self.longest_s:.0f} times as long as its references: not compared"
@@ -99,8 +108,8 @@ class ReferenceTraits:
         shortest, longest = self.steps_s
         if self.has_clock and not shortest / _SAME_RATE <= step_s(series) <= longest * _SAME_RATE:
             return NotComparable(
-                f"The curve has {1 / step_s(series):.3g} samples a second and its references {1 / shortest:.3g}: not "
-                "compared; record it at the same rate, or give references of its own."
+                f"The curve has {rounded(1 / step_s(series), 3)} samples a second and its references "
+                f"{rounded(1 / shortest, 3)}: not compared; record it at the same rate, or give references of its own."
             )
         return None
 
@@ -110,8 +119,8 @@ class ReferenceTraits:
         if columns is None:
             return ()
         left = [name or f"column {k + 1}" for k, name in enumerate(series.names) if k not in columns]
-        told = [f"The references have no channel {_listed(left)}: not compared."] if left else []
-        if len(columns) > 1 and not _same_names(series.names, self.names, columns):
+        told = [f"The references have no channel {listed(left)}: not compared."] if left else []
+        if len(columns) > 1 and not same_names(series.names, self.names, columns):
             without = "The curve's" if not any(series.names) else "The references'"
             told.append(f"{without} channels have no names: matched by their order; name the columns.")
         for k, column in enumerate(columns):
@@ -122,7 +131,20 @@ class ReferenceTraits:
             told.append(
                 f"The curve has {length_s(series) / self.shortest_s:.0%} of the length of the shortest reference."
             )
-        return (*told, *self._missing(series, columns))
+        told += self._longer(series)
+        return (*told, *state_doubts(series, self.states, self.word_columns), *self._missing(series, columns))
+
+    def _longer(self, series: Series) -> list[str]:
+        """Say that a curve lasts longer than any reference by more than they differ."""
+        share = _MORE_IN_STEP if self.in_step else _MORE
+        if length_s(series) <= self.longest_s + max(self.longest_s - self.shortest_s, share * self.longest_s):
+            return []
+        unit, more = ("s", 0) if self.has_clock else ("samples", 1)  # from the first sample to the last, both counted
+        own, longest = (rounded(one + more, 4) for one in (length_s(series), self.longest_s))
+        return [
+            f"The curve lasts {own} {unit} and no reference more than {longest} {unit}: a course of that length was "
+            "not compared, so not normal."
+        ]
 
     def _empty(self, series: Series) -> list[str]:
         """Return the channels that have values in the references and none in the curve."""
@@ -149,8 +171,8 @@ class ReferenceTraits:
         if jumps:
             first = max(jumps, key=lambda gap: gap.lasts_s)
             told.append(
-                f"The curve has no sample for {first.lasts_s:.3g} s after {_moment(series, first.last)}, longer than "
-                "in any reference: not known, so not normal."
+                f"The curve has no sample for {rounded(first.lasts_s, 3)} s after {_moment(series, first.last)}, "
+                "longer than in any reference: not known, so not normal."
             )
         for column, gaps in zip(columns, [[g for g in one if g.first <= g.last] for one in every], strict=True):
             if gaps:
@@ -162,21 +184,6 @@ class ReferenceTraits:
                     f"{_moment(series, gaps[0].first)}: not known, so not normal."
                 )
         return told
-
-
-def channel_columns(names: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...] | None:
-    """Return the column of each wanted channel: by name (of equal ones in order), whatever its case and blanks.
-
-    Where one side has no names at all and both have as many, the order counts. None: a channel is missing.
-    """
-    if len(names) == len(wanted) and any(names) != any(wanted):
-        return tuple(range(len(wanted)))
-    for written in (str, _plain):
-        places = {key: k for k, key in enumerate(_numbered([written(one) for one in names]))}
-        found = [places.get(key) for key in _numbered([written(one) for one in wanted])]
-        if None not in found:
-            return tuple(column for column in found if column is not None)
-    return None
 
 
 def with_channels(series: Series, names: tuple[str, ...]) -> Series | None:
@@ -199,37 +206,14 @@ def step_s(series: Series) -> float:
 
 
 def _other_channels(names: Sequence[str], wanted: Sequence[str]) -> str:
-    own, theirs = {_plain(one) for one in names}, {_plain(one) for one in wanted}
-    lacking = [one or f"column {k + 1}" for k, one in enumerate(wanted) if _plain(one) not in own]
-    extra = [one or f"column {k + 1}" for k, one in enumerate(names) if _plain(one) not in theirs]
+    own, theirs = {plain_name(one) for one in names}, {plain_name(one) for one in wanted}
+    lacking = [one or f"column {k + 1}" for k, one in enumerate(wanted) if plain_name(one) not in own]
+    extra = [one or f"column {k + 1}" for k, one in enumerate(names) if plain_name(one) not in theirs]
     if not lacking:  # names that occur more than once
         return f"The curve has {len(names)} channels and its references {len(wanted)}: not compared."
-    has = f"; it has {_listed(extra)}, which they have not" if extra else ""
-    return f"The curve lacks {_listed(lacking)} of its references{has}: not compared."
-
-
-def _same_names(names: Sequence[str], wanted: Sequence[str], columns: Sequence[int]) -> bool:
-    return all(_plain(names[column]) == _plain(name) for column, name in zip(columns, wanted, strict=True))
-
-
-def _numbered(names: Sequence[str]) -> list[tuple[str, int]]:
-    """Tell equal names apart by their order."""
-    seen: Counter[str] = Counter()
-    keys = []
-    for name in names:
-        keys.append((name, seen[name]))
-        seen[name] += 1
-    return keys
-
-
-def _plain(name: str) -> str:
-    return " ".join(re.split(r"[\s_\-.]+", name.strip().casefold())).strip()
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
+    has = f"; it has {listed(extra)}, which they have not" if extra else ""
+    return f"The curve lacks {listed(lacking)} of its references{has}: not compared."
 
 
 def _moment(series: Series, sample: int) -> str:
-    return f"sample {sample}" if series.time_is_index else f"{series.time_s[sample]:.6g} s"
+    return f"sample {sample}" if series.time_is_index else f"{rounded(float(series.time_s[sample]), 6)} s"
