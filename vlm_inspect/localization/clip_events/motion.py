@@ -115,5 +115,16 @@ class MotionChannel:
         np.maximum(square, 0.0, out=square)
         if hidden is not None:
             square[hidden] = np.inf
-        nearest = np.sqrt(np.partition(square, _NEAREST - 1, axis=1)[:, :_NEAREST])
+        nearest = np.sqrt(_least(square, _NEAREST))
         return np.asarray(np.minimum(nearest, still[:, None]).mean(axis=1), dtype=np.float32)
+
+
+def _least(values: Floats, count: int) -> Floats:
+    """Return the least values of each row, (J, count); overwrites them. For a few, faster than a partition."""
+    rows = np.arange(len(values))
+    found = np.empty((len(values), count), values.dtype)
+    for k in range(count):
+        at = values.argmin(axis=1)
+        found[:, k] = values[rows, at]
+        values[rows, at] = np.inf
+    return found
