@@ -27,13 +27,19 @@ class AppearanceChannel:
     name: EventKind = "appearance"
     said = "it looks there as it normally never does"
 
-    def __init__(self, stretches: Sequence[ClipFeatures]) -> None:
-        """Learn from stretches of normal clips, all of one grid."""
+    def __init__(self, stretches: Sequence[ClipFeatures], kept: Sequence[NDArray[np.bool_]]) -> None:
+        """Learn from stretches of normal clips, all of one grid.
+
+        Args:
+            stretches: S of them.
+            kept: of each which frames count, (N,); at least one in all.
+        """
         stretch = np.concatenate([np.full(len(one), k) for k, one in enumerate(stretches)])
         frame = np.concatenate([np.arange(len(one)) for one in stretches])
-        kept = _kept(len(stretch))
-        looks = np.concatenate([_patches(one) for one in stretches])[kept]
-        self._stretch, self._frame = stretch[kept], frame[kept]
+        counted = np.flatnonzero(np.concatenate(list(kept)))
+        kept_frames = counted[_kept(len(counted))]
+        looks = np.concatenate([_patches(one) for one in stretches])[kept_frames]
+        self._stretch, self._frame = stretch[kept_frames], frame[kept_frames]
         self._memory = _by_place(looks)
         self._squares = (self._memory**2).sum(axis=2)
         follows = (np.diff(self._stretch) == 0) & (np.diff(self._frame) == 1)

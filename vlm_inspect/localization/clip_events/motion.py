@@ -76,16 +76,22 @@ class MotionChannel:
     name: EventKind = "motion"
     said = "something moves there as nothing normally does"
 
-    def __init__(self, stretches: Sequence[ClipFeatures]) -> None:
-        """Learn from stretches of normal clips, all of one grid."""
+    def __init__(self, stretches: Sequence[ClipFeatures], kept: Sequence[NDArray[np.bool_]]) -> None:
+        """Learn from stretches of normal clips, all of one grid.
+
+        Args:
+            stretches: S of them.
+            kept: of each which frames count, (N,).
+        """
         log_speed = usual_log_speed(stretches)
         self._usual = np.exp(np.median(log_speed) - log_speed).astype(np.float32)
         parts = [_describe(one, self._usual) for one in stretches]
         self._side = max(parts[0].moves.shape[1:]) * _PLACE_UNIT
-        where = [np.argwhere(one.moves) for one in parts]
+        counted = [one.moves & frames[:, None, None] for one, frames in zip(parts, kept, strict=True)]
+        where = [np.argwhere(one) for one in counted]
         stretch = np.concatenate([np.full(len(found), k) for k, found in enumerate(where)])
         rows = np.concatenate(where)
-        numbers = np.concatenate([one.numbers[one.moves] for one in parts])
+        numbers = np.concatenate([one.numbers[moves] for one, moves in zip(parts, counted, strict=True)])
         if len(rows) > _MOST:
             kept = np.sort(np.random.default_rng(0).choice(len(rows), _MOST, replace=False))
             stretch, rows, numbers = stretch[kept], rows[kept], numbers[kept]
