@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
 from tests.browsing import started_browser
 from tests.store.postgres import OWNER, find_binaries, serve
@@ -56,10 +57,27 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
     The processes of one run share it: what one has learned of references, no other learns again.
     """
+    shared = _run_folder(tmp_path_factory) / "shared-cache"
+    shared.mkdir(exist_ok=True)
+    os.environ.setdefault("VLM_INSPECT_CACHE", str(shared))
+
+
+def _run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that the processes of one run share."""
     base = tmp_path_factory.getbasetemp()
-    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    (run / "shared-cache").mkdir(exist_ok=True)
-    os.environ.setdefault("VLM_INSPECT_CACHE", str(run / "shared-cache"))
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the demo, written once a run, for reading alone."""
+    from vlm_inspect.demo import write_demo
+
+    run = _run_folder(tmp_path_factory)
+    with FileLock(run / "demo.lock"):
+        if not (run / "demo").exists():
+            write_demo(run / "demo")
+    return run / "demo"
 
 
 @pytest.fixture(scope="session")
