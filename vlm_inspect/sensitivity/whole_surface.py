@@ -49,7 +49,7 @@ _EDGE = 0.02
 """Share of the way between the bounds within which scores are drawn together that would lie beyond a bound, while the
 higher of both scores does not; and the share of that higher one in a joined score."""
 _USUAL = 0.8
-"""Share of normal parts below the score up to which a surface is usual as a whole. With nine in ten no more normal parts
+"""Share of normal parts below the score up to which a surface is usual as a whole. With nine in ten no more normal ones
 are OK in all, since D, which counts on what the whole holds up, lies lower then (decision 45)."""
 _CONFIDENCE = 0.8
 """Confidence that, below its bound of OK, no more than a share `_USUAL` of normal parts lie."""
