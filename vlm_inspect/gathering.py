@@ -15,6 +15,7 @@ from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region
 from vlm_inspect.ignored import blanked, ignored_boxes, score_shift, without_ignored
 from vlm_inspect.localization.composition import NO_LOCALIZER, FittedClass
 from vlm_inspect.localization.localizer import Localization
+from vlm_inspect.localization.other_part import other_part
 from vlm_inspect.measurement.partial import SeenPart
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.registration.identity import INCOMPARABLE, Shown
@@ -80,6 +81,9 @@ def gather(
     if standing is not None and standing.outcome == "NG" and not regions:
         regions = _hottest(found, views)
     notes = (note for one in found for note in one.notes)
+    mismatch = next((one.mismatch for one in found if one.mismatch), "")
+    if compared and not mismatch and standing is not None and standing.outcome == "NG":
+        mismatch = other_part(maps)
     evidence = Evidence(
         maps=maps,
         regions=tuple(sorted(regions, key=lambda region: -region.score)[:MAX_REGIONS]),
@@ -89,7 +93,7 @@ def gather(
         surface=next((one.surface for one in found if one.surface is not None), None),
         curve=next((one.curve for one in found if one.curve is not None), None),
         sample_curve=next((one.sample_curve for one in found if one.sample_curve is not None), None),
-        mismatch=next((one.mismatch for one in found if one.mismatch), ""),
+        mismatch=mismatch,
         standing=standing,
         incomplete=fitted.standing_of is not None and standing is None,
         notes=(
