@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vlm_inspect.page.translation import translation_to
+from vlm_inspect.answers.translation import translation_to
 from vlm_inspect.page.wording import languages
 from vlm_inspect.prompt_files import prompt_folder
 
@@ -17,6 +17,7 @@ SAYING = [
     "vlm_inspect/localization/clip_events/appearance.py", "vlm_inspect/localization/clip_events/durations.py",
     "vlm_inspect/localization/clip_events/motion.py", "vlm_inspect/localization/clip_events/speed.py",
     "vlm_inspect/localization/curves/events.py", "vlm_inspect/localization/photo_mismatch.py",
+    "vlm_inspect/localization/other_part.py",
     "vlm_inspect/registration/findings.py",
     "vlm_inspect/registration/identity.py", "vlm_inspect/report/heat.py", "vlm_inspect/sensitivity/pod.py",
 ]  # fmt: skip
