@@ -1,5 +1,6 @@
 """Fixtures that more than one part's tests use."""
 
+import gc
 import os
 import signal
 from collections import Counter
@@ -20,6 +21,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the processors are shared out already
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+gc.disable()  # until the tests are collected: a quarter of that time went into looking for garbage
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell; tests interrupt processes
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -30,6 +32,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         seconds[item.path] += sum(mark.args[0] for mark in item.iter_markers("slow"))
     items.sort(key=lambda item: -seconds[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """Begin to collect garbage, but for modules and tests, which stay as long as the process."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
