@@ -185,7 +185,7 @@ def test_references_that_judged_one_another_say_less_of_the_whole_than_parts_tha
     lost = [
         usual_whole(normal_wholes(o, mutual=False)) - usual_whole(normal_wholes(o, mutual=True)) for o in (own[:4], own)
     ]
-    assert lost[0] > 4 * lost[1] > 0
+    assert lost[0] > 1.5 * lost[1] > 0
 
 
 def test_shades_that_nobody_sees_lower_the_bound_of_an_ok():
