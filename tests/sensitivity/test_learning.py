@@ -102,6 +102,8 @@ def test_more_normal_parts_set_the_bounds_of_the_whole_anew():
     judged = decision.judged(scores)
     again, _, tried = with_normals(decision, level, shades, MoreNormals(judged, level[:0]))
     assert len(tried.kinds) == 72
+    shares = [lay.share for one in (decision, again) for lay in one.whole.lays if lay is not None]
+    assert shares == pytest.approx([4 / 16, 60 / 72])
     held_up = (again.combine(scores) > again.bounds.ok_below).mean()
     assert 0.1 < held_up < 0.4
     usual = usual_whole(normal_wholes(judged[:, 1], mutual=False))
@@ -150,7 +152,7 @@ def test_both_scores_have_bounds_of_their_own_and_share_the_overkill():
 
 
 def test_parts_of_one_outcome_are_ranked_by_their_places_and_by_a_whole_that_is_unusual():
-    lay = WholeLay(scale=2.0, shift=0.0, passing=0.2, ng_above=1.0)  # OK up to 0.1, NG above 0.5
+    lay = WholeLay(scale=2.0, shift=0.0, passing=0.2, ng_above=1.0, share=0.5)  # OK up to 0.1, NG above 0.5
 
     def stand(places, whole):
         return float(combined(np.array(places), np.array([whole]), [lay]))
