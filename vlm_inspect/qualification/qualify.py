@@ -22,7 +22,7 @@ from vlm_inspect.sensitivity.standing import Standing, standing_of
 
 VERSION = 8
 """Changes whenever a remembered trial would no longer be what this code tries."""
-LEARNING_VERSION = 3
+LEARNING_VERSION = 4
 """Changes whenever the same trial would give other weights, bounds or odds: calibration files rest on these."""
 TRIAL_VERSION = f"{VERSION}.{LEARNING_VERSION}"
 

@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_inspect.sensitivity.bounds import Bounds
+from vlm_inspect.sensitivity.bounds import USUAL, Bounds
 from vlm_inspect.sensitivity.normal_scores import NormalScores, normal_scores
 from vlm_inspect.sensitivity.planted_scores import TriedParts
 
@@ -49,11 +49,12 @@ planted defects (decision 46): a quarter with 4 of them, 0.57 with 16."""
 _EDGE = 0.02
 """Share of the way between the bounds within which scores are drawn together that would lie beyond a bound, while the
 higher of both scores does not; and the share of that higher one in a joined score."""
-_USUAL = 0.8
-"""Share of normal parts below the score up to which a surface is usual as a whole. With nine in ten no more normal ones
-are OK in all, since D, which counts on what the whole holds up, lies lower then (decision 45)."""
+_USUAL_MUTUAL = 0.8
+"""Share of normal parts below the score up to which a surface is usual as a whole, where parts judged one another. With
+nine in ten no more normal ones are OK in all, since D, which counts on what the whole holds up, lies lower then; with
+parts that were judged by others it makes no difference, and nine in ten they are (decision 45)."""
 _CONFIDENCE = 0.8
-"""Confidence that, below its bound of OK, no more than a share `_USUAL` of normal parts lie."""
+"""Confidence that, below its bound of OK, no more than that share of normal parts lie."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,11 @@ def odd_whole(log_scores: NDArray[np.float64], overkill: float) -> float:
 
 def usual_whole(normal: NormalScores) -> float:
     """Return the score of the whole up to which a part is usual enough for an OK."""
-    return normal.lower_tolerance(_USUAL, _CONFIDENCE, level_counts=True)
+    return normal.lower_tolerance(_usual_share(normal), _CONFIDENCE, level_counts=True)
+
+
+def _usual_share(whole: NormalScores) -> float:
+    return _USUAL_MUTUAL if whole.level_spread > 0 else USUAL
 
 
 def is_heard(
@@ -200,7 +205,7 @@ def is_heard(
     """
     if whole.n == 1 or not len(seen):
         return False
-    passed = seen_by_places <= places.lower_tolerance(_USUAL, _CONFIDENCE)
+    passed = seen_by_places <= places.lower_tolerance(_usual_share(whole), _CONFIDENCE)
     return float((passed & (seen > usual_whole(whole))).mean()) >= LEAST_GAIN
 
 
