@@ -55,7 +55,7 @@ def test_a_dense_scan_moves_by_the_cells_that_it_was_averaged_in(
     scan, found = known.changed(planted.points, truth.change)
     anew = scan_surface(planted.points)
     expected = log_scores(normal, anew, compare(anew, normal.anchor))
-    assert log_scores(normal, scan, found) == pytest.approx(expected, abs=0.15)  # the cells are others
+    assert log_scores(normal, scan, found) == pytest.approx(expected, abs=0.25)  # the cells are others
 
 
 def test_points_that_are_gone_leave_a_place_unseen(scans, normal: Variation) -> None:

@@ -55,13 +55,26 @@ def test_a_shallow_dent_that_few_points_show_stands_out(normal: Variation) -> No
 def test_what_like_zones_share_is_taken_off_up_to_a_limit(normal: Variation, zones: Zones) -> None:
     spread, seen, part = np.full(zones.count, 0.01), np.ones(zones.count, dtype=bool), 0.01
     off = np.full(zones.count, 0.04)
-    assert zones.beyond_alike(off, spread, seen, part).max() == pytest.approx(0.0)
+    assert zones.beyond_others(off, spread, seen, part).max() == pytest.approx(0.0)
     off[7] = 0.1
-    assert zones.beyond_alike(off, spread, seen, part)[7] == pytest.approx(6.0)
+    assert zones.beyond_others(off, spread, seen, part)[7] == pytest.approx(6.0)
     off[7] = 0.0  # as the nominal part has it: no flaw
-    assert zones.beyond_alike(off, spread, seen, part)[7] == pytest.approx(0.0)
-    assert zones.beyond_alike(np.full(zones.count, -1.0), spread, seen, part).min() == pytest.approx(0.94 / 0.03)
-    assert zones.beyond_alike(off, spread, ~seen, part).max() == 0.0
+    assert zones.beyond_others(off, spread, seen, part)[7] == pytest.approx(0.0)
+    assert zones.beyond_others(np.full(zones.count, -1.0), spread, seen, part).min() == pytest.approx(0.94 / 0.03)
+    assert zones.beyond_others(off, spread, ~seen, part).max() == 0.0
+
+
+def test_a_face_that_lies_elsewhere_as_a_whole_hides_no_dent_in_it(zones: Zones) -> None:
+    long_side = (zones.outward[:, 1] > 0.99) & (zones.centres[:, 1] > 20.0)
+    spread, seen, part = np.full(zones.count, 0.005), np.ones(zones.count, dtype=bool), 0.01
+    off = np.where(long_side, 0.03, 0.0)  # a plate that is 0.03 mm wider: the lot, which two references do not show
+    inner = long_side & (np.abs(zones.centres[:, 0] - 20.0) < 12.0)
+    assert inner.sum() > 20
+    assert zones.beyond_others(off, spread, seen, part)[inner].max() == pytest.approx(0.0)
+    dented = int(np.flatnonzero(inner)[0])
+    off[dented] = -0.03
+    left = zones.beyond_others(off, spread, seen, part)
+    assert left[dented] == left.max() > 1.0
 
 
 def test_parts_that_differ_in_size_all_over_hide_no_dent(normal: Variation) -> None:

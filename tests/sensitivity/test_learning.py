@@ -102,9 +102,11 @@ def test_more_normal_parts_set_the_bounds_of_the_whole_anew():
     judged = decision.judged(scores)
     again, _, tried = with_normals(decision, level, shades, MoreNormals(judged, level[:0]))
     assert len(tried.kinds) == 72
+    shares = [lay.share for one in (decision, again) for lay in one.whole.lays if lay is not None]
+    assert shares == pytest.approx([4 / 16, 60 / 72])
     held_up = (again.combine(scores) > again.bounds.ok_below).mean()
     assert 0.1 < held_up < 0.4
-    usual = usual_whole(normal_wholes(judged[:, 1]))
+    usual = usual_whole(normal_wholes(judged[:, 1], mutual=False))
     at_bound, beyond = (decision.level + np.array([-9.0, usual + more]) for more in (-1e-6, 1e-3))
     assert again.combine(at_bound) == pytest.approx(-9.0)
     assert again.combine(beyond) > again.bounds.ok_below
@@ -141,7 +143,7 @@ def test_both_scores_have_bounds_of_their_own_and_share_the_overkill():
     level = np.random.default_rng(3).normal(0, 0.1, (4, 2))
     decision, _ = learn_decision(level, spots_and_shades(), SURFACE)
     own = level[:, 1] - level[:, 1].mean()
-    ends = usual_whole(normal_wholes(own)), odd_whole(own, OVERKILL / 2)
+    ends = usual_whole(normal_wholes(own, mutual=True)), odd_whole(own, OVERKILL / 2)
     around = [decision.level + np.array([-9.0, end + more]) for end in ends for more in (-1e-4, 1e-4)]
     outcomes = [standing_of(one, decision, some_sensitivity()).outcome for one in around]
     assert outcomes == ["OK", "REVIEW", "REVIEW", "NG"]
@@ -150,7 +152,7 @@ def test_both_scores_have_bounds_of_their_own_and_share_the_overkill():
 
 
 def test_parts_of_one_outcome_are_ranked_by_their_places_and_by_a_whole_that_is_unusual():
-    lay = WholeLay(scale=2.0, shift=0.0, passing=0.2, ng_above=1.0)  # OK up to 0.1, NG above 0.5
+    lay = WholeLay(scale=2.0, shift=0.0, passing=0.2, ng_above=1.0, share=0.5)  # OK up to 0.1, NG above 0.5
 
     def stand(places, whole):
         return float(combined(np.array(places), np.array([whole]), [lay]))
@@ -180,6 +182,14 @@ def test_surfaces_that_hardly_differ_as_a_whole_are_held_to_that():
     assert decision.combine(decision.level + np.array([0.1, 0.0])) <= decision.bounds.ok_below
 
 
+def test_references_that_judged_one_another_say_less_of_the_whole_than_parts_that_did_not():
+    own = np.random.default_rng(3).normal(0, 0.05, 16)
+    lost = [
+        usual_whole(normal_wholes(o, mutual=False)) - usual_whole(normal_wholes(o, mutual=True)) for o in (own[:4], own)
+    ]
+    assert lost[0] > 1.5 * lost[1] > 0
+
+
 def test_shades_that_nobody_sees_lower_the_bound_of_an_ok():
     level = np.random.default_rng(3).normal(0, 0.1, (4, 2))
     seen, _ = learn_decision(level, spots_and_shades(), SURFACE)
@@ -194,10 +204,19 @@ def test_a_class_whose_defects_stand_out_decides():
     decision, responses = learn_decision(level, planted(rng.uniform(0.3, 1.0, (80, 2))), PRIORS)
     new = np.array([1.0, -2.0]) + rng.normal(0, [0.08, 0.15], (500, 2))
     scores = decision.combine(new)
-    assert 0.4 < (scores <= decision.bounds.ok_below).mean() < 0.95
+    assert 0.4 < (scores <= decision.bounds.ok_below).mean() < 0.98
     assert (scores > decision.bounds.ng_above).mean() < 0.05
     assert (decision.combine(new + 0.8) > decision.bounds.ng_above).mean() > 0.9
     assert (responses > decision.bounds.ok_below).mean() > 0.9
+
+
+@pytest.mark.parametrize(("count", "outcome"), [(120, "OK"), (4, "REVIEW")])
+def test_one_odd_reference_keeps_no_clean_part_from_ok_but_too_few_planted_defects_do(count, outcome):
+    rng = np.random.default_rng(0)
+    level = np.concatenate([rng.normal(0, [0.05, 0.08], (4, 2)), [[1.0, 1.2]]])  # one of five has a spot
+    decision, _ = learn_decision(level, planted(rng.uniform(0.3, 1.5, (count, 2)), n=5), PRIORS)
+    for clean in ([0.0, 0.0], [0.1, 0.1]):
+        assert standing_of(np.array(clean), decision, some_sensitivity()).outcome == outcome
 
 
 def test_a_class_whose_defects_do_not_rise_earns_no_ok():

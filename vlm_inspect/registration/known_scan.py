@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.registration.comparison import (
+    FEWEST,
     MOST_PLANES,
     STRAY_AMONG,
     Comparison,
@@ -22,6 +23,7 @@ from vlm_inspect.registration.comparison import (
     near_enough,
     on_surface,
     scan_surface,
+    sparse,
 )
 from vlm_inspect.registration.orientation import outward_again
 from vlm_inspect.registration.surface import NEIGHBOURS, Gaps, Points, Surface, nearest, planes, surface
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
 
 _CANDIDATES = 3
 """Nearest planes among which a place of the reference finds its closest, as in `Surface.gaps`."""
-_FEWEST = 20
-"""Points of a cloud from which on strays can be told."""
 _UNSURE = 0.3
 """Cosine to the reference's normal below which that does not tell the side, as in `Surface.facing_as`."""
 
@@ -94,7 +94,7 @@ class KnownScan:
         if not change.touched.any():
             return self.scan, self.comparison
         moved = self._moved(points, change)
-        if len(moved.kept) < _FEWEST:
+        if len(moved.kept) < FEWEST:
             scan = scan_surface(points)
             return scan, compare(scan, self.reference)
         scan, rows = self._planes(moved)
@@ -218,10 +218,11 @@ def know(points: Points, reference: Surface, scan: Surface | None = None) -> Kno
     """
     cells = averaged(points, MOST_PLANES)
     kept, limit = np.ones(len(cells.points), dtype=bool), np.inf
-    if len(kept) >= _FEWEST:
+    if len(kept) >= FEWEST:
         whole = scan is not None and len(scan.points) == len(kept)
         tree = scan.tree if scan is not None and whole else _tree(cells.points)
         kept, limit = on_surface(cells.points, nearest(tree, cells.points, STRAY_AMONG)[0][:, -1])
+        kept = kept & ~sparse(cells, tree)
     scan = surface(cells.points[kept]) if scan is None else scan
     there = reference.gaps(scan.smoothed)
     scan = scan.facing_as(reference.outward[there.plane], near_enough(scan, reference, there))

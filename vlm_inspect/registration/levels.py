@@ -50,6 +50,6 @@ class Levels:
 def levels(points: Points) -> Levels:
     """Return the levels of points (N, 3), finite, N >= 4."""
     middle = points.mean(axis=0)
-    dense = averaged(points - middle, _DENSE).points
+    dense = averaged(points - middle, _DENSE)
     # A cell with a single stray point counts like one with a hundred of the surface: of 10^6 points 0.2 % become 6 %.
-    return Levels(middle, surface(dense if len(dense) == len(points) else without_strays(dense)))
+    return Levels(middle, surface(without_strays(dense) if dense.side else dense.points))

@@ -46,7 +46,7 @@ class PooledNormal:
     def judge(self, found: Comparison, counted: NDArray[np.bool_] | None = None) -> Values:
         """Return the pooled deviations (K,) of a scan beyond those of like zones, in normal spreads, >= 0."""
         zones = self.deviations(found, counted)
-        return self.zones.beyond_alike(zones.off, zones.spread, zones.seen, self.part)
+        return self.zones.beyond_others(zones.off, zones.spread, zones.seen, self.part)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ def learn_pooled(zones: Zones, kept: Sequence[Comparison], known: Sequence[Compa
     part, everywhere = float(np.sqrt(whole.mean())), np.ones(zones.count, dtype=bool)
     if len(each) > 1:
         off = each - each.mean(axis=0)
-        own = np.array([one - zones.explained(one, everywhere, part)[0] for one in off]).var(axis=0, ddof=1)
+        own = np.array([zones.explained(one, everywhere, part).left(one) for one in off]).var(axis=0, ddof=1)
         whole = _predicted(zones, own, len(kept), noise)
     return PooledNormal(zones, mean, np.sqrt(np.maximum(whole, 1e-300)), counts, part)
 

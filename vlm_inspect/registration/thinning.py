@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
 
+_GRID = np.array([[2.0, 1.0, 2.0], [-2.0, 2.0, 1.0], [-1.0, -2.0, 2.0]]) / 3.0
+"""A rotation under which faces along the axes lie along no face of a grid."""
+
 
 @dataclass(frozen=True, eq=False)
 class Cells:
@@ -19,6 +22,8 @@ class Cells:
     """(M, 3): the mean of each cell's points."""
     cell: NDArray[np.int64]
     """(N,): the cell of each point of the cloud."""
+    side: float = 0.0
+    """Of a cell, in the unit of the points; 0: nothing was averaged."""
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -29,16 +34,20 @@ class Cells:
 def averaged(points: Points, count: int) -> Cells:
     """Return a cloud (N, 3) in about `count` cells at most; a cloud of no more points stays as it is.
 
-    The mean of k points of a cell has 1 / sqrt(k) of their noise, which picking one of them would throw away.
+    The mean of k points of a cell has 1 / sqrt(k) of their noise, which picking one of them would throw away. The grid
+    is turned against the axes: a face that lies along it, near a boundary, would be cut into cells above and below it
+    that hold different numbers of points, and their means would lie beside it by its noise.
     """
     if len(points) <= count:
         return Cells(points, np.arange(len(points)))
     low = points.min(axis=0)
-    cell = _cell_side(points - low, count)
-    cells = np.unique(_keys(points - low, cell), return_inverse=True)[1].ravel()
+    turned = (points - low) @ _GRID
+    turned -= turned.min(axis=0)
+    side = _cell_side(turned, count)
+    cells = np.unique(_keys(turned, side), return_inverse=True)[1].ravel()
     weight = np.bincount(cells)
     means = np.stack([np.bincount(cells, points[:, axis] - low[axis]) / weight for axis in range(3)], axis=1)
-    return Cells(means + low, cells)
+    return Cells(means + low, cells, side)
 
 
 def thinned(points: Points, count: int) -> NDArray[np.int64]:

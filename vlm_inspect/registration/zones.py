@@ -5,8 +5,9 @@ where a single point tells nothing, so a dent of 0.1 mm that eight points show s
 
 Parts of one lot differ in features: a recess that is cut deeper deviates all over, on all its walls. Two references do
 not show that. A zone is therefore held against the zones of the same part whose surroundings look alike (FPFH,
-descriptors.py), too: what they share is taken off, and how much they scatter counts as normal. What is left is counted
-in what normal parts leave after the same: a tube that is 0.02 mm wider all over hides no dent of 0.1 mm.
+descriptors.py), too, and against those of its own face beyond what a flaw covers: what they share is taken off, and how
+much like ones scatter counts as normal. What is left is counted in what normal parts leave after the same: a tube that
+is 0.02 mm wider all over hides no dent of 0.1 mm, nor does a plate whose one side lies 0.03 mm further out.
 """
 
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ _AROUND, _FACING = 7, 0.5
 """Zones that are pooled, its own included, and the least cosine between the directions that they face."""
 _ALIKE, _APART = 16, 0.06
 """Zones that a zone is held against, and how far they lie apart at least, as a share of the part's size."""
+_BESIDE, _SAME_FACE = 16, 0.97
+"""Zones of the same face that a zone is held against, and the least cosine between the directions that they face."""
 _BLOCK = 500
 _SHARED = 6.0
 _SCATTER = 3.0
@@ -54,6 +57,9 @@ class Zones:
     """(K, n): which of them are pooled."""
     alike: NDArray[np.intp]
     """(K, m): the zones that look most like it."""
+    beside: NDArray[np.intp]
+    """(K, b): the nearest of those that face as it does and lie beyond what a flaw covers; its own number where there
+    are too few."""
     centres: Points
     """(K, 3), in the unit of the scans."""
     outward: Points
@@ -76,33 +82,56 @@ class Zones:
         """Return values (K,) of zones, each averaged with those around it."""
         return np.asarray((values[self.around] * self.within).sum(axis=1) / self.within.sum(axis=1))
 
-    def explained(self, off: Values, seen: NDArray[np.bool_], part: float) -> tuple[Values, Values]:
-        """Return what like zones say of deviations: (K,) what they share, and (K,) >= 0 how much they scatter.
+    def explained(self, off: Values, seen: NDArray[np.bool_], part: float) -> "Explained":
+        """Return what other zones explain of deviations (K,).
 
         Args:
             off: (K,) signed deviations from a mean normal part.
             seen: (K,) which zones the scan shows.
             part: the normal spread of the whole part; so many times this explain a deviation at most.
         """
-        like = np.where(seen, off, np.nan)[self.alike]
-        known = np.isfinite(like).sum(axis=1) >= _ALIKE // 4
-        like[~known] = 0.0
-        shared = np.clip(np.nanmedian(like, axis=1), -_SHARED * part, _SHARED * part)
-        scatter = 1.4826 * np.nanmedian(np.abs(like - shared[:, None]), axis=1)
-        return shared, np.minimum(scatter, _SCATTER * part)
+        known = np.where(seen, off, np.nan)
+        shared, scatter = _middle(known[self.alike], _SHARED * part)
+        others = np.where(self.beside == np.arange(self.count)[:, None], np.nan, known[self.beside])
+        face = _middle(others, _SHARED * part)[0]
+        low, high = np.minimum(shared, face), np.maximum(shared, face)
+        return Explained(np.minimum(low, 0.0), np.maximum(high, 0.0), np.minimum(scatter, _SCATTER * part))
 
-    def beyond_alike(self, off: Values, spread: Values, seen: NDArray[np.bool_], part: float) -> Values:
-        """Return how far deviations (K,) go beyond those of like zones, in normal spreads, >= 0; 0 where unseen.
+    def beyond_others(self, off: Values, spread: Values, seen: NDArray[np.bool_], part: float) -> Values:
+        """Return how far deviations (K,) go beyond what others explain, in normal spreads, >= 0; 0 where unseen.
 
         Args:
             off: (K,) signed deviations from a mean normal part.
-            spread: (K,) > 0, normal spread of what like zones do not share.
+            spread: (K,) > 0, normal spread of what is left.
             seen: (K,) which zones the scan shows.
             part: as in `explained`.
         """
-        shared, scatter = self.explained(off, seen, part)
-        beyond = np.maximum(off - np.maximum(shared, 0.0), np.minimum(shared, 0.0) - off)
-        return np.asarray(np.where(seen, np.maximum(beyond, 0.0) / np.maximum(spread, scatter), 0.0))
+        others = self.explained(off, seen, part)
+        return np.asarray(np.where(seen, np.abs(others.left(off)) / np.maximum(spread, others.scatter), 0.0))
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """What other zones explain of the deviations of K zones."""
+
+    low: Values
+    """(K,), <= 0,"""
+    high: Values
+    """(K,), >= 0: between them nothing is left."""
+    scatter: Values
+    """(K,), >= 0: how much like zones differ."""
+
+    def left(self, off: Values) -> Values:
+        """Return what is left of deviations (K,), signed."""
+        return np.asarray(off - np.clip(off, self.low, self.high))
+
+
+def _middle(values: Values, most: float) -> tuple[Values, Values]:
+    """Return median and robust scatter of rows (K, m); 0 where too few are known, and a median of `most` at most."""
+    known = np.isfinite(values).sum(axis=1) >= max(1, values.shape[1] // 4)
+    values = np.where(known[:, None], values, 0.0)
+    middle = np.clip(np.nanmedian(values, axis=1), -most, most)
+    return middle, np.asarray(1.4826 * np.nanmedian(np.abs(values - middle[:, None]), axis=1))
 
 
 @lru_cache(maxsize=4)
@@ -121,7 +150,8 @@ def zones_of(reference: Surface) -> Zones:
     within = np.einsum("mkj,mj->mk", outward[around], outward) > _FACING
     within &= np.cumsum(within, axis=1) <= _AROUND
     within[:, 0] = True
-    return Zones(zone, around, within, _alike(centres, looks, _APART * size), centres, outward)
+    alike = _alike(centres, looks, _APART * size)
+    return Zones(zone, around, within, alike, _beside(centres, outward, _APART * size), centres, outward)
 
 
 def _alike(centres: Points, looks: NDArray[np.float32], apart: float) -> NDArray[np.intp]:
@@ -135,4 +165,20 @@ def _alike(centres: Points, looks: NDArray[np.float32], apart: float) -> NDArray
         off = place[rows, None] - place[None]
         unlike[np.einsum("abj,abj->ab", off, off) < apart**2] = np.inf
         found[rows] = np.argpartition(unlike, count - 1, axis=1)[:, :count]
+    return found
+
+
+def _beside(centres: Points, outward: Points, apart: float) -> NDArray[np.intp]:
+    """Return the nearest zones (K, b) that face as each does and lie far enough from it; itself for missing ones."""
+    count = min(_BESIDE, len(centres))
+    found = np.zeros((len(centres), count), dtype=np.intp)
+    place, way = centres.astype(np.float32), outward.astype(np.float32)
+    length = (place**2).sum(axis=1)
+    for start in range(0, len(centres), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        far = length[rows, None] + length[None] - 2.0 * place[rows] @ place.T
+        far[(far < apart**2) | (way[rows] @ way.T < _SAME_FACE)] = np.inf
+        nearest_ones = np.argpartition(far, count - 1, axis=1)[:, :count]
+        lost = ~np.isfinite(np.take_along_axis(far, nearest_ones, axis=1))
+        found[rows] = np.where(lost, np.arange(len(centres))[rows, None], nearest_ones)
     return found

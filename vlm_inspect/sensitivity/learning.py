@@ -106,7 +106,8 @@ def learn_decision(
 
     wide = tuple(number for number, prior in enumerate(priors) if prior.whole)
     judged = _judged(level - centre, weights, wide)
-    tried = TriedParts(judged, judged, planted, _judged(planted.rises, weights, wide), np.zeros((0, 1 + len(wide))))
+    rises, nothing = _judged(planted.rises, weights, wide), np.zeros((0, 1 + len(wide)))
+    tried = TriedParts(judged, judged, planted, rises, nothing, mutual=True)
     drawn = _draw(tried, wide, expect, overkill=overkill, missed=missed, least_spread=spread)
     decision = Decision(centre, weights, drawn.whole, drawn.normal, drawn.bounds, drawn.odds, spread)
     return decision, drawn.responses
@@ -209,7 +210,7 @@ def _draw(
     groups = tried.groups_that_matter(counted, odd_counted)
     bounds = set_bounds(normal, *groups, overkill=of_places, missed=missed, least_spread=least_spread)
     lays = tuple(
-        lay_over(usual_whole(one.normal), odd_whole(one.own, of_each), bounds) if is_one else None
+        lay_over(usual_whole(one.normal), odd_whole(one.own, of_each), bounds, len(own)) if is_one else None
         for one, is_one in zip(seen, heard, strict=True)
     )
     if speaking:

@@ -65,11 +65,11 @@ class NormalScores:
         shares = (np.arange(count) + 0.5) / count
         return np.asarray(self.mean + stdtrit(self._next_dof, shares) * self.next_spread, np.float64)
 
-    def lower_tolerance(self, share: float, confidence: float) -> float:
+    def lower_tolerance(self, share: float, confidence: float, *, level_counts: bool = False) -> float:
         """Return a log score under which, with this confidence, no more than `share` of all normal samples lie.
 
-        What the level of the class may be off by beside chance (`level_spread`) is left out: it is no matter of how
-        many samples there are, and the bound D of planted defects counts on it.
+        What the level of the class may be off by beside chance (`level_spread`) is left out unless `level_counts`: the
+        bound D of planted defects counts on it.
 
         One-sided tolerance bound of a normal variable: the quantile's estimate m + z s, less its standard error
         sqrt(se(m)^2 + z^2 s^2 / (2 dof)) times the normal quantile of the confidence (Hahn & Meeker, Statistical
@@ -78,7 +78,8 @@ class NormalScores:
         from scipy.special import ndtri
 
         z = float(ndtri(share))
-        error = math.sqrt(self.spread**2 / self.n + (z * self.spread) ** 2 / (2 * self.dof))
+        of_mean = self.mean_error if level_counts else self.spread / math.sqrt(self.n)
+        error = math.hypot(of_mean, z * self.spread / math.sqrt(2 * self.dof))
         return self.mean + z * self.spread - float(ndtri(confidence)) * error
 
     @property

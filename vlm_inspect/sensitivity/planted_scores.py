@@ -52,6 +52,8 @@ class TriedParts:
     """(m, V): of the planted defects over their part."""
     anomalous: NDArray[np.float64]
     """(r, V): of really anomalous parts, which count among the planted ones; r >= 0."""
+    mutual: bool = False
+    """Whether the normal parts were judged by one another, so that their scores err together."""
 
     def responses(self, number: int, normal: NormalScores) -> NDArray[np.float64]:
         """Return the responses (m,) to the planted defects by one of the V scores; see `respond`."""

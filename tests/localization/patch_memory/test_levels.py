@@ -13,7 +13,7 @@ def test_the_level_of_left_out_references_is_carried_on_to_all():
     level, correction = left_out_levels(range(6), falls_with(0.4), np.array([0.4]))
     as_left_out = 0.1 * np.arange(6) - 0.4 * np.log(5)
     assert level[:, 0] + correction[0] == pytest.approx(as_left_out)
-    assert 0.2 * 0.4 * np.log(6 / 5) < correction[0] <= 0.4 * np.log(6 / 5)
+    assert 0.8 * 0.4 * np.log(6 / 5) < correction[0] <= 0.4 * np.log(6 / 5)
 
 
 def test_two_references_fall_as_is_usual():

@@ -30,7 +30,11 @@ class Pool:
     """Root mean square error of that on a class that it was not learned from."""
 
     def level_error(self, references: int) -> float:
-        """Return the standard deviation of the error of a level, in the log, that its own scatter does not show."""
+        """Return the standard deviation of the error of a level, in the log, that its own scatter does not show.
+
+        With several references it is about what one more changes: 0.14, 0.06, 0.03 and 0.01 by DINOv2 with 2, 4, 8 and
+        16 (decision 45).
+        """
         return self.next_spread if references == 1 else self.prior_slope * math.log(references / (references - 1))
 
 
@@ -70,7 +74,7 @@ class NetworkUse:
     there is no defect, though the one reference happens not to show it."""
 
 
-_WHOLE = Pool(1.0, 0.1, 0.12, 0.4, 0.22), Pool(1.0, 0.15, 0.2, 0.25, 0.27), Pool(1.0, 0.17, 0.2, 0.28, 0.34)
+_WHOLE = Pool(1.0, 0.1, 0.12, 0.4, 0.22), Pool(1.0, 0.15, 0.24, 0.25, 0.27), Pool(1.0, 0.17, 0.24, 0.28, 0.34)
 """The surface as a whole by Lite0, and by layers 6 and 9 of DINOv2."""
 
 _SMALL_PART_FACTOR = 16 / 9
