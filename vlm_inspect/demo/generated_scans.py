@@ -123,8 +123,8 @@ def draw(
     points = points + rng.normal(scale=noise, size=points.shape)
     strays = _strays(points, scanner.strays, rng)
     points, nothing = np.concatenate([points, strays]), np.zeros(len(strays), dtype=bool)
-    shows, or_shows = (None if one is None else np.concatenate([one, nothing]) for one in (shows, or_shows))
-    assert shows is not None
+    shows = np.concatenate([shows, nothing])
+    or_shows = None if or_shows is None else np.concatenate([or_shows, nothing])
     pose = random_pose(rng)
     depth = 0.0 if planted is None else planted.depth_mm
     found = _with_truth(pose, points, shows, flaw=flaw, noise=noise, partial=partial, depth=depth)

@@ -81,7 +81,8 @@ def _closed_there(anchor: Surface, found: Comparison, places: NDArray[np.intp]) 
     """Return whether the scan's surface closes before places without one, as the new end of a part cut short does."""
     unseen = np.zeros(len(anchor.points), dtype=bool)
     unseen[places] = found.unseen[places]
-    before = found.edge[unseen[anchor.near].any(axis=1)[found.plane]]
+    beside = np.asarray(unseen[anchor.near].any(axis=1))
+    before = found.edge[beside[found.plane]]
     return len(before) >= _FEWEST and float(before.mean()) < _OPEN
 
 
