@@ -46,8 +46,9 @@ style: install-test
 types: install-test
 	$(BIN)/mypy
 
+# Three processes for two cores: many tests wait for servers, clocks and other processes.
 pytest: install-test
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 docs: install-test  ## docs/rules.md, docs/json.md and the drawing of imports, from the code
 	$(BIN)/python -m recipes.reference_pages

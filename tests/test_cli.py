@@ -82,6 +82,7 @@ def plates(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow(8)
 def test_offline_a_normal_part_is_ok_and_an_anomalous_one_ng(run: Run, plates: Path) -> None:
     rules = ("--rules", plates / "plate.yaml")
     clean = run("ask", plates / "clean.png", *rules)
@@ -104,6 +105,7 @@ def test_without_references_doubt_is_review(run: Run, plates: Path) -> None:
     assert json.loads(done.out)["review_reasons"]
 
 
+@pytest.mark.slow(4)
 def test_a_reference_is_not_judged_by_itself(run: Run, plates: Path) -> None:
     done = run("ask", plates / "normal" / "0.png", "--rules", plates / "plate.yaml", "--json", "-")
     assert len(json.loads(done.out)["provenance"]["references_sha256"]) == 3
@@ -291,6 +293,7 @@ def test_every_wrong_input_is_tried(tmp_path: Path) -> None:
     assert set(WRONG) == set(bad_inputs(tmp_path))
 
 
+@pytest.mark.slow(4)
 def test_what_is_ignored_does_not_decide(run: Run, plates: Path) -> None:
     rules = plates / "plate.yaml"
     rules.write_text(rules.read_text() + "ignore: [[0.15, 0.15, 0.85, 0.85]]\n")
@@ -396,6 +399,7 @@ def curve(path: Path, channels: int, seed: int) -> Path:
     return path
 
 
+@pytest.mark.slow(3)
 def test_a_channel_that_no_reference_has_is_doubt(run: Run, tmp_path: Path) -> None:
     references = [argument for i in range(4) for argument in ("--reference", curve(tmp_path / f"{i}.csv", 1, i))]
     assert run("ask", curve(tmp_path / "same.csv", 1, 8), *references).code == 0

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from converters.view import ViewBudget
+from vlm_inspect.answers.translation import translation_to
 from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.inspector import Inspector
-from vlm_inspect.page.translation import translation_to
 from vlm_inspect.references import kind_of_references, load_references
 
 

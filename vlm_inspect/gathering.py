@@ -15,6 +15,8 @@ from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region
 from vlm_inspect.ignored import blanked, ignored_boxes, score_shift, without_ignored
 from vlm_inspect.localization.composition import NO_LOCALIZER, FittedClass
 from vlm_inspect.localization.localizer import Localization
+from vlm_inspect.localization.other_part import other_part
+from vlm_inspect.measurement.partial import SeenPart
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.registration.identity import INCOMPARABLE, Shown
 from vlm_inspect.rules import RuleBook
@@ -31,6 +33,7 @@ _UNMEASURED: dict[Shown, str] = {
     "other unit": "the scan is in another unit than its references: convert it",
     "other clock": "the curve's time is in another unit than that of its references: convert it",
     "several parts": "the scan shows several parts: give one scan for each",
+    "mirror image": "the scan is a mirror image of its references: they cannot be compared",
     "piece": "the scan shows a piece of the part: scan all of it",
 }
 """Why checks of a scan or a curve are not measured, by what it shows."""
@@ -67,7 +70,9 @@ def gather(
         found = [Localization(mismatch=one.mismatch) for one in found]
     elif shows == "piece":  # what is missing in its pictures was not scanned
         found = [one if one.shows == shows else Localization() for one in found]
-    measurements = _unmeasured(_measurements(part, references, rules), shows)
+    partly = next((one.seen for one in found if one.seen is not None), None)
+    measurements = _measurements(part, references, rules, partly)
+    measurements = measurements if shows == "piece" and partly is not None else _unmeasured(measurements, shows)
     views = (*part.views, *(picture for one in found for picture in one.pictures))
     found = [counted(one, views, rules) for one in found]
     maps = tuple(made for one in found for made in one.maps)
@@ -76,6 +81,9 @@ def gather(
     if standing is not None and standing.outcome == "NG" and not regions:
         regions = _hottest(found, views)
     notes = (note for one in found for note in one.notes)
+    mismatch = next((one.mismatch for one in found if one.mismatch), "")
+    if compared and not mismatch and standing is not None and standing.outcome == "NG":
+        mismatch = other_part(maps)
     evidence = Evidence(
         maps=maps,
         regions=tuple(sorted(regions, key=lambda region: -region.score)[:MAX_REGIONS]),
@@ -85,7 +93,7 @@ def gather(
         surface=next((one.surface for one in found if one.surface is not None), None),
         curve=next((one.curve for one in found if one.curve is not None), None),
         sample_curve=next((one.sample_curve for one in found if one.sample_curve is not None), None),
-        mismatch=next((one.mismatch for one in found if one.mismatch), ""),
+        mismatch=mismatch,
         standing=standing,
         incomplete=fitted.standing_of is not None and standing is None,
         notes=(
@@ -159,14 +167,16 @@ def _hottest(found: Sequence[Localization], views: Sequence[View]) -> list[Regio
     return regions_of(replace(finding, maps=(shown,)), views)[:1]
 
 
-def _measurements(part: Part, references: ReferenceSet, rules: RuleBook) -> tuple[Measurement, ...]:
+def _measurements(
+    part: Part, references: ReferenceSet, rules: RuleBook, seen: SeenPart | None
+) -> tuple[Measurement, ...]:
     from vlm_inspect.measured_checks import measure
 
     if part.sample is None:
         return ()
     posed = None if part.posed is None else (part.posed, references.posed)
     return tuple(
-        measure(rule, part.sample, references.samples, unit=rules.unit, posed=posed)
+        measure(rule, part.sample, references.samples, unit=rules.unit, posed=posed, seen=seen)
         for rule in rules.rules
         if rule.check is not None
     )
@@ -180,12 +190,13 @@ def _unmeasured(measurements: tuple[Measurement, ...], shows: Shown) -> tuple[Me
     if shows == "part":
         return measurements
     reason = _UNMEASURED[shows]
-    return tuple(
-        replace(one, value=None, passed=None, reason=reason)
-        if shows in INCOMPARABLE or MEASURES[one.measure].of_whole
-        else one
-        for one in measurements
-    )
+
+    def holds(one: Measurement) -> bool:
+        if shows == "mirror image":  # it is as long and as wide as the part
+            return not MEASURES[one.measure].compares
+        return shows not in INCOMPARABLE and not MEASURES[one.measure].of_whole
+
+    return tuple(one if holds(one) else replace(one, value=None, passed=None, reason=reason) for one in measurements)
 
 
 def _turned(sample: Sample | None, references: ReferenceSet) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from converters.sample import ImageSample, PointCloud, Sample, Series
 from vlm_inspect.errors import MeasurementError
 from vlm_inspect.evidence import Measurement
+from vlm_inspect.measurement.partial import SeenPart
 from vlm_inspect.measurement.registry import MEASURES, Measure, kind_names
 from vlm_inspect.registration.alignment import PosedCloud, common_frame
 from vlm_inspect.rules import Check, Rule
@@ -31,7 +32,13 @@ Posed = tuple[PosedCloud, Sequence[PosedCloud]]
 
 
 def measure(
-    rule: Rule, sample: Sample, references: Sequence[Sample] = (), *, unit: str = "mm", posed: Posed | None = None
+    rule: Rule,
+    sample: Sample,
+    references: Sequence[Sample] = (),
+    *,
+    unit: str = "mm",
+    posed: Posed | None = None,
+    seen: SeenPart | None = None,
 ) -> Measurement:
     """Return the measurement of a rule's check on a sample.
 
@@ -43,6 +50,7 @@ def measure(
         references: normal samples; those of another kind than the sample are not used.
         unit: of the coordinates of a scan.
         posed: the scan and its references where they are aligned already; None: they are aligned here when needed.
+        seen: what the scan shows of the part; None: all of it.
     """
     check = rule.check
     if check is None:
@@ -51,6 +59,8 @@ def measure(
     if sample.kind not in chosen.kinds:
         reason = f"{chosen.name} is measured on {kind_names(chosen)}, not on this kind of input"
         return Measurement(rule.id, chosen.name, None, "", None, reason)
+    if seen is not None and posed is not None and chosen.of_whole and isinstance(sample, PointCloud):
+        return _measure_seen(rule.id, chosen, check, posed, seen, chosen.unit.format(unit=unit, channel=""))
     try:
         values = _values(chosen, check, sample, references, unit, posed)
     except MeasurementError as e:
@@ -63,6 +73,24 @@ def measure(
     passed = _margin(worst.number, check) >= 0.0
     reason = worst.whose + _in_words(worst, check) + (f": {worst.side}" if worst.side and not passed else "")
     return Measurement(rule.id, chosen.name, worst.number, worst.unit, passed, reason)
+
+
+def _measure_seen(rule: str, chosen: Measure, check: Check, posed: Posed, seen: SeenPart, unit: str) -> Measurement:
+    """Return a measurement of a part that a scan does not show all of: what is seen may be enough."""
+    if chosen.of_seen is None:
+        reason = f"the scan shows {100 * seen.share:.0f} % of the part: scan all of it"
+        return Measurement(rule, chosen.name, None, unit, None, reason)
+    found = chosen.of_seen(*posed, seen)
+    value = _Value(found.number, unit)
+    passed = _margin(found.number, check) >= 0.0
+    if not found.unseen:
+        return Measurement(rule, chosen.name, found.number, unit, passed, _in_words(value, check))
+    if check.max is not None and found.number > check.max:
+        reason = f"at least {_in_words(value, check)}"
+        return Measurement(rule, chosen.name, found.number, unit, False, reason)
+    shown = shown_number(found.number, [bound for bound in (check.min, check.max) if bound is not None])
+    reason = f"at least {shown} {unit}, {found.unseen}: scan all of it"
+    return Measurement(rule, chosen.name, None, unit, None, reason)
 
 
 def measure_plainly(name: str, sample: Sample, *, unit: str = "mm", channel: str | None = None) -> Measurement:
@@ -92,7 +120,7 @@ def _values(
 ) -> list[_Value]:
     """Return the values of a measure on a sample, at least one."""
     alike = [reference for reference in references if reference.kind == sample.kind]
-    if chosen.scope.endswith("_to_references") and not alike:
+    if chosen.compares and not alike:
         raise MeasurementError(f"{chosen.name} needs a reference to compare with, and there is none")
     if isinstance(sample, ImageSample):
         return _page_values(chosen, sample, [r for r in alike if isinstance(r, ImageSample)])

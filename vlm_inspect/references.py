@@ -24,6 +24,8 @@ from vlm_inspect.array_cache import content_of, key_of, user_cache
 from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.file_patterns import match_files
 from vlm_inspect.registration.alignment import PosedCloud
+from vlm_inspect.registration.arrival import arrive, pack_arrival, unpack_arrival
+from vlm_inspect.registration.identity import Mismatch
 from vlm_inspect.registration.known_scan import Change
 from vlm_inspect.registration.levels import Levels, levels
 
@@ -62,6 +64,8 @@ class Part:
     frame: ScanFrame | None = None
     change: Change | None = None
     """Of a scan made of a reference, as it lies: what tells the two apart."""
+    mismatch: Mismatch | None = None
+    """Of a scan: why it lies nowhere on the references, and is drawn as it stands; None: it may be laid onto them."""
 
     @property
     def posed(self) -> PosedCloud | None:
@@ -141,7 +145,11 @@ def load_references(
     parts = []
     for number, sample in enumerate(samples.values(), start=1):
         progress(f"drawing reference {number} of {len(samples)}")
-        parts.append(present(sample, stage, budget))
+        part = present(sample, stage, budget)
+        if part.mismatch is not None and stage.anchor is not None:
+            said = f"reference {sample.path}, held against {stage.anchor.path}: {part.mismatch.said}"
+            raise ReferenceSampleError(said)
+        parts.append(part)
     return ReferenceSet(parts=tuple(parts), sha256=tuple(samples), stage=stage)
 
 
@@ -200,8 +208,8 @@ def present(sample: Sample, stage: Stage, budget: ViewBudget) -> Part:
     if isinstance(sample, PointCloud):
         from converters.point_cloud import render_point_cloud
 
-        frame = _frame_on(stage, sample)
-        return Part(sample, tuple(render_point_cloud(sample, budget, frame)), frame)
+        frame, mismatch = _frame_on(stage, sample)
+        return Part(sample, tuple(render_point_cloud(sample, budget, frame)), frame, mismatch=mismatch)
     if isinstance(sample, Series):
         from converters.series import render_series
 
@@ -209,17 +217,19 @@ def present(sample: Sample, stage: Stage, budget: ViewBudget) -> Part:
     return Part(sample, tuple(render(sample, budget)))
 
 
-def _frame_on(stage: Stage, cloud: PointCloud) -> ScanFrame:
+def _frame_on(stage: Stage, cloud: PointCloud) -> tuple[ScanFrame, Mismatch | None]:
+    """Return the frame of a scan, and what it shows where it lies nowhere: it is drawn in a frame of its own then."""
     from converters.pose import canonical_frame
-    from vlm_inspect.registration.alignment import align
 
     if stage.anchor is None or stage.frame is None:
-        return canonical_frame(cloud)
+        return canonical_frame(cloud), None
     if cloud is stage.anchor:
-        return stage.frame
+        return stage.frame, None
     key = key_of(SCAN_VERSION, "pose", content_of(cloud.points), stage.anchor_content)
-    to_anchor = user_cache().array("scans", key, (4, 4), lambda: align(cloud.points, stage.levels).pose)
-    return replace(stage.frame, pose=stage.frame.pose @ to_anchor)
+    arrived = user_cache().value("scans", key, lambda: arrive(cloud.points, stage.levels), pack_arrival, unpack_arrival)
+    if arrived.mismatch is not None:
+        return canonical_frame(cloud), arrived.mismatch
+    return replace(stage.frame, pose=stage.frame.pose @ arrived.pose), None
 
 
 def _files_of(path: Path, kind: SampleKind) -> list[Path]:

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from tests.agent.scripted import BOX, ask, call, turn, verdict, write_plate
 from tests.backends.openai_server import Behaviour, Body, OpenAIServer, answer
+from tests.waiting import LONGEST_S
 from vlm_inspect import cli
 from vlm_inspect.inspection import StepRecord, Usage
 from vlm_inspect.report.timeline import step_line
@@ -125,7 +126,7 @@ def test_steps_are_shown_live_above_the_spinner(tmp_path: Path) -> None:
             while piece := os.read(reader, 4096):
                 shown += piece
         os.close(reader)
-        assert process.wait(60) == 0
+        assert process.wait(LONGEST_S) == 0
     told = shown.decode(errors="replace")
     assert re.search(r"\x1b\[2Kstep 1 observe: I observe\. \(1007 tokens\)\r\n", told), "its line is wiped first"
     assert told.index("step 1 observe:") < told.index("step 2 observe, zoom view 0") < told.index("step 3 judge:")

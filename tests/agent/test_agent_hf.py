@@ -23,7 +23,7 @@ def in_form(look: Look) -> bool:
     return isinstance(look.opinion, Verdict) if look.phase == "judge" else bool(read_turn(look.replies).phase)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(2)
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "llava"])
 def test_random_weights_run_the_loop_to_its_end(family: str, tmp_path: Path) -> None:
     Image.fromarray(np.full((64, 64, 3), 120, np.uint8)).save(tmp_path / "part.png")

@@ -15,6 +15,7 @@ from vlm_inspect.answers.places import NumberedPlace, join_views, number_places
 from vlm_inspect.answers.questions import read_question
 from vlm_inspect.answers.record import PartRecord, rule_rows
 from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region
+from vlm_inspect.inspection import Inspection, Provenance, Usage
 from vlm_inspect.registration.findings import Finding
 from vlm_inspect.registration.told_finding import ToldFinding, read_told
 from vlm_inspect.rules import RuleBook
@@ -93,7 +94,7 @@ def test_one_place_in_three_views_is_one_place() -> None:
     known = record(*SEEN_THRICE, ELSEWHERE)
     assert [place.numbers for place in known.places] == [(1, 2, 3), (4,)]
     told = ask("How many defects?", known)
-    assert "2 place(s) exceed their tolerance" in told
+    assert "2 places exceed their tolerance" in told
     where = ask("Where?", known)
     assert where.count("Other views of the same place: region 2, 3.") == 1
     assert "Region 4" in where
@@ -172,6 +173,34 @@ def test_a_defect_that_nothing_says_is_said() -> None:
     known = record(*SEEN_THRICE)
     assert "Nothing that was measured says contamination." in ask("Is there any contamination?", known)
     assert "Nothing that was measured" not in ask("How deep is the dent?", known)
+
+
+def undecided(known: PartRecord, *reasons: str) -> PartRecord:
+    provenance = Provenance(
+        input_sha256="0" * 64, rules_sha256="", prompt_sha256="", version="1", created_at="2026-01-01T00:00:00Z"
+    )
+    usage = Usage(prompt_tokens=0, completion_tokens=0, latency_s=0.0)
+    told = Inspection(
+        outcome="REVIEW", score=0.4, calibrated=False, answer="", reasoning="", review_reasons=reasons, rules=(),
+        defects=(), views=(), model="evidence", localizer="memory", usage=usage, provenance=provenance,
+    )  # fmt: skip
+    return replace(known, inspection=told)
+
+
+def test_of_a_part_that_is_not_decided_the_place_to_begin_with_is_told_and_why_it_is_not() -> None:
+    said = ask("Where is the defect?", undecided(record(), "the score 0.40 lies between 0.20 (OK) and 0.60 (NG)"))
+    assert said.startswith("REVIEW, P(anomalous) 0.40. To review: the score 0.40 lies between 0.20 (OK) and 0.60 (NG).")
+    assert "No place exceeds its own bound; the most unusual is in view 0" in said
+    assert "No place was found" not in said
+    assert ask("Where is the defect, and is it ok?", undecided(record(), "why")).count("To review: why.") == 1
+    assert "No place was found" in ask("Where is the defect?", replace(record(), evidence=Evidence()))
+
+
+def test_what_the_program_says_of_a_part_is_put_into_german() -> None:
+    reason = "The photo is in grey and its references are in colour: take it with the same camera and settings."
+    said = ask("Warum?", undecided(record(), reason))
+    assert "Das Foto ist grau und seine Referenzen sind farbig" in said
+    assert "The photo" not in said
 
 
 @pytest.mark.parametrize("language", list(load_languages()))

@@ -1,6 +1,6 @@
 """The files of words: every language says everything, with the same values; a wrong file is named."""
 
-import string
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ ENGLISH = LANGUAGES["English"]
 
 
 def _values(sentence: str) -> set[str]:
-    return {name for _, name, _, _ in string.Formatter().parse(sentence) if name}
+    return set(re.findall(r"\{(\w+)", sentence))
 
 
 def test_the_seven_languages_are_there_english_first() -> None:
@@ -47,6 +47,20 @@ def test_another_language_has_words_for_what_the_record_says(name: str) -> None:
     assert set(language.record) == set(german)
     for english, own in language.record.items():
         assert _values(english) == _values(own), english
+
+
+def test_one_and_several_are_told_apart() -> None:
+    english, german, french = (LANGUAGES[name] for name in ("English", "German", "French"))
+    assert english.say("compared", count=1, localizer="memory").startswith(
+        "It was compared with 1 known-normal reference,"
+    )
+    assert "4 known-normal references," in english.say("compared", count=4, localizer="memory")
+    assert german.say("count", count=0, all=1, failed=1).startswith("0 Stellen überschreiten ihre Toleranz")
+    assert german.say("count", count=0, all=1, failed=1).endswith("1 Regel ist verletzt.")
+    assert french.say("count", count=0, all=0, failed=2).startswith("0 endroit dépasse sa tolérance")
+    assert "Es gleicht seiner einen Referenz:" in german.say("rests_likeness", count=1)
+    with pytest.raises(PromptError, match="missing or unknown name"):
+        english.say("compared", localizer="memory")
 
 
 def test_words_of_the_record_are_put_whole_by_pieces_or_with_their_values() -> None:

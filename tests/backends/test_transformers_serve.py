@@ -38,7 +38,7 @@ from vlm_inspect.rules import Rule, RuleBook
 _MISSING = [name for name in ("fastapi", "uvicorn", "accelerate") if find_spec(name) is None]
 pytestmark = [
     pytest.mark.skipif(bool(_MISSING), reason=f"`transformers serve` needs {', '.join(_MISSING)}"),
-    pytest.mark.slow,
+    pytest.mark.slow(1),
 ]
 
 RULES = RuleBook(class_name="nut", rules=(Rule(id="thread", text="The thread is whole."),))

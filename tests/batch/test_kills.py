@@ -127,7 +127,7 @@ def killed(work: Callable[[Path], None], folder: Path, after_s: float) -> bool:
     return False
 
 
-@pytest.mark.slow
+@pytest.mark.slow(5)
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("work", [batch, watch])
 def test_every_part_has_one_case_after_many_kills(

@@ -59,7 +59,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.slow
+@pytest.mark.slow(4)
 def test_parts_are_judged_once_as_they_come(tmp_path: Path) -> None:
     folder, out, store = tmp_path / "in", tmp_path / "out.csv", tmp_path / "cases.db"
     folder.mkdir()

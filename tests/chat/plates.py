@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import uniform_filter
 
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.inspector import Inspector
@@ -95,9 +96,7 @@ def _grey(image: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def _smooth(values: NDArray[np.float64], reach: int = 4) -> NDArray[np.float32]:
     """Return the mean over a square around each pixel."""
-    padded = np.pad(values, reach, mode="edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * reach + 1, 2 * reach + 1))
-    return np.asarray(windows.mean(axis=(2, 3)), dtype=np.float32)
+    return np.asarray(uniform_filter(values, 2 * reach + 1, mode="nearest"), dtype=np.float32)
 
 
 def make_plates(folder: Path) -> Path:

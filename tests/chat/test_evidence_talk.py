@@ -19,9 +19,9 @@ CITATION = "[view 0: "
         ("how big is it", ["Region 1", "18 x 18 pixels of the picture", CITATION]),
         ("Which rule does it break?", ["no-spot (major): not checked", "bright (minor): pass"]),
         ("What was measured?", ["brightness of rule bright"]),
-        ("Compared with what?", ["4 known-normal reference(s), by memory", "held against reference", CITATION]),
+        ("Compared with what?", ["4 known-normal references, by memory", "held against reference", CITATION]),
         ("How sure are you?", ["P(anomalous)", "uncalibrated", "against a limit of", CITATION]),
-        ("How many places?", ["1 place(s) exceed their tolerance or were named by the model, of 1 that are numbered"]),
+        ("How many places?", ["1 place exceeds its tolerance or was named by the model, of 1 that is numbered"]),
         ("where is region 1", ["Region 1", CITATION]),
         ("Where is region 7?", ["There is no region 7; the regions are 1 to 1."]),
         ("What colour is it?", ["cannot be answered from the record"]),
@@ -87,7 +87,7 @@ def test_it_says_what_would_have_been_missed_and_what_the_bounds_are(desk: Desk,
     assert shipped.startswith("By this record, yes: it came out OK")
     assert "Nobody read these rules, so that this does not answer for them: no-spot." in shipped
     why = dialogue.ask("Why?", heard).text
-    assert "It is like its 4 reference(s)" in why
+    assert "It is like its 4 references" in why
     assert "These measured rules hold: bright." in why
 
 

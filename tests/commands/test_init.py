@@ -128,7 +128,7 @@ def test_the_class_is_named_by_the_folder_that_says_what_it_is(tmp_path: Path) -
     assert name_of_class(tmp_path / "red_caps") == "red caps"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(4)
 def test_the_book_says_what_the_references_would_catch(curves: Path) -> None:
     assert run("init", curves, "--quiet") == 0
     text = (curves.parent / "press.yaml").read_text()

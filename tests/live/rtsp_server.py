@@ -12,6 +12,8 @@ from contextlib import contextmanager
 import cv2
 import numpy as np
 
+from tests.waiting import LONGEST_S
+
 _PACKET = 1400
 _SDP = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test\r\nt=0 0\r\nm=video 0 RTP/AVP 26\r\na=control:track1\r\n"
 
@@ -90,7 +92,7 @@ class _Handler(socketserver.StreamRequestHandler):
         number = 0
         for k, picture in enumerate(film):
             if picture is None:
-                self.server.ended.wait(30)
+                self.server.ended.wait(LONGEST_S)
                 return
             for packet in _packets(picture, number, round(90_000 * k / self.server.fps)):
                 number += 1

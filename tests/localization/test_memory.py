@@ -277,7 +277,7 @@ def test_the_coreset_covers_its_rows() -> None:
     np.testing.assert_array_equal(choose_coreset(rows[:30], 40), np.arange(30))
 
 
-@pytest.mark.slow
+@pytest.mark.slow(4)
 def test_real_bottles(shared_data: Path) -> None:
     from PIL import Image
 

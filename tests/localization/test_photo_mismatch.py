@@ -68,6 +68,26 @@ def on_gravel(picture: Image.Image) -> Image.Image:
     return Image.fromarray(pixels)
 
 
+def zoomed(by: float) -> Change:
+    def change(picture: Image.Image) -> Image.Image:
+        margin = SIDE * (1 - 1 / by) / 2
+        return picture.resize(picture.size, box=(margin, margin, SIDE - margin, SIDE - margin))
+
+    return change
+
+
+def eight_colours(picture: Image.Image) -> Image.Image:
+    return picture.quantize(8).convert("RGB")
+
+
+def swollen(picture: Image.Image) -> Image.Image:
+    """As by something that sticks to two sides of the disc: both sides of what is seen are larger, its area hardly."""
+    marked = picture.copy()
+    ImageDraw.Draw(marked).rectangle((120, 76, 152, 84), fill=(40, 40, 40))
+    ImageDraw.Draw(marked).rectangle((76, 120, 84, 152), fill=(40, 40, 40))
+    return marked
+
+
 def half_away(picture: Image.Image) -> Image.Image:
     """As of a broken disc: half of it is missing."""
     broken = picture.copy()
@@ -122,6 +142,12 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         ("washer", times(0.3, 0.3, 0.3), "times darker than any of its references"),
         ("washer", lambda picture: picture.filter(ImageFilter.GaussianBlur(3)), "far less sharp"),
         ("cloth", lambda picture: picture.filter(ImageFilter.GaussianBlur(2)), "far less sharp"),
+        ("washer", zoomed(1.3), "The part is shown 1.3 times as large as in the references"),
+        ("washer", eight_colours, "far fewer colours than any of its references, 8"),
+        ("cloth", eight_colours, "far fewer colours than any of its references, 8"),
+        ("washer", times(0.65, 0.65, 0.65), "The photo is about 3 times darker than any of its references: check"),
+        ("cloth", times(0.2, 0.2, 0.2), "The photo is more than 10 times darker than any of its references: check"),
+        ("washer", swollen, ""),
         ("washer", lambda picture: picture, ""),
         ("cloth", lambda picture: picture, ""),
         ("washer", half_away, ""),

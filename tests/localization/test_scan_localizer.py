@@ -11,6 +11,7 @@ from converters.pose import ScanFrame
 from converters.sample import Mesh, PointCloud
 from tests.localization.scan_views import depth_views
 from tests.measurement.screw_parts import LENGTH, cloud, screw
+from tests.registration.test_identity import bracket
 from vlm_inspect.demo.scan_files import grid_surface, scan_surface
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.gathering import gather
@@ -134,6 +135,29 @@ def test_nothing_is_measured_of_a_scan_in_another_unit(fitted: FittedScans) -> N
     assert (evidence.maps, evidence.regions, evidence.status) == ((), (), "unknown")
 
 
+def test_a_mirrored_scan_is_said_and_does_not_deviate_but_is_as_long_as_the_part() -> None:
+    rules = [
+        Rule(id=name, text=f"{name} as drawn.", check=Check(measure=name, max=31.0))
+        for name in ("length", "rms_deviation")
+    ]
+    known = references([cloud(bracket(0)), cloud(bracket(1))])
+    mirrored = part(cloud(bracket(2) * [1.0, -1.0, 1.0]))
+    own = ScanLocalizer().fit(known)
+    _, evidence = gather(mirrored, known, RuleBook(class_name="bracket", rules=tuple(rules)), FittedClass((own,)))
+    assert "mirror image" in evidence.mismatch
+    assert (evidence.maps, evidence.regions, evidence.surface) == ((), (), None)
+    length, deviation = evidence.measurements
+    assert (length.passed, deviation.passed) == (True, None)
+    assert deviation.reason == "the scan is a mirror image of its references: they cannot be compared"
+
+
+def test_a_thread_that_runs_the_other_way_is_seen(fitted: FittedScans) -> None:
+    sound, mirrored = (part(cloud(screw(23, n=12_000) * [1.0, sign, 1.0])) for sign in (1.0, -1.0))
+    assert fitted.localize(sound).shows == "part"
+    found = fitted.localize(mirrored)
+    assert (found.shows, found.maps) == ("mirror image", ())
+
+
 def test_a_piece_of_the_part_is_told_with_one_share(fitted: FittedScans) -> None:
     fresh = screw(23, n=6000)
     found = fitted.localize(part(cloud(fresh[fresh[:, 2] < np.quantile(fresh[:, 2], 0.4)])))
@@ -178,7 +202,7 @@ def test_of_several_parts_nothing_counts_and_of_a_piece_no_check_of_the_whole(fi
     assert "a piece of the reference" in of_piece.mismatch
     assert {one.source for one in of_piece.maps} == {"deviation"}
     assert [one.passed for one in of_piece.measurements] == [None, True]
-    assert of_piece.measurements[0].reason == "the scan shows a piece of the part: scan all of it"
+    assert "one end of it was not scanned: scan all of it" in of_piece.measurements[0].reason
     assert "2 separate parts" in of_two.mismatch
     assert [one.passed for one in of_two.measurements] == [None, None]
     assert of_two.measurements[1].reason == "the scan shows several parts: give one scan for each"

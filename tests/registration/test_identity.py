@@ -7,7 +7,7 @@ from tests.measurement.screw_parts import moved, rigid
 from vlm_inspect.demo.solids import gear
 from vlm_inspect.registration.alignment import align
 from vlm_inspect.registration.comparison import scan_surface
-from vlm_inspect.registration.identity import mismatch
+from vlm_inspect.registration.identity import looks_mirrored, mismatch
 from vlm_inspect.registration.pose import apply
 from vlm_inspect.registration.surface import Surface
 
@@ -69,3 +69,15 @@ def test_a_piece_that_lies_off_by_little_is_no_other_part() -> None:
     sheet = scan_surface(np.c_[rng.uniform(0, 60, (12000, 2)), 0.01 * rng.normal(size=12000)])
     piece = np.c_[rng.uniform(12, 50, (4000, 2)), 1.5 + 0.01 * rng.normal(size=4000)]
     assert "a piece of the part, or another part" in mismatch(scan_surface(piece), sheet).said
+
+
+def test_a_part_that_is_its_own_mirror_image_is_known_as_one(reference: Surface) -> None:
+    rng = np.random.default_rng(1)
+    bars = [
+        scan_surface(rng.uniform(-1, 1, (3000, 3)) * [20, 6, 0] + rng.normal(scale=0.01, size=(3000, 3))) for _ in "ab"
+    ]
+    assert looks_mirrored(bars)
+    assert looks_mirrored(bars[:1])
+    brackets = [reference, scan_surface(bracket(1))]
+    assert not looks_mirrored(brackets)
+    assert not looks_mirrored(brackets[:1])

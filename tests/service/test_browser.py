@@ -59,7 +59,7 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield found
 
 
-@pytest.mark.slow
+@pytest.mark.slow(20)
 def test_the_story(address: str, browser: "playwright.Browser", tmp_path: Path) -> None:
     page = new_page(browser, viewport={"width": 1280, "height": 900}, locale="en-GB")
     watched = Watched(page, address)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import pytest
 
 from tests.agent.scripted import BOX, turn, verdict
 from tests.backends.openai_server import Body, OpenAIServer
@@ -30,6 +31,7 @@ _COPY = """async (content) => {
 }"""
 
 
+@pytest.mark.slow(15)
 def test_every_page_is_usable_wide_and_narrow_light_and_dark(tmp_path: Path, browser: "playwright.Browser") -> None:
     settings = settings_in(tmp_path)
     (settings.rules / "slab.yaml").write_text("class_name: slab\n")  # nothing decides: REVIEW

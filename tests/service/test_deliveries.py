@@ -115,7 +115,7 @@ def test_what_waits_is_sent_by_the_next_start(start: Starter, tmp_path: Path) ->
         until(lambda: [headers["webhook-id"] for headers, _ in hook.got] == ["left"])
 
 
-@pytest.mark.slow
+@pytest.mark.slow(2)
 def test_a_topic_has_every_part(start: Starter, tmp_path: Path) -> None:
     pytest.importorskip("amqtt")
     pytest.importorskip("aiomqtt")
@@ -188,7 +188,7 @@ def test_a_serial_number_that_was_not_sent_is_found_in_the_name(start: Starter, 
         assert sorted(one["serial"] for one in told(hook)) == ["001", "003", "lot 7"]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(2)
 def test_a_serial_number_is_read_from_a_code_on_the_part(start: Starter, tmp_path: Path) -> None:
     zxingcpp = pytest.importorskip("zxingcpp")
     code = np.asarray(zxingcpp.create_barcode("SN-42", zxingcpp.BarcodeFormat.QRCode).to_image(scale=6))

@@ -75,7 +75,7 @@ def send_and_kill(service: Process, kills: int) -> list[str]:
     return accepted
 
 
-@pytest.mark.slow
+@pytest.mark.slow(6)
 def test_every_accepted_part_is_one_case_and_one_message(
     store_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

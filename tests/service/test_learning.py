@@ -68,7 +68,7 @@ def events_of(client: httpx.Client, path: str, **json_values: Any) -> list[tuple
     return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in blocks]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(3)
 def test_judged_parts_calibrate_and_become_references(learning: httpx.Client, tmp_path: Path) -> None:
     client = learning
     operator = {"headers": {"Authorization": f"Bearer {OPERATOR}"}}

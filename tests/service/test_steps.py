@@ -12,7 +12,7 @@ from tests.agent.scripted import BOX, turn, verdict
 from tests.backends.openai_server import Body, OpenAIServer, hang
 from tests.service.conftest import Starter, part, photo, settings_in
 from tests.service.test_kills import Process
-from tests.waiting import until
+from tests.waiting import LONGEST_S, until
 from vlm_inspect.store import CaseStore
 
 SCRIPT = (turn("observe", "zoom", BOX), turn("judge"), verdict())
@@ -29,7 +29,7 @@ def test_every_step_comes_as_an_event_while_it_is_taken(start: Starter, tmp_path
     went_on = threading.Event()
 
     def judged(body: Body) -> object:
-        assert went_on.wait(60), "the first step was not told before the last one was answered"
+        assert went_on.wait(LONGEST_S), "the first step was not told before the last one was answered"
         return verdict()(body)
 
     script = (SCRIPT[0], turn("judge"), judged)
@@ -57,7 +57,7 @@ def test_every_step_comes_as_an_event_while_it_is_taken(start: Starter, tmp_path
     assert steps == client.get(f"/v1/inspections/{job}").json()["steps"]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(6)
 def test_a_restart_goes_on_from_the_last_answer(tmp_path: Path) -> None:
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "plate.yaml").write_text(BOOK)

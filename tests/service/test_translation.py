@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vlm_inspect.page.translation import translation_to
+from vlm_inspect.answers.translation import translation_to
 from vlm_inspect.page.wording import languages
 from vlm_inspect.prompt_files import prompt_folder
 
@@ -17,6 +17,7 @@ SAYING = [
     "vlm_inspect/localization/clip_events/appearance.py", "vlm_inspect/localization/clip_events/durations.py",
     "vlm_inspect/localization/clip_events/motion.py", "vlm_inspect/localization/clip_events/speed.py",
     "vlm_inspect/localization/curves/events.py", "vlm_inspect/localization/photo_mismatch.py",
+    "vlm_inspect/localization/other_part.py",
     "vlm_inspect/registration/findings.py",
     "vlm_inspect/registration/identity.py", "vlm_inspect/report/heat.py", "vlm_inspect/sensitivity/pod.py",
 ]  # fmt: skip
@@ -36,7 +37,7 @@ PIECES = {
     "_at(one.view, one.box_xyxyn)": "x 0.10 to 0.20, y 0.30 to 0.40 of view 1",
 }
 """What is put where a sentence has a value; elsewhere a number."""
-NAMES = {"several parts", "other unit", "other clock"}
+NAMES = {"mirror image", "several parts", "other unit", "other clock"}
 """Of kinds, in the code alone."""
 
 

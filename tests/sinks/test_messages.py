@@ -149,7 +149,7 @@ def test_secrets_and_answers() -> None:
         Webhook("http://127.0.0.1:9/").send(Message("a", "http://127.0.0.1:9/", "{}"))
 
 
-@pytest.mark.slow
+@pytest.mark.slow(3)
 def test_every_part_is_published_to_a_broker(book: Path, parts: Path, tmp_path: Path) -> None:
     pytest.importorskip("amqtt")
     pytest.importorskip("aiomqtt")

@@ -113,7 +113,7 @@ def test_the_rim_of_a_plain_picture_is_as_its_middle():
     assert plain.std(axis=(0, 1)).mean() < 0.5 * lively.std(axis=(0, 1)).mean()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(3)
 def test_dinov2_equals_the_exported_graph():
     """The graph at its fixed 224 px and our network give the same tokens after layer 9."""
     import onnx

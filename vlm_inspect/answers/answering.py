@@ -15,6 +15,7 @@ from vlm_inspect.answers.trust_answers import (
     tell_outcome,
     tell_shipping,
     tell_sureness,
+    tell_undecided,
     tell_why,
 )
 
@@ -31,6 +32,9 @@ _OF_PLACES: dict[Topic, Callable[[PartRecord, Language, Sequence[SeenPlace]], It
     "compared": tell_comparison,
     "sure": tell_sureness,
 }
+_OF_FINDINGS: frozenset[Topic] = frozenset({"what", "where", "count"})
+_OF_OUTCOME: frozenset[Topic] = frozenset({"ship", "verdict", "why"})
+"""Topics whose answers name the outcome; a question of findings alone gets it beside them where it is REVIEW."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ def answer_question(question: Question, record: PartRecord, language: Language) 
     if not question.is_understood:
         return [*said, *tell_topics(language, unknown=True)]
     said += [language.say("no_such_defect", defect=word) for word in chosen.unknown_defects]
+    if set(question.topics) & _OF_FINDINGS and not set(question.topics) & _OF_OUTCOME:
+        said += tell_undecided(record, language)
     for topic in question.topics:
         said += _answers(topic, question, record, language, chosen.places)
     return list(dict.fromkeys(said))

@@ -26,6 +26,8 @@ _SIGNS = ("CJK", "HIRAGANA", "KATAKANA")
 _NUMBER = re.compile(r"(?<![\w.])(\d+)\.(\d+)(?!\.?\w)")
 """A number with a decimal point, that is no piece of a name (part 1.5.png) or of a version."""
 _POINT = re.compile(r"\((?:[-+]?\d+(?:\.\d+)?, ){1,2}[-+]?\d+(?:\.\d+)?\)")
+_PLURAL = re.compile(r"\{(\w+)\?((?:[^{}|]|\{\w+\})*)\|((?:[^{}|]|\{\w+\})*)\}")
+"""{count?place|places}: the first is said of one."""
 _ACCENTS = re.compile("[\u0300-\u036f]")
 
 
@@ -40,6 +42,8 @@ class Language(BaseModel):
     """Other names that `--language` may give it, its code among them."""
     spaced: bool = True
     """Whether spaces part its words; else its wordings are looked for anywhere in a question."""
+    singular: tuple[int, ...] = (1,)
+    """Numbers that are said of one thing."""
     decimal: str = "."
     """Its decimal sign."""
     tells: tuple[str, ...]
@@ -69,7 +73,8 @@ class Language(BaseModel):
             PromptError: there is no such sentence, or it names a value that it does not get.
         """
         try:
-            return self.answers[name].format(**values)
+            text = _PLURAL.sub(lambda found: found[2 if values[found[1]] in self.singular else 3], self.answers[name])
+            return text.format(**values)
         except (KeyError, IndexError, ValueError) as error:
             raise PromptError(f"the words for {self.name}: {name}: missing or unknown name {error}") from error
 

@@ -3,15 +3,20 @@
 from collections.abc import Iterator, Sequence
 
 from converters.image import ImageOrigin
+from converters.view import BoxXyxyn, Place
 from vlm_inspect.answers.language import Language
 from vlm_inspect.answers.numbers import chance
 from vlm_inspect.answers.places import NumberedPlace, SeenPlace
 from vlm_inspect.answers.record import PartRecord
+from vlm_inspect.answers.translation import put_said
+from vlm_inspect.citation import cite
 from vlm_inspect.registration.told_finding import ToldFinding, read_told
 from vlm_inspect.significant_digits import rounded
 
 MOST_PLACES = 3
 """Most places that one answer lists."""
+_AROUND = 0.03
+"""Half a side of the box around the hottest place of a view, as a fraction of the view."""
 
 
 def listed(places: Sequence[SeenPlace]) -> Sequence[SeenPlace]:
@@ -22,12 +27,23 @@ def listed(places: Sequence[SeenPlace]) -> Sequence[SeenPlace]:
 def tell_where(record: PartRecord, language: Language, places: Sequence[SeenPlace]) -> Iterator[str]:
     """Say what each place is and where."""
     if not places:
-        yield language.say("no_place")
+        yield from _tell_no_place(record, language)
     for place in listed(places):
         region = place.first.region
         weak = region is not None and region.calibrated and not place.counts
         said = place_words(record, language, place)
         yield f"{language.say('place_weak')} {said}" if weak else said
+
+
+def _tell_no_place(record: PartRecord, language: Language) -> Iterator[str]:
+    """Say that there is no place; of a part that a person has to look at, where to begin."""
+    hottest = _hottest(record) if record.inspection is not None and record.inspection.outcome == "REVIEW" else None
+    if hottest is None:
+        yield language.say("no_place")
+        return
+    view, box = hottest
+    where = _place_words(record, language, view, box, record.views[view].origin.locate(box))
+    yield language.say("hottest", where=where, citation=cite(view, box))
 
 
 def place_words(record: PartRecord, language: Language, place: SeenPlace) -> str:
@@ -103,17 +119,19 @@ def tell_count(record: PartRecord, language: Language, places: Sequence[SeenPlac
 
 def _where(record: PartRecord, language: Language, place: NumberedPlace) -> str:
     """Say where a place lies: on its view, and on the part as far as that is known."""
-    on_plot = None if place.region is None else place.region.place
-    if on_plot is not None and on_plot.channel is not None:
-        told = {"view": place.view, "channel": on_plot.channel}
-        if on_plot.time_s is None:
-            return language.say("plot_sample", sample=on_plot.sample, **told)
-        return language.say("plot_time", time=rounded(on_plot.time_s, 5), **told)
-    x0, y0, x1, y1 = place.box_xyxyn
-    label = language.put(record.views[place.view].label)
+    on_part = None if place.region is None else place.region.place
+    return _place_words(record, language, place.view, place.box_xyxyn, on_part)
+
+
+def _place_words(record: PartRecord, language: Language, view: int, box_xyxyn: BoxXyxyn, on_part: Place | None) -> str:
+    if on_part is not None and on_part.channel is not None:
+        told = {"view": view, "channel": on_part.channel}
+        if on_part.time_s is None:
+            return language.say("plot_sample", sample=on_part.sample, **told)
+        return language.say("plot_time", time=rounded(on_part.time_s, 5), **told)
+    x0, y0, x1, y1 = box_xyxyn
     percents = {"percent_x": round(50 * (x0 + x1)), "percent_y": round(50 * (y0 + y1))}
-    said = language.say("view", view=place.view, label=label, **percents)
-    on_part = place.region.place if place.region is not None else None
+    said = language.say("view", view=view, label=language.put(record.views[view].label), **percents)
     if on_part is None:
         return said
     if on_part.point_mm is not None:
@@ -128,6 +146,23 @@ def _where(record: PartRecord, language: Language, place: NumberedPlace) -> str:
     return said + (language.say("page", page=on_part.page + 1) if on_part.page else "")
 
 
+def _hottest(record: PartRecord) -> tuple[int, BoxXyxyn] | None:
+    """Return the view and the surroundings of the hottest place of all maps, in terms of what each allows; None where
+    nothing is warm."""
+    best: tuple[float, int, BoxXyxyn] | None = None
+    for one in record.evidence.latest_maps:
+        peak = float(one.values.max(initial=0.0))
+        limit = one.tolerance_of_places.limit if one.tolerance_of_places is not None else 1.0
+        if peak <= 0 or (best is not None and peak / limit <= best[0]):
+            continue
+        height, width = one.values.shape
+        row, column = divmod(int(one.values.argmax()), width)
+        x, y = (column + 0.5) / width, (row + 0.5) / height
+        box = (max(0.0, x - _AROUND), max(0.0, y - _AROUND), min(1.0, x + _AROUND), min(1.0, y + _AROUND))
+        best = (peak / limit, one.view, box)
+    return None if best is None else best[1:]
+
+
 def _across(record: PartRecord, language: Language, place: NumberedPlace) -> str:
     size = None if place.region is None else place.region.place.size_mm
     return "" if size is None else language.say("across", size=rounded(size, 2), unit=record.book.unit)
@@ -138,7 +173,7 @@ def _note(record: PartRecord, language: Language, note: str) -> str:
         return ""
     found = read_told(note)
     if found is None:  # of an event when it happens, and what is unusual
-        return language.say("note", note=": ".join(language.put(part) for part in note.rstrip(".").split(": ")))
+        return language.say("note", note=": ".join(put_said(language, part) for part in note.rstrip(".").split(": ")))
     words = _finding_words(found, record, language)
     return language.say("note", note=words)
 

@@ -6,6 +6,7 @@ from vlm_inspect.answers.language import Language
 from vlm_inspect.answers.place_answers import MOST_PLACES
 from vlm_inspect.answers.places import SeenPlace
 from vlm_inspect.answers.record import PartRecord, RuleRow
+from vlm_inspect.answers.translation import put_said
 from vlm_inspect.evidence import Measurement
 from vlm_inspect.measured_checks import shown_number
 from vlm_inspect.rules import Check, Rule
@@ -36,7 +37,7 @@ def row_reason(row: RuleRow, language: Language) -> str:
     if row.measurement is not None and row.measurement.value is not None and row.rule.check is not None:
         value, limits = _value(row.measurement, row.rule.check), _limits(row.rule.check, row.measurement.unit, language)
         return f"{language.put(row.measurement.measure)} {value}; {limits}"
-    return language.put(row.reason.rstrip("."))
+    return put_said(language, row.reason.rstrip("."))
 
 
 def tell_measures(record: PartRecord, language: Language, measures: Sequence[str]) -> Iterator[str]:
@@ -88,7 +89,7 @@ def _measured(row: RuleRow, language: Language) -> str:
     assert measurement is not None
     known = {"measure": language.put(measurement.measure), "id": row.rule.id}
     if measurement.value is None or check is None:
-        return language.say("not_measured", reason=language.put(measurement.reason.rstrip(".")), **known)
+        return language.say("not_measured", reason=put_said(language, measurement.reason.rstrip(".")), **known)
     limits, status = _limits(check, measurement.unit, language), language.statuses[row.status]
     return language.say("measured", value=_value(measurement, check), limits=limits, status=status, **known)
 
@@ -96,7 +97,7 @@ def _measured(row: RuleRow, language: Language) -> str:
 def _measured_now(measurement: Measurement, language: Language) -> str:
     measure = language.put(measurement.measure)
     if measurement.value is None:
-        return language.say("no_value", measure=measure, reason=language.put(measurement.reason.rstrip(".")))
+        return language.say("no_value", measure=measure, reason=put_said(language, measurement.reason.rstrip(".")))
     return language.say("measured_now", measure=measure, value=_value(measurement))
 
 

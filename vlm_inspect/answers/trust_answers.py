@@ -8,6 +8,7 @@ from vlm_inspect.answers.place_answers import MOST_PLACES, listed, place_words, 
 from vlm_inspect.answers.places import SeenPlace
 from vlm_inspect.answers.record import PartRecord
 from vlm_inspect.answers.rule_answers import tell_failing
+from vlm_inspect.answers.translation import put_said
 from vlm_inspect.sensitivity.record import Detection, Sensitivity
 from vlm_inspect.significant_digits import rounded
 
@@ -21,6 +22,14 @@ def tell_outcome(record: PartRecord, language: Language, places: Sequence[SeenPl
         yield language.say("verdict", outcome=language.outcomes[told.outcome], score=chance(told.score, language))
         yield from _reasons_to_review(record, language)
     yield from tell_findings(record, language, places)
+
+
+def tell_undecided(record: PartRecord, language: Language) -> Iterator[str]:
+    """Say of a part that a person has to look at that this is so, and why; nothing of another."""
+    told = record.inspection
+    if told is not None and told.outcome == "REVIEW":
+        yield language.say("verdict", outcome=language.outcomes[told.outcome], score=chance(told.score, language))
+        yield from _reasons_to_review(record, language)
 
 
 def tell_shipping(record: PartRecord, language: Language, places: Sequence[SeenPlace]) -> Iterator[str]:
@@ -64,7 +73,7 @@ def _basis(record: PartRecord, language: Language) -> Iterator[str]:
 def tell_findings(record: PartRecord, language: Language, places: Sequence[SeenPlace]) -> Iterator[str]:
     """Say which rules fail and which places stand out."""
     if record.evidence.mismatch:
-        yield language.put(record.evidence.mismatch)
+        yield put_said(language, record.evidence.mismatch)
     yield from tell_failing(record, language)
     if any(place.counts for place in places):
         for place in listed(places):
@@ -153,4 +162,4 @@ def _bounds(record: PartRecord, language: Language) -> Iterator[str]:
 def _reasons_to_review(record: PartRecord, language: Language) -> Iterator[str]:
     reasons = () if record.inspection is None else record.inspection.review_reasons
     if reasons:
-        yield language.say("review", reasons="; ".join(language.put(reason) for reason in reasons))
+        yield language.say("review", reasons="; ".join(put_said(language, reason).rstrip(".") for reason in reasons))

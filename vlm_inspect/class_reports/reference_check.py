@@ -17,6 +17,8 @@ from vlm_inspect.localization.photo_mismatch import usual_photo
 from vlm_inspect.localization.subject import subject_of
 from vlm_inspect.qualification.advice import expected_ok, recommended_references
 from vlm_inspect.references import ReferenceSet, kind_of_references, reference_files
+from vlm_inspect.registration.comparison import scan_surface
+from vlm_inspect.registration.identity import looks_mirrored
 
 if TYPE_CHECKING:
     from vlm_inspect.inspector import Inspector
@@ -26,6 +28,10 @@ ODD = 0.01
 """Chance below which a reference is odd, shared among all of them (Bonferroni)."""
 _DISAGREE = 1.8
 """References disagree where their log scores spread by so many times what is usual."""
+_LOOKS_MIRRORED = (
+    "a mirrored part could not be told: these parts are their own mirror images, or the scans are too coarse to show "
+    "their handedness"
+)
 _LEAST = 3
 _APART = 2.1
 """Two references disagree beyond so many standard errors. Four pairs of training pictures of two classes each lay 2.4
@@ -50,6 +56,8 @@ class ReferenceCheck:
     """What the references are."""
     are_named_frames: bool = False
     """Whether they are photos named as the frames of one clip."""
+    looks_mirrored: bool = False
+    """Of scans: whether a mirrored part would look the same, so that it cannot be told."""
     taken_otherwise: dict[str, str] = field(default_factory=dict)
     """Path -> what tells how that photo was taken from how the others were: its size, colour, light or sharpness."""
 
@@ -60,6 +68,7 @@ class ReferenceCheck:
             "kind": self.kind,
             "odd": list(self.odd),
             "taken_otherwise": self.taken_otherwise,
+            "looks_mirrored": self.looks_mirrored,
             "disagree": self.disagree,
             "spread_ratio": round(self.spread_ratio, 2),
             "expected_ok": round(self.expected_ok, 3),
@@ -75,6 +84,7 @@ class ReferenceCheck:
             told.append(
                 "they are named as frames; where they are those of one clip, name their folder as the reference"
             )
+        told += [_LOOKS_MIRRORED] * self.looks_mirrored
         told += [f"taken otherwise than the others: {path}: {said}" for path, said in self.taken_otherwise.items()]
         for path in self.odd:
             told.append(
@@ -130,8 +140,15 @@ def check_references(inspector: "Inspector", say: Say = lambda step: None) -> Re
         recommended=recommended_references(found),
         kind=kind_of_references(inspector.references),
         are_named_frames=len(paths) > 1 and all(says_frames(Path(path)) for path in paths),
+        looks_mirrored=bool(references.posed)
+        and looks_mirrored([scan_surface(one.points) for one in references.posed]),
         taken_otherwise=_taken_otherwise(references, paths, inspector),
     )
+
+
+def _looks_mirrored(references: ReferenceSet) -> bool:
+    scans = [scan_surface(one.points) for one in references.posed]
+    return bool(scans) and looks_mirrored(scans)
 
 
 def _disagree(references: ReferenceSet, scores: np.ndarray, prior_spread: float, inspector: "Inspector") -> bool:

@@ -122,7 +122,7 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
         calibrated=thresholds.calibrated,
         answer=_answer(opinion, record.question),
         reasoning=verdict.reasoning if verdict is not None else str(opinion),
-        review_reasons=tuple(dict.fromkeys(reasons)),
+        review_reasons=_in_order(reasons, evidence.mismatch),
         rules=rules,
         defects=found.defects,
         unconfirmed=found.unconfirmed,
@@ -142,6 +142,11 @@ def fuse(opinion: Verdict | ParseError, evidence: Evidence, thresholds: Threshol
         provenance=record.provenance,
         sensitivity=sensitivity_under(thresholds, evidence.standing, by_model=by_model),
     )
+
+
+def _in_order(reasons: Sequence[str], first: str) -> tuple[str, ...]:
+    """Return reasons, each once; that the input shows something else comes before what follows from it."""
+    return tuple(dict.fromkeys([*(one for one in reasons if one == first), *reasons]))
 
 
 def judge_rules(opinion: Verdict | ParseError, evidence: Evidence, book: RuleBook) -> tuple[RuleOutcome, ...]:

@@ -16,6 +16,7 @@ from converters.view import BoxXyxyn, Place, View
 from vlm_inspect.evidence import AnomalyMap, SurfaceDeviation
 from vlm_inspect.frame_curve import ClipEvent, FrameCurve
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
+from vlm_inspect.measurement.partial import SeenPart
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.registration.identity import Shown
 from vlm_inspect.sample_curve import SampleCurve
@@ -50,6 +51,8 @@ class Localization:
     shows: Shown = "part"
     """What a scan shows, where it is not the whole part: of a piece no check of the whole means anything, nor how
     unlike its pictures are; of several parts, or in another unit, nothing does."""
+    seen: SeenPart | None = None
+    """What of the part a scan shows, where that is not all of it."""
     log_scores: NDArray[np.float64] | None = None
     """(C,): of a `ScoredLocalizer`, natural logarithm of the score of the whole part by each of its channels; None
     where not every view could be compared."""

@@ -59,6 +59,10 @@ class PhotoConditions:
     """Median CIELAB chroma."""
     background_ab: tuple[float, float] = (0.0, 0.0)
     """Median CIELAB a and b of the border."""
+    tones: float = 1.0
+    """How many grey levels it uses, weighed by how often: the exponential of their entropy, 1 to 256."""
+    colours: int = 1
+    """How many different colours its pixels have."""
     detail: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Natural logarithms of the strength (standard deviation in grey levels) of fine, coarse and coarser detail."""
 
@@ -88,6 +92,8 @@ def conditions_of(view: View) -> PhotoConditions:
         strong_colour=float(np.quantile(chroma, 0.95)),
         usual_colour=float(np.median(chroma)),
         background_ab=(float(np.median(lab[..., 1][border])), float(np.median(lab[..., 2][border]))),
+        tones=_tones(grey),
+        colours=_colours(view.image),
         detail=_detail(grey),
     )
 
@@ -131,6 +137,19 @@ def _brightness(lightness: NDArray[np.float32]) -> float:
     """Return the logarithm of the mean luminance of CIELAB lightness; the floor keeps the noise of black out."""
     luminance = float((((lightness + 16.0) / 116.0) ** 3).mean())
     return math.log(luminance + 0.01)
+
+
+def _tones(grey: NDArray[np.float32]) -> float:
+    shares = np.bincount(np.rint(grey).astype(np.intp).ravel(), minlength=256) / grey.size
+    used = shares[shares > 0]
+    return math.exp(-float((used * np.log(used)).sum()))
+
+
+def _colours(image: NDArray[np.uint8]) -> int:
+    red, green, blue = (image[..., channel].astype(np.uint32) for channel in range(3))
+    seen = np.zeros(1 << 24, bool)  # quicker than to sort the pixels
+    seen[(red << 16) | (green << 8) | blue] = True
+    return int(np.count_nonzero(seen))
 
 
 def _detail(grey: NDArray[np.float32]) -> tuple[float, float, float]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from converters.view import View
-from vlm_inspect.localization.photo_conditions import PhotoConditions, conditions_of
+from vlm_inspect.localization.photo_conditions import PartInPhoto, PhotoConditions, conditions_of
 
 LEAST_PX = 32
 """Shorter side of a photo below which nothing is judged, unless its references are as small."""
@@ -21,6 +21,9 @@ _SAME_SCALE = math.log(1.2)
 as large scores like an unusual normal one, one of 1.5 times like a defect."""
 _SAME_DISTANCE = math.log(1.4)
 """Likewise where the photo has the size of its references, so that the part itself may be smaller."""
+_ZOOM, _SAME_SHAPE = math.log(1.1), 0.04
+"""Likewise, with as much as the references differ, where both sides and the area of the part say nearly the same: a
+defect adds to one of them. The second is how far apart their logarithms may be, besides."""
 _SOME_SCALE = math.log(2.5)
 """Likewise where the references are of several sizes."""
 _ONE_SIZE = 1.1
@@ -34,12 +37,21 @@ _GREY, _COLOURED, _TINTED = 1.5, 6.0, 5.0
 tinted where half of it exceeds the third."""
 _OTHER_BACKGROUND = 15.0
 """CIELAB distance between backgrounds."""
+_SAME_TONES, _SAME_COLOURS = math.log(2.0), 4
+"""Logarithm of a ratio of tones, and how many times fewer colours: a photo that was reduced to few colours has both."""
 _SAME_LIGHT = math.log(3.0)
+_FIXED_LIGHT, _SAME_FIXED_LIGHT = math.log(1.15), math.log(2.2)
+"""Where the references' backgrounds are as bright as each other within the first, the light is fixed, and the second
+counts: what fills the photo and hides a white table is seen by it."""
+_MOST_SAID = 10
+"""Ratio of luminance beyond which it is not said more exactly: a photo of a black table has no exposure to mend."""
 _SAME_SHARPNESS = 0.6
 """Logarithms of ratios: of luminance, and of fine to coarse detail (halving the resolution costs 0.4 to 1.0)."""
 _FEW = 3
-"""References from which on a part that stands out in all of them has to, and light is held against theirs: two say
-little of how far it varies."""
+"""References from which on a part that stands out in all of them has to."""
+_FEW_ANYHOW = 4
+"""Likewise where none stands out, for light and nearly equal sizes: three magnetic tiles say too little of how far
+those vary, 2.5 % of all others lie outside."""
 _CUT_OFF = "The part is cut off by the edge of the photo, and in the references it is not: take all of it."
 _LACKING = {
     "background": "The background is not plain as in every reference: the part lies on another one, fills the "
@@ -120,7 +132,10 @@ def _differences(photo: PhotoConditions, usual: Sequence[PhotoConditions]) -> It
     yield from coloured
     placed = [*_other_size(photo, usual, finds_part=not coloured)]
     yield from placed
-    yield from _other_light(photo, usual)
+    lit = [*_other_light(photo, usual)]
+    yield from lit
+    if not (coloured or lit):  # a photo in grey, or a dark one, has fewer tones
+        yield from _of_few_colours(photo, usual)
     if not placed:
         yield from _blurred(photo, usual)
 
@@ -152,11 +167,34 @@ def _other_size(photo: PhotoConditions, usual: Sequence[PhotoConditions], *, fin
         yield _of_other_resolution(photo, usual)
     elif abs(off) > _SAME_DISTANCE:
         middle = _middle([math.sqrt(part.sides_px[0] * part.sides_px[1]) for part in parts])
-        ratio = math.sqrt(own.sides_px[0] * own.sides_px[1]) / middle
-        yield (
-            f"The part is shown {ratio:.2g} times as large as in the references: take it from the same distance, "
-            "at the same zoom, or give references taken like this."
-        )
+        yield _of_other_distance(math.sqrt(own.sides_px[0] * own.sides_px[1]) / middle)
+    elif _is_zoomed(own, parts):
+        yield _of_other_distance(math.sqrt(own.area_px / _middle([part.area_px for part in parts])))
+
+
+def _of_other_distance(ratio: float) -> str:
+    return (
+        f"The part is shown {ratio:.2g} times as large as in the references: take it from the same distance, at the "
+        "same zoom, or give references taken like this."
+    )
+
+
+def _is_zoomed(own: PartInPhoto, parts: Sequence[PartInPhoto]) -> bool:
+    """Tell whether sides and area are all larger, or all smaller, by more than the parts differ among themselves."""
+    if len(parts) < _FEW:
+        return False
+    measured = [
+        (own.sides_px[0], [part.sides_px[0] for part in parts]),
+        (own.sides_px[1], [part.sides_px[1] for part in parts]),
+        (math.sqrt(own.area_px), [math.sqrt(part.area_px) for part in parts]),
+    ]
+    offs = [_off(value, others) for value, others in measured]
+    if not (min(offs) > 0 or max(offs) < 0):
+        return False
+    spans = [math.log(max(others) / min(others)) for _, others in measured]
+    ratios = [math.log(value / _middle(others)) for value, others in measured]
+    alike = max(ratios) - min(ratios) <= _SAME_SHAPE + max(spans)
+    return alike and all(abs(off) > _ZOOM + span for off, span in zip(offs, spans, strict=True))
 
 
 def _other_picture_size(photo: PhotoConditions, usual: Sequence[PhotoConditions]) -> Iterator[str]:
@@ -185,7 +223,7 @@ def _other_format(photo: PhotoConditions, usual: Sequence[PhotoConditions]) -> I
 
 def _has_one_size(usual: Sequence[PhotoConditions]) -> bool:
     """Tell whether all photos of a class have one size: two that have the very same, or more that nearly have."""
-    if len(usual) < _FEW:
+    if len(usual) < _FEW_ANYHOW:
         return len(usual) > 1 and len({one.size_wh for one in usual}) == 1
     sides = [[one.size_wh[i] for one in usual] for i in (0, 1)]
     return all(max(values) <= _ONE_SIZE * min(values) for values in sides)
@@ -214,20 +252,38 @@ def _other_colour(photo: PhotoConditions, usual: Sequence[PhotoConditions]) -> I
             )
 
 
+def _of_few_colours(photo: PhotoConditions, usual: Sequence[PhotoConditions]) -> Iterator[str]:
+    fewer = photo.colours * _SAME_COLOURS < min(one.colours for one in usual)
+    off = _off(photo.tones, [one.tones for one in usual])
+    if fewer and off < -_SAME_TONES - _span(usual, lambda one: math.log(one.tones)) / 2:
+        yield (
+            f"The photo has far fewer colours than any of its references, {photo.colours} where they have "
+            f"{min(one.colours for one in usual)} or more: it was reduced to a palette or has lost its shades; give it "
+            "as the camera took it."
+        )
+
+
 def _other_light(photo: PhotoConditions, usual: Sequence[PhotoConditions]) -> Iterator[str]:
     on_background = all(one.part is not None for one in usual)
-    if photo.lacks if on_background else len(usual) < _FEW:
+    if photo.lacks if on_background else len(usual) < _FEW_ANYHOW:
         return  # the border does not show the background, or too little is known of how far the light varies
 
     def light(one: PhotoConditions) -> float:
         return one.background_brightness if on_background else one.brightness
 
     off = _off(math.exp(light(photo)), [math.exp(light(one)) for one in usual])
-    if abs(off) > _SAME_LIGHT + _span(usual, light):
-        name = "darker" if off < 0 else "brighter"
+    span = _span(usual, light)
+    fixed = on_background and len(usual) >= _FEW and span < _FIXED_LIGHT
+    if abs(off) > (_SAME_FIXED_LIGHT if fixed else _SAME_LIGHT) + span:
+        name, times = "darker" if off < 0 else "brighter", math.exp(abs(off))
+        if times > _MOST_SAID:
+            yield (
+                f"The photo is more than {_MOST_SAID} times {name} than any of its references: check the light, the "
+                "exposure, and whether it shows this part at all."
+            )
+            return
         yield (
-            f"The photo is {math.exp(abs(off)):.1f} times {name} than any of its references: check the light and the "
-            "exposure."
+            f"The photo is about {times:.0f} times {name} than any of its references: check the light and the exposure."
         )
 
 

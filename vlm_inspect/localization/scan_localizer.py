@@ -12,10 +12,11 @@ from converters.sample import SampleKind
 from vlm_inspect.localization.localizer import Localization
 from vlm_inspect.localization.scan_deviation import ScanDeviation, judge, scan_deviation
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
+from vlm_inspect.measurement.partial import SeenPart
 from vlm_inspect.references import SCAN_VERSION, Part, ReferenceSet
 from vlm_inspect.registration.alignment import PosedCloud
 from vlm_inspect.registration.comparison import scan_surface
-from vlm_inspect.registration.coverage import seen_again
+from vlm_inspect.registration.coverage import Coverage, seen_again
 from vlm_inspect.registration.identity import INCOMPARABLE, Mismatch, mismatch
 from vlm_inspect.registration.judged import CHANNELS, combined
 from vlm_inspect.registration.known_scan import know
@@ -79,6 +80,8 @@ class NominalScans:
         """Return a map of every depth view in the unit of the scan, and where the limit is exceeded."""
         if part.posed is None:
             return Localization()
+        if part.mismatch is not None:
+            return Localization(mismatch=part.mismatch.said, shows=part.mismatch.shows)
         found = scan_deviation(
             part.posed, self._normal, part.views, unit=self._unit, tolerance=self.tolerance, in_lengths=True
         )
@@ -96,6 +99,7 @@ class NominalScans:
             notes=(note, *(() if said else found.notes)),
             mismatch="" if said is None else said.said,
             shows="part" if said is None else said.shows,
+            seen=_seen(found.coverage, self._normal),
             describe=found.note,
             locate=found.place,
             surface=found.surface,
@@ -146,6 +150,8 @@ class FittedScans:
         """Return a map of every depth view, pictures of the directions that deviate most, and where that is."""
         if self._normal is None or part.posed is None:
             return Localization()
+        if part.mismatch is not None:
+            return Localization(mismatch=part.mismatch.said, shows=part.mismatch.shows)
         found = scan_deviation(
             part.posed, self._normal, part.views, unit=self._unit, tolerance=self.tolerance, gains=self._gains
         )
@@ -165,6 +171,7 @@ class FittedScans:
             notes=() if said else found.notes,
             mismatch="" if said is None else said.said,
             shows="part" if said is None else said.shows,
+            seen=_seen(found.coverage, self._normal),
             log_scores=log_scores,
             describe=found.note,
             locate=found.place,
@@ -202,6 +209,11 @@ class FittedScans:
 def is_sure_of_piece(score: float, limit: float) -> bool:
     """Whether a scan that shows a piece of a part is NG by its score, where `limit` is that of a whole one."""
     return score > _PARTIAL_LIMIT * limit
+
+
+def _seen(coverage: Coverage, normal: Variation) -> SeenPart | None:
+    """Return what of the part a scan shows; None: all of it."""
+    return SeenPart(normal.anchor, ~coverage.unscanned, coverage.share) if coverage.partial else None
 
 
 def _mismatch(scan: PosedCloud, normal: Variation, found: ScanDeviation) -> Mismatch | None:

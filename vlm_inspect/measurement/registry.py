@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from converters.sample import SampleKind
-from vlm_inspect.measurement import image, mesh, scan, series, video
+from vlm_inspect.measurement import image, mesh, partial, scan, series, video
+from vlm_inspect.measurement.partial import SeenValue
 
 Scope = Literal["sample", "sample_to_references", "page", "page_to_references", "channel"]
 """What the function takes: the sample; the sample and posed references; a page; a page and reference pages; times and
@@ -33,7 +34,14 @@ class Measure:
     side: Callable[..., str] | None = None
     """Of the same arguments: what the value alone does not say, in words."""
     of_whole: bool = True
-    """Whether it means nothing where a scan shows a piece of the part."""
+    """Whether it means nothing where a scan does not show all of the part."""
+    of_seen: Callable[..., SeenValue] | None = None
+    """Of the posed scan, its posed references and what it shows of the part: what is known then; None: nothing."""
+
+    @property
+    def compares(self) -> bool:
+        """Whether it needs references."""
+        return self.scope.endswith("_to_references")
 
 
 _SCAN: tuple[SampleKind, ...] = ("point_cloud",)
@@ -42,9 +50,19 @@ _VIDEO: tuple[SampleKind, ...] = ("video",)
 _SERIES: tuple[SampleKind, ...] = ("series",)
 
 _ALL = (
-    Measure("length", scan.length, "{unit}", _SCAN, "sample", "longest side of the smallest box around the part"),
-    Measure("width", scan.width, "{unit}", _SCAN, "sample", "middle side of the smallest box"),
-    Measure("height", scan.height, "{unit}", _SCAN, "sample", "shortest side of the smallest box"),
+    Measure(
+        "length",
+        scan.length,
+        "{unit}",
+        _SCAN,
+        "sample",
+        "longest side of the smallest box around the part",
+        of_seen=partial.length,
+    ),
+    Measure("width", scan.width, "{unit}", _SCAN, "sample", "middle side of the smallest box", of_seen=partial.width),
+    Measure(
+        "height", scan.height, "{unit}", _SCAN, "sample", "shortest side of the smallest box", of_seen=partial.height
+    ),
     Measure("volume", mesh.volume, "{unit}^3", _SCAN, "sample", "volume of a closed mesh"),
     Measure("area", mesh.area, "{unit}^2", _SCAN, "sample", "surface area of a closed mesh"),
     Measure("hole_count", scan.hole_count, "", _SCAN, "sample", "number of through holes"),
@@ -74,6 +92,7 @@ _ALL = (
         "sample_to_references",
         "largest distance to the nearest reference, without sign; the reason says whether material is missing",
         scan.deviation_side,
+        of_seen=partial.max_deviation,
     ),
     Measure(
         "rms_deviation",

@@ -5,7 +5,9 @@ has no back to measure, and a shadow looks like a hole.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,9 @@ from vlm_inspect.registration.alignment import PosedCloud
 from vlm_inspect.registration.surface import Points, Surface, nearest, planes, surface
 from vlm_inspect.registration.thinning import thinned
 
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
+
 _MOST_POINTS = 60_000
 _END_NEIGHBOURS = 9
 """Points whose median stands for one outermost point: noise and a stray point then move an end little."""
@@ -23,6 +28,8 @@ _FACE_NEIGHBOURS = 120
 _FACING = 0.5
 """Cosine between axis and surface normal: below it an end of the box is a rim, not a face. Planes of 120 neighbours
 hold where noise is as large as the spacing, and where a scan is twenty times finer one way than the other."""
+_ACROSS = 0.9
+"""Cosine from which a face at an end lies across the axis: the flank of a thread leans by 30 degrees."""
 _OPEN = 0.08
 """Share of a surface's points on its rim from which on it is open: which side is outside, it does not tell."""
 _LONELY = 6.0
@@ -50,7 +57,7 @@ def flatness(cloud: PointCloud) -> float:
     The flatness deviation FLTt of ISO 12781-1 for the least-squares reference plane. It is taken on the whole scan,
     so the scan must show one face only; stray points are left out, noise counts.
     """
-    points = _together(cloud.points)
+    points = together(cloud.points)
     _, _, axes = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)
     return float(np.ptp((points - points.mean(axis=0)) @ axes[2]))
 
@@ -110,7 +117,7 @@ def hole_count(cloud: PointCloud) -> float:
 
     if cloud.mesh is not None and is_closed(cloud.mesh):
         return float(through_holes(cloud.mesh))
-    points = _together(cloud.points)
+    points = together(cloud.points)
     posed = points @ box_axes(points)
     return float(sum(_enclosed_patches(np.delete(posed, axis, axis=1)) for axis in range(3)))
 
@@ -125,11 +132,9 @@ def box_sides(cloud: PointCloud) -> NDArray[np.float64]:
     if cloud.mesh is not None:
         vertices = cloud.mesh.vertices[np.unique(cloud.mesh.faces)]
         return np.sort(np.ptp(vertices @ box_axes(vertices), axis=0))[::-1]
-    points = _together(cloud.points)
+    points = together(cloud.points)
     posed = points @ box_axes(points)
-    if len(posed) < 50 * _END_NEIGHBOURS:
-        return np.sort(np.ptp(posed, axis=0))[::-1]
-    return np.sort([_extent(posed, axis) for axis in range(3)])[::-1]
+    return np.sort([sum(end.at for end in ends_along(posed, axis)) for axis in range(3)])[::-1]
 
 
 def box_axes(points: Points) -> NDArray[np.float64]:
@@ -189,28 +194,43 @@ def _frame_on(normal: NDArray[np.float64], corners: Points) -> NDArray[np.float6
     return np.stack([basis[0], u[best] @ across, v[best] @ across], axis=1)
 
 
-def _extent(posed: Points, axis: int) -> float:
-    """Return the extent along one axis of posed points, each end the median of neighbours.
+@dataclass(frozen=True)
+class End:
+    """One end of a scan along an axis."""
+
+    at: float
+    """How far out it lies, in the scan's unit, outward positive: both ends of an axis add up to the extent."""
+    is_face: bool
+    """Whether a face lies across the axis there; otherwise the surface may just break off."""
+
+
+def ends_along(posed: Points, axis: int) -> tuple[End, End]:
+    """Return the low and the high end of posed points (N, 3) along one axis, each the median of neighbours.
 
     Where the surface runs along the axis and breaks off (the rim of a plate seen from one side), all neighbours of an
     outermost point lie further in, by a row of the scan: there the fifth outermost point is the end.
     """
     from scipy.spatial import cKDTree
 
+    if len(posed) < 50 * _END_NEIGHBOURS:
+        return End(-float(posed[:, axis].min()), False), End(float(posed[:, axis].max()), False)
     order = np.argsort(posed[:, axis], kind="stable")
     tree = cKDTree(posed)
-    ends = []
-    for sign, outermost in ((-1.0, order[:200]), (1.0, order[::-1][:200])):
-        _, near = nearest(tree, posed[outermost], min(_FACE_NEIGHBOURS, len(posed) // 20))
-        along = sign * posed[near, axis]
-        end = float(np.median(along[:, :_END_NEIGHBOURS], axis=1).max())
-        _, normals, _ = planes(posed[near])
-        is_rim = np.median(np.abs(normals[:, axis])) < _FACING
-        ends.append(max(end, sign * float(posed[outermost[4], axis])) if is_rim else end)
-    return sum(ends)
+    low, high = ((sign, posed[picked]) for sign, picked in ((-1.0, order[:200]), (1.0, order[::-1][:200])))
+    return _end(posed, tree, axis, *low), _end(posed, tree, axis, *high)
 
 
-def _together(points: Points) -> Points:
+def _end(posed: Points, tree: "cKDTree", axis: int, sign: float, outermost: Points) -> End:
+    _, near = nearest(tree, outermost, min(_FACE_NEIGHBOURS, len(posed) // 20))
+    along = sign * posed[near, axis]
+    end = float(np.median(along[:, :_END_NEIGHBOURS], axis=1).max())
+    facing = np.abs(planes(posed[near])[1][:, axis])
+    if np.median(facing) < _FACING:
+        return End(max(end, sign * float(outermost[4, axis])), False)
+    return End(end, bool(np.median(facing) > _ACROSS))
+
+
+def together(points: Points) -> Points:
     """Return the points without stray ones."""
     from scipy.spatial import cKDTree
 
@@ -247,8 +267,8 @@ def _nearest_deviations(
     query: PosedCloud, references: tuple[PosedCloud, ...]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], Surface, Surface]:
     """Return the distances scan -> nearest reference (N,) and back (M,), and the surfaces of both."""
-    own = _posed_surface(query)
-    surfaces = [_posed_surface(reference) for reference in references]
+    own = posed_surface(query)
+    surfaces = [posed_surface(reference) for reference in references]
     pairs = [deviations(own, reference) for reference in surfaces]
     best = min(range(len(pairs)), key=lambda i: _rms(*pairs[i]))
     return *pairs[best], own, surfaces[best]
@@ -264,7 +284,8 @@ def deviations(query: Surface, reference: Surface) -> tuple[NDArray[np.float64],
     return there, back
 
 
-def _posed_surface(posed: PosedCloud) -> Surface:
+def posed_surface(posed: PosedCloud) -> Surface:
+    """Return the surface of a scan in the common frame, of at most 60,000 of its points."""
     points = posed.points
     return surface(points[thinned(points, _MOST_POINTS)])
 

@@ -8,7 +8,7 @@ from importlib import resources
 
 import yaml
 
-from vlm_inspect.page.translation import translation_to
+from vlm_inspect.answers.translation import translation_to
 
 DEFAULT = "en"
 COOKIE = "vlm_inspect_language"

@@ -7,7 +7,7 @@ ways and bounded, so missing or extra material costs little and a part does not 
 same scans give the same pose.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -82,8 +82,11 @@ def align(moving: Points | Levels, fixed: Points | Levels, *, pieces: bool = Tru
     found = _settled(dense, quick, _rough(_thin_pair(a, b), b.size, None), b.repeats)
     if pieces and found.overlap < _AGREED:
         thin = _thin_pair(a, b)
-        starts = [_rough(thin, b.size, poses) for poses in _alike(a, b)]
-        tried = [found, *(_settled(dense, quick, start, b.repeats) for start in starts)]
+        tried = [found]
+        for alike in _alike(a, b):
+            tried.append(_settled(dense, quick, _rough(thin, b.size, alike), b.repeats))
+            if tried[-1].fixed_overlap >= _AGREED:  # all of the fixed one is there, whatever else the moving one shows
+                break
         if any(_partial(one) for one in tried):
             corners = poses_in_corners(a.thin.points, b.thin.points)
             start = _rough(thin, b.size, corners, count=_CORNERS, back=False)
@@ -176,13 +179,15 @@ def _turned(quick: Pair, turned: NDArray[np.float64], *, limit: float, back: boo
     return [turned[i] for i in firsts[:_TURNS]]
 
 
-def _alike(a: Levels, b: Levels) -> list[NDArray[np.float64]]:
-    """Return starting poses from descriptors; a scan that is open leaves its outside in doubt, so both are tried."""
+def _alike(a: Levels, b: Levels) -> Iterator[NDArray[np.float64]]:
+    """Yield starting poses from descriptors; a scan that is open leaves its outside in doubt, so both are tried."""
     cell = cell_side(b.dense)
     fixed = described(b.dense, cell)
     sides: list[Surface] = [a.dense, a.dense.turned_inside_out()]
-    found = [consensus_poses(described(side, cell), fixed, cell, 60) for side in sides]
-    return [poses for poses in found if len(poses)]
+    for side in sides:
+        poses = consensus_poses(described(side, cell), fixed, cell, 60)
+        if len(poses):
+            yield poses
 
 
 def _best_starts(pair: Pair, *, limit: float, count: int) -> list[Pose]:
@@ -230,9 +235,10 @@ def _partial(found: Alignment) -> bool:
 
 
 def _described(pair: Pair, pose: Pose) -> Alignment:
-    ways = residuals(pair, pose)
+    near = 4.0 * pair.spacing
+    ways = residuals(pair, pose, within=near)
     both = np.concatenate(ways)
-    agreeing = both < 4.0 * pair.spacing
+    agreeing = both < near
     rms = float(np.sqrt((both[agreeing] ** 2).mean())) if agreeing.any() else float("inf")
-    there, back = (float((way < 4.0 * pair.spacing).mean()) for way in ways)
+    there, back = (float((way < near).mean()) for way in ways)
     return Alignment(pose, rms, float(agreeing.mean()), there, back)

@@ -68,14 +68,17 @@ def residual(pair: Pair, pose: Pose, *, limit: float, back: bool = True) -> floa
 
     Both ways, or with `back` False that of the moving surface's points alone.
     """
-    ways = residuals(pair, pose)[: 2 if back else 1]
+    ways = residuals(pair, pose, within=limit)[: 2 if back else 1]
     return float(np.sqrt(np.mean([(np.minimum(way, limit) ** 2).mean() for way in ways])))
 
 
-def residuals(pair: Pair, pose: Pose) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the distances of the picked moving points to the fixed surface, and of the fixed ones to the moving."""
-    there = pair.fixed.distances(apply(pose, pair.moving.points[pair.moving_pick]))
-    back = pair.moving.distances(apply(inverse(pose), pair.fixed.points[pair.fixed_pick]))
+def residuals(pair: Pair, pose: Pose, *, within: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the distances of the picked moving points to the fixed surface, and of the fixed ones to the moving.
+
+    Those beyond `within` may be infinite.
+    """
+    there = pair.fixed.distances(apply(pose, pair.moving.points[pair.moving_pick]), within=within)
+    back = pair.moving.distances(apply(inverse(pose), pair.fixed.points[pair.fixed_pick]), within=within)
     return there, back
 
 

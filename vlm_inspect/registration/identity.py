@@ -4,13 +4,15 @@ Asked only of a scan that deviates grossly, since each answer costs an alignment
 parts in one scan, a piece of the part, or another part.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.registration.alignment import Alignment, agreement, align
+from vlm_inspect.registration.connected import large_pieces
 from vlm_inspect.registration.levels import Levels, levels
 from vlm_inspect.registration.surface import Points, Surface
 
@@ -30,9 +32,10 @@ _SAME_SIZE = 0.06
 """How far a ratio of sizes may be from that of two units."""
 _FITS, _PIECE = 0.93, 0.9
 """Overlap from which two scans show one part; below the second of the reference's, a piece of it."""
-_MIRRORED = 0.6
+_MIRRORED = 0.75
 """RMS distance of the mirror image over that of the scan itself, below which the scan is mirrored."""
-_LARGE_PIECE = 0.2
+_MIRROR_SIZE = 0.1
+"""How far the size of a mirror image may be from that of the part."""
 _BESIDE = 0.1
 """Share of a scan off a reference that it shows whole from which it shows something else, too,"""
 _ON = 0.2
@@ -44,10 +47,11 @@ _ROUGHLY, _SMALLER = 0.03, 0.6
 _NEAR, _OTHER = 0.01, 0.85
 """Two scans of one part lie within this share of its size of each other, over at least this share of their surface."""
 
-Shown = Literal["part", "piece", "several parts", "other unit", "other clock"]
+Shown = Literal["part", "piece", "mirror image", "several parts", "other unit", "other clock"]
 """What a scan shows: the part or what may be taken for it, a piece of it, or what cannot be compared with it at all;
 the last is of curves, with their time in another unit."""
-INCOMPARABLE: Final[frozenset[Shown]] = frozenset({"several parts", "other unit", "other clock"})
+SHOWN: Final[tuple[Shown, ...]] = get_args(Shown)
+INCOMPARABLE: Final[frozenset[Shown]] = frozenset({"mirror image", "several parts", "other unit", "other clock"})
 
 
 @dataclass(frozen=True)
@@ -59,20 +63,25 @@ class Mismatch:
     shows: Shown = "part"
 
 
-def other_unit(scan: Surface, reference: Surface) -> str | None:
-    """Say in which other unit than its reference a scan seems to be, as one sentence; None: in the same.
+def other_unit(scan: Surface, fixed: Levels) -> Mismatch | None:
+    """Return in which other unit than its reference a scan seems to be; None: in the same.
 
     Args:
         scan: its surface.
-        reference: that of a sound part.
+        fixed: a sound part.
     """
-    ratio = _size(scan.points) / _size(reference.points)
+    ratio = size_of(scan.points) / size_of(fixed.dense.points)
     for unit_ratio, said in _UNITS.items():
-        if abs(ratio / unit_ratio - 1.0) < _SAME_SIZE and _fits(
-            align(scan.points / unit_ratio, levels(reference.points), pieces=False)
-        ):
-            return f"The scan seems to be in {said}: its size is {ratio:.3g} of the reference's. Convert it."
+        if abs(ratio / unit_ratio - 1.0) < _SAME_SIZE and fits(align(scan.points / unit_ratio, fixed, pieces=False)):
+            told = f"The scan seems to be in {said}: its size is {ratio:.3g} of the reference's. Convert it."
+            return Mismatch(told, "other unit")
     return None
+
+
+def told_several(count: int, alike: int) -> Mismatch:
+    """Return what is said of a scan of so many parts, of which some are like the reference."""
+    others = "" if alike == count else f", {alike} of them like the reference"
+    return Mismatch(f"The scan shows {count} separate parts{others}: give one scan for each.", "several parts")
 
 
 def mismatch(scan: Surface, reference: Surface, *, share: float | None = None) -> Mismatch | None:
@@ -83,19 +92,16 @@ def mismatch(scan: Surface, reference: Surface, *, share: float | None = None) -
         reference: that of a sound part.
         share: of the part that the scan shows, in (0, 1), where that was measured; None: it is estimated.
     """
-    if (unit := other_unit(scan, reference)) is not None:
-        return Mismatch(unit, "other unit")
     fixed = levels(reference.points)
-    ratio = _size(scan.points) / _size(reference.points)
+    if (unit := other_unit(scan, fixed)) is not None:
+        return unit
+    ratio = size_of(scan.points) / size_of(reference.points)
     found = agreement(scan.points, fixed)
-    mirror = align(scan.points * [1.0, 1.0, -1.0], fixed, pieces=False)
-    if _fits(mirror) and mirror.rms_mm < _MIRRORED * found.rms_mm:
-        return Mismatch(_MIRROR_IMAGE)
-    pieces = _pieces(scan)
+    if abs(ratio - 1.0) < _MIRROR_SIZE and _is_mirrored(scan, found, fixed):
+        return Mismatch(_MIRROR_IMAGE, "mirror image")
+    pieces = large_pieces(scan)
     if len(pieces) > 1 and (count := _alike(scan, pieces, fixed)):
-        others = "" if count == len(pieces) else f", {count} of them like the reference"
-        said = f"The scan shows {len(pieces)} separate parts{others}: give one scan for each."
-        return Mismatch(said, "several parts")
+        return told_several(len(pieces), count)
     covered = 100 * (found.fixed_overlap if share is None else share)
     spacing = max(scan.spacing, reference.spacing)
     reach = max(_NEAR * _extent(scan), 2.0 * spacing)
@@ -141,11 +147,33 @@ def _near(scan: Surface, reference: Surface, reach: float) -> float:
     return float(min((way < reach).mean() for way in ways))
 
 
+def looks_mirrored(references: Sequence[Surface]) -> bool:
+    """Return whether a mirrored scan of a part looks as its scans do: nobody could tell it by its shape.
+
+    So it is of a part that is its own mirror image, and of one whose handedness its scans are too coarse to show.
+
+    Args:
+        references: sound parts in one frame, at least one.
+    """
+    one, other = references[0].points, references[-1].points
+    if len(references) == 1:  # its halves differ as two scans of the part do that are half as fine
+        one, other = one[::2], one[1::2]
+    fixed = levels(one)
+    mirrored = align(other * [1.0, 1.0, -1.0], fixed, pieces=False)
+    return agreement(other, fixed).rms_mm >= _MIRRORED * mirrored.rms_mm
+
+
+def _is_mirrored(scan: Surface, found: Alignment, fixed: Levels) -> bool:
+    mirror = align(scan.points * [1.0, 1.0, -1.0], fixed, pieces=False)
+    return fits(mirror) and mirror.rms_mm < _MIRRORED * found.rms_mm
+
+
 def _alike(scan: Surface, pieces: list[NDArray[np.intp]], fixed: Levels) -> int:
-    return sum(_fits(align(scan.points[piece], fixed, pieces=False)) for piece in pieces)
+    return sum(fits(align(scan.points[piece], fixed, pieces=False)) for piece in pieces)
 
 
-def _fits(found: Alignment) -> bool:
+def fits(found: Alignment) -> bool:
+    """Whether two scans show one part, by how they lie on each other."""
     return found.moving_overlap >= _FITS and found.fixed_overlap >= _FITS
 
 
@@ -153,17 +181,6 @@ def _extent(scan: Surface) -> float:
     return float(np.linalg.norm(np.ptp(scan.points, axis=0)))
 
 
-def _size(points: Points) -> float:
+def size_of(points: Points) -> float:
     """Return the RMS distance of points from their middle, which strays hardly change and no pose does."""
     return float(np.sqrt(((points - np.median(points, axis=0)) ** 2).sum(axis=1).mean()))
-
-
-def _pieces(scan: Surface) -> list[NDArray[np.intp]]:
-    """Return the planes of each large piece of a scan that touches no other, the largest first."""
-    from scipy.sparse.csgraph import connected_components
-
-    pairs = scan.tree.sparse_distance_matrix(scan.tree, 3.0 * scan.spacing, output_type="coo_matrix")
-    piece = connected_components(pairs, directed=False)[1]
-    counts = np.bincount(piece)
-    large = [i for i in np.argsort(-counts, kind="stable") if counts[i] >= _LARGE_PIECE * len(scan.points)]
-    return [np.flatnonzero(piece == i) for i in large]

@@ -19,6 +19,8 @@ NEIGHBOURS = 12
 """Points that one plane rests on, itself included."""
 _PATCH = 1.5
 """Radius of a plane's own patch, in point spacings."""
+_BEYOND = 2.5
+"""Point spacings by which a surface may be nearer than its nearest point."""
 
 _ONE_SIDED = 0.33
 """The mean of points spread over half a disc lies 0.42 of its radius from the middle; over a whole one, at it."""
@@ -134,9 +136,17 @@ class Surface:
             across[better], beside[better], plane[better] = height[better], aside[better], column[better]
         return Gaps(across, beside, plane)
 
-    def distances(self, points: Points, *, candidates: int = 3) -> NDArray[np.float64]:
-        """Return the distance of each point (M, 3) to this surface, in the scan's unit."""
-        return self.gaps(points, candidates=candidates, signed=False).distance
+    def distances(self, points: Points, *, candidates: int = 3, within: float = np.inf) -> NDArray[np.float64]:
+        """Return the distance of each point (M, 3) to this surface, in the scan's unit; see `gaps`.
+
+        Infinite where it is more than `within`, which saves most of the time; it may be there as it is.
+        """
+        far, near = nearest(self.tree, points, candidates, within=within + _BEYOND * self.spacing)
+        found = far[:, 0] < np.inf
+        near = np.where(far[found] < np.inf, near[found], near[found, :1])
+        distances = np.full(len(points), np.inf)
+        distances[found] = self.gaps_to(points[found], near, signed=False).distance
+        return distances
 
     def average(self, values: NDArray[np.float64], *, neighbours: int = 6) -> NDArray[np.float64]:
         """Return values (N,) of the points, each averaged with those of its nearest neighbours, at most NEIGHBOURS."""

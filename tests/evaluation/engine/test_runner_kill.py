@@ -9,9 +9,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from evaluation.engine.journal import Journal
 from tests.backends.openai_server import OpenAIServer
 from tests.evaluation.coloured_parts import Model, coloured_parts
+from tests.waiting import LONGEST_S
 from vlm_inspect import cli
 
 PARTS = 40
@@ -28,6 +31,7 @@ LIBRARIES = [
 ]
 
 
+@pytest.mark.slow(10)
 def test_killed_runs_lose_what_was_in_flight_and_nothing_else(tmp_path: Path) -> None:
     parts = coloured_parts(tmp_path / "parts", PARTS)
     dice = random.Random(7)
@@ -105,7 +109,7 @@ def _run(
         time.sleep(wait_s)
         if process.is_alive() and process.pid is not None:
             os.kill(process.pid, by)
-    process.join(60)
+    process.join(LONGEST_S)
     assert process.exitcode is not None
     return process.exitcode
 

@@ -204,7 +204,7 @@ def test_maps_are_not_changed_and_bad_ones_refused() -> None:
     assert found.summary().auroc is None
 
 
-@pytest.mark.slow
+@pytest.mark.slow(4)
 def test_a_hundred_large_maps_take_less_than_2_gb() -> None:
     command = [sys.executable, "-m", "benchmarks.pixel_metrics", "--measure", "100", "1024"]
     root = Path(__file__).resolve().parents[3]
@@ -212,7 +212,7 @@ def test_a_hundred_large_maps_take_less_than_2_gb() -> None:
     assert float(found.stdout.split()[0]) < 2.0
 
 
-@pytest.mark.slow
+@pytest.mark.slow(4)
 def test_faster_than_sorting_every_pixel() -> None:
     maps, masks = synthetic(3, 1024)
     times: list[float] = []

@@ -109,6 +109,7 @@ def assert_same_results(one: Path, other: Path) -> None:
     assert {key: first[key] for key in SAME} == {key: second[key] for key in SAME}
 
 
+@pytest.mark.slow(12)
 def test_a_killed_worker_changes_no_result(bench: Bench, cluster: Any, tmp_path: Path) -> None:
     parts = coloured_parts(tmp_path / "parts", PARTS)
     common = ["--model", "openai:tiny", "--localizer", "none", "--shots", 0, "--cache", "off", "--concurrency", 4]
@@ -134,6 +135,7 @@ def test_a_killed_worker_changes_no_result(bench: Bench, cluster: Any, tmp_path:
     until(lambda: not processes_of(*KINDS), "the workers end with the run")
 
 
+@pytest.mark.slow(20)
 @pytest.mark.usefixtures("_one_thread")
 def test_groups_have_the_gpus_answer_in_batches_and_outlive_their_dead(
     bench: Bench, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -12,6 +12,8 @@ from importlib import resources
 
 import yaml
 
+from vlm_inspect.answers.language import Language, named_language
+
 _NUMBER = r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
 _KINDS = {"n": _NUMBER, "u": r"[^\s,;:()]+", "s": ".+?", "w": ".+?", "x": ".+?"}
 _SLOT = re.compile(r"\\\{(([nuswx])\d?)\\\}")
@@ -99,9 +101,7 @@ def _pattern(english: str) -> re.Pattern[str]:
 @cache
 def translation_to(language: str) -> Translation | None:
     """Return the sentences of a language by its code; None: what is kept is shown as it is."""
-    from vlm_inspect.answers.language import named_language
-
-    file = resources.files("vlm_inspect.page") / "translations" / f"{language}.yaml"
+    file = resources.files("vlm_inspect.answers") / "translations" / f"{language}.yaml"
     if not file.is_file():
         return None
     spoken = named_language(language)
@@ -109,3 +109,13 @@ def translation_to(language: str) -> Translation | None:
     return Translation(
         told["sentences"], (lambda words: words) if spoken is None else spoken.put, told["or"], told["decimal"]
     )
+
+
+def put_said(language: Language, text: str) -> str:
+    """Return what the program said of a part, which is kept in English, in a language, as far as that is known."""
+    said = language.put(text)
+    if said != text:
+        return said
+    found = (translation_to(name) for name in language.known_as if name.isascii() and name.isalpha())
+    translation = next((one for one in found if one is not None), None)
+    return text if translation is None else translation(text)
