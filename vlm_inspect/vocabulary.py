@@ -7,6 +7,7 @@ from typing import Literal
 
 from converters.view import View
 from vlm_inspect.evidence import Measurement, Region
+from vlm_inspect.registration.told_finding import OTHER_SIDE
 from vlm_inspect.rules import Rule, RuleBook, Severity
 
 UNNAMED = "deviation from the references"
@@ -76,8 +77,10 @@ def circumstances(hot: Sequence[Region], views: Sequence[View], measurements: Se
         measurements: what was measured of it.
     """
     size = max((view.origin.locate((0.0, 0.0, 1.0, 1.0)).size_mm or 0.0 for view in views), default=0.0)
-    low = max((r.place.size_mm or 0.0 for r in hot if _side(r) == "low"), default=0.0)
-    high = max((r.place.size_mm or 0.0 for r in hot if _side(r) == "high"), default=0.0)
+    low, high = (
+        max((r.place.size_mm or 0.0 for r in hot if _side(r) == side or OTHER_SIDE in r.note), default=0.0)
+        for side in ("low", "high")
+    )
     return Circumstances(
         part_size=size,
         is_bent=size > 0 and min(low, high) >= max(_SMALL_SHARE * size, 0.5 * max(low, high)),

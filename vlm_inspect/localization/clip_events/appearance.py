@@ -90,7 +90,8 @@ class AppearanceChannel:
         np.subtract(apart[:, :-1], toward, out=toward)
         if hidden is not None:
             toward[hidden[:, 1:]] = np.inf
-        return np.minimum(toward.min(axis=1, initial=np.inf), apart[:, -1] if hidden is None else apart.min(axis=1))
+        last = apart[:, -1] if hidden is None else apart.min(axis=1)
+        return np.asarray(np.minimum(toward.min(axis=1, initial=np.inf), last), np.float32)
 
 
 def _kept(count: int) -> NDArray[np.int64]:

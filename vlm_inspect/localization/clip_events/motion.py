@@ -93,8 +93,8 @@ class MotionChannel:
         rows = np.concatenate(where)
         numbers = np.concatenate([one.numbers[moves] for one, moves in zip(parts, counted, strict=True)])
         if len(rows) > _MOST:
-            kept = np.sort(np.random.default_rng(0).choice(len(rows), _MOST, replace=False))
-            stretch, rows, numbers = stretch[kept], rows[kept], numbers[kept]
+            chosen = np.sort(np.random.default_rng(0).choice(len(rows), _MOST, replace=False))
+            stretch, rows, numbers = stretch[chosen], rows[chosen], numbers[chosen]
         self._stretch, self._frame = stretch, rows[:, 0]
         self._memory = np.concatenate([numbers, rows[:, 1:] / self._side], axis=1).astype(np.float32)
         self._still = np.array([0.0, 0.0, *[np.log(_SHARE_FLOOR) / _SHARE_UNIT] * 2], np.float32)
