@@ -36,8 +36,8 @@ _SIDES = (
 """What a region's note says was measured, the words it may stand for, and how to put it without any of them."""
 _WIDE_SHARE = 0.2
 _SMALL_SHARE = 0.125
-"""Shares of the part's longest side: from the first on, a place is no dent; up to the second, it is no missing piece, and
-beyond it, places on both sides are a bend."""
+"""Shares of the part's longest side: from the first on, a place is no dent; up to the second, it is no missing piece,
+and beyond it, places on both sides are a bend."""
 SIZES = ("length", "width", "height", "volume", "area")
 """Measures of a part's size: where one fails, the deviation from the references shows where."""
 
