@@ -39,8 +39,8 @@ _SAID: Final = {
     "unit": ("seems to be in",),
     "mirror": ("mirror image",),
     "piece": ("a piece of the",),
-    "several": ("separate parts", "twice", "several parts"),
-    "beside": ("separate parts", "something beside it", "several parts"),
+    "several": ("separate parts", "twice"),
+    "beside": ("separate parts", "something beside it", "twice"),
     "another": ("does not seem to be the part",),
     "part": ("",),
 }
@@ -118,7 +118,7 @@ def _cases(name: str) -> Iterator[Case]:
     for what, second, expected in (("two alike", two, "several"), ("two kinds", other, "beside")):
         yield Case(f"{what}, apart", _beside(one, second, gap=8.0), expected)
         yield Case(f"{what}, touching", _beside(one, second, gap=0.0), expected)
-    yield Case("two alike, on top", np.concatenate([one, two + np.array([0.0, 0.0, np.ptp(one[:, 2])])]), "several")
+    yield Case("two alike, on top", np.concatenate([one, two + np.array([0.0, 0.0, np.ptp(one[:, 2])])]), "beside")
     yield Case("another part", other, "another")
     yield Case("three apart", _beside(_beside(one, two, gap=8.0), three, gap=8.0), "several")
 

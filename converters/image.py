@@ -1,7 +1,8 @@
 """Photographs to views: the whole picture, and overlapping tiles where it is larger than what a model sees."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,46 @@ def render_image(sample: ImageSample, budget: ViewBudget) -> list[View]:
     large = sum(max(page.size_hw) > budget.max_side for page in pages)
     tiles_a_page = budget.max_tiles // large if large else 0
     return [view for page in pages for view in _render_page(page, budget.max_side, tiles_a_page)]
+
+
+def render_changed(sample: ImageSample, budget: ViewBudget, before: ImageSample, views: Sequence[View]) -> list[View]:
+    """Return the views of a photograph that was changed in places: those that show no change are the same objects.
+
+    Args:
+        sample: the changed photograph, its pages as large as before.
+        budget: as its views before were rendered with.
+        before: the photograph before.
+        views: of it, from `render_image`.
+    """
+    changed = [_changed_window(now, was) for now, was in zip(sample.pages, before.pages, strict=True)]
+    found = []
+    for view in views:
+        origin = view.origin
+        assert isinstance(origin, ImageOrigin)
+        number = origin.page or 0
+        page = _Page(sample.pages[number], origin.page, len(sample.pages))
+        touched = _overlap(origin.window_xyxy, changed[number])
+        found.append(replace(view, image=_crop(page, origin.window_xyxy, budget.max_side)) if touched else view)
+    return found
+
+
+def _changed_window(now: NDArray[np.uint8], was: NDArray[np.uint8]) -> Window | None:
+    """Return the smallest window that holds all pixels that differ; None where none does."""
+    if now is was:
+        return None
+    rows = np.flatnonzero((now != was).reshape(len(now), -1).any(axis=1))
+    if not rows.size:
+        return None
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    columns = np.flatnonzero((now[top:bottom] != was[top:bottom]).any(axis=0).any(axis=1))
+    return int(columns[0]), top, int(columns[-1]) + 1, bottom
+
+
+def _overlap(window: Window, other: Window | None) -> bool:
+    if other is None:
+        return False
+    (x0, y0, x1, y1), (left, top, right, bottom) = window, other
+    return left < x1 and x0 < right and top < y1 and y0 < bottom
 
 
 def tile_windows(size_hw: tuple[int, int], max_side: int, max_tiles: int) -> list[Window]:

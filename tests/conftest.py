@@ -1,5 +1,6 @@
 """Fixtures that more than one part's tests use."""
 
+import gc
 import os
 import signal
 from collections import Counter
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
 from tests.browsing import started_browser
 from tests.store.postgres import OWNER, find_binaries, serve
@@ -19,6 +21,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the processors are shared out already
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+gc.disable()  # until the tests are collected: a quarter of that time went into looking for garbage
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell; tests interrupt processes
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -29,6 +32,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         seconds[item.path] += sum(mark.args[0] for mark in item.iter_markers("slow"))
     items.sort(key=lambda item: -seconds[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """Begin to collect garbage, but for modules and tests, which stay as long as the process."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -56,10 +65,27 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
     The processes of one run share it: what one has learned of references, no other learns again.
     """
+    shared = _run_folder(tmp_path_factory) / "shared-cache"
+    shared.mkdir(exist_ok=True)
+    os.environ.setdefault("VLM_INSPECT_CACHE", str(shared))
+
+
+def _run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that the processes of one run share."""
     base = tmp_path_factory.getbasetemp()
-    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    (run / "shared-cache").mkdir(exist_ok=True)
-    os.environ.setdefault("VLM_INSPECT_CACHE", str(run / "shared-cache"))
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the demo, written once a run, for reading alone."""
+    from vlm_inspect.demo import write_demo
+
+    run = _run_folder(tmp_path_factory)
+    with FileLock(run / "demo.lock"):
+        if not (run / "demo").exists():
+            write_demo(run / "demo")
+    return run / "demo"
 
 
 @pytest.fixture(scope="session")

@@ -20,13 +20,6 @@ DEFECTIVE_SCREWS = ("missing_thread.ply", "bent.ply", "short.pcd", "dent.xyz", "
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("demo") / "demo"
-    write_demo(target)
-    return target
-
-
-@pytest.fixture(scope="module")
 def truth(demo: Path) -> DemoTruth:
     return DemoTruth.model_validate_json((demo / "truth.json").read_bytes())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from converters.view import ViewBudget
-from vlm_inspect.demo import DemoCase, DemoDefect, DemoTruth, write_demo
+from vlm_inspect.demo import DemoCase, DemoDefect, DemoTruth
 from vlm_inspect.inspection import DefectOutcome, Inspection
 from vlm_inspect.inspector import Inspector
 from vlm_inspect.qualification.settings import QualificationSettings
@@ -17,8 +17,9 @@ MM, SECONDS = 2.0, 0.5
 BUDGET = ViewBudget(max_frames=9)
 """A quarter of the frames of a clip that are drawn otherwise, to save time; the events are told from every frame."""
 USUAL = QualificationSettings()
-QUALIFIED = {"conveyor": QualificationSettings(planted=30)}
-"""As many as users have planted on clips: of fewer a normal clip earns no OK, whatever it looks like."""
+QUALIFIED = {"conveyor": QualificationSettings(planted=30), "screw": QualificationSettings(planted=16)}
+"""As many as users have planted on clips, and half as many on scans: of fewer a normal part earns no sure OK, whatever
+it looks like."""
 BROKEN = {
     "normal.ply": ("", ""),
     "missing_thread.ply": ("thread-complete", "Missing thread"),
@@ -28,13 +29,6 @@ BROKEN = {
     "blob.ply": ("surface-clean", "Contamination"),
 }
 """The rule in words that each screw breaks, and what its reason begins with; the short one breaks a measured rule."""
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("demo") / "demo"
-    write_demo(folder)
-    return folder
 
 
 def is_near(found: DefectOutcome, true: DemoDefect) -> bool:

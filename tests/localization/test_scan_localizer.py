@@ -151,6 +151,13 @@ def test_a_mirrored_scan_is_said_and_does_not_deviate_but_is_as_long_as_the_part
     assert deviation.reason == "the scan is a mirror image of its references: they cannot be compared"
 
 
+def test_a_thread_that_runs_the_other_way_is_seen(fitted: FittedScans) -> None:
+    sound, mirrored = (part(cloud(screw(23, n=12_000) * [1.0, sign, 1.0])) for sign in (1.0, -1.0))
+    assert fitted.localize(sound).shows == "part"
+    found = fitted.localize(mirrored)
+    assert (found.shows, found.maps) == ("mirror image", ())
+
+
 def test_a_piece_of_the_part_is_told_with_one_share(fitted: FittedScans) -> None:
     fresh = screw(23, n=6000)
     found = fitted.localize(part(cloud(fresh[fresh[:, 2] < np.quantile(fresh[:, 2], 0.4)])))

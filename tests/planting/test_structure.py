@@ -78,3 +78,24 @@ def test_a_smooth_surface_has_no_structure_that_could_be_another():
     assert has_grain(see_surface(woven()))
     assert not has_grain(see_surface(smooth))
     assert STRUCTURE not in kinds_for(see_surface(smooth))
+
+
+def test_another_structure_of_a_large_picture_is_that_of_a_smaller_one_enlarged():
+    rng = np.random.default_rng(2)
+    small = cv2.GaussianBlur(rng.normal(0, 1, (400, 512)), (0, 0), 2)
+    small = (120 + 25 * small / small.std()).clip(0, 255).astype(np.uint8)
+    picture = np.repeat(cv2.resize(small, (2048, 1600), interpolation=cv2.INTER_CUBIC)[..., None], 3, axis=2)
+    part = np.zeros(picture.shape[:2], bool)
+    part[200:1400, 300:1800] = True
+    surface = see_surface(picture, part)
+    assert surface.small.picture.shape == (800, 1024, 3)
+    assert surface.small.small is surface.small
+    made = plant(surface, STRUCTURE, 1.0, 0.9, np.random.default_rng(0))
+    of_small = plant(surface.small, STRUCTURE, 1.0, 0.9, np.random.default_rng(0))
+    change = (made.picture.astype(int) - picture)[..., 0]
+    assert not change[~part].any()
+    assert not made.mask[~part].any()
+    assert made.size == pytest.approx(of_small.size, rel=0.05)
+    halved = cv2.resize(change.astype(np.float32), (1024, 800), interpolation=cv2.INTER_AREA)
+    wanted = (of_small.picture.astype(int) - surface.small.picture)[..., 0]
+    assert np.abs(halved - wanted)[surface.small.part].mean() < 0.3 * np.abs(wanted).mean()

@@ -225,8 +225,9 @@ def _light_differs(pictures: Sequence[Picture]) -> bool:
     if len(pictures) < 2:
         return False
     means = [float(p.image.mean() if p.mask is None else p.image[p.mask].mean()) for p in pictures]
-    colour = max(float(np.ptp(p.image.astype(np.int16), axis=2).mean()) for p in pictures)
-    return bool(np.log(np.array(means) + 8.0).std() > _STEADY_LIGHT and colour < _GREY)
+    if np.log(np.array(means) + 8.0).std() <= _STEADY_LIGHT:
+        return False
+    return max(float(np.ptp(p.image.astype(np.int16), axis=2).mean()) for p in pictures) < _GREY
 
 
 def _plan_part(pictures: Sequence[Picture], masks: Sequence[NDArray[np.bool_]], pixels: int, multiple: int) -> Framing:

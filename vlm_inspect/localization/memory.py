@@ -125,6 +125,7 @@ class FittedMemory:
         """Judge by these memories, made of that many references with these settings."""
         self.memories = memories
         self._settings, self._references = settings, references
+        self._shared: dict[tuple[str, int | None], dict[int, tuple[View, NDArray[np.float64]]]] = {}
 
     @property
     def identity(self) -> str:
@@ -171,12 +172,26 @@ class FittedMemory:
             views = [(row, view) for row, part in enumerate(parts) for view in part.views if view.key == key]
             unlike = {id(view): view for _, view in views}  # parts made of one reference share views
             found = _known_scores(one.memory, key, parts, without)
+            before = self._shared.get((key, without), {})
+            found |= {name: scores for name, (view, scores) in before.items() if unlike.get(name) is view}
             asked = [view for known, view in unlike.items() if known not in found]
             scored = one.memory.score(asked, without=without)
             found |= {id(view): scores.log_scores for view, scores in zip(asked, scored, strict=True)}
+            self._keep_shared(key, without, [view for _, view in views], found)
             for row, view in views:
                 rows[row] = np.maximum(rows[row], found[id(view)] - one.usual)
         return rows
+
+    def _keep_shared(
+        self, key: str, without: int | None, views: Sequence[View], found: Mapping[int, NDArray[np.float64]]
+    ) -> None:
+        """Keep what several parts have in common, and with it the views, until other parts are judged: parts that are
+        made of one reference come some at a time."""
+        names = [id(view) for view in views]
+        shared = {name: (view, found[name]) for name, view in zip(names, views, strict=True) if names.count(name) > 1}
+        self._shared = {one: kept for one, kept in self._shared.items() if one[1] == without and one[0] != key}
+        if shared:
+            self._shared[key, without] = shared
 
     def weigh(self, centre: NDArray[np.float64], weights: NDArray[np.float64]) -> "FittedMemory":
         """See `ScoredLocalizer.weigh`."""

@@ -18,7 +18,7 @@ from vlm_inspect.evidence import AnomalyMap, SurfaceDeviation
 from vlm_inspect.localization.deviation_picture import deviation_picture
 from vlm_inspect.localization.evidence_views import EvidenceCamera
 from vlm_inspect.registration.alignment import PosedCloud
-from vlm_inspect.registration.comparison import SCALES, scan_surface
+from vlm_inspect.registration.comparison import SCALES, far_off, scan_surface
 from vlm_inspect.registration.coverage import Coverage, seen_again
 from vlm_inspect.registration.findings import Finding, find
 from vlm_inspect.registration.judged import Judged
@@ -35,6 +35,9 @@ _LEAST_STRENGTH = 4.0
 _GROSS = ((12.0, 0.25), (4.0, 0.1))
 """Normal spreads, and the share of points beyond them, that make one ask whether the scan is of the part: flanks of a
 screw that is mirrored are not far off, but many of them are."""
+_ODD = 1.6
+"""Times what is usual from which nine in ten points lie far off: sound scans of screws, gears and plates have 0.75 to
+1.12, mirrored screws 2.4 from 6,000 points on."""
 _FAR, _FAR_SHARE = 0.03, 0.03
 """The same in shares of the part's size: what lies beside the part."""
 
@@ -74,6 +77,8 @@ class ScanDeviation:
     unit: str
     size: float
     """Of the part of the references, in that unit: the diagonal of its box."""
+    odd_throughout: bool
+    """Whether most of its points lie farther off than the references' do, as those of a mirror image."""
     _origins: dict[int, ScanOrigin]
 
     @property
@@ -89,6 +94,8 @@ class ScanDeviation:
     @property
     def gross(self) -> bool:
         """Whether a large share of the scan's points is off, or some are far off: it may not show the part at all."""
+        if self.odd_throughout:
+            return True
         wide = any((self.off > spreads).mean() > share for spreads, share in _GROSS)
         return bool(wide or (np.abs(self.signed) > _FAR * self.size).mean() > _FAR_SHARE)
 
@@ -197,7 +204,8 @@ def scan_deviation(
     off, signed = judged.off.max(axis=0)[near[:, 0]], judged.signed[near[:, 0]]
     told = SurfaceDeviation(query.cloud.points, signed, off, normal.typical, unit)
     size = float(np.linalg.norm(np.ptp(normal.anchor.points, axis=0)))
-    return ScanDeviation(maps, layers, pictures, findings, log_scores, score, told, coverage, unit, size, origins)
+    odd = 0.0 < _ODD * normal.usual_off(own) < far_off(judged.comparison)
+    return ScanDeviation(maps, layers, pictures, findings, log_scores, score, told, coverage, unit, size, odd, origins)
 
 
 def judge(query: PosedCloud, normal: Variation) -> tuple[Judged, Surface, PosedCloud]:

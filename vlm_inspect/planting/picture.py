@@ -103,7 +103,8 @@ def plant(surface: Surface, kind: str, size: float, contrast: float, generator: 
     mask = np.zeros(surface.part.shape, bool)
     for attempt in range(_TRIES):  # a place where nothing shows is no defect: stronger, elsewhere
         strength = min(1.0, contrast * (1 + attempt / 3))
-        changed, mask = _try(surface, kind, diameter, strength * surface.range, generator)
+        draw = _try_on_small if kind in WHOLE_KINDS else _try
+        changed, mask = draw(surface, kind, diameter, strength * surface.range, generator)
         if mask.sum() >= max(_LEAST_PIXELS, _LEAST_SHARE * math.pi * diameter**2 / 4):
             break
     else:
@@ -128,7 +129,8 @@ def _try(
         opacity = opacity * part
     blended = pixels + opacity[:, :, None] * (np.clip(content, 0, 255) - pixels)
     after = np.rint(blended).astype(np.uint8)
-    difference = np.abs(after.astype(np.float32) - pixels).max(axis=2)
+    moved = np.abs(after.astype(np.float32) - pixels)
+    difference = np.maximum(np.maximum(moved[:, :, 0], moved[:, :, 1]), moved[:, :, 2])  # as max(axis=2), but soon
     picture = surface.picture.copy()
     picture[rows, columns] = after
     changed = (difference >= _VISIBLE) & (opacity > 0)
@@ -137,6 +139,24 @@ def _try(
     if changed.any() and float(difference[changed].mean()) >= least:
         mask[rows, columns] = changed
     return picture, mask
+
+
+def _try_on_small(
+    surface: Surface, kind: str, diameter: float, amplitude: float, generator: np.random.Generator
+) -> tuple[NDArray[np.uint8], Mask]:
+    """Draw what changes a large part of the surface on fewer pixels, and add the change, enlarged, to the picture."""
+    import cv2
+
+    small = surface.small
+    shrink = small.longer_side_px / surface.longer_side_px
+    picture, mask = _try(small, kind, shrink * diameter, amplitude, generator)
+    if small is surface:
+        return picture, mask
+    size_wh = surface.part.shape[::-1]
+    change = cv2.resize(picture.astype(np.int16) - small.picture, size_wh, interpolation=cv2.INTER_LINEAR)
+    change[~surface.part] = 0
+    changed = cv2.resize(mask.astype(np.uint8), size_wh, interpolation=cv2.INTER_NEAREST).astype(bool)
+    return np.asarray(cv2.add(surface.picture, change, dtype=cv2.CV_8U), np.uint8), changed & surface.part
 
 
 def _invert(surface: Surface, diameter: float, generator: np.random.Generator) -> tuple[NDArray[np.uint8], Mask]:

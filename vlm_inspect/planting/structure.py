@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.planting.marks import Changed
-from vlm_inspect.planting.slow_fields import blurred, slow_noise
+from vlm_inspect.planting.noise import noise_of_grain
 from vlm_inspect.planting.surface import Pixels, Spot, Surface
-from vlm_inspect.planting.uneven import extent
+from vlm_inspect.planting.uneven import blurred, extent
 
 _GRAIN = 0.03
 """What is wider than about this share of the surface's diameter is shade, and stays."""
@@ -88,7 +88,7 @@ def drawn_out(spot: Spot, generator: np.random.Generator) -> Pixels:
 def warped(spot: Spot, generator: np.random.Generator) -> Pixels:
     """Return the window with its grain pushed about by a field of fine bumps."""
     grain = _between(_FIELD, generator) * spot.diameter
-    moves = [slow_noise(spot.size_hw, grain, generator) for _ in range(2)]
+    moves = [noise_of_grain(spot.size_hw, grain, generator) for _ in range(2)]
     far = min(_strength(spot) * 0.8 * grain, _SMEAR[1] * spot.diameter)
     return _moved(spot, *(far * move for move in moves))
 

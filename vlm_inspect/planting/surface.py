@@ -1,7 +1,7 @@
 """The normal picture that defects are planted on, and the window of it that one defect changes."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -25,6 +25,9 @@ _LIVELY = 0.22
 _LEAST_LIVELY = 22.0
 """A picture has components where, at 60 places of 8 % of the part's longer side, the tenth liveliest differ in
 themselves by this share of its range (standard deviation), and by so many grey levels."""
+_WHOLE_SIDE = 1024
+"""Longest side in pixels of the picture that changes of the whole surface are drawn on: of a larger one what is finer
+stays as it is."""
 _REACH = 3.2
 """Half the side of a window, in diameters of the defect."""
 
@@ -57,6 +60,20 @@ class Surface:
     def structured(self) -> bool:
         """Whether there are components on it that could be missing or out of place."""
         return is_structured(self)
+
+    @cached_property
+    def small(self) -> "Surface":
+        """The surface itself, or where its picture is large the same in fewer pixels."""
+        import cv2
+
+        height, width = self.part.shape
+        shrink = _WHOLE_SIDE / max(height, width)
+        if shrink >= 1:
+            return self
+        size_wh = max(1, round(width * shrink)), max(1, round(height * shrink))
+        picture = np.asarray(cv2.resize(self.picture, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
+        part = cv2.resize(self.part.astype(np.uint8), size_wh, interpolation=cv2.INTER_NEAREST).astype(bool)
+        return replace(self, picture=picture, part=part, longer_side_px=self.longer_side_px * shrink)
 
 
 @dataclass(frozen=True, eq=False)

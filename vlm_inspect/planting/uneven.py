@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from vlm_inspect.planting.marks import Changed
 from vlm_inspect.planting.noise import noise_of_grain
-from vlm_inspect.planting.slow_fields import blurred
 from vlm_inspect.planting.surface import Pixels, Spot
 
 _WORK_SIDE = 256
@@ -84,6 +83,13 @@ def extent(spot: Spot, generator: np.random.Generator) -> NDArray[np.float32]:
 
 def _smoothed(spot: Spot, widths: tuple[float, float], generator: np.random.Generator) -> Pixels:
     return blurred(spot.pixels, max(1.0, float(generator.uniform(*widths)) * spot.diameter))
+
+
+def blurred(picture: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Return a picture, (h, w) or (h, w, C), blurred by a Gaussian of this standard deviation in pixels."""
+    import cv2
+
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REFLECT), np.float32)
 
 
 def _share(spot: Spot) -> float:

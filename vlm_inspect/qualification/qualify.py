@@ -20,9 +20,9 @@ from vlm_inspect.sensitivity.planted_scores import PlantedScores
 from vlm_inspect.sensitivity.record import Sensitivity, record_sensitivity
 from vlm_inspect.sensitivity.standing import Standing, standing_of
 
-VERSION = 7
+VERSION = 8
 """Changes whenever a remembered trial would no longer be what this code tries."""
-LEARNING_VERSION = 2
+LEARNING_VERSION = 4
 """Changes whenever the same trial would give other weights, bounds or odds: calibration files rest on these."""
 TRIAL_VERSION = f"{VERSION}.{LEARNING_VERSION}"
 

@@ -30,7 +30,8 @@ class StandIns:
     """Makes parts of one stand, with and without a planted defect.
 
     A scan keeps the pose of its reference, which a defect does not turn; the views of sides from which nothing changed
-    are those of the reference, the same objects, so that they need be judged but once. A clip shows the same frames.
+    are those of the reference, and the tiles of a photograph without a change those of the sound one: the same objects,
+    so that they need be judged but once. A clip shows the same frames.
     """
 
     def __init__(self, stand: Stand, stage: Stage, budget: ViewBudget, subject: Subject) -> None:
@@ -44,6 +45,7 @@ class StandIns:
         """
         self._stand, self._stage, self._budget, self._subject = stand, stage, budget, subject
         self._drawn = None
+        self._shown: _Shown | None = None
         sample, frame = stand.sample, stand.reference.frame
         if isinstance(sample, PointCloud) and frame is not None:
             from converters.point_cloud import Drawing
@@ -54,13 +56,16 @@ class StandIns:
     @property
     def share_views(self) -> bool:
         """Whether parts share views."""
-        return self._drawn is not None
+        return self._drawn is not None or (self._shown is not None and len(self._shown.views) > 1)
 
     def sound(self) -> Part:
         """Return the specimen as it is."""
         sample, frame = self._stand.sample, self._stand.reference.frame
         if isinstance(sample, VideoClip):
             return Part(sample, self._blanked(self._stand.reference.views))
+        if isinstance(sample, ImageSample):
+            self._shown = self._shown or _show(sample, self._budget, self._subject)
+            return Part(sample, self._shown.views)
         if not isinstance(sample, PointCloud) or frame is None:
             return self._presented(sample)
         change = Change.nothing(sample.points)
@@ -71,6 +76,8 @@ class StandIns:
         made = plant_as_planned(self._stand, planting)
         if isinstance(made.sample, VideoClip):
             return Part(made.sample, self._blanked(self._grids(made.sample))), made
+        if isinstance(made.sample, ImageSample):
+            return Part(made.sample, self._shown_changed(made.sample)), made
         frame = self._stand.reference.frame
         if not isinstance(made.sample, PointCloud) or frame is None or self._drawn is None:
             return self._presented(made.sample), made
@@ -88,6 +95,18 @@ class StandIns:
         shown = [cell.frame for one in origins if isinstance(one, FramesOrigin) for cell in one.cells]
         return tuple(render_frames(clip, [one for one in shown if one < clip.frame_count], self._budget))
 
+    def _shown_changed(self, sample: ImageSample) -> tuple[View, ...]:
+        """Return the views of the photograph with a defect."""
+        from converters.image import render_changed
+
+        before = self._stand.sample
+        assert isinstance(before, ImageSample)
+        shown = self._shown = self._shown or _show(before, self._budget, self._subject)
+        rendered = render_changed(sample, self._budget, before, shown.rendered)
+        changed = blanked(rendered, self._subject.ignore)
+        threes = zip(shown.rendered, shown.views, rendered, changed, strict=True)
+        return tuple(old if now is was else new for was, old, now, new in threes)
+
     def _presented(self, sample: Sample) -> Part:
         part = present(sample, self._stage, self._budget)
         return replace(part, views=blanked(part.views, self._subject.ignore))
@@ -97,6 +116,22 @@ class StandIns:
         own = {id(view) for view in self._stand.reference.views}
         ignored = blanked(views, self._subject.ignore)
         return tuple(view if id(view) in own else other for view, other in zip(views, ignored, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """The views of a sound photograph."""
+
+    rendered: tuple[View, ...]
+    views: tuple[View, ...]
+    """The same without what never counts."""
+
+
+def _show(sample: ImageSample, budget: ViewBudget, subject: Subject) -> _Shown:
+    from converters.image import render_image
+
+    rendered = tuple(render_image(sample, budget))
+    return _Shown(rendered, blanked(rendered, subject.ignore))
 
 
 def set_up(references: ReferenceSet, subject: Subject) -> list[Stand]:

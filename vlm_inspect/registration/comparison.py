@@ -169,6 +169,11 @@ def comparison_of(scan: Surface, reference: Surface, there: Gaps, back: Gaps) ->
     return Comparison(off, there.plane, raw, stray, lacking, back.distance > _APART * spacing, unseen, edge, rim)
 
 
+def far_off(found: Comparison) -> float:
+    """Return how far off nine in ten points of a scan lie at most, at the fine scale, in its unit."""
+    return float(np.quantile(np.abs(found.off[0]), 0.9))
+
+
 def smoothed(one: Surface, values: Values) -> Values:
     """Return values (N,) of a surface's points at each of its scales, (SCALES, N)."""
     around = values[one.near[:, :_MEDIAN_OF]]

@@ -32,7 +32,7 @@ _SAME_SIZE = 0.06
 """How far a ratio of sizes may be from that of two units."""
 _FITS, _PIECE = 0.93, 0.9
 """Overlap from which two scans show one part; below the second of the reference's, a piece of it."""
-_MIRRORED = 0.6
+_MIRRORED = 0.75
 """RMS distance of the mirror image over that of the scan itself, below which the scan is mirrored."""
 _MIRROR_SIZE = 0.1
 """How far the size of a mirror image may be from that of the part."""

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_inspect.registration.comparison import SCALES, Comparison, Values, compare
+from vlm_inspect.registration.comparison import SCALES, Comparison, Values, compare, far_off
 from vlm_inspect.registration.judged import CHANNELS, Judged, combined, judged
 from vlm_inspect.registration.pooled_normal import PooledNormal, learn_pooled
 from vlm_inspect.registration.surface import Surface, surface
@@ -123,6 +123,11 @@ class Variation:
         seen = self.as_scanned_like(scan)
         seen_as = seen.judged(compare(scan, self.anchor) if found is None else found)
         return seen_as if seen is self else seen_as.times(self._level_over(seen))
+
+    def usual_off(self, scan: Surface) -> float:
+        """Return how far off most points of a reference lie that such a scanner saw: see `far_off`; 0: not known."""
+        known = [one for one in self.as_scanned_like(scan).comparisons if one.off.any()]
+        return float(np.median([far_off(one) for one in known])) if known else 0.0
 
     def judged(self, found: Comparison) -> Judged:
         """Return what a comparison with the anchor means."""

@@ -210,7 +210,7 @@ def _draw(
     groups = tried.groups_that_matter(counted, odd_counted)
     bounds = set_bounds(normal, *groups, overkill=of_places, missed=missed, least_spread=least_spread)
     lays = tuple(
-        lay_over(usual_whole(one.normal), odd_whole(one.own, of_each), bounds) if is_one else None
+        lay_over(usual_whole(one.normal), odd_whole(one.own, of_each), bounds, len(own)) if is_one else None
         for one, is_one in zip(seen, heard, strict=True)
     )
     if speaking:

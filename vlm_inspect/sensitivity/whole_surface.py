@@ -6,9 +6,10 @@ of its own: OK only where all lie under theirs, NG where any exceeds its own, th
 one score says where a part stands, each score of the whole is laid over that of the places, bound on bound: the highest
 says which outcome a part has.
 
-Within an outcome parts are ranked by their places, and by half of what the whole exceeds its bound of OK by. Up to that
-bound a whole is usual and says nothing: how far it varies there is known from a few normal parts, and were it to count
-whenever it is the higher, the part that happens to have a high one would be ranked by chance (`combined`).
+Within an outcome parts are ranked by their places, and by a share of what the whole exceeds its bound of OK by. Up to
+that bound a whole is usual and says nothing: how far it varies there is known from the normal parts at hand, and were
+it to count whenever it is the higher, the part that happens to have a high one would be ranked by chance. The fewer
+normal parts, the less is known, and the smaller is the share (`combined`).
 
 Every layer speaks for itself. Which of them sees a change of structure depends on the change, and planted ones do not
 say which the real ones will be: a layer that sees it shall not have to share its say with one that does not.
@@ -42,14 +43,18 @@ _NG_SPREAD, _NG_DOF, _LEVEL_SPREAD = 0.2, 4.0, 0.6
 happened to be alike let expect 0.56 too little. So with few references a whole is rarely NG."""
 LEAST_GAIN = 0.1
 """Share of planted changes of the whole surface that it has to hold up beside those that odd places do."""
-_ADDED = 0.5
-"""How much of what the whole exceeds its bound of OK by counts beside the places, chosen by planted defects
-(decision 46)."""
+_HALF = 12
+"""With so many normal parts half of what the whole exceeds its bound of OK by counts beside the places, chosen by
+planted defects (decision 46): a quarter with 4 of them, 0.57 with 16."""
 _EDGE = 0.02
 """Share of the way between the bounds within which scores are drawn together that would lie beyond a bound, while the
 higher of both scores does not; and the share of that higher one in a joined score."""
+_USUAL_MUTUAL = 0.8
+"""Share of normal parts below the score up to which a surface is usual as a whole, where parts judged one another. With
+nine in ten no more normal ones are OK in all, since D, which counts on what the whole holds up, lies lower then; with
+parts that were judged by others it makes no difference, and nine in ten they are (decision 45)."""
 _CONFIDENCE = 0.8
-"""Confidence that, below its bound of OK, no more than a share `USUAL` of normal parts lie."""
+"""Confidence that, below its bound of OK, no more than that share of normal parts lie."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +67,15 @@ class WholeLay:
     """Score of odd places up to which a part is OK."""
     ng_above: float
     """Score of odd places above which it is NG."""
+    share: float
+    """How much of what it exceeds its bound of OK by counts in the ranking, in [0, 1]."""
 
     def __post_init__(self) -> None:
         numbers = (self.scale, self.shift, self.passing, self.ng_above)
         if not all(map(math.isfinite, numbers)) or self.scale <= 0 or self.passing > self.ng_above:
             raise ValueError("a score of the whole is laid by a scale above 0 and a shift, over bounds in order")
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"the share of a score of the whole lies in [0, 1], not {self.share}")
 
     def laid(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return scores of the whole as log scores of odd places that count as much."""
@@ -111,14 +120,15 @@ def combined(
     Args:
         places: (...,) log scores of odd places; -inf is allowed.
         wholes: (..., K) log scores of the surface as a whole.
-        lays: (K,) how each is laid over the places, all over the same bounds; None for one that is not heard.
+        lays: (K,) how each is laid over the places, all over the same bounds with the same share; None for one that is
+            not heard.
     """
     over = next((lay for lay in lays if lay is not None), None)
     if over is None:
         return places
     whole = highest_whole(wholes, lays)
     highest = np.maximum(places, whole)
-    both = places + _ADDED * np.maximum(whole - over.passing, 0.0)
+    both = places + over.share * np.maximum(whole - over.passing, 0.0)
     edge = max(_EDGE * (over.ng_above - over.passing), 1e-9)
     in_review = -_above(-_above(both, over.passing, edge), -over.ng_above, edge)
     outside = np.where(highest > over.ng_above, _above(both, over.ng_above, edge), in_review)
@@ -175,7 +185,11 @@ def odd_whole(log_scores: NDArray[np.float64], overkill: float) -> float:
 
 def usual_whole(normal: NormalScores) -> float:
     """Return the score of the whole up to which a part is usual enough for an OK."""
-    return normal.lower_tolerance(USUAL, _CONFIDENCE, level_counts=True)
+    return normal.lower_tolerance(_usual_share(normal), _CONFIDENCE, level_counts=True)
+
+
+def _usual_share(whole: NormalScores) -> float:
+    return _USUAL_MUTUAL if whole.level_spread > 0 else USUAL
 
 
 def is_heard(
@@ -191,18 +205,19 @@ def is_heard(
     """
     if whole.n == 1 or not len(seen):
         return False
-    passed = seen_by_places <= places.lower_tolerance(USUAL, _CONFIDENCE)
+    passed = seen_by_places <= places.lower_tolerance(_usual_share(whole), _CONFIDENCE)
     return float((passed & (seen > usual_whole(whole))).mean()) >= LEAST_GAIN
 
 
-def lay_over(usual: float, beyond: float, places: Bounds) -> WholeLay:
+def lay_over(usual: float, beyond: float, places: Bounds, parts: int) -> WholeLay:
     """Return how a score of the whole is laid over that of odd places.
 
     Args:
         usual: its bound of OK.
         beyond: its bound of NG.
         places: bounds of odd places.
+        parts: how many normal parts say so.
     """
     passing = places.passing
     scale = max(places.ng_above - passing, 1e-6) / max(beyond - usual, 1e-6)
-    return WholeLay(scale, passing - scale * usual, passing, max(places.ng_above, passing))
+    return WholeLay(scale, passing - scale * usual, passing, max(places.ng_above, passing), parts / (parts + _HALF))
