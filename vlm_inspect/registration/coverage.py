@@ -2,7 +2,8 @@
 
 A reference's place without any surface of the scan near it may be a hole in the part, or a side that the sensor did not
 see. Small ones count as missing material; where a large connected share is unseen, as in a scan from one side, it is
-left out of the comparison and told.
+left out of the comparison and told. Where the scan's surface closes before it, as at the new end of a part that was cut
+short, material is missing however large the place.
 """
 
 from dataclasses import dataclass
@@ -10,11 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm_inspect.registration.comparison import Comparison
 from vlm_inspect.registration.judged import Judged
 from vlm_inspect.registration.surface import Surface
 
 _LARGE = 0.015
 """Share of the reference's area from which a connected unseen place is one that was not scanned."""
+
+_FEWEST, _OPEN = 10, 0.5
+"""Points of the scan next to such a place, and the share of them at a rim from which its surface ends there: ends that
+were cut have 0.01 to 0.34 of hundreds, sides that were not scanned none, or 0.68 and more."""
 
 _MARGIN = 3
 """Rounds of neighbours by which such places grow: planes at a rim lean."""
@@ -63,10 +69,21 @@ def seen_again(anchor: Surface, judged: Judged) -> Coverage:
         count, piece = connected_components(coo_array((kept[kept], (start[kept], end[kept])), shape=shape), False)
         size = np.bincount(piece, (anchor.areas * found.unseen)[open_ended], minlength=count)
         large = size > _LARGE * anchor.areas.sum()
+        for one in np.flatnonzero(large):
+            large[one] = not _closed_there(anchor, found, open_ended[piece == one])
         lost[open_ended] = large[piece]
         if large.any():  # where one side was not scanned, no unseen place tells missing material
             lost = np.logical_or(lost, _grown(found.unseen, anchor))
     return Coverage(1.0 - float(anchor.areas[lost].sum() / anchor.areas.sum()), lost)
+
+
+def _closed_there(anchor: Surface, found: Comparison, places: NDArray[np.intp]) -> bool:
+    """Return whether the scan's surface closes before places without one, as the new end of a part cut short does."""
+    unseen = np.zeros(len(anchor.points), dtype=bool)
+    unseen[places] = found.unseen[places]
+    beside = np.asarray(unseen[anchor.near].any(axis=1))
+    before = found.edge[beside[found.plane]]
+    return len(before) >= _FEWEST and float(before.mean()) < _OPEN
 
 
 def _grown(places: NDArray[np.bool_], anchor: Surface) -> NDArray[np.bool_]:

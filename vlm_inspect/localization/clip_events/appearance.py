@@ -27,18 +27,24 @@ class AppearanceChannel:
     name: EventKind = "appearance"
     said = "it looks there as it normally never does"
 
-    def __init__(self, stretches: Sequence[ClipFeatures]) -> None:
-        """Learn from stretches of normal clips, all of one grid."""
+    def __init__(self, stretches: Sequence[ClipFeatures], kept: Sequence[NDArray[np.bool_]]) -> None:
+        """Learn from stretches of normal clips, all of one grid.
+
+        Args:
+            stretches: S of them.
+            kept: of each which frames count, (N,); at least one in all.
+        """
         stretch = np.concatenate([np.full(len(one), k) for k, one in enumerate(stretches)])
         frame = np.concatenate([np.arange(len(one)) for one in stretches])
-        kept = _kept(len(stretch))
-        looks = np.concatenate([_patches(one) for one in stretches])[kept]
-        self._stretch, self._frame = stretch[kept], frame[kept]
+        counted = np.flatnonzero(np.concatenate(list(kept)))
+        kept_frames = counted[_kept(len(counted))]
+        looks = np.concatenate([_patches(one) for one in stretches])[kept_frames]
+        self._stretch, self._frame = stretch[kept_frames], frame[kept_frames]
         self._memory = _by_place(looks)
         self._squares = (self._memory**2).sum(axis=2)
         follows = (np.diff(self._stretch) == 0) & (np.diff(self._frame) == 1)
-        self._first = np.flatnonzero(follows)
-        """Memories whose successor is the frame after them."""
+        self._breaks = np.flatnonzero(~follows)
+        """Memories that are followed by one of another moment."""
 
     def heat(self, features: ClipFeatures, left_out: LeftOut | None = None) -> Floats:
         """Return how far each place is from its nearest normal look, (N, gh, gw), in grey levels, >= 1."""
@@ -49,36 +55,43 @@ class AppearanceChannel:
             hidden = left_out.hides(self._stretch, self._frame, np.arange(count))
         nearest = np.empty((len(looks), count), np.float32)
         for place, (look, memory, squares) in enumerate(zip(looks, self._memory, self._squares, strict=True)):
-            along = look @ memory.T
-            apart = squares - 2.0 * along
-            if hidden is not None:
-                apart[hidden] = np.inf
-            nearest[place] = (look**2).sum(axis=1) + np.minimum(
-                apart.min(axis=1), self._between(memory, squares, along, apart)
-            )
+            nearest[place] = (look**2).sum(axis=1) + self._nearest(look, memory, squares, hidden)
         distance = np.sqrt(np.maximum(nearest, 0.0) / _SIDE**2 + 1.0)  # less than a grey level is none
         return np.ascontiguousarray(distance.T.reshape(count, *features.grid_hw))
 
-    def _between(self, memory: Floats, squares: Floats, along: Floats, apart: Floats) -> Floats:
-        """Return the least squared distance (N,) to what lies between two consecutive looks, less the square of the
-        look itself.
+    def _nearest(
+        self, look: Floats, memory: Floats, squares: Floats, hidden: NDArray[np.bool_] | None
+    ) -> NDArray[np.float32]:
+        """Return the least squared distance (N,) to a normal look, or to what lies between two consecutive ones, less
+        the square of the look itself.
 
         Args:
+            look: (N, D) looks q that are judged.
             memory: (M, D) looks a.
             squares: (M,), a.a.
-            along: (N, M), q.a of the looks q that are judged.
-            apart: (N, M), a.a - 2 q.a; infinite where hidden.
+            hidden: (N, M), memories that play no part; None: all do.
         """
-        first = self._first
-        if not len(first):
-            return np.full(len(along), np.inf, np.float32)
-        cross = (memory[first] * memory[first + 1]).sum(axis=1)
-        length = np.maximum(squares[first] + squares[first + 1] - 2.0 * cross, 1e-6)
-        toward = along[:, first + 1] - along[:, first] - cross + squares[first]  # (q - a).(b - a)
-        share = np.clip(toward / length, 0.0, 1.0)
-        square = apart[:, first] - share * (2.0 * toward - share * length)
-        square[np.isinf(apart[:, first + 1])] = np.inf
-        return np.asarray(square.min(axis=1), dtype=np.float32)
+        apart = look @ memory.T  # becomes a.a - 2 q.a, in place as all that follows: these are the costly arrays
+        apart *= -2.0
+        apart += squares
+        if hidden is not None:
+            apart[hidden] = np.inf
+        step = memory[1:] - memory[:-1]
+        step[self._breaks] = 0.0  # from a look to itself
+        length = np.maximum((step**2).sum(axis=1), 1e-6)
+        toward = look @ step.T
+        toward -= (memory[:-1] * step).sum(axis=1)  # (q - a).(b - a)
+        along = np.minimum(toward, length)
+        np.maximum(along, 0.0, out=along)
+        toward *= 2.0
+        toward -= along
+        toward *= along
+        toward /= length  # by how much nearer the nearest point between a and b is than a
+        np.subtract(apart[:, :-1], toward, out=toward)
+        if hidden is not None:
+            toward[hidden[:, 1:]] = np.inf
+        last = apart[:, -1] if hidden is None else apart.min(axis=1)
+        return np.asarray(np.minimum(toward.min(axis=1, initial=np.inf), last), np.float32)
 
 
 def _kept(count: int) -> NDArray[np.int64]:

@@ -31,16 +31,29 @@ def moved_words(moved: NDArray[np.bool_], times_s: NDArray[np.float64] | None) -
         moved: (N,), in which frames.
         times_s: (N,), their seconds; None where the clip keeps no time.
     """
-    frames = np.flatnonzero(moved)
-    if len(frames) < _LEAST_FRAMES:
+    count = int(moved.sum())
+    if count < _LEAST_FRAMES:
         return ""
+    spans = spans_of(moved, times_s)
+    return (
+        f"The camera moves or stands elsewhere, {spans}: {count} of {len(moved)} frames could not be compared with the "
+        "normal ones."
+    )
+
+
+def spans_of(flags: NDArray[np.bool_], times_s: NDArray[np.float64] | None, first: int = 0) -> str:
+    """Return the stretches of frames that are flagged, in words; of many the first.
+
+    Args:
+        flags: (N,), at least one True.
+        times_s: see `moved_words`.
+        first: number of the first of these frames in the clip.
+    """
+    frames = np.flatnonzero(flags) + first
     parts = np.split(frames, np.flatnonzero(np.diff(frames) > _APART) + 1)
     spans = [_span(int(one[0]), int(one[-1]), times_s) for one in parts]
     more = f" and {len(spans) - _MOST_TOLD} times more" if len(spans) > _MOST_TOLD else ""
-    return (
-        f"The camera moves or stands elsewhere, {'; '.join(spans[:_MOST_TOLD])}{more}: "
-        f"{len(frames)} of {len(moved)} frames could not be compared with the normal ones."
-    )
+    return "; ".join(spans[:_MOST_TOLD]) + more
 
 
 def _span(first: int, last: int, times_s: NDArray[np.float64] | None) -> str:

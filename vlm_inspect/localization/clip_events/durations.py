@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vlm_inspect.frame_curve import EventKind
 from vlm_inspect.localization.clip_events.features import ClipFeatures, Floats
 from vlm_inspect.localization.clip_events.grid import LeftOut, box_mean
+from vlm_inspect.localization.clip_events.odd_lengths import MOST_ODD, find_odd_frames, find_odd_lengths
 
 _LEAST_CONTRAST = 20.0
 """Grey levels between the two looks of a place."""
@@ -42,11 +43,18 @@ class _Runs:
     length: NDArray[np.int64]
     whole: NDArray[np.bool_]
     """False of the first and last of each place, whose length is not known."""
+    odd: NDArray[np.bool_]
+    """Which are no normal ones, although they were given as such."""
     stretch: int = 0
 
     @property
     def key(self) -> NDArray[np.int64]:
         return 2 * self.place + self.state
+
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """Whose length says what is normal."""
+        return self.whole & ~self.odd
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,25 +76,46 @@ class StateLengths:
         """Learn from stretches of normal clips, all of one grid."""
         grey = [_place_grey(one) for one in stretches]
         self._low, self._high, split = _two_looks(np.concatenate(grey))
-        self._clocks = (self._high - self._low > _LEAST_CONTRAST) & (split > _LEAST_SPLIT)
-        self._runs = [replace(self._runs_of(values), stretch=k) for k, values in enumerate(grey)]
-        self._usual = self._learn(frozenset())
-        worst = np.ones(len(self._clocks))
-        several = len(stretches) > 1
-        for k, one in enumerate(self._runs):
-            left_out = LeftOut(frozenset({k})) if several else LeftOut(frozenset(), own=k)
-            np.maximum.at(worst, one.place, self._excess(one, left_out))
-        self._clocks &= worst < _MOST_LEFT_OUT
-        lengths = [float(one.length[one.whole].max(initial=0)) for one in self._runs]
+        split_well = (self._high - self._low > _LEAST_CONTRAST) & (split > _LEAST_SPLIT)
+        plain = [replace(self._runs_of(values), stretch=k) for k, values in enumerate(grey)]
+        self._settle(_with_odd(plain), split_well)
+        counts = [len(values) for values in grey]
+        self.odd_frames = [self._odd_frames(one, count) for one, count in zip(self._runs, counts, strict=True)]
+        """Of each stretch (N,): frames that disagree with the rest of what is normal."""
+        self.mostly_odd = sum(int(one.sum()) for one in self.odd_frames) > MOST_ODD * sum(counts)
+        """Whether more than half of all frames disagree with the rest, so that none is left out."""
+        if self.mostly_odd:
+            self.odd_frames = [np.zeros(count, bool) for count in counts]
+        if not any(one.any() for one in self.odd_frames):
+            self._settle(plain, split_well)
+        lengths = [float(one.length[one.counted].max(initial=0)) for one in self._runs]
         self.margin = int(min(LONGEST, 3 * max(lengths))) if self._clocks.any() else 0
         """Frames before and after a frame that its score may depend on."""
 
+    def _settle(self, runs: list[_Runs], split_well: NDArray[np.bool_]) -> None:
+        """Learn from runs which places are clocks, and what is usual there."""
+        self._runs, self._clocks = runs, split_well.copy()
+        self._usual = self._learn(frozenset())
+        worst = np.ones(len(self._clocks))
+        for k, one in enumerate(runs):
+            left_out = LeftOut(frozenset({k})) if len(runs) > 1 else LeftOut(frozenset(), own=k)
+            np.maximum.at(worst, one.place[~one.odd], self._excess(one, left_out)[~one.odd])
+        self._clocks &= worst < _MOST_LEFT_OUT
+
+    def _odd_frames(self, runs: _Runs, count: int) -> NDArray[np.bool_]:
+        odd = runs.odd & self._clocks[runs.place]
+        return find_odd_frames(count, int(self._clocks.sum()), (runs.first[odd], runs.length[odd]))
+
     def heat(self, features: ClipFeatures, left_out: LeftOut | None, *, longer: bool) -> Floats:
-        """Return by which factor the state of each place lasts too long, or too short, (N, gh, gw), >= 1."""
+        """Return by which factor the state of each place lasts too long, or too short, (N, gh, gw), >= 1.
+
+        Of a normal stretch, which is judged without itself, what was left out of what is normal tells nothing.
+        """
         grey = _place_grey(features)
         heat = np.ones(grey.shape, np.float32)
         if self._clocks.any():
-            self._paint(heat, self._runs_of(grey), left_out, longer=longer)
+            runs = self._runs_of(grey) if left_out is None else self._runs[left_out.judged]
+            self._paint(heat, runs, left_out, longer=longer)
             heat[:, ~self._clocks] = 1.0
         return heat.reshape(len(heat), *features.grid_hw)
 
@@ -95,8 +124,8 @@ class StateLengths:
 
     def _learn(self, without: frozenset[int]) -> _Usual:
         used = [one for one in self._runs if one.stretch not in without]
-        keys = [one.key[one.whole] for one in used]
-        lengths = [one.length[one.whole] for one in used]
+        keys = [one.key[one.counted] for one in used]
+        lengths = [one.length[one.counted] for one in used]
         size = 2 * len(self._clocks)
         if not keys:
             return _usual_of(np.zeros(0, np.int64), np.zeros(0, np.int64), size)
@@ -125,7 +154,7 @@ class StateLengths:
     def _paint(self, heat: Floats, runs: _Runs, left_out: LeftOut | None, *, longer: bool) -> None:
         """Write the factor of each run over its frames. In place: a long one grows, a short one is known at its end."""
         least, most = self._limits(runs, left_out)
-        odd = runs.length > most if longer else runs.whole & (runs.length < least)
+        odd = ~runs.odd & (runs.length > most if longer else runs.whole & (runs.length < least))
         limits = most if longer else least
         for place, first, length, limit in zip(
             runs.place[odd], runs.first[odd], runs.length[odd], limits[odd], strict=True
@@ -204,7 +233,17 @@ def _find_runs(states: NDArray[np.int8]) -> _Runs:
     length = np.diff(np.r_[begins, len(flat)])
     place, first = begins // count, begins % count
     whole = (first > 0) & (first + length < count)
-    return _Runs(place, flat[begins].astype(np.int64), first, length, whole)
+    return _Runs(place, flat[begins].astype(np.int64), first, length, whole, np.zeros(len(place), bool))
+
+
+def _with_odd(runs: Sequence[_Runs]) -> list[_Runs]:
+    """Return the runs of all stretches, knowing which of them are odd."""
+    key, length, whole = (np.concatenate([getattr(one, name) for one in runs]) for name in ("key", "length", "whole"))
+    ends = np.cumsum([len(one.place) for one in runs])[:-1]
+    return [
+        replace(one, odd=odd)
+        for one, odd in zip(runs, np.split(find_odd_lengths(key, length, whole), ends), strict=True)
+    ]
 
 
 def _usual_of(key: NDArray[np.int64], length: NDArray[np.int64], size: int) -> _Usual:

@@ -25,6 +25,8 @@ class LeftOut:
     out."""
     gap: int = 0
     """Frames before and after that are left out."""
+    judged: int = 0
+    """Number of the stretch that is judged."""
 
     def hides(
         self, stretch: NDArray[np.int64], frame: NDArray[np.int64], judged: NDArray[np.int64]

@@ -22,6 +22,7 @@ from vlm_inspect.localization.clip_events.events import find_events
 from vlm_inspect.localization.clip_events.features import analysed_size
 from vlm_inspect.localization.clip_events.frame_choice import choose_event_frames
 from vlm_inspect.localization.clip_events.normal_clips import NormalClips, learn_clips, read_features, without_clip
+from vlm_inspect.localization.clip_events.normal_words import left_out_notes
 from vlm_inspect.localization.clip_events.normality import LEAST_FRAMES, NARROW
 from vlm_inspect.localization.localizer import Localization
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
@@ -31,7 +32,7 @@ from vlm_inspect.significant_digits import rounded
 from vlm_inspect.tolerance import OVERKILL, Tolerance
 
 NAME: Final = "events"
-VERSION: Final = "8"
+VERSION: Final = "9"
 """Changes whenever remembered features or scores would no longer be what this code computes."""
 _LONG = 2048
 """Frames from which on the scores of a clip are kept, so that a run that broke off goes on where it was."""
@@ -102,7 +103,8 @@ class FittedClips:
 
         log_scores = np.array([_log_score(curve.scores[~curve.moved])]) if found.calibrated else None
         unfollowed = (_UNFOLLOWED,) if found.calibrated and normal.anchor is None else ()
-        notes = (*_notes(found), *unfollowed, *shake_note(curve.shift))
+        odd = left_out_notes(normal) if found.calibrated else ()
+        notes = (*_notes(found), *odd, *unfollowed, *shake_note(curve.shift))
         elsewhere = moved_words(curve.moved, curve.times_s) if found.calibrated else ""
         return Localization(
             maps, notes=notes, mismatch=elsewhere, log_scores=log_scores, describe=describe, curve=found
@@ -129,8 +131,9 @@ class FittedClips:
         if self._normal is None or not self._normal.known:
             return np.zeros((0, 1))
         rows = np.full((len(self._normal.clips), 1), -np.inf)
-        for number, one in enumerate(self._normal.behaviour.stretches):
-            rows[one.clip] = np.maximum(rows[one.clip], _log_score(self._normal.behaviour.left_out(number).scores))
+        behaviour = self._normal.behaviour
+        for number, (one, odd) in enumerate(zip(behaviour.stretches, behaviour.odd_frames, strict=True)):
+            rows[one.clip] = np.maximum(rows[one.clip], _log_score(behaviour.left_out(number).scores[~odd]))
         return rows
 
     def score(self, parts: Sequence[Part], *, without: int | None = None) -> NDArray[np.float64]:

@@ -76,19 +76,25 @@ class MotionChannel:
     name: EventKind = "motion"
     said = "something moves there as nothing normally does"
 
-    def __init__(self, stretches: Sequence[ClipFeatures]) -> None:
-        """Learn from stretches of normal clips, all of one grid."""
+    def __init__(self, stretches: Sequence[ClipFeatures], kept: Sequence[NDArray[np.bool_]]) -> None:
+        """Learn from stretches of normal clips, all of one grid.
+
+        Args:
+            stretches: S of them.
+            kept: of each which frames count, (N,).
+        """
         log_speed = usual_log_speed(stretches)
         self._usual = np.exp(np.median(log_speed) - log_speed).astype(np.float32)
         parts = [_describe(one, self._usual) for one in stretches]
         self._side = max(parts[0].moves.shape[1:]) * _PLACE_UNIT
-        where = [np.argwhere(one.moves) for one in parts]
+        counted = [one.moves & frames[:, None, None] for one, frames in zip(parts, kept, strict=True)]
+        where = [np.argwhere(one) for one in counted]
         stretch = np.concatenate([np.full(len(found), k) for k, found in enumerate(where)])
         rows = np.concatenate(where)
-        numbers = np.concatenate([one.numbers[one.moves] for one in parts])
+        numbers = np.concatenate([one.numbers[moves] for one, moves in zip(parts, counted, strict=True)])
         if len(rows) > _MOST:
-            kept = np.sort(np.random.default_rng(0).choice(len(rows), _MOST, replace=False))
-            stretch, rows, numbers = stretch[kept], rows[kept], numbers[kept]
+            chosen = np.sort(np.random.default_rng(0).choice(len(rows), _MOST, replace=False))
+            stretch, rows, numbers = stretch[chosen], rows[chosen], numbers[chosen]
         self._stretch, self._frame = stretch, rows[:, 0]
         self._memory = np.concatenate([numbers, rows[:, 1:] / self._side], axis=1).astype(np.float32)
         self._still = np.array([0.0, 0.0, *[np.log(_SHARE_FLOOR) / _SHARE_UNIT] * 2], np.float32)
@@ -115,5 +121,16 @@ class MotionChannel:
         np.maximum(square, 0.0, out=square)
         if hidden is not None:
             square[hidden] = np.inf
-        nearest = np.sqrt(np.partition(square, _NEAREST - 1, axis=1)[:, :_NEAREST])
+        nearest = np.sqrt(_least(square, _NEAREST))
         return np.asarray(np.minimum(nearest, still[:, None]).mean(axis=1), dtype=np.float32)
+
+
+def _least(values: Floats, count: int) -> Floats:
+    """Return the least values of each row, (J, count); overwrites them. For a few, faster than a partition."""
+    rows = np.arange(len(values))
+    found = np.empty((len(values), count), values.dtype)
+    for k in range(count):
+        at = values.argmin(axis=1)
+        found[:, k] = values[rows, at]
+        values[rows, at] = np.inf
+    return found

@@ -108,10 +108,15 @@ class NormalBehaviour:
         self._typical = np.median(np.concatenate([one.features.grey[::every] for one in stretches]), axis=0)
         levelled = [self._levelled(one.features) for one in stretches]
         lengths = StateLengths(levelled)
+        self.odd_frames = lengths.odd_frames
+        """Of each stretch (N,): frames that disagree with the rest, and are left out of what is normal."""
+        self.mostly_odd = lengths.mostly_odd
+        """Whether more than half of the frames disagree with the rest; then none is left out."""
+        kept = [~one for one in lengths.odd_frames]
         self.channels: tuple[Channel, ...] = (
-            MotionChannel(levelled),
+            MotionChannel(levelled, kept),
             SpeedChannel(levelled),
-            AppearanceChannel(levelled),
+            AppearanceChannel(levelled, kept),
             DurationChannel(lengths, longer=True),
             DurationChannel(lengths, longer=False),
         )
@@ -136,6 +141,12 @@ class NormalBehaviour:
     def left_out(self, stretch: int) -> Heights:
         """Return the heights of a normal stretch, each frame judged without itself and its neighbours."""
         found = self._heights(*self._left_out[stretch])
+        odd = self.odd_frames[stretch]
+        if odd.any():  # they are not among what they would be judged by
+            one = self.stretches[stretch].features
+            whole = self._heights(*self._raw(self._levelled(one), 0, len(one), None))
+            scores = np.where(odd[:, None], whole.scores, found.scores)
+            found = replace(found, scores=scores, heat=np.where(odd[:, None, None], whole.heat, found.heat))
         return replace(found, shift=self.stretches[stretch].features.shift)
 
     def _levelled(self, features: ClipFeatures) -> ClipFeatures:
@@ -169,9 +180,10 @@ class NormalBehaviour:
         clips = {one.clip for one in self.stretches}
         own = self.stretches[stretch].clip
         if len(clips) > 1:
-            return LeftOut(frozenset(k for k, one in enumerate(self.stretches) if one.clip == own))
+            same = frozenset(k for k, one in enumerate(self.stretches) if one.clip == own)
+            return LeftOut(same, judged=stretch)
         if len(self.stretches) > 1:
-            return LeftOut(frozenset({stretch}))
+            return LeftOut(frozenset({stretch}), judged=stretch)
         return LeftOut(frozenset(), own=0, gap=min(self._gap, max(1, len(self.stretches[0].features) // 6)))
 
     def _tolerance(self, channel: int) -> Tolerance:
@@ -180,8 +192,10 @@ class NormalBehaviour:
         alike = [k for k, one in enumerate(self.channels) if one.name == name]  # too long and too short: one tolerance
         segments: list[float] = []
         clips: dict[int, float] = {}
-        for one, (scores, _) in zip(self.stretches, self._left_out, strict=True):
-            own = np.maximum(scores[:, alike].max(axis=1), _LEAST_SCORE)
+        for one, (scores, _), odd in zip(self.stretches, self._left_out, self.odd_frames, strict=True):
+            own = np.maximum(scores[~odd][:, alike].max(axis=1), _LEAST_SCORE)
+            if not len(own):
+                continue
             starts = range(0, max(1, len(own) - _SEGMENT // 2), _SEGMENT)
             segments += [float(own[start : start + _SEGMENT].max()) for start in starts]
             clips[one.clip] = max(clips.get(one.clip, 0.0), float(own.max()))
