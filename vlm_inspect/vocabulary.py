@@ -36,9 +36,8 @@ _SIDES = (
 """What a region's note says was measured, the words it may stand for, and how to put it without any of them."""
 _WIDE_SHARE = 0.2
 _SMALL_SHARE = 0.125
-_BENT_SHARE = 0.15
-"""Shares of the part's longest side: from the first on, a place is no dent; up to the second, it is no missing piece;
-from the third on, places on both sides may be a bend."""
+"""Shares of the part's longest side: from the first on, a place is no dent; up to the second, it is no missing piece,
+and beyond it, places on both sides are a bend."""
 SIZES = ("length", "width", "height", "volume", "area")
 """Measures of a part's size: where one fails, the deviation from the references shows where."""
 
@@ -84,7 +83,7 @@ def circumstances(hot: Sequence[Region], views: Sequence[View], measurements: Se
     )
     return Circumstances(
         part_size=size,
-        is_bent=size > 0 and min(low, high) >= max(_BENT_SHARE * size, 0.5 * max(low, high)),
+        is_bent=size > 0 and min(low, high) >= max(_SMALL_SHARE * size, 0.5 * max(low, high)),
         is_one_sided=(low > 0) != (high > 0),
         sizes_hold=any(m.passed for m in measurements if m.measure in SIZES)
         and not any(m.passed is False for m in measurements if m.measure in SIZES),
