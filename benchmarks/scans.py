@@ -73,13 +73,15 @@ def judged(scan: GeneratedScan, normal: Variation, first: Levels) -> Row:
     score = found.score
     if not scan.shows.any():
         return Row(scan.flaw, score, None, None, None, seconds, scan.noise_mm, scan.depth_mm)
+    truths = [scan.shows] if scan.or_shows is None else [scan.shows, scan.or_shows]
     place = size = None
     if found.findings and scan.size_mm > 0.0:
         best = found.findings[0]
-        place = float(np.linalg.norm(np.array(best.centre) - scan.centre_mm))
+        centres = [scan.cloud.points[one].mean(axis=0) for one in truths]
+        place = min(float(np.linalg.norm(np.array(best.centre) - one)) for one in centres)
         size = abs(best.size / scan.size_mm - 1.0)
-    return Row(scan.flaw, score, auroc(found.off[scan.shows], found.off[~scan.shows]), place, size, seconds,
-               scan.noise_mm, scan.depth_mm)  # fmt: skip
+    points = max(auroc(found.off[one], found.off[~one]) for one in truths)
+    return Row(scan.flaw, score, points, place, size, seconds, scan.noise_mm, scan.depth_mm)
 
 
 def measured(asked: argparse.Namespace) -> dict[str, list[Row]]:

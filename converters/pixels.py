@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from converters.limits import note
 
+TRANSPARENT = "The opacity (alpha) is 0 everywhere; the colours were taken as opaque."
+"""Note of a photo of which nothing would be to be seen."""
 _SAMPLE = 2**20
 """Values that the range is estimated from; more add time and nothing else."""
 
@@ -85,7 +87,7 @@ def flattened(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.ui
     """
     if alpha.any():
         return over_white(rgb, alpha)
-    note("The opacity (alpha) is 0 everywhere; the colours were taken as opaque.")
+    note(TRANSPARENT)
     return np.ascontiguousarray(rgb)
 
 

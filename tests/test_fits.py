@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from converters.digest import sha256_of
+from converters.registry import read
 from converters.sample import SampleKind
+from converters.view import ViewBudget
 from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.inspector import Inspector
 from vlm_inspect.localization.composition import fit_class, localizers_for
@@ -17,7 +19,7 @@ from vlm_inspect.localization.localizer import PICTURES, FittedLocalizer, Locali
 from vlm_inspect.localization.localizer_sum import LocalizerSum
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.qualification.settings import QualificationSettings
-from vlm_inspect.references import Part, ReferenceSet
+from vlm_inspect.references import Part, ReferenceSet, load_references
 
 NOTHING_PLANTED = QualificationSettings(planted=0)
 
@@ -71,6 +73,26 @@ def test_a_part_that_is_a_reference_is_judged_by_the_others(photos: Sequence[Pat
     references, _ = inspector.fit("image", without=sha256_of(photos[0]))
     assert sha256_of(photos[0]) not in references.sha256
     assert sorted(counting.fits) == [2, 2, 2, 2, 3]  # of fits without a reference the latest two are kept
+
+
+def test_a_copy_of_a_reference_is_known_by_what_is_in_it(photos: Sequence[Path], tmp_path: Path) -> None:
+    counting = Counting()
+    inspector = Inspector(references=photos[:3], localizer=counting, qualification=NOTHING_PLANTED)
+    copy = tmp_path / "copy.bmp"
+    Image.open(photos[1]).save(copy)
+    assert sha256_of(copy) != sha256_of(photos[1])
+    found = inspector.examine(copy)
+    assert found.evidence.maps[0].score == 2.0
+    assert any("a copy of one" in note for note in found.inspection.notes)
+    assert not any("a copy of one" in note for note in inspector.examine(photos[3]).inspection.notes)
+
+
+def test_a_copy_of_a_reference_curve_is_known_in_another_format(tmp_path: Path) -> None:
+    rows = [(0.01 * n, np.sin(n / 5) + seed * 0.01 * np.cos(n)) for seed in (0,) for n in range(200)]
+    (tmp_path / "a.csv").write_text("time [s],force [N]\n" + "".join(f"{t:.2f},{v:.6f}\n" for t, v in rows))
+    (tmp_path / "a.txt").write_text("time [s]\tforce [N]\n" + "".join(f"{t:.2f}\t{v:.6f}\n" for t, v in rows))
+    references = load_references([tmp_path / "a.csv"], "series", ViewBudget())
+    assert references.twin_of(read(tmp_path / "a.txt"), "0" * 64) == references.sha256[0]
 
 
 def test_threads_share_one_fit(photos: Sequence[Path]) -> None:

@@ -35,3 +35,16 @@ def test_a_scan_from_one_side_is_smaller_and_strays_show_no_flaw() -> None:
     assert scan.partial
     assert len(scan.cloud.points) < 18_000
     assert scan.shows.any()
+
+
+def test_what_a_flaw_shows_lies_off_the_sound_surface_and_nowhere_else() -> None:
+    scan = draw("plate", "missing hole", np.random.default_rng(2), Scanner(points=(60_000, 60_001), partial=0.0))
+    assert 3.5 < scan.size_mm < 6.0  # the hole, and no corner of the plate
+
+
+def test_a_gear_that_is_too_thin_has_lost_either_face() -> None:
+    scan = draw("gear", "wrong length", np.random.default_rng(3), FEW)
+    assert scan.or_shows is not None
+    faces = [scan.cloud.points[one].mean(axis=0) for one in (scan.shows, scan.or_shows)]
+    assert 6.0 < np.linalg.norm(faces[0] - faces[1]) < 8.0
+    assert not (scan.shows & scan.or_shows).any()

@@ -75,9 +75,16 @@ class Fits:
                 self._partial.popitem(last=False)
             return self._partial[key]
 
-    def knows(self, kind: SampleKind, sha256: str) -> bool:
-        """Return whether a part of that digest is one of the references that were read."""
-        return kind in self._read and sha256 in self._read[kind].sha256
+    def twin_of(self, sample: Sample, sha256: str, progress: Callable[[str], None] = lambda step: None) -> str | None:
+        """Return the digest of the reference that a part is, or is a copy of; None: of none; raises what `of` raises.
+
+        Args:
+            sample: the part.
+            sha256: of its file.
+            progress: told which reference is read.
+        """
+        with self._lock:
+            return self._references(sample.kind, progress).twin_of(sample, sha256)
 
     def with_beginning(self, sample: Sample, sha256: str, span: NormalSpan) -> Known:
         """Return the references of a clip, its own beginning among them, and what is fitted to them.

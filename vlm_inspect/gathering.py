@@ -16,6 +16,7 @@ from vlm_inspect.ignored import blanked, ignored_boxes, score_shift, without_ign
 from vlm_inspect.localization.composition import NO_LOCALIZER, FittedClass
 from vlm_inspect.localization.localizer import Localization
 from vlm_inspect.localization.other_part import other_part
+from vlm_inspect.localization.photo_mismatch import transparent_alone
 from vlm_inspect.measurement.partial import SeenPart
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.registration.identity import INCOMPARABLE, Shown
@@ -63,7 +64,7 @@ def gather(
     """
     seen = replace(part, views=blanked(part.views, rules.ignore))
     compared = bool(fitted.members) and isinstance(part.sample, ImageSample)
-    other_photo = fitted.photo.mismatch(seen.views) if compared else ""
+    other_photo = _other_photo(part.sample, references, seen.views, fitted) if compared else ""
     found = [Localization(mismatch=other_photo)] if other_photo else [one.localize(seen) for one in fitted.members]
     shows: Shown = next((one.shows for one in found if one.shows != "part"), "part")
     if shows in INCOMPARABLE:
@@ -106,6 +107,11 @@ def gather(
         ),
     )
     return views, evidence
+
+
+def _other_photo(photo: Sample | None, references: ReferenceSet, views: Sequence[View], fitted: FittedClass) -> str:
+    """Say why a photo is not compared with its references; nothing where it can be."""
+    return transparent_alone(photo, references.samples) or fitted.photo.mismatch(views)
 
 
 def _name_of_maps(fitted: FittedClass, maps: Sequence[AnomalyMap]) -> str:

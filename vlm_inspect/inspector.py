@@ -249,8 +249,10 @@ class Inspector:
         sample = read(source, as_kind=as_kind)
         digest = sha256_of(source)
         progress("reading the references")
+        twin = None
         if self.normal_until is None:
-            references, fitted = self.fit(sample.kind, without=digest, progress=progress)
+            twin = self._fits.twin_of(sample, digest, progress)
+            references, fitted = self.fit(sample.kind, without=twin, progress=progress)
         else:
             references, fitted = self._fits.with_beginning(sample, digest, self.normal_until)
         if self.thresholds.made_with is not None:
@@ -287,7 +289,7 @@ class Inspector:
             windows=windows,
             requests=requests,
             judged_by=fitted.judged_by,
-            note=_ITSELF if self.normal_until is None and self._fits.knows(sample.kind, digest) else "",
+            note="" if twin is None else _ITSELF,
         )
 
     def _shown(self, part: Part, fitted: FittedClass) -> tuple[Part, tuple[ClipWindow, ...]]:

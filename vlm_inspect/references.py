@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from converters.digest import sha256_of
 from converters.errors import ConversionError
 from converters.frame_folder import says_frames
 from converters.pose import ScanFrame
 from converters.registry import detect_kind, read, render
-from converters.sample import ONE, SEVERAL, PointCloud, Sample, SampleKind, Series
+from converters.sample import ONE, SEVERAL, ImageSample, PointCloud, Sample, SampleKind, Series
 from converters.series_plot import Limits
 from converters.system_files import is_system_file
 from converters.video_source import frame_files
@@ -29,7 +31,7 @@ from vlm_inspect.registration.identity import Mismatch
 from vlm_inspect.registration.known_scan import Change
 from vlm_inspect.registration.levels import Levels, levels
 
-SCAN_VERSION = 7
+SCAN_VERSION = 8
 """Of the alignment and of the deviation's score: another one computes remembered poses and scores anew."""
 WINDOW_MARGIN = 1.1
 """The window of a class is this much larger than its first reference needs, so that foreign material stays in sight."""
@@ -107,6 +109,25 @@ class ReferenceSet:
         """Return the same references with other views."""
         return replace(self, parts=tuple(replace(part, views=change(part.views)) for part in self.parts))
 
+    def twin_of(self, sample: Sample, sha256: str) -> str | None:
+        """Return the digest of the reference that a part is: the same file, or its pixels, points or samples in another
+        one; None where it is none of them. Clips are told by their files alone.
+
+        Args:
+            sample: the part.
+            sha256: of its file.
+        """
+        if sha256 in self.sha256:
+            return sha256
+        content = _content_of(sample)
+        return None if content is None else self._contents.get(content)
+
+    @cached_property
+    def _contents(self) -> dict[str, str]:
+        """Digests of the files by what is in them."""
+        pairs = ((_content_of(part.sample), digest) for part, digest in zip(self.parts, self.sha256, strict=True))
+        return {content: digest for content, digest in pairs if content is not None}
+
     def without(self, sha256: str) -> "ReferenceSet":
         """Leave out the reference with that digest: a part is never judged by itself."""
         kept = [i for i, digest in enumerate(self.sha256) if digest != sha256]
@@ -116,6 +137,17 @@ class ReferenceSet:
 
     def __len__(self) -> int:
         return len(self.parts)
+
+
+def _content_of(sample: Sample | None) -> str | None:
+    """Return a digest of what was read, whatever file it stood in; None of a clip, which is not read at once."""
+    if isinstance(sample, ImageSample):
+        return " ".join(content_of(page) for page in sample.pages)
+    if isinstance(sample, PointCloud):
+        return content_of(sample.points)
+    if isinstance(sample, Series):  # the same numbers of another channel, or beside other words, are no copy
+        return key_of(content_of(np.column_stack([sample.time_s, sample.values])), sample.names, repr(sample.words))
+    return None
 
 
 def load_references(

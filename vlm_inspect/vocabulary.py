@@ -7,6 +7,7 @@ from typing import Literal
 
 from converters.view import View
 from vlm_inspect.evidence import Measurement, Region
+from vlm_inspect.registration.told_finding import OTHER_SIDE
 from vlm_inspect.rules import Rule, RuleBook, Severity
 
 UNNAMED = "deviation from the references"
@@ -35,9 +36,8 @@ _SIDES = (
 """What a region's note says was measured, the words it may stand for, and how to put it without any of them."""
 _WIDE_SHARE = 0.2
 _SMALL_SHARE = 0.125
-_BENT_SHARE = 0.15
-"""Shares of the part's longest side: from the first on, a place is no dent; up to the second, it is no missing piece;
-from the third on, places on both sides may be a bend."""
+"""Shares of the part's longest side: from the first on, a place is no dent; up to the second, it is no missing piece,
+and beyond it, places on both sides are a bend."""
 SIZES = ("length", "width", "height", "volume", "area")
 """Measures of a part's size: where one fails, the deviation from the references shows where."""
 
@@ -77,11 +77,13 @@ def circumstances(hot: Sequence[Region], views: Sequence[View], measurements: Se
         measurements: what was measured of it.
     """
     size = max((view.origin.locate((0.0, 0.0, 1.0, 1.0)).size_mm or 0.0 for view in views), default=0.0)
-    low = max((r.place.size_mm or 0.0 for r in hot if _side(r) == "low"), default=0.0)
-    high = max((r.place.size_mm or 0.0 for r in hot if _side(r) == "high"), default=0.0)
+    low, high = (
+        max((r.place.size_mm or 0.0 for r in hot if _side(r) == side or OTHER_SIDE in r.note), default=0.0)
+        for side in ("low", "high")
+    )
     return Circumstances(
         part_size=size,
-        is_bent=size > 0 and min(low, high) >= max(_BENT_SHARE * size, 0.5 * max(low, high)),
+        is_bent=size > 0 and min(low, high) >= max(_SMALL_SHARE * size, 0.5 * max(low, high)),
         is_one_sided=(low > 0) != (high > 0),
         sizes_hold=any(m.passed for m in measurements if m.measure in SIZES)
         and not any(m.passed is False for m in measurements if m.measure in SIZES),

@@ -119,6 +119,7 @@ def test_tiles_that_overlap_show_one_place() -> None:
     [
         (DENT, ToldFinding("below", 0.42, 2.1, 130.0, 0.6)),
         (replace(DENT, depth=1.5, volume=0.043), ToldFinding("above", 1.5, 2.1, 130.0, 0.043)),
+        (replace(DENT, both_sides=True), ToldFinding("below", 0.42, 2.1, 130.0, 0.6)),
         (replace(DENT, unseen=True), ToldFinding("missing", 0.42, 2.1)),
     ],
 )

@@ -223,3 +223,21 @@ def test_a_dot_is_no_part_even_without_references(tmp_path: Path, capfd: pytest.
         cli.main(["ask", str(tmp_path / "dot.png"), "--localizer", "memory", "--quiet"])
     assert stop.value.code == 3
     assert "The photo has 1 x 1 px, too few to judge a part by" in capfd.readouterr().out.replace("\n", " ")
+
+
+def test_a_photo_that_alone_is_transparent_is_not_compared(photos: list[Path], tmp_path: Path) -> None:
+    clear = tmp_path / "clear.png"
+    picture = washer(9).convert("RGBA")
+    picture.putalpha(0)
+    picture.save(clear)
+    inspector = Inspector(references=photos[:4], localizer=Counting(), qualification=NOTHING_PLANTED)
+    found = inspector.inspect(clear)
+    assert found.outcome == "REVIEW"
+    assert found.review_reasons[0].startswith("The photo is transparent everywhere and none of its references is")
+    unfilled = [tmp_path / f"{seed}.bmp" for seed in range(5)]
+    for seed, path in enumerate(unfilled):
+        one = washer(seed).convert("RGBA")
+        one.putalpha(0)
+        one.save(path)
+    camera = Inspector(references=unfilled[:4], localizer=Counting(), qualification=NOTHING_PLANTED)
+    assert camera.examine(unfilled[4]).evidence.mismatch == ""

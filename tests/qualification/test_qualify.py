@@ -11,6 +11,7 @@ from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.localization.composition import fit_class
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
 from vlm_inspect.qualification import qualify as qualify_module
+from vlm_inspect.qualification import trial as trial_module
 from vlm_inspect.qualification.advice import advise, expected_ok, recommended_references
 from vlm_inspect.qualification.class_decision import qualify_class
 from vlm_inspect.qualification.qualify import pack_trial, qualify, unpack_trial
@@ -47,6 +48,17 @@ def test_planted_defects_raise_the_score_over_that_of_their_own_reference(tmp_pa
     assert set(trial.planted.owners.tolist()) == {0, 1, 2, 3}
     assert float(np.median(trial.planted.rises)) > 0.5
     assert trial.planted.matter.sum() > 20
+
+
+def test_large_photographs_are_judged_fewer_at_once_and_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    references = read_plates(tmp_path, 2)
+    _, members = scored(references)
+    usual = run_trial(references, members, ANY_SUBJECT, BUDGET, count=24)
+    monkeypatch.setattr(trial_module, "_PIXELS_TOGETHER", 2 * 72 * 96)
+    few = run_trial(references, members, ANY_SUBJECT, BUDGET, count=24)
+    assert usual is not None
+    assert few is not None
+    assert np.array_equal(usual.planted.rises, few.planted.rises)
 
 
 def test_a_trial_is_repeatable_and_survives_being_packed(tmp_path: Path) -> None:

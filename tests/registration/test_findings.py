@@ -1,11 +1,13 @@
 """Where a scan deviates: how wide a flaw is told to be, and one flaw through a wall told as one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from vlm_inspect.demo.solids import SOLIDS
 from vlm_inspect.registration.comparison import scan_surface
-from vlm_inspect.registration.findings import Finding, find
+from vlm_inspect.registration.findings import Finding, find, longest_extent
 from vlm_inspect.registration.variation import Variation, learn
 
 
@@ -45,3 +47,33 @@ def test_a_missing_hole_is_one_finding_on_both_faces(normal: Variation) -> None:
     assert min(np.hypot(x - 8.0, y - 7.0), np.hypot(x - 8.0, y - 17.0)) < 0.5
     assert z == pytest.approx(1.5, abs=0.4)
     assert found.box[1][2] - found.box[0][2] > 2.5
+    assert not found.both_sides
+
+
+def test_a_bent_end_is_one_finding_on_both_sides(normal: Variation) -> None:
+    bent = plate(3)
+    bent[:, 2] += 0.8 * (np.clip(bent[:, 0] - 27.0, 0.0, None) / 13.0) ** 2
+    found = strongest(normal, bent)
+    assert found.both_sides
+    assert found.told("mm").endswith((", the other side below", ", the other side above"))
+    assert found.centre[2] == pytest.approx(1.7, abs=0.6)  # neither face alone
+    assert found.volume * found.depth > 0.0
+    assert found.size == pytest.approx(25.0, abs=3.0)
+
+
+def test_what_zones_alone_show_is_placed(normal: Variation) -> None:
+    """A wide, shallow rise that no single plane shows."""
+    risen = plate(3)
+    above = (risen[:, 2] > 2.5) & (np.linalg.norm(risen[:, :2] - [20.0, 5.0], axis=1) < 1.6)
+    risen[above, 2] += 0.012
+    scan = scan_surface(risen)
+    judged = normal.judge(scan)
+    weak = replace(judged, off=judged.off * np.array([[0.3], [0.3], [1.0]]), lacking=0.0 * judged.lacking)
+    found = find(scan, normal.anchor, weak, np.eye(4), limit=4.0, most=4)[0]
+    assert np.linalg.norm(np.array(found.centre) - [20.0, 5.0, 3.0]) < 0.8
+    assert 1.5 < found.size < 5.0
+
+
+def test_the_longest_extent_is_that_of_any_direction() -> None:
+    corner = np.array([[x, y, z] for x in (0.0, 3.0) for y in (0.0, 3.0) for z in (0.0, 3.0)])
+    assert longest_extent(corner) == pytest.approx(3.0 * np.sqrt(3.0), rel=0.01)

@@ -37,8 +37,8 @@ def test_pictures_of_several_sizes_come_back_in_their_order(name):
     height, width = NETWORKS[name]
     small = height - network.multiple, width
     pictures = [picture((height, width), 1), picture(small, 2), picture((height, width), 3)]
-    together = network.extract(pictures)
-    for one, found in zip(pictures, together, strict=True):
+    several = network.extract(pictures)
+    for one, found in zip(pictures, several, strict=True):
         alone = network.extract([one])[0]
         assert found.layers[0].shape == alone.layers[0].shape
         assert np.abs(found.layers[0] - alone.layers[0]).max() < 0.1

@@ -27,11 +27,10 @@ from vlm_inspect.inspector import Inspector
 from vlm_inspect.localization import AUTO
 from vlm_inspect.localization.composition import OWN_NAMES
 from vlm_inspect.offline.report import judge_evidence
-from vlm_inspect.offline.wording import probability_words
 from vlm_inspect.replay import read_opinion
 from vlm_inspect.replay.settings import config_of
 from vlm_inspect.rules import Rule, RuleBook, resolve_references
-from vlm_inspect.significant_digits import rounded
+from vlm_inspect.significant_digits import probability_words, rounded
 from vlm_inspect.store.case import Case
 from vlm_inspect.store.case_store import CaseStore
 from vlm_inspect.store.listing import Filters

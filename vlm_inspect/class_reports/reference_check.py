@@ -114,7 +114,7 @@ class ReferenceCheck:
         elif self.recommended > count:
             told.append(f"recommended: {self.recommended}")
         else:
-            told.append("that is enough")
+            told.append("their number is enough" if self.disagree or self.taken_otherwise else "that is enough")
         return told
 
 

@@ -96,7 +96,8 @@ PROMPT_OPTIONS = (
         "--language",
         metavar="NAME",
         help="Language of the model's reasoning and of every answer, such as German. Default: that of the question. "
-        "Without a model: English, German, French, Spanish, Italian, Chinese or Japanese.",
+        "Without a model: English, German, French, Spanish, Italian, Chinese or Japanese. Files that are written "
+        "(--html, --overlay, tables) are in English; the page of `serve` is in English or German.",
     ),
 )
 _PART_OPTIONS = (

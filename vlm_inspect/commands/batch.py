@@ -113,7 +113,7 @@ def _report(rows: "list[Row]", table: Path | None, gallery: Path | None) -> None
 
     for row in rows if table is None else ():
         score = "    " if row.score is None else f"{row.score:.2f}"
-        told = plain_line(row.review_reasons or row.defects)
+        told = plain_line(row.review_reasons or " ".join(filter(None, [row.shows, row.defects])) or row.answer)
         write_line(f"{row.outcome:6}  {score}  {plain_line(row.source)}{'  ' + told if told else ''}")
     counts = Counter(row.outcome for row in rows)
     told = ", ".join(f"{counts[name]} {name}" for name in ("OK", "NG", "REVIEW", "ERROR") if counts[name])

@@ -81,6 +81,8 @@ def _open_case(
     from vlm_inspect.store import Filters
 
     is_id = target is not None and not Path(target).exists() and _CASE_ID.fullmatch(target)
+    if target is not None and not is_id and not Path(target).exists() and not Path(target).suffix:
+        raise StoreError(f"{target} is neither a file nor the id of a case; vlm-inspect cases lists them")
     if target is not None and not is_id:
         return _inspect(store, Path(target), config, options)
     if target is None:

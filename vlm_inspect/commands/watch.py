@@ -159,7 +159,7 @@ def _tell(row: "Row") -> None:
     from vlm_inspect.safe_text import plain_line
 
     score = "" if row.score is None else f" {row.score:.2f}"
-    why = row.review_reasons if row.outcome == "ERROR" else row.defects
+    why = row.review_reasons or row.defects
     write_line(plain_line(f"{row.outcome}{score} {row.source}{f': {why}' if why else ''}"), err=True)
 
 

@@ -5,7 +5,7 @@ from one side only. Everything follows from the seed.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from converters.sample import PointCloud
 from vlm_inspect.demo.scan_files import FloatArray, Pose, random_pose
 from vlm_inspect.demo.solids import SOLIDS, Solid
-from vlm_inspect.planting.scans import PlantedScan, ScanDefect, plant
-from vlm_inspect.registration.surface import surface
+from vlm_inspect.planting.scans import COUNTS, PlantedScan, ScanDefect, plant
+from vlm_inspect.registration.findings import longest_extent
+from vlm_inspect.registration.surface import NEIGHBOURS, planes, surface
 from vlm_inspect.registration.thinning import averaged
 
 FLAWS: Final[dict[str, tuple[str, ...]]] = {
@@ -31,10 +32,11 @@ _WHOLE = frozenset({*_OF_SHAPE, "wrong length", "bend", "hole"})
 """Flaws that a scan from one side may hide."""
 _PLANTED: Final[dict[str, ScanDefect]] = {"dent": "dent", "chip": "missing", "blob": "extra", "burr": "bump"}
 _OFF_MM = 0.05
-"""A point that a bend or a cut leaves farther than this from the sound surface shows it (moved along it, none does),"""
+"""A point shows a bend or a cut that leaves it farther than this from the sound surface: moved along it, none does."""
 _SKIN = 100_000
-_APART_MM = 0.2
-"""and one that is farther than this from every point of the sound part shows a flaw of its shape."""
+_SAMPLE, _HIGH_MM, _APART_MM = 400_000, 0.1, 0.17
+"""Of a part of another shape a point shows it farther than this above the sound surface, or from each of so many of its
+points: by chance no point of a sound part is."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,9 @@ class GeneratedScan:
     partial: bool
     depth_mm: float = 0.0
     """Of a planted flaw; 0 for others."""
+    or_shows: NDArray[np.bool_] | None = None
+    """(N,): points that show the flaw with equal right: a part that looks the same turned over, and is too thin, has
+    lost either face."""
     centre_mm: FloatArray = field(default_factory=lambda: np.zeros(3))
     """Middle of the points that show the flaw."""
     size_mm: float = 0.0
@@ -96,38 +101,51 @@ def draw(
     name: str, flaw: str, rng: np.random.Generator, scanner: Scanner, *, depth_mm: float | None = None
 ) -> GeneratedScan:
     """Return one scan of a class with that flaw ("": none); `depth_mm` of a planted one, else drawn from 0.1 to 1."""
-    from scipy.spatial import cKDTree
-
     low, high = scanner.points
     count = round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))
     noise, partial = float(rng.choice(scanner.noise_mm)), bool(rng.random() < scanner.partial)
     state = int(rng.integers(2**63))
     solid = SOLIDS[name](np.random.default_rng(state), flaw=flaw if flaw in _OF_SHAPE else "")
-    points, shows, planted = solid.sample(count, rng), np.zeros(count, dtype=bool), None
+    sound = SOLIDS[name](np.random.default_rng(state)) if flaw in _OF_SHAPE else solid
+    points, planted = solid.sample(count, rng), None
+    shows, or_shows = np.zeros(count, dtype=bool), None
     if flaw in _PLANTED:
         points, planted = _planted(points, flaw, rng, depth_mm)
-        shows = planted.points
+        shows = _off(points, planted.points, sound, state, COUNTS * planted.depth_mm)
     elif flaw == "hole":
         points, shows = _drilled(points, rng)
-    elif flaw == "bend":
-        straight, points = points, _bent(solid, points, rng)
-        shows = _off(points, straight, solid, state)
-    elif flaw == "wrong length":
-        whole, points = points, _cut_off(solid, points, rng)
-        shows = _off(points, whole, solid, state)
     elif flaw:
-        sound = SOLIDS[name](np.random.default_rng(state)).sample(200_000, rng)
-        shows = np.asarray(cKDTree(sound).query(points)[0] > _APART_MM)
+        points, shows, or_shows = _misshapen(points, flaw, sound, state, rng)
     partial = partial and flaw not in _WHOLE
     if partial:
         kept = _one_side(points, None if planted is None else planted.outward, rng)
         points, shows = points[kept], shows[kept]
     points = points + rng.normal(scale=noise, size=points.shape)
     strays = _strays(points, scanner.strays, rng)
-    points, shows = np.concatenate([points, strays]), np.concatenate([shows, np.zeros(len(strays), dtype=bool)])
+    points, nothing = np.concatenate([points, strays]), np.zeros(len(strays), dtype=bool)
+    shows = np.concatenate([shows, nothing])
+    or_shows = None if or_shows is None else np.concatenate([or_shows, nothing])
     pose = random_pose(rng)
     depth = 0.0 if planted is None else planted.depth_mm
-    return _with_truth(pose, points, shows, flaw=flaw, noise=noise, partial=partial, depth=depth)
+    found = _with_truth(pose, points, shows, flaw=flaw, noise=noise, partial=partial, depth=depth)
+    return replace(found, or_shows=or_shows)
+
+
+def _misshapen(
+    points: FloatArray, flaw: str, sound: Solid, state: int, rng: np.random.Generator
+) -> tuple[FloatArray, NDArray[np.bool_], NDArray[np.bool_] | None]:
+    """Return the points of a part that is bent, too short or of another shape, which show it, and which may as well."""
+    if flaw == "bend":
+        bent = _bent(sound, points, rng)
+        return bent, _off(bent, _moved(bent, points), sound, state, _OFF_MM), None
+    if flaw != "wrong length":
+        return points, _beyond(points, sound, state), None
+    cut, end = _cut_off(sound, points, rng)
+    shows = _off(cut, _moved(cut, points), sound, state, _OFF_MM)
+    if not sound.turns_over:
+        return cut, shows, None
+    over = cut * [1.0, -1.0, -1.0] + [0.0, 0.0, end]
+    return cut, shows, _off(over, over[:, sound.cut_axis] >= end - 1e-9, sound, state, _OFF_MM)
 
 
 def _with_truth(
@@ -138,9 +156,8 @@ def _with_truth(
     if not shows.any():
         return GeneratedScan(cloud, flaw, shows, noise, partial, depth)
     flawed = points[shows]
-    axes = np.linalg.svd(flawed - flawed.mean(axis=0), full_matrices=False)[2]
-    size = float(np.ptp(flawed @ axes[0]))
-    return GeneratedScan(cloud, flaw, shows, noise, partial, depth, flawed.mean(axis=0), size)
+    size = longest_extent(flawed)
+    return GeneratedScan(cloud, flaw, shows, noise, partial, depth, centre_mm=flawed.mean(axis=0), size_mm=size)
 
 
 def _planted(
@@ -187,12 +204,12 @@ def _bent(solid: Solid, points: FloatArray, rng: np.random.Generator) -> FloatAr
     return bent
 
 
-def _cut_off(solid: Solid, points: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Cut a part off square, 0.5 to 1.5 mm short of its end."""
+def _cut_off(solid: Solid, points: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, float]:
+    """Cut a part off square, 0.5 to 1.5 mm short of its end; returns where that is then, too."""
     end = solid.end - solid.sign * rng.uniform(0.5, 1.5)
     cut = points.copy()
     cut[:, solid.cut_axis] = solid.sign * np.minimum(solid.sign * points[:, solid.cut_axis], solid.sign * end)
-    return cut
+    return cut, end
 
 
 def _one_side(points: FloatArray, outward: FloatArray | None, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -203,12 +220,30 @@ def _one_side(points: FloatArray, outward: FloatArray | None, rng: np.random.Gen
     return np.asarray(facing @ (towards / np.linalg.norm(towards)) > -0.25)
 
 
-def _off(points: FloatArray, before: FloatArray, solid: Solid, seed: int) -> NDArray[np.bool_]:
-    """Return which points (N, 3) have moved from where they were (N, 3), and off the surface of the sound solid."""
-    moved: NDArray[np.bool_] = np.linalg.norm(points - before, axis=1) > _OFF_MM
-    sound = surface(solid.sample(_SKIN, np.random.default_rng(seed)))
-    moved[moved] = sound.distances(points[moved]) > _OFF_MM
-    return moved
+def _moved(points: FloatArray, before: FloatArray) -> NDArray[np.bool_]:
+    """Return which points (N, 3) have left where they were (N, 3)."""
+    return np.asarray(np.linalg.norm(points - before, axis=1) > _OFF_MM)
+
+
+def _off(points: FloatArray, asked: NDArray[np.bool_], sound: Solid, state: int, least: float) -> NDArray[np.bool_]:
+    """Return which of the points (N, 3) asked for (N,) lie farther than `least` from the sound solid's surface."""
+    off = asked.copy()
+    skin = surface(sound.sample(_SKIN, np.random.default_rng(state)))
+    off[asked] = skin.distances(points[asked]) > least
+    return off
+
+
+def _beyond(points: FloatArray, sound: Solid, state: int) -> NDArray[np.bool_]:
+    """Return which points (N, 3) a sound solid has no surface at."""
+    from scipy.spatial import cKDTree
+
+    sample = sound.sample(_SAMPLE, np.random.default_rng(state))
+    tree = cKDTree(sample)
+    gaps = np.asarray(tree.query(points)[0])
+    shows, asked = gaps > _APART_MM, np.flatnonzero((gaps > _HIGH_MM) & (gaps <= _APART_MM))
+    centres, normals, _ = planes(sample[tree.query(points[asked], k=NEIGHBOURS)[1]])
+    shows[asked] = np.abs(np.einsum("ij,ij->i", points[asked] - centres, normals)) > _HIGH_MM
+    return np.asarray(shows)
 
 
 def _strays(points: FloatArray, share: float, rng: np.random.Generator) -> FloatArray:

@@ -32,6 +32,8 @@ class Solid:
     """Along which axis, and to which side, the end lies that a cut takes off: a screw's tip, a gear's upper face."""
     end: float
     """Where that end is, in mm."""
+    turns_over: bool = False
+    """Whether it looks the same turned over about the x axis."""
 
 
 def screw(rng: np.random.Generator, *, flaw: str = "") -> Solid:
@@ -58,7 +60,7 @@ def gear(rng: np.random.Generator, *, flaw: str = "", teeth: int = 18) -> Solid:
         outer = np.where(off < math.pi / teeth, tip - 2.2, outer)
     key = np.abs((angles + math.pi) % (2 * math.pi) - math.pi) < 0.35
     inner = np.where(key, bore + 1.0, bore)
-    return Solid(_of_surface(_ring(angles, inner, outer, width)), 0, -tip, tip, 2, 1.0, width)
+    return Solid(_of_surface(_ring(angles, inner, outer, width)), 0, -tip, tip, 2, 1.0, width, turns_over=True)
 
 
 def tube(rng: np.random.Generator, *, flaw: str = "") -> Solid:

@@ -187,8 +187,13 @@ class FittedMemory:
     ) -> None:
         """Keep what several parts have in common, and with it the views, until other parts are judged: parts that are
         made of one reference come some at a time."""
+        before = self._shared.get((key, without), {})
         names = [id(view) for view in views]
-        shared = {name: (view, found[name]) for name, view in zip(names, views, strict=True) if names.count(name) > 1}
+        shared = {
+            name: (view, found[name])
+            for name, view in zip(names, views, strict=True)
+            if names.count(name) > 1 or before.get(name, (None,))[0] is view
+        }
         self._shared = {one: kept for one, kept in self._shared.items() if one[1] == without and one[0] != key}
         if shared:
             self._shared[key, without] = shared

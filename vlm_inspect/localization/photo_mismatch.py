@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from converters.pixels import TRANSPARENT
+from converters.sample import ImageSample, Sample
 from converters.view import View
 from vlm_inspect.localization.photo_conditions import PartInPhoto, PhotoConditions, conditions_of
 
@@ -99,6 +101,21 @@ class UsualPhoto:
 
 NO_PHOTO = UsualPhoto(())
 """Of a class without reference photos."""
+
+
+def transparent_alone(photo: Sample | None, references: Sequence[Sample]) -> str:
+    """Say that nothing of a photo would be to be seen, where this is not so of a reference; else nothing.
+
+    Cameras that never fill the opacity of a picture do so in every one; a single one was made by hand.
+    """
+    if not isinstance(photo, ImageSample) or TRANSPARENT not in photo.notes:
+        return ""
+    if not references or any(TRANSPARENT in one.notes for one in references):
+        return ""
+    return (
+        "The photo is transparent everywhere and none of its references is: its colours may be left over from an "
+        "editor; give it as the camera took it, or export it without opacity."
+    )
 
 
 def usual_photo(references: Sequence[Sequence[View]]) -> UsualPhoto:

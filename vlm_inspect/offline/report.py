@@ -177,11 +177,17 @@ def _judge(rule: Rule, evidence: Evidence, book: RuleBook, findings: Sequence[Fi
         if finding.region.calibrated and breaks(finding.kinds, f"{finding.word} {finding.region.note}", rule, book):
             return _broken(rule, finding, evidence, wording)
     is_like = evidence.status == "within" and evidence.reference_count > 0
-    name = "within" if is_like else "exceeded" if evidence.status == "exceeded" else "unknown"
+    name = "within" if is_like else "exceeded" if evidence.status == "exceeded" else _why_unknown(evidence)
     if rule.by == "likeness":
         reason = wording.text_rule(f"likeness_{name}", evidence)
         return RuleResult(rule.id, "pass" if is_like else "cannot_tell", reason)
     return RuleResult(rule.id, "not_checked", wording.text_rule(name, evidence))
+
+
+def _why_unknown(evidence: Evidence) -> str:
+    if not evidence.reference_count:
+        return "alone"
+    return "uncompared" if evidence.mismatch and not evidence.maps else "unknown"
 
 
 def _broken(rule: Rule, finding: Finding, evidence: Evidence, wording: Wording) -> RuleResult:

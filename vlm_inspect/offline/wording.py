@@ -12,7 +12,7 @@ from converters.view import Place
 from vlm_inspect.errors import PromptError
 from vlm_inspect.evidence import Evidence, Measurement, Region
 from vlm_inspect.rules import Rule
-from vlm_inspect.significant_digits import rounded
+from vlm_inspect.significant_digits import probability_words, rounded
 
 
 class Wording(BaseModel):
@@ -168,10 +168,3 @@ def read_wording(path: Path) -> Wording:
         raise PromptError(f"{path.name}: {place}: {first['msg']}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise PromptError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-
-
-def probability_words(value: float | None) -> str:
-    """Return a probability in words that never claim certainty."""
-    if value is None:
-        return "unknown"
-    return "over 0.99" if value > 0.99 else "under 0.01" if value < 0.01 else f"{value:.2f}"

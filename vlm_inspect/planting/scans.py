@@ -24,7 +24,7 @@ _SKIN = 60_000
 """Most planes that tell the inside of a scan from its outside."""
 _DEPTH_SHARE = {"dent": 0.25, "bump": 0.25, "missing": 0.5, "extra": 0.5}
 """Depth, or height, over the diameter, where none is given."""
-_COUNTS = 0.15
+COUNTS = 0.15
 """A point is on the defect from this share of its depth on."""
 _OPPOSITE = 0.5
 """Cosine against the defect's direction from which a surface is the far side of a wall."""
@@ -100,7 +100,7 @@ def _planted_at(
     target = _target(kind, height, aside, depth)
     moved = np.where(skin_side, target, height)
     points = cloud.points + (moved - height)[:, None] * outward
-    defect = np.abs(moved - height) > _COUNTS * depth
+    defect = np.abs(moved - height) > COUNTS * depth
     kept = np.ones(len(points), dtype=bool)
     if kind in {"dent", "missing"}:
         kept = ~_broken_through(offset, outward, moved, skin_side, inside, facing)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.sample import PointCloud, Sample, SampleKind
+from converters.sample import ImageSample, PointCloud, Sample, SampleKind
 from converters.view import ViewBudget
 from vlm_inspect.localization.localizer import ScoredLocalizer
 from vlm_inspect.localization.subject import Subject
@@ -20,8 +20,8 @@ PLANTED: dict[SampleKind, int] = {"image": 120, "series": 96, "point_cloud": 32,
 _MANY, _PLANTED_ON_MANY = 8, 240
 """References from which on more are planted on photographs: their level is known better than what defects do."""
 Progress = Callable[[str], None]
-_TOGETHER = 8
-"""Planted samples that are scored at once."""
+_TOGETHER, _PIXELS_TOGETHER = 8, 64_000_000
+"""Planted samples that are scored at once, and of photographs the pixels that they may have together."""
 _MATTERS_UP_TO = 2.0
 """A smallest defect that matters stands for sizes up to this many times its own."""
 
@@ -136,7 +136,7 @@ def _score_stand(
     """Yield, some defects at a time, the log scores (C,) of the sound specimen and those of the planted ones."""
     sound = makes.sound()
     own: NDArray[np.float64] | None = None
-    for some in _chunks(plan):
+    for some in _chunks(plan, sound.sample):
         made = [makes.planted(one) for _, one in some]
         # What parts share with the sound one is judged once where they are judged together.
         together = [sound] if own is None or makes.share_views else []
@@ -215,6 +215,11 @@ def _scores(members: Sequence[ScoredLocalizer], parts: Sequence[Part], without: 
     return np.concatenate([one.score(parts, without=without) for one in members], axis=1)
 
 
-def _chunks(plan: Sequence[tuple[int, Planting]]) -> Iterator[Sequence[tuple[int, Planting]]]:
-    for start in range(0, len(plan), _TOGETHER):
-        yield plan[start : start + _TOGETHER]
+def _chunks(plan: Sequence[tuple[int, Planting]], sample: Sample | None) -> Iterator[Sequence[tuple[int, Planting]]]:
+    """Yield some defects of one sample at a time."""
+    together = _TOGETHER
+    if isinstance(sample, ImageSample):
+        pixels = sum(page.shape[0] * page.shape[1] for page in sample.pages)
+        together = max(1, min(_TOGETHER, _PIXELS_TOGETHER // pixels))
+    for start in range(0, len(plan), together):
+        yield plan[start : start + together]

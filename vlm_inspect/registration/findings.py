@@ -1,6 +1,7 @@
 """Where a scan deviates, as places of the part: points, centre, box, extent, depth, area and volume of each."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from vlm_inspect.registration.comparison import SCALES
 from vlm_inspect.registration.judged import Judged, combined
 from vlm_inspect.registration.pose import Pose, apply
 from vlm_inspect.registration.surface import Points, Surface
+from vlm_inspect.registration.told_finding import OTHER_SIDE
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -17,13 +19,24 @@ if TYPE_CHECKING:
 _EDGE = 0.12
 """A finding reaches down to this share of its peak,"""
 _FLOOR = 3.0
-"""but no lower than this many normal spreads, which noise reaches."""
+"""but no lower than this many normal spreads, which noise reaches, unless its zones deviate and planes say little;"""
+_HALF = 0.5
+"""and one that zones alone show to this share of its zone's deviation."""
 _SURE = 10.0
 """Where single planes deviate by so many, they say alone how far it reaches: the coarse scale is wider than a flaw."""
 _LEAST = 4
 """Fewest planes of a finding."""
-_OPPOSITE, _OVER = -0.7, 0.5
-"""Cosine between the directions, and share of the smaller size aside, up to which two findings face each other."""
+_DIRECTIONS = 200
+_GAP, _WITHIN, _LIKE = 0.15, 0.35, 0.15
+"""Shares of the larger size up to which two findings nearly touch, and have their middles in one place; and of the
+strength that the weaker has at least."""
+_AS_STRONG = 0.6
+"""The same of two faces of a wall that is bent."""
+_BOTH = 0.3
+"""Share of a finding's area on the other side of the reference from which it has both."""
+_ONE_WAY, _OPPOSITE, _OVER = 0.4, -0.7, 0.5
+"""Length of a finding's mean direction from which it has one (half a shaft has 0.6), cosine between two of them, and
+share of the smaller size aside, up to which two findings face each other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,18 +58,24 @@ class Finding:
     """Longest extent: diameter where it is round."""
     area: float
     volume: float
-    """Signed, as `depth`."""
+    """Signed, as `depth`; of a wall that is bent, on the side of `depth` alone."""
     points: Points
     """(K, 3): its planes."""
+    both_sides: bool = False
+    """Whether as large an area lies on the other side of the reference: a wall is bent, or lies elsewhere."""
 
     def told(self, unit: str) -> str:
-        """Say it: "0.42 mm below the reference over 2.1 mm (3.1 mm², 0.6 mm³ missing)"."""
+        """Say it: "0.42 mm below the reference over 2.1 mm (3.1 mm², 0.6 mm³ missing)".
+
+        Of a bend: "..., the other side above".
+        """
         if self.unseen:
             return f"material missing, nearest surface {abs(self.depth):.2f} {unit} away, over {self.size:.2g} {unit}"
         side = "above" if self.depth > 0.0 else "below"
         lost = "extra" if self.volume > 0.0 else "missing"
         amount = f"{self.area:.2g} {unit}², {abs(self.volume):.2g} {unit}³ {lost}"
-        return f"{abs(self.depth):.2f} {unit} {side} the reference over {self.size:.2g} {unit} ({amount})"
+        said = f"{abs(self.depth):.2f} {unit} {side} the reference over {self.size:.2g} {unit} ({amount})"
+        return f"{said}, {OTHER_SIDE} {'below' if self.depth > 0.0 else 'above'}" if self.both_sides else said
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +87,10 @@ class _Places:
     """At the finer scale of points,"""
     strength: NDArray[np.float64]
     """and at the stronger of their scales: they say how far a place reaches,"""
+    zones: NDArray[np.float64]
+    """Of the zones, wider than a flaw and surer than a point: where points say nothing, they say how far it reaches;"""
     rank: NDArray[np.float64]
-    """and with the zones, which place comes first: a zone is wider than a flaw, and surer than a point."""
+    """and together, which place comes first."""
     height: NDArray[np.float64]
     """Signed: positive is material too much."""
     unseen: NDArray[np.bool_]
@@ -96,6 +117,7 @@ def find(scan: Surface, anchor: Surface, judged: Judged, to_scan: Pose, *, limit
         np.concatenate([scan.points, anchor.points]),
         by_channel[0],
         strength,
+        by_channel[SCALES],
         np.exp(combined(np.log(np.maximum(np.stack([strength, strength, by_channel[SCALES]], axis=1), 1e-9)))),
         np.concatenate([judged.signed, -judged.depth]),
         np.concatenate([np.zeros(len(scan.points), dtype=bool), judged.comparison.unseen]),
@@ -104,16 +126,36 @@ def find(scan: Surface, anchor: Surface, judged: Judged, to_scan: Pose, *, limit
         len(scan.points),
     )
     graph = _neighbours(scan, anchor, judged)
-    left = np.where(places.strength >= _FLOOR, places.strength, 0.0)
+    left = np.where((places.strength >= _FLOOR) | (places.zones >= limit), places.strength, 0.0)
     found: list[NDArray[np.intp]] = []
     while len(found) < most and (rank := places.rank * (left > 0.0)).max(initial=0.0) >= limit:
-        members = _members(places, left, int(rank.argmax()), graph)
-        inner = _sure(places, members, graph)
-        left[members] = 0.0
-        left[np.unique(graph[members].indices)] = 0.0  # the slope of a finding is none
+        top = int(rank.argmax())
+        members = _members(places, left, top, graph)
+        wide = _by_zones(places, members, top, graph)
+        inner = _sure(places, members, graph) if wide is None else wide
+        both = np.union1d(members, inner)
+        left[both] = 0.0
+        left[np.unique(graph[both].indices)] = 0.0  # the slope of a finding is none
+        left[_skirt(places, top, limit, graph)] = 0.0
         if len(inner) >= _LEAST:
             found.append(inner)
-    return [_finding(places, members, to_scan) for members in _through_walls(places, found)]
+    return [_finding(places, members, to_scan) for members in _joined(places, found)]
+
+
+def _by_zones(places: _Places, members: NDArray[np.intp], top: int, graph: "csr_array") -> NDArray[np.intp] | None:
+    """Return the scan's planes around one whose zones deviate half as much, where single planes say nothing."""
+    if top >= places.scan or places.strength[members].max() >= _FLOOR:
+        return None
+    alike = np.flatnonzero(places.zones[: places.scan] >= _HALF * places.zones[top])
+    return _connected(alike, top, graph)
+
+
+def _skirt(places: _Places, top: int, limit: float, graph: "csr_array") -> NDArray[np.intp]:
+    """Return the planes that say nothing themselves, in zones that deviate with the one at the top of a finding."""
+    if places.zones[top] < limit:
+        return np.zeros(0, dtype=np.intp)
+    around = _connected(np.flatnonzero(places.zones >= limit), top, graph)
+    return np.asarray(around[places.strength[around] < _FLOOR])
 
 
 def _sure(places: _Places, members: NDArray[np.intp], graph: "csr_array") -> NDArray[np.intp]:
@@ -126,31 +168,59 @@ def _sure(places: _Places, members: NDArray[np.intp], graph: "csr_array") -> NDA
     return inner if len(inner) >= _LEAST else members
 
 
-def _through_walls(places: _Places, found: list[NDArray[np.intp]]) -> list[NDArray[np.intp]]:
-    """Return findings, those on both faces of a wall as one: a hole that is missing, a dent that shows behind."""
-    joined: list[NDArray[np.intp]] = []
+def _joined(places: _Places, found: list[NDArray[np.intp]]) -> list[NDArray[np.intp]]:
+    """Return findings, those of one flaw as one, the strongest of each first."""
+    flaws: list[list[NDArray[np.intp]]] = []
     for members in found:
-        into = next((i for i, other in enumerate(joined) if _face_each_other(places, other, members)), None)
-        if into is None:
-            joined.append(members)
+        of = [flaw for flaw in flaws if any(_one_flaw(places, other, members) for other in flaw)]
+        if of:
+            of[0] += [*(one for flaw in of[1:] for one in flaw), members]
+            flaws = [flaw for flaw in flaws if not any(flaw is other for other in of[1:])]
         else:
-            joined[into] = np.concatenate([joined[into], members])
-    return joined
+            flaws.append([members])
+    return [np.concatenate(flaw) for flaw in flaws]
+
+
+def _one_flaw(places: _Places, one: NDArray[np.intp], other: NDArray[np.intp]) -> bool:
+    """Whether two findings are one flaw: behind each other through a wall, or in pieces, as a thread's turns are."""
+    return _face_each_other(places, one, other) or _beside(places, one, other)
 
 
 def _face_each_other(places: _Places, one: NDArray[np.intp], other: NDArray[np.intp]) -> bool:
-    """Whether two findings of one sign lie behind each other, no farther apart than they are wide."""
-    if np.sign(places.height[one]).sum() * np.sign(places.height[other]).sum() <= 0.0:
+    """Whether two findings lie behind each other, no farther apart than they are wide.
+
+    Of one sign they are a hole that is missing, or a dent that shows behind; of two, and alike, a wall that is bent.
+    """
+    apart_in_sign = np.sign(places.height[one]).sum() * np.sign(places.height[other]).sum() <= 0.0
+    if apart_in_sign and _likeness(places, one, other) < _AS_STRONG:
         return False
     ways = [places.outward[members].mean(axis=0) for members in (one, other)]
     lengths = [float(np.linalg.norm(way)) for way in ways]
-    if min(lengths) < -_OPPOSITE or ways[0] @ ways[1] > _OPPOSITE * lengths[0] * lengths[1]:
+    if min(lengths) < _ONE_WAY or ways[0] @ ways[1] > _OPPOSITE * lengths[0] * lengths[1]:
         return False
-    sizes = [_diameter(places.points[members]) for members in (one, other)]
+    sizes = [longest_extent(places.points[members]) for members in (one, other)]
     apart = places.points[other].mean(axis=0) - places.points[one].mean(axis=0)
     through = float(apart @ ways[0]) / lengths[0]
     aside = float(np.sqrt(max(float(apart @ apart) - through**2, 0.0)))
     return abs(through) < max(sizes) and aside < _OVER * min(sizes)
+
+
+def _likeness(places: _Places, one: NDArray[np.intp], other: NDArray[np.intp]) -> float:
+    """Return the peak of the weaker of two findings over that of the stronger."""
+    low, high = sorted(float(places.strength[members].max()) for members in (one, other))
+    return low / high
+
+
+def _beside(places: _Places, one: NDArray[np.intp], other: NDArray[np.intp]) -> bool:
+    """Whether two findings, not too unlike in strength, nearly touch or lie within each other: a dent and its lip."""
+    from scipy.spatial import cKDTree
+
+    if _likeness(places, one, other) < _LIKE:
+        return False
+    wide = max(longest_extent(places.points[members]) for members in (one, other))
+    gaps = cKDTree(places.points[one]).query(places.points[other], distance_upper_bound=_GAP * wide)[0]
+    middles = [places.points[members].mean(axis=0) for members in (one, other)]
+    return bool(np.isfinite(gaps).any() or np.linalg.norm(middles[1] - middles[0]) < _WITHIN * wide)
 
 
 def _neighbours(scan: Surface, anchor: Surface, judged: Judged) -> "csr_array":
@@ -168,9 +238,15 @@ def _neighbours(scan: Surface, anchor: Surface, judged: Judged) -> "csr_array":
 
 def _members(places: _Places, left: NDArray[np.float64], top: int, graph: "csr_array") -> NDArray[np.intp]:
     """Return the planes around one that is left, connected, on its side of the reference."""
+    least = _EDGE * left[top] if left[top] < _SURE else max(_FLOOR, _EDGE * left[top])
+    alike = np.flatnonzero((left >= least) & (np.sign(places.height) == np.sign(places.height[top])))
+    return _connected(alike, top, graph)
+
+
+def _connected(alike: NDArray[np.intp], top: int, graph: "csr_array") -> NDArray[np.intp]:
+    """Return those of the places, given in order, that are connected with one of them."""
     from scipy.sparse.csgraph import connected_components
 
-    alike = np.flatnonzero((left >= _EDGE * left[top]) & (np.sign(places.height) == np.sign(places.height[top])))
     step = graph[alike]
     piece = connected_components(step @ step.T, directed=False)[1]  # neighbours, or with one in common
     return np.asarray(alike[piece == piece[np.searchsorted(alike, top)]])
@@ -180,28 +256,39 @@ def _finding(places: _Places, members: NDArray[np.intp], to_scan: Pose) -> Findi
     own = members[members < places.scan]
     shown = own if len(own) >= _LEAST else members  # the scan's own points where it has some
     points = apply(to_scan, places.points[shown])
-    weight, area = places.strength[shown], places.area[shown]
+    weight, area, height = places.strength[shown], places.area[shown], places.height[shown]
     peak = int(weight.argmax())
+    depth = float(places.height[members[places.strength[members].argmax()]])
+    same = height * depth > 0.0
+    both_sides = float(area[~same].sum()) > _BOTH * float(area.sum())
     low, high = points.min(axis=0), points.max(axis=0)
     return Finding(
         strength=float(places.strength[members].max()),
-        depth=float(places.height[members[places.strength[members].argmax()]]),
+        depth=depth,
         unseen=bool(places.unseen[members].mean() > 0.5),
         peak=_triple(points[peak]),
         centre=_triple((points * area[:, None]).sum(axis=0) / area.sum()),
         box=(_triple(low), _triple(high)),
-        size=_diameter(points),
+        size=longest_extent(points),
         area=float(area.sum()),
-        volume=float((area * places.height[shown]).sum()),
+        volume=float((area * height)[same if both_sides else slice(None)].sum()),
         points=points,
+        both_sides=both_sides,
     )
 
 
-def _diameter(points: Points) -> float:
-    """Return the extent of points (K, 3) along the direction in which they reach farthest."""
-    centred = points - points.mean(axis=0)
-    axes = np.linalg.svd(centred, full_matrices=False)[2]
-    return float(np.ptp(centred @ axes[0]))
+def longest_extent(points: Points) -> float:
+    """Return the extent of points (K, 3), K >= 1, in the direction in which they reach farthest, to 1 %."""
+    return float(np.ptp((points - points.mean(axis=0)) @ _directions().T, axis=0).max())
+
+
+@lru_cache(maxsize=1)
+def _directions() -> Points:
+    """Return unit vectors (D, 3), spread evenly over half of the sphere."""
+    index = np.arange(_DIRECTIONS) + 0.5
+    height, turn = index / _DIRECTIONS, np.pi * (1.0 + np.sqrt(5.0)) * index
+    aside = np.sqrt(1.0 - height**2)
+    return np.column_stack([aside * np.cos(turn), aside * np.sin(turn), height])
 
 
 def _triple(point: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -79,7 +79,8 @@ def learn_pooled(zones: Zones, kept: Sequence[Comparison], known: Sequence[Compa
     part, everywhere = float(np.sqrt(whole.mean())), np.ones(zones.count, dtype=bool)
     if len(each) > 1:
         off = each - each.mean(axis=0)
-        own = np.array([zones.explained(one, everywhere, part).left(one) for one in off]).var(axis=0, ddof=1)
+        # Like zones alone are taken off: of what the face explains, too, most zones leave nothing, which is no spread.
+        own = np.array([one - zones.explained(one, everywhere, part).alike for one in off]).var(axis=0, ddof=1)
         whole = _predicted(zones, own, len(kept), noise)
     return PooledNormal(zones, mean, np.sqrt(np.maximum(whole, 1e-300)), counts, part)
 

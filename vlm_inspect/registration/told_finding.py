@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+OTHER_SIDE = "the other side"
+"""What the words of a finding say where it lies on both sides of the reference: ", the other side above"."""
 _NUMBER = r"(\d[\d.]*(?:e[+-]?\d+)?)"
 _SIDE = re.compile(
     rf"{_NUMBER} \S+ (above|below) the reference"

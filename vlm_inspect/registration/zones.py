@@ -95,7 +95,7 @@ class Zones:
         others = np.where(self.beside == np.arange(self.count)[:, None], np.nan, known[self.beside])
         face = _middle(others, _SHARED * part)[0]
         low, high = np.minimum(shared, face), np.maximum(shared, face)
-        return Explained(np.minimum(low, 0.0), np.maximum(high, 0.0), np.minimum(scatter, _SCATTER * part))
+        return Explained(shared, np.minimum(low, 0.0), np.maximum(high, 0.0), np.minimum(scatter, _SCATTER * part))
 
     def beyond_others(self, off: Values, spread: Values, seen: NDArray[np.bool_], part: float) -> Values:
         """Return how far deviations (K,) go beyond what others explain, in normal spreads, >= 0; 0 where unseen.
@@ -114,6 +114,8 @@ class Zones:
 class Explained:
     """What other zones explain of the deviations of K zones."""
 
+    alike: Values
+    """(K,): what like zones share."""
     low: Values
     """(K,), <= 0,"""
     high: Values

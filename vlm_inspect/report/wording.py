@@ -7,7 +7,7 @@ from pathlib import PurePath
 from vlm_inspect.inspection import DefectOutcome, DefectSource, Inspection, Outcome, RuleOutcome, ViewRecord
 from vlm_inspect.report.said_once import SaidOnce
 from vlm_inspect.safe_text import plain_line
-from vlm_inspect.significant_digits import rounded
+from vlm_inspect.significant_digits import probability_words, rounded
 from vlm_inspect.verdict import RuleStatus
 
 OUTCOME_MEANING: dict[Outcome, str] = {
@@ -112,7 +112,7 @@ def measured_words(rule: RuleOutcome) -> str:
 def score_words(inspection: Inspection) -> str:
     """Say the score and what it is worth."""
     known = "calibrated" if inspection.calibrated else "uncalibrated"
-    return f"P(anomalous) {inspection.score:.2f}, {known}"
+    return f"P(anomalous) {probability_words(inspection.score)}, {known}"
 
 
 def origin_words(inspection: Inspection) -> str:

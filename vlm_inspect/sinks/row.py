@@ -76,6 +76,8 @@ class Row(BaseModel):
     pictures: tuple[Picture, ...] = ()
     """Pages of a photo; empty of other parts."""
     marks: tuple[Mark, ...] = ()
+    shows: str = ""
+    """What it shows instead of the part of its references, in sentences; empty: that part, or nobody could tell."""
 
 
 def make_row(judged: Judged[Path], *, model: str, serial: str = "", page: str = "") -> Row:
@@ -106,7 +108,8 @@ def make_row(judged: Judged[Path], *, model: str, serial: str = "", page: str = 
         score=found.score,
         answer=found.answer,
         defects="; ".join(kind if count == 1 else f"{count} x {kind}" for kind, count in kinds.items()),
-        review_reasons="; ".join(found.review_reasons),
+        review_reasons="; ".join(reason.rstrip(".") for reason in found.review_reasons),
+        shows=judged.examination.evidence.mismatch,
         serial=path_text(serial),
         sha256=found.provenance.input_sha256,
         model=found.model,

@@ -96,7 +96,7 @@ def _row(case: Case) -> tuple[object, ...]:
         told.calibrated,
         "; ".join(rule.id for rule in told.rules if rule.status == "fail"),
         "; ".join(defect.type for defect in told.defects),
-        "; ".join(told.review_reasons),
+        "; ".join(reason.rstrip(".") for reason in told.review_reasons),
         case.question or "",
         told.answer,
         told.model,

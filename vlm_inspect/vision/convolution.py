@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.vision.network import Layer, PatchFeatures, Rgb
-from vlm_inspect.vision.runtime import Runtime, compile_openvino, in_batches
+from vlm_inspect.vision.runtime import Runtime, compile_openvino
 
 if TYPE_CHECKING:
     import torch
@@ -72,9 +72,7 @@ class ConvolutionNetwork:
 
     def extract(self, pictures: Sequence[Rgb]) -> list[PatchFeatures]:
         """See `Network.extract`."""
-        return [
-            PatchFeatures((one,)) for one in in_batches([_padded(p) for p in pictures], lambda x: list(self.run(x)))
-        ]
+        return [PatchFeatures((self.run(_padded(picture)[None])[0],)) for picture in pictures]
 
 
 def _padded(picture: Rgb) -> Rgb:

@@ -2,18 +2,15 @@
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.errors import LocalizerError
-
-if TYPE_CHECKING:
-    from vlm_inspect.vision.network import Rgb
 
 Runtime = Literal["openvino", "torch"]
 ENVIRONMENT: Final = "VLM_INSPECT_RUNTIME"
@@ -22,10 +19,6 @@ THREADS: Final = "OMP_NUM_THREADS"
 """Bounds the threads of a network as it does those of other libraries, where several processes share the cores."""
 MOST_THREADS: Final = 4
 """A picture of 448 px gains little from more, and a benchmark or a server judges several at once."""
-BATCH: Final = 8
-"""Most pictures that go through a network together."""
-
-_Found = TypeVar("_Found")
 
 
 def choose_runtime() -> Runtime:
@@ -85,17 +78,3 @@ def compile_openvino(model: Any, precision: str) -> "Callable[[list[Any]], list[
             return [np.array(one, np.float32) for one in compiled(inputs).values()]
 
     return run
-
-
-def in_batches(
-    pictures: "Sequence[Rgb]", extract: "Callable[[np.ndarray[Any, np.dtype[np.uint8]]], list[_Found]]"
-) -> list[_Found]:
-    """Apply `extract` to stacks (N, H, W, 3) of pictures of equal size, and return what it finds in their order."""
-    found: dict[int, _Found] = {}
-    for shape in dict.fromkeys(picture.shape for picture in pictures):
-        same = [index for index, picture in enumerate(pictures) if picture.shape == shape]
-        for start in range(0, len(same), BATCH):
-            chosen = same[start : start + BATCH]
-            stack = np.ascontiguousarray(np.stack([pictures[index] for index in chosen]))
-            found.update(zip(chosen, extract(stack), strict=True))
-    return [found[index] for index in range(len(pictures))]

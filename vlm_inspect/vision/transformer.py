@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.vision.network import Layer, PatchFeatures, Rgb
-from vlm_inspect.vision.runtime import Runtime, compile_openvino, fast_precision, in_batches
+from vlm_inspect.vision.runtime import Runtime, compile_openvino, fast_precision
 
 PATCH = 14
 HEADS = 6
@@ -39,15 +39,12 @@ class TransformerNetwork:
 
     def extract(self, pictures: Sequence[Rgb]) -> list[PatchFeatures]:
         """See `Network.extract`."""
-        return in_batches(pictures, self._extract)
+        return [self._extract(picture) for picture in pictures]
 
-    def _extract(self, stack: NDArray[np.uint8]) -> list[PatchFeatures]:
-        cells = stack.shape[1] // PATCH, stack.shape[2] // PATCH
-        tokens = self.run(stack, _resized_positions(self, cells))
-        return [
-            PatchFeatures(tuple(np.ascontiguousarray(layer[index, 1:].reshape(*cells, -1)) for layer in tokens))
-            for index in range(len(stack))
-        ]
+    def _extract(self, picture: Rgb) -> PatchFeatures:
+        cells = picture.shape[0] // PATCH, picture.shape[1] // PATCH
+        tokens = self.run(np.ascontiguousarray(picture)[None], _resized_positions(self, cells))
+        return PatchFeatures(tuple(np.ascontiguousarray(layer[0, 1:].reshape(*cells, -1)) for layer in tokens))
 
 
 @lru_cache(maxsize=64)
