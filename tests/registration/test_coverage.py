@@ -41,3 +41,14 @@ def test_a_tip_that_was_not_scanned_is_not_compared(normal: Variation) -> None:
     coverage = seen_again(normal.anchor, judged)
     assert coverage.partial
     assert coverage.unscanned[normal.anchor.points[:, 2] < 0.5].all()
+
+
+@pytest.mark.parametrize("towards", [(0.9, 0.3, 0.3), (-0.2, 0.9, -0.4)])
+def test_a_coarse_scan_of_most_of_a_screw_is_a_piece(normal: Variation, towards: tuple[float, float, float]) -> None:
+    whole = scan_surface(screw(3)[::5])
+    assert not seen_again(normal.anchor, normal.judge(whole)).partial
+    sensor = np.array(towards) / np.linalg.norm(towards)
+    piece = scan_surface(whole.points[whole.outward @ sensor > -0.45])
+    coverage = seen_again(normal.anchor, normal.judge(piece))
+    assert 0.6 < len(piece.points) / len(whole.points) < 0.8
+    assert coverage.partial

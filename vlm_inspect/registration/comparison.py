@@ -23,6 +23,8 @@ SCALES = 2
 _MEDIAN_OF = 9
 _UNSEEN = 4.0
 """A place farther than this many spacings from a scan's surface, nearest to its rim, is a hole or was not scanned."""
+_PAST = 1.5
+"""One this many spacings past a rim was not scanned: a thin shaft has no place farther from what a scan shows of it."""
 _OPPOSITE = 0.5
 """Cosine against each other from which a place has only the other side of a wall near it, which tells nothing of it."""
 _APART = 2.5
@@ -159,9 +161,11 @@ def comparison_of(scan: Surface, reference: Surface, there: Gaps, back: Gaps) ->
     rim = scan.rim[back.plane] | (back.beside > 0.0)
     facing = np.einsum("ij,ij->i", scan.outward[back.plane], reference.outward)
     behind = (facing < -_OPPOSITE) & (back.distance > spacing)
+    beside = back.beside > np.abs(back.across)
+    past = scan.rim[back.plane] & beside & (back.distance > _PAST * spacing)
     far = back.distance > _UNSEEN * spacing
-    unseen = behind | (far & (scan.rim[back.plane] | (facing < 0.0) | (back.beside > np.abs(back.across))))
-    far |= behind
+    unseen = behind | past | (far & (scan.rim[back.plane] | (facing < 0.0) | beside))
+    far |= behind | past
     for _ in range(3):  # single planes of a rim are told wrongly: the places around decide
         unseen = far & (unseen[reference.near].sum(axis=1) > 0.5 * far[reference.near].sum(axis=1))
     edge = np.asarray(scan.rim[scan.near].any(axis=1))

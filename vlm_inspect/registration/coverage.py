@@ -1,8 +1,8 @@
 """What of a part a scan shows: a place that was not scanned is neither sound nor missing.
 
 A reference's place without any surface of the scan near it may be a hole in the part, or a side that the sensor did not
-see. Small ones count as missing material; where a large connected share is unseen, as in a scan from one side, it is
-left out of the comparison and told. Where the scan's surface closes before it, as at the new end of a part that was cut
+see. Small ones count as missing material; where a larger share is unseen, as in a scan from one side, it is left out of
+the comparison and told. Where the scan's surface closes before it, as at the new end of a part that was cut
 short, material is missing however large the place.
 """
 
@@ -11,16 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_inspect.registration.comparison import Comparison
 from vlm_inspect.registration.judged import Judged
 from vlm_inspect.registration.surface import Surface
 
-_LARGE = 0.015
-"""Share of the reference's area from which a connected unseen place is one that was not scanned."""
+_SMALL, _LARGE = 0.001, 0.006
+"""Share of the reference's area from which a connected unseen place counts, and that of all of these from which they
+were not scanned: a gear of 3,000 points that shows 70 % hides single flanks of its teeth, a screw that shows 78 % has
+0.0073; whole ones have 0 to 0.0015."""
 
 _FEWEST, _OPEN = 10, 0.5
 """Points of the scan next to such a place, and the share of them at a rim from which its surface ends there: ends that
-were cut have 0.01 to 0.34 of hundreds, sides that were not scanned none, or 0.68 and more."""
+were cut have 0.01 to 0.34 of hundreds, sides that were not scanned none, or 0.68 and more;"""
+_OFF, _ELSEWHERE = 5.0, 0.3
+"""and the share of them so many normal spreads off: a new end lies where the part had none (0.4 to 0.7)."""
 
 _MARGIN = 3
 """Rounds of neighbours by which such places grow: planes at a rim lean."""
@@ -68,22 +71,26 @@ def seen_again(anchor: Surface, judged: Judged) -> Coverage:
         shape = (len(open_ended), len(open_ended))
         count, piece = connected_components(coo_array((kept[kept], (start[kept], end[kept])), shape=shape), False)
         size = np.bincount(piece, (anchor.areas * found.unseen)[open_ended], minlength=count)
-        large = size > _LARGE * anchor.areas.sum()
-        for one in np.flatnonzero(large):
-            large[one] = not _closed_there(anchor, found, open_ended[piece == one])
-        lost[open_ended] = large[piece]
-        if large.any():  # where one side was not scanned, no unseen place tells missing material
+        hidden = size > _SMALL * anchor.areas.sum()
+        for one in np.flatnonzero(hidden):
+            hidden[one] = not _closed_there(anchor, judged, open_ended[piece == one])
+        if size[hidden].sum() > _LARGE * anchor.areas.sum():
+            lost[open_ended] = hidden[piece]
+            # where one side was not scanned, no unseen place tells missing material
             lost = np.logical_or(lost, _grown(found.unseen, anchor))
     return Coverage(1.0 - float(anchor.areas[lost].sum() / anchor.areas.sum()), lost)
 
 
-def _closed_there(anchor: Surface, found: Comparison, places: NDArray[np.intp]) -> bool:
+def _closed_there(anchor: Surface, judged: Judged, places: NDArray[np.intp]) -> bool:
     """Return whether the scan's surface closes before places without one, as the new end of a part cut short does."""
+    found = judged.comparison
     unseen = np.zeros(len(anchor.points), dtype=bool)
     unseen[places] = found.unseen[places]
     beside = np.asarray(unseen[anchor.near].any(axis=1))
-    before = found.edge[beside[found.plane]]
-    return len(before) >= _FEWEST and float(before.mean()) < _OPEN
+    before = beside[found.plane]
+    if before.sum() < _FEWEST or found.edge[before].mean() >= _OPEN:
+        return False
+    return bool((judged.off[0, before] > _OFF).mean() >= _ELSEWHERE)
 
 
 def _grown(places: NDArray[np.bool_], anchor: Surface) -> NDArray[np.bool_]:
