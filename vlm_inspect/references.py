@@ -145,7 +145,9 @@ def _content_of(sample: Sample | None) -> str | None:
         return " ".join(content_of(page) for page in sample.pages)
     if isinstance(sample, PointCloud):
         return content_of(sample.points)
-    return content_of(np.column_stack([sample.time_s, sample.values])) if isinstance(sample, Series) else None
+    if isinstance(sample, Series):  # the same numbers of another channel, or beside other words, are no copy
+        return key_of(content_of(np.column_stack([sample.time_s, sample.values])), sample.names, repr(sample.words))
+    return None
 
 
 def load_references(

@@ -64,11 +64,16 @@ class ClipCurve:
     @property
     def probabilities(self) -> NDArray[np.float64]:
         """(N,): P(anomalous) in (0, 1); 0.5 at the limit, 0.02 where the height is 0."""
-        slope = float(np.log(0.98 / 0.02))
-        return np.asarray(1.0 / (1.0 + np.exp(-slope * (self.heights - 1.0))))
+        return probability_of(self.heights)
 
     def __len__(self) -> int:
         return len(self.scores)
+
+
+def probability_of(heights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return P(anomalous) of heights; see `ClipCurve.probabilities`."""
+    slope = float(np.log(0.98 / 0.02))
+    return np.asarray(1.0 / (1.0 + np.exp(-slope * (heights - 1.0))))
 
 
 def without_beginning(curve: ClipCurve, count: int) -> ClipCurve:

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from converters.view import BoxXyxyn
 from vlm_inspect.frame_curve import ClipEvent, TrackPoint
-from vlm_inspect.localization.clip_events.curve import ClipCurve
+from vlm_inspect.localization.clip_events.curve import ClipCurve, probability_of
 from vlm_inspect.localization.clip_events.normality import Channel
+from vlm_inspect.localization.clip_events.things import Thing, tell_things_apart
 
 _LIMIT = 1.0
 _EDGE = 0.6
@@ -34,7 +35,20 @@ def find_events(curve: ClipCurve, channels: Sequence[Channel], most: int = 50) -
     heights = curve.heights
     spans = _spans(heights, curve.times_s)
     spans = sorted(spans, key=lambda span: -heights[span[0] : span[1] + 1].max())[:most]
-    return [_event(curve, channels, first, last) for first, last in sorted(spans)]
+    things = [
+        thing
+        for span in sorted(spans)
+        for thing in tell_things_apart(curve, channels, span, _EDGE) or [_only_thing(curve, span)]
+    ]
+    things = sorted(things, key=lambda thing: -thing.height)[:most]
+    return [_event(curve, channels, thing) for thing in sorted(things, key=lambda thing: (thing.first, thing.last))]
+
+
+def _only_thing(curve: ClipCurve, span: tuple[int, int]) -> Thing:
+    """Return a stretch as the one thing that it is."""
+    first, last = span
+    peak = first + int(curve.heights[first : last + 1].argmax())
+    return Thing(first, peak, last, float(curve.heights[peak]), curve.heat_at)
 
 
 def _spans(heights: NDArray[np.float64], times_s: NDArray[np.float64] | None) -> list[tuple[int, int]]:
@@ -58,11 +72,12 @@ def _stretches(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return list(zip(np.flatnonzero(edges == 1).tolist(), (np.flatnonzero(edges == -1) - 1).tolist(), strict=True))
 
 
-def _event(curve: ClipCurve, channels: Sequence[Channel], first: int, last: int) -> ClipEvent:
-    peak = first + int(curve.heights[first : last + 1].argmax())
+def _event(curve: ClipCurve, channels: Sequence[Channel], thing: Thing) -> ClipEvent:
+    first, peak, last = thing.first, thing.peak, thing.last
     highest = channels[int(curve.scores[peak].argmax())]
-    frames = np.unique(np.linspace(first, last, min(_TRACK_POINTS, last - first + 1)).round().astype(int))
-    track = [TrackPoint(int(one), _time(curve, int(one)), hot_box(curve.heat_at(int(one)))) for one in frames]
+    frames = np.unique(np.linspace(first, last, min(_TRACK_POINTS, last - first + 1)).round().astype(int)).tolist()
+    seen = [frame for frame in frames if thing.heat_at(frame).max() > 0.0] or [peak]
+    track = [TrackPoint(frame, _time(curve, frame), hot_box(thing.heat_at(frame))) for frame in seen]
     return ClipEvent(
         first=first,
         peak=peak,
@@ -70,8 +85,8 @@ def _event(curve: ClipCurve, channels: Sequence[Channel], first: int, last: int)
         first_s=_time(curve, first),
         peak_s=_time(curve, peak),
         last_s=_time(curve, last),
-        score=float(curve.probabilities[peak]),
-        box_xyxyn=hot_box(curve.heat_at(peak)),
+        score=float(probability_of(np.array(thing.height))),
+        box_xyxyn=hot_box(thing.heat_at(peak)),
         kind=highest.name,
         note=highest.said,
         track=tuple(track) if _wanders(track) else (),

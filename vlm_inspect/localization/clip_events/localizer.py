@@ -285,11 +285,24 @@ def _paint(values: NDArray[np.float32], cell: FrameCell, heat: NDArray[np.float3
 
 
 def _event_in(view: View, box_xyxyn: BoxXyxyn, events: Sequence[ClipEvent]) -> ClipEvent | None:
-    """Return the event that a box of a grid lies in."""
-    frame = view.origin.locate(box_xyxyn).frame
-    if frame is None:
+    """Return the event that a box of a grid lies in: of several at that time the one that is nearest to it."""
+    place = view.origin.locate(box_xyxyn)
+    if place.frame is None:
         return None
-    return next((event for event in events if event.first <= frame <= event.last), None)
+    frame, box = place.frame, place.source_xyxy
+    then = [event for event in events if event.first <= frame <= event.last]
+    if len(then) < 2 or box is None or not isinstance(view.origin, FramesOrigin):
+        return then[0] if then else None
+    height, width = view.origin.frame_size_hw
+    middle = ((box[0] + box[2]) / 2 / width, (box[1] + box[3]) / 2 / height)
+
+    def away(event: ClipEvent) -> float:
+        x0, y0, x1, y1 = (
+            min(event.track, key=lambda one: abs(one.frame - frame)).box_xyxyn if event.track else event.box_xyxyn
+        )
+        return float(np.hypot((x0 + x1) / 2 - middle[0], (y0 + y1) / 2 - middle[1]))
+
+    return min(then, key=away)
 
 
 def _notes(found: FrameCurve) -> tuple[str, ...]:

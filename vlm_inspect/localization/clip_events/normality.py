@@ -21,7 +21,7 @@ from vlm_inspect.localization.clip_events.grid import LeftOut, frame_scores, smo
 from vlm_inspect.localization.clip_events.motion import MotionChannel
 from vlm_inspect.localization.clip_events.paths import REACH, along_paths
 from vlm_inspect.localization.clip_events.speed import SpeedChannel
-from vlm_inspect.tolerance import Tolerance, tolerance_from_normals
+from vlm_inspect.tolerance import tolerance_from_normals
 
 LEAST_FRAMES = 12
 """Normal frames below which nothing is learned."""
@@ -35,6 +35,9 @@ _OVERKILL = 1e-3
 """Share of normal segments that may exceed the limit of a channel."""
 _PRIOR_SPREADS = {"motion": 0.2, "speed": 0.2, "appearance": 0.2, "duration": 0.1}
 """Standard deviation of the log score of normal segments before any is seen."""
+_LIMIT_DOF = 8.0
+"""So many segments the prior counts for where the limit is set, not the unit of the scale: the six of a beginning say
+little about how far they spread, and with the usual 4 many a limit was out of reach."""
 _CLIP_SPREADS = {"motion": 0.15, "speed": 0.15, "appearance": 0.15, "duration": 0.05}
 """The same of the log score of whole normal clips."""
 _LEAST_LIMITS = {"duration": 1.3}
@@ -71,6 +74,20 @@ class Stretch:
     """Number of the clip among the normal ones."""
     first: int
     """Its first frame in that clip."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What brings the scores of a channel to the common scale."""
+
+    limit: float
+    """Score whose height is 1."""
+    unit: float
+    """> 0: natural logarithm of the factor from one height to the next."""
+
+    def height(self, score: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return the heights of scores."""
+        return np.asarray(1.0 + np.log(np.maximum(score, _LEAST_SCORE) / self.limit) / self.unit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +140,7 @@ class NormalBehaviour:
         self.margin = max(NARROW, lengths.margin)
         """Frames before and after a frame that its score may depend on."""
         self._left_out = [self._raw(one, 0, len(one), self._hidden(k)) for k, one in enumerate(levelled)]
-        self.tolerances = tuple(self._tolerance(c) for c in range(len(self.channels)))
+        self.scales = tuple(self._scale(c) for c in range(len(self.channels)))
 
     def judge(self, features: ClipFeatures, first: int, end: int) -> Heights:
         """Return the heights of the frames from `first` to before `end`; those around them are context.
@@ -186,7 +203,7 @@ class NormalBehaviour:
             return LeftOut(frozenset({stretch}), judged=stretch)
         return LeftOut(frozenset(), own=0, gap=min(self._gap, max(1, len(self.stretches[0].features) // 6)))
 
-    def _tolerance(self, channel: int) -> Tolerance:
+    def _scale(self, channel: int) -> Scale:
         """Return how far normal segments go, and no less far than the most unusual moments of whole clips say."""
         name = self.channels[channel].name
         alike = [k for k, one in enumerate(self.channels) if one.name == name]  # too long and too short: one tolerance
@@ -199,16 +216,18 @@ class NormalBehaviour:
             starts = range(0, max(1, len(own) - _SEGMENT // 2), _SEGMENT)
             segments += [float(own[start : start + _SEGMENT].max()) for start in starts]
             clips[one.clip] = max(clips.get(one.clip, 0.0), float(own.max()))
-        found = tolerance_from_normals(segments, overkill=_OVERKILL, prior_spread=_PRIOR_SPREADS[name])
-        limits = [found.limit, _LEAST_LIMITS.get(name, 0.0)]
+        prior = _PRIOR_SPREADS[name]
+        found = tolerance_from_normals(segments, overkill=_OVERKILL, prior_spread=prior)
+        firm = tolerance_from_normals(segments, overkill=_OVERKILL, prior_spread=prior, prior_dof=_LIMIT_DOF)
+        least = _LEAST_LIMITS.get(name, 0.0)
         if len(clips) > 1:  # segments of one clip are alike, so they say little about the next clip
-            limits.append(tolerance_from_normals(list(clips.values()), prior_spread=_CLIP_SPREADS[name]).limit)
-        return replace(found, limit=max(limits))
+            whole = tolerance_from_normals(list(clips.values()), prior_spread=_CLIP_SPREADS[name])
+            least = max(least, whole.limit)
+        return Scale(max(firm.limit, least), float(np.log(max(found.limit, least) / found.centre)))
 
     def _heights(self, scores: NDArray[np.float64], heats: Floats) -> Heights:
-        units = [(one.limit, np.log(one.limit / one.centre)) for one in self.tolerances]
-        high = np.stack([_height(scores[:, c], *unit) for c, unit in enumerate(units)], axis=1)
-        places = np.stack([_height(heats[c], *unit) for c, unit in enumerate(units)])
+        high = np.stack([one.height(scores[:, c]) for c, one in enumerate(self.scales)], axis=1)
+        places = np.stack([one.height(heats[c]) for c, one in enumerate(self.scales)])
         count = len(high)
         nowhere = np.zeros(count, bool), np.zeros(count, np.float32)
         return Heights(high.astype(np.float32), places.max(axis=0).astype(np.float32), *nowhere)
@@ -236,7 +255,3 @@ def _spread(flags: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
     if not flags.any():
         return flags
     return np.convolve(flags, np.ones(2 * reach + 1), mode="same") > 0.5
-
-
-def _height(score: NDArray[np.floating], limit: float, unit: float) -> NDArray[np.float64]:
-    return np.asarray(1.0 + np.log(np.maximum(score, _LEAST_SCORE) / limit) / unit)
