@@ -69,9 +69,9 @@ def gather(
     shows: Shown = next((one.shows for one in found if one.shows != "part"), "part")
     if shows in INCOMPARABLE:
         found = [Localization(mismatch=one.mismatch) for one in found]
-    elif shows == "piece":  # what is missing in its pictures was not scanned
-        found = [one if one.shows == shows else Localization() for one in found]
     partly = next((one.seen for one in found if one.seen is not None), None)
+    if shows == "piece" or partly is not None:  # what is missing in its pictures was not scanned
+        found = [one if one.shows == "piece" or one.seen is not None else Localization() for one in found]
     measurements = _measurements(part, references, rules, partly)
     measurements = measurements if shows == "piece" and partly is not None else _unmeasured(measurements, shows)
     views = (*part.views, *(picture for one in found for picture in one.pictures))

@@ -1,9 +1,13 @@
 """What a scan shows of a part: an end that was cut off is missing, one that was not scanned is neither."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from converters.sample import PointCloud
 from vlm_inspect.demo.solids import SOLIDS
+from vlm_inspect.planting.scans import plant
 from vlm_inspect.registration.comparison import scan_surface
 from vlm_inspect.registration.coverage import seen_again
 from vlm_inspect.registration.findings import find
@@ -52,3 +56,17 @@ def test_a_coarse_scan_of_most_of_a_screw_is_a_piece(normal: Variation, towards:
     coverage = seen_again(normal.anchor, normal.judge(piece))
     assert 0.6 < len(piece.points) / len(whole.points) < 0.8
     assert coverage.partial
+
+
+def test_what_stands_on_a_thread_counts_where_one_side_alone_was_scanned(normal: Variation) -> None:
+    cloud, burr = plant(PointCloud(Path("screw.ply"), screw(3)), "bump", 3.0, np.random.default_rng(1), depth_mm=0.6)
+    skin = scan_surface(cloud.points)
+    seen = skin.outward @ burr.outward > -0.25
+    scan = scan_surface(skin.points[seen])
+    judged = normal.judge(scan)
+    coverage = seen_again(normal.anchor, judged)
+    assert coverage.partial
+    off = coverage.counted(judged).off.max(axis=0)
+    on_burr = np.linalg.norm(scan.points - burr.centre_mm, axis=1) < 1.0
+    assert np.median(off[on_burr]) > 5.0 * np.median(off[~on_burr])
+    assert (off[on_burr] > 0.0).all()

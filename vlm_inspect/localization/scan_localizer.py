@@ -17,7 +17,7 @@ from vlm_inspect.references import SCAN_VERSION, Part, ReferenceSet
 from vlm_inspect.registration.alignment import PosedCloud
 from vlm_inspect.registration.comparison import scan_surface
 from vlm_inspect.registration.coverage import Coverage, seen_again
-from vlm_inspect.registration.identity import INCOMPARABLE, Mismatch, mismatch
+from vlm_inspect.registration.identity import INCOMPARABLE, Mismatch, mirror_image, mismatch
 from vlm_inspect.registration.judged import CHANNELS, combined
 from vlm_inspect.registration.known_scan import know
 from vlm_inspect.registration.pose import apply
@@ -32,6 +32,8 @@ _PARTIAL_LIMIT = 4.0
 """Times the limit beyond which a deviation of a partial scan counts."""
 _GROSS_SHARE = 0.02
 """Share of a drawing's size beyond which a deviation counts where no rule limits it."""
+_WIDE = 0.1
+"""Share of a scan's points beyond a drawing's limit from which it is asked whether the scan is a mirror image."""
 _NEARLY = 0.9
 """Share of a stated limit up to which a scan is as good as sound."""
 _ALONE = np.array([6.0, 5.0, 5.0])
@@ -88,6 +90,8 @@ class NominalScans:
         size = float(np.linalg.norm(np.ptp(self._normal.anchor.points, axis=0)))
         gross = found.coverage.share < 0.9 or bool((np.abs(found.signed) > _GROSS_SHARE * size).mean() > 0.01)
         said = _mismatch(part.posed, self._normal, found) if gross else None
+        if said is None and bool((np.abs(found.signed) > self.tolerance.limit).mean() > _WIDE):
+            said = mirror_image(scan_surface(part.posed.points), self._normal.anchor)
         if said is not None and said.shows in INCOMPARABLE:
             return Localization(mismatch=said.said, shows=said.shows)
         stated = f"allowed by the rule book: {self.tolerance.limit:.3g} {self._unit}"

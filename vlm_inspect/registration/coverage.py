@@ -47,12 +47,13 @@ class Coverage:
         """Return the deviations without those of places that were not scanned.
 
         A sensor on one side misses more than that side: flanks of a thread, walls of a recess. Where a side is missing,
-        only points that the scan has tell of a deviation, and no gap does.
+        only points that the scan has tell of a deviation, and no gap does. All of them do, those at its rim included:
+        what stands on a thread covers the flanks behind it, and is a rim all over.
         """
         if not self.partial:
             return judged
-        kept = ~self.unscanned
-        return judged.counting(kept[judged.comparison.plane] & ~judged.comparison.edge, np.zeros_like(kept))
+        everywhere = np.ones(len(judged.comparison.plane), dtype=bool)
+        return judged.counting(everywhere, np.zeros_like(self.unscanned))
 
 
 def seen_again(anchor: Surface, judged: Judged) -> Coverage:

@@ -97,8 +97,8 @@ def mismatch(scan: Surface, reference: Surface, *, share: float | None = None) -
         return unit
     ratio = size_of(scan.points) / size_of(reference.points)
     found = agreement(scan.points, fixed)
-    if abs(ratio - 1.0) < _MIRROR_SIZE and _is_mirrored(scan, found, fixed):
-        return Mismatch(_MIRROR_IMAGE, "mirror image")
+    if (mirrored := _mirrored(scan, found, fixed)) is not None:
+        return mirrored
     pieces = large_pieces(scan)
     if len(pieces) > 1 and (count := _alike(scan, pieces, fixed)):
         return told_several(len(pieces), count)
@@ -163,9 +163,18 @@ def looks_mirrored(references: Sequence[Surface]) -> bool:
     return agreement(other, fixed).rms_mm >= _MIRRORED * mirrored.rms_mm
 
 
-def _is_mirrored(scan: Surface, found: Alignment, fixed: Levels) -> bool:
+def mirror_image(scan: Surface, reference: Surface) -> Mismatch | None:
+    """Return that a scan, laid onto its reference as well as it goes, is a mirror image; None: it is not."""
+    fixed = levels(reference.points)
+    return _mirrored(scan, agreement(scan.points, fixed), fixed)
+
+
+def _mirrored(scan: Surface, found: Alignment, fixed: Levels) -> Mismatch | None:
+    if abs(size_of(scan.points) / size_of(fixed.dense.points) - 1.0) > _MIRROR_SIZE:
+        return None
     mirror = align(scan.points * [1.0, 1.0, -1.0], fixed, pieces=False)
-    return fits(mirror) and mirror.rms_mm < _MIRRORED * found.rms_mm
+    mirrored = fits(mirror) and mirror.rms_mm < _MIRRORED * found.rms_mm
+    return Mismatch(_MIRROR_IMAGE, "mirror image") if mirrored else None
 
 
 def _alike(scan: Surface, pieces: list[NDArray[np.intp]], fixed: Levels) -> int:
