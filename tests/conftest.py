@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 from tests.browsing import started_browser
 from tests.store.postgres import OWNER, find_binaries, serve
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 if "PYTEST_XDIST_WORKER" in os.environ:  # the processors are shared out already, to as many processes
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")  # how fast a machine draws examples says nothing of the program
 
 gc.disable()  # until the tests are collected: a quarter of that time went into looking for garbage
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell; tests interrupt processes

@@ -196,6 +196,20 @@ def test_of_a_part_that_is_not_decided_the_place_to_begin_with_is_told_and_why_i
     assert "No place was found" in ask("Where is the defect?", replace(record(), evidence=Evidence()))
 
 
+def test_what_the_input_shows_instead_of_the_part_is_said_once() -> None:
+    shown = "The photo is in grey and its references are in colour: take it with the same camera and settings."
+    reasons = (shown, "major rule flat could not be told: It was not measured")
+    known = undecided(replace(record(), evidence=Evidence(mismatch=shown, reference_count=4)), *reasons)
+    for question in ("Can I ship it?", "Where is the defect?", "What is wrong?", "Why?"):
+        said = ask(question, known)
+        assert said.count("The photo is in grey") == 1, question
+        assert "camera and settings. Major rule flat could not be told" in said
+        assert "No place was found" not in said
+    alone = ask("Where is the defect?", replace(known, inspection=None))
+    assert "The photo is in grey" in alone
+    assert "No place was found" not in alone
+
+
 def test_what_the_program_says_of_a_part_is_put_into_german() -> None:
     reason = "The photo is in grey and its references are in colour: take it with the same camera and settings."
     said = ask("Warum?", undecided(record(), reason))

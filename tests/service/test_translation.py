@@ -164,3 +164,19 @@ def test_nothing_that_is_said_takes_long() -> None:
     assert translate is not None
     foreign = "view 1 (" * 200 + "; ".join(f"{n} s to x (a, b): c or d" for n in range(200)) + ")" * 200
     assert translate(foreign)
+
+
+def test_a_report_of_several_sentences_is_translated_sentence_by_sentence() -> None:
+    translate = translation_to("de")
+    assert translate is not None
+    said = translate(
+        "This report words measurements; no language model looked at the part. The part exceeds the tolerance that 6 "
+        "references set (P(anomalous) over 0.99). Rule speed: length 29.64 mm, within its limits. Deviation from the "
+        "references at view 0 (image, 20 x 20 px), 5 % from the left and 6 % from the top, P(anomalous) over 0.99: "
+        "1.22 s to 1.37 s, most at 1.30 s, accel: level, spread or frequencies over a longer time as in no reference."
+    )
+    assert said.startswith("Dieser Bericht gibt Messungen in Worten wieder; kein Sprachmodell hat das Teil gesehen. ")
+    assert "1,22 s bis 1,37 s" in said
+    assert "Regel speed: Länge 29,64 mm, innerhalb ihrer Grenzen." in said
+    for english in ("report", "looked", "exceeds", "within its limits", "from the left", " at ", "0.99"):
+        assert english not in said

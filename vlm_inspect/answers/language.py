@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from vlm_inspect.errors import PromptError
+from vlm_inspect.plural_forms import filled
 
 Topic = Literal[
     "topics", "ship", "verdict", "why", "what", "axis", "where", "size",
@@ -26,8 +27,6 @@ _SIGNS = ("CJK", "HIRAGANA", "KATAKANA")
 _NUMBER = re.compile(r"(?<![\w.])(\d+)\.(\d+)(?!\.?\w)")
 """A number with a decimal point, that is no piece of a name (part 1.5.png) or of a version."""
 _POINT = re.compile(r"\((?:[-+]?\d+(?:\.\d+)?, ){1,2}[-+]?\d+(?:\.\d+)?\)")
-_PLURAL = re.compile(r"\{(\w+)\?((?:[^{}|]|\{\w+\})*)\|((?:[^{}|]|\{\w+\})*)\}")
-"""{count?place|places}: the first is said of one."""
 _ACCENTS = re.compile("[\u0300-\u036f]")
 
 
@@ -73,8 +72,7 @@ class Language(BaseModel):
             PromptError: there is no such sentence, or it names a value that it does not get.
         """
         try:
-            text = _PLURAL.sub(lambda found: found[2 if values[found[1]] in self.singular else 3], self.answers[name])
-            return text.format(**values)
+            return filled(self.answers[name], values, self.singular)
         except (KeyError, IndexError, ValueError) as error:
             raise PromptError(f"the words for {self.name}: {name}: missing or unknown name {error}") from error
 

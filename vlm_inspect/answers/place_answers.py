@@ -37,7 +37,11 @@ def tell_where(record: PartRecord, language: Language, places: Sequence[SeenPlac
 
 def _tell_no_place(record: PartRecord, language: Language) -> Iterator[str]:
     """Say that there is no place; of a part that a person has to look at, where to begin."""
-    hottest = _hottest(record) if record.inspection is not None and record.inspection.outcome == "REVIEW" else None
+    if record.evidence.mismatch and not record.evidence.maps:
+        if record.untold_mismatch:
+            yield put_said(language, record.untold_mismatch)
+        return
+    hottest = _hottest(record) if record.is_undecided else None
     if hottest is None:
         yield language.say("no_place")
         return

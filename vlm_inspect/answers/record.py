@@ -57,6 +57,20 @@ class PartRecord:
         return [row for row in self.rows if row.status == "fail"]
 
     @property
+    def is_undecided(self) -> bool:
+        """Whether a person has to look at it; before there is an inspection, as far as the measurements alone say."""
+        if self.inspection is not None:
+            return self.inspection.outcome == "REVIEW"
+        standing = self.evidence.standing
+        return self.evidence.status == "unknown" if standing is None else standing.outcome == "REVIEW"
+
+    @property
+    def untold_mismatch(self) -> str:
+        """What it shows instead of the part of its references, where the reasons of a REVIEW do not say so."""
+        reasons = () if self.inspection is None else self.inspection.review_reasons
+        return "" if self.evidence.mismatch in reasons else self.evidence.mismatch
+
+    @property
     def score(self) -> float | None:
         """P(anomalous), or None where it is not known."""
         if self.inspection is not None:

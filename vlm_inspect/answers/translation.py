@@ -15,7 +15,8 @@ import yaml
 from vlm_inspect.answers.language import Language, named_language
 
 _NUMBER = r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
-_KINDS = {"n": _NUMBER, "u": r"[^\s,;:()]+", "s": ".+?", "w": ".+?", "x": ".+?"}
+_KINDS = {"n": _NUMBER, "u": r"[^\s,;:()]+", "s": ".+?", "w": r"(?:(?![.;:!?]\s).)+?", "x": ".+?"}
+"""What may stand in a slot; words for a defect end with their clause, or they would swallow what stands before it."""
 _SLOT = re.compile(r"\\\{(([nuswx])\d?)\\\}")
 _ENDS = (re.compile(r"((?<=[.!?])\s+(?=[A-Z0-9]))"), re.compile("(; )"))
 """Where a text falls into sentences, and a sentence into clauses; the gap is kept as it is."""
@@ -65,12 +66,13 @@ class Translation:
         end = text[len(bare) :]
         if re.fullmatch(_NUMBER, bare):
             return self.number(bare) + end
-        for pattern, template in self._patterns:
-            found = pattern.fullmatch(bare)
+        several = _ENDS[0].search(text) is not None
+        for pattern, template, is_open in self._patterns:
+            found = None if several and is_open else pattern.fullmatch(bare)
             if found is not None:
                 values = {name: self._slot(name, value, depth) for name, value in found.groupdict().items()}
                 return template.format(**values) + end
-        term = self._term(bare)
+        term = bare if several else self._term(bare)
         return None if term == bare else term + end
 
     def _slot(self, name: str, value: str, depth: int) -> str:
@@ -90,8 +92,14 @@ class Translation:
         return words if said == lower else said[:1].upper() + said[1:]
 
     @cached_property
-    def _patterns(self) -> tuple[tuple[re.Pattern[str], str], ...]:
-        return tuple((_pattern(english), text) for english, text in self.sentences.items())
+    def _patterns(self) -> tuple[tuple[re.Pattern[str], str, bool], ...]:
+        """Sentences and what they become; one that begins with a value would swallow the sentences before it."""
+        return tuple((_pattern(english), text, _is_open(english)) for english, text in self.sentences.items())
+
+
+def _is_open(english: str) -> bool:
+    """Return whether a sentence begins with a value, and holds no end of a sentence itself."""
+    return english.startswith("{") and _ENDS[0].search(english) is None
 
 
 def _pattern(english: str) -> re.Pattern[str]:
@@ -113,7 +121,7 @@ def translation_to(language: str) -> Translation | None:
 
 def put_said(language: Language, text: str) -> str:
     """Return what the program said of a part, which is kept in English, in a language, as far as that is known."""
-    said = language.put(text)
+    said = text if _ENDS[0].search(text) else language.put(text)
     if said != text:
         return said
     found = (translation_to(name) for name in language.known_as if name.isascii() and name.isalpha())

@@ -72,8 +72,8 @@ def _basis(record: PartRecord, language: Language) -> Iterator[str]:
 
 def tell_findings(record: PartRecord, language: Language, places: Sequence[SeenPlace]) -> Iterator[str]:
     """Say which rules fail and which places stand out."""
-    if record.evidence.mismatch:
-        yield put_said(language, record.evidence.mismatch)
+    if record.untold_mismatch:
+        yield put_said(language, record.untold_mismatch)
     yield from tell_failing(record, language)
     if any(place.counts for place in places):
         for place in listed(places):
@@ -159,7 +159,16 @@ def _bounds(record: PartRecord, language: Language) -> Iterator[str]:
     yield language.say("bounds_no_ok", ng=ng) if ok is None else language.say("bounds", ok=chance(ok, language), ng=ng)
 
 
+def _joined(reasons: Sequence[str], language: Language) -> str:
+    """Return reasons as sentences: they have semicolons of their own."""
+    if not language.spaced:
+        return "；".join(reasons)
+    return ". ".join([*reasons[:1], *(reason[:1].upper() + reason[1:] for reason in reasons[1:])])
+
+
 def _reasons_to_review(record: PartRecord, language: Language) -> Iterator[str]:
     reasons = () if record.inspection is None else record.inspection.review_reasons
     if reasons:
-        yield language.say("review", reasons="; ".join(put_said(language, reason).rstrip(".") for reason in reasons))
+        yield language.say(
+            "review", reasons=_joined([put_said(language, reason).rstrip(".") for reason in reasons], language)
+        )

@@ -63,12 +63,13 @@ def _as_json(came: "Replay") -> str:
 
 def _print(came: "Replay") -> None:
     from vlm_inspect.safe_text import plain, plain_line
+    from vlm_inspect.significant_digits import probability_words
 
     versions = f"vlm-inspect {came.version_before}"
     if came.version_now != came.version_before:
         versions += f" then, {came.version_now} now"
     if came.same:
-        told = f"outcome {came.inspection.outcome}, P(anomalous) {came.inspection.score:.2f}"
+        told = f"outcome {came.inspection.outcome}, P(anomalous) {probability_words(came.inspection.score)}"
         write_line(f"case {came.case_id}: the same prompt, byte for byte, and the same result: {told} ({versions})")
         return
     count = len(came.differences)

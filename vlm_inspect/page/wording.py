@@ -9,6 +9,8 @@ from importlib import resources
 import yaml
 
 from vlm_inspect.answers.translation import translation_to
+from vlm_inspect.plural_forms import filled
+from vlm_inspect.significant_digits import probability_words
 
 DEFAULT = "en"
 COOKIE = "vlm_inspect_language"
@@ -29,7 +31,7 @@ class Wording:
             KeyError: there are none; a test holds templates, scripts and languages together.
         """
         text = self.words[key]
-        return text.format(**values) if values else text
+        return filled(text, values) if values else text
 
     def said(self, text: str) -> str:
         """Return what the program said of a part, which is kept in English, in this language."""
@@ -41,6 +43,15 @@ class Wording:
         text = f"{value:.{digits}f}"
         translation = translation_to(self.language)
         return text if translation is None else translation.number(text)
+
+    def decimal(self, text: str) -> str:
+        """Return a number, written with a point, with the decimal sign of this language."""
+        translation = translation_to(self.language)
+        return text if translation is None else translation.number(text)
+
+    def chance(self, value: float) -> str:
+        """Return a probability in words that never claim certainty."""
+        return self.said(probability_words(value))
 
     def of(self, *keys: str) -> dict[str, str]:
         """Return the words of some keys."""

@@ -57,9 +57,11 @@ def cohen(pairs: Sequence[tuple[Rating, Rating]]) -> Kappa:
         return Kappa(value=None)
     counts = Counter(pairs)
     table = np.array([[counts[one, other] for other in words] for one in words])
-    found = _library().cohens_kappa(table)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of one part there is no spread
+        found = _library().cohens_kappa(table)
     low, high = float(found.kappa_low), float(found.kappa_upp)
-    interval = (max(low, -1.0), min(high, 1.0)) if np.isfinite([low, high]).all() else None
+    is_known = bool(np.isfinite([low, high]).all()) and low < high  # equal: so few parts that none can be told
+    interval = (max(low, -1.0), min(high, 1.0)) if is_known else None
     return Kappa(value=float(found.kappa), ci95=interval)
 
 

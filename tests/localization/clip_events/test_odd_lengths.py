@@ -5,6 +5,7 @@ import pytest
 
 from converters.clip_stretch import beginning_of
 from tests.localization.clip_events.belts import SPEED, belt, part_of, references_of
+from vlm_inspect.answers.translation import translation_to
 from vlm_inspect.localization.clip_events.localizer import ClipLocalizer
 from vlm_inspect.localization.clip_events.odd_lengths import find_odd_frames, find_odd_lengths
 
@@ -49,3 +50,13 @@ def test_frames_are_odd_where_many_places_are() -> None:
     length = np.array([5] * 20 + [8] * 10 + [6] * 12)
     odd = find_odd_frames(60, 100, (first, length))
     assert np.flatnonzero(odd).tolist() == list(range(10, 18))  # down to a tenth of the places; the second is too few
+
+
+def test_a_page_in_german_says_it_in_german() -> None:
+    german = translation_to("de")
+    assert german is not None
+    said = "Not all normal frames agree: those of normal clip 2 at frames 24 to 72; frames 90 to 99 differ in how long "
+    assert german(said + "states last, and were left out.") == (
+        "Nicht alle normalen Bilder stimmen überein; diese weichen darin ab, wie lange Zustände dauern, und wurden "
+        "weggelassen: normaler Film 2, Bilder 24 bis 72; Bilder 90 bis 99."
+    )
