@@ -55,6 +55,18 @@ class _Span:
     labels: NDArray[np.int32]
     """(N, gh, gw): number of what is hot there, 0 for nothing."""
 
+    def groups(self, least: float) -> list["_Group"]:
+        """Return when each number exceeds the limit; those that never do are left out."""
+        from scipy.ndimage import find_objects
+
+        found = []
+        for number, box in enumerate(find_objects(self.labels), start=1):
+            scores = frame_scores(np.where(self.labels[box] == number, self.heat[box], np.float32(0.0)))
+            if scores.max() > _LIMIT:
+                frames = np.flatnonzero(scores > least) + self.start + box[0].start
+                found.append(_Group(int(frames[0]), int(frames[-1]), (number,)))
+        return found
+
     def thing(self, numbers: Sequence[int], least: float) -> Thing | None:
         """Return what these numbers are together; None where it does not exceed the limit."""
         own = np.where(np.isin(self.labels, numbers), self.heat, np.float32(0.0))
@@ -88,8 +100,7 @@ def tell_things_apart(curve: ClipCurve, channels: Sequence[Channel], span: tuple
     step_s = None if curve.times_s is None else float(curve.times_s[last] - curve.times_s[first]) / max(1, last - first)
     link, least = (_in_frames(*one, step_s) for one in ((_LINK_S, _LINK_FRAMES), (_LEAST_S, _LEAST_FRAMES)))
     found = _hot_span(curve, span, link)
-    things = {(number,): found.thing((number,), edge) for number in range(1, int(found.labels.max(initial=0)) + 1)}
-    groups = [_Group(one.first, one.last, numbers) for numbers, one in things.items() if one is not None]
+    groups = found.groups(edge)
     groups = _grouped(groups, least)
     if len(groups) < 2:
         return []
