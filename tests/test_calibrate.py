@@ -55,6 +55,7 @@ def run(plates: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     return call
 
 
+@pytest.mark.slow(6)
 def test_thresholds_hold_for_ask_and_say_how_sure_they_are(run: Run, plates: Path, tmp_path: Path) -> None:
     out = tmp_path / "plate.json"
     code, told, err = run("calibrate", "normal", "--rules", "rules.yaml", "--out", out, "--overkill", 0.2)

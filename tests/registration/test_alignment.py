@@ -148,6 +148,7 @@ def test_poses_are_undone_by_their_inverse() -> None:
     assert apply(inverse(pose), apply(pose, points)) == pytest.approx(points)
 
 
+@pytest.mark.slow(5)
 @pytest.mark.parametrize(("low", "high"), [(15.0, 20.1), (10.0, 20.1)])
 def test_a_piece_of_a_screw_finds_its_place(reference: np.ndarray, low: float, high: float) -> None:
     whole = screw(3, n=30_000)

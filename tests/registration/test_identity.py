@@ -45,6 +45,7 @@ def test_what_is_not_the_part_is_said_to_be(reference: Surface, points: np.ndarr
     assert said in mismatch(laid_on(reference, moved(points, rigid(5))), reference).said
 
 
+@pytest.mark.slow(8)
 def test_a_quarter_is_a_piece_and_the_part_itself_is_no_mismatch(reference: Surface) -> None:
     whole = bracket(3, n=8000)
     quarter = whole[(whole[:, 0] > 12) & (whole[:, 1] < 8)]
