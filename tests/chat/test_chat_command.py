@@ -126,10 +126,10 @@ def test_lines_are_edited_and_remembered_at_a_terminal(desk: Desk) -> None:
     )  # fmt: skip
     child.expect(PROMPT)
     child.send("how many xx\x7f\x7fplaces\r")  # two characters taken back
-    child.expect("of 1 that are numbered")
+    child.expect("of 1 that is numbered")
     child.expect(PROMPT)
     child.send("\x1b[A\r")  # the line before, again
-    child.expect("of 1 that are numbered")
+    child.expect("of 1 that is numbered")
     child.expect(PROMPT)
     child.send("half a line\x03")  # Ctrl-C gives it up
     child.expect(PROMPT)
