@@ -4,7 +4,8 @@
 
 Every data set and number of references is a `vlm-inspect bench` run of the model `evidence` in a folder of its own,
 with its report.html. Runs that are there are gone on with, so that a second call after a stop, or after a change of
-the text, asks nothing twice. What could not be run is said in the tables.
+the text, asks nothing twice. What could not be run is said in the tables. With --only, the chapters of other data
+sets and the means stay as they are.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.real_results.data_set import read_data_sets
 from benchmarks.real_results.runs import carry_out, find_runs
-from benchmarks.real_results.section import put_into, section_of
+from benchmarks.real_results.section import put_chapters, put_into, section_of
 from vlm_inspect.errors import InspectError
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -26,24 +27,27 @@ def main() -> int:
     default = Path(os.environ.get("VLM_INSPECT_DATA", _ROOT.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=default, help="default: VLM_INSPECT_DATA, else ../shared/data")
     parser.add_argument("--out", type=Path, default=_ROOT / "runs", help="a folder a run; default: runs")
-    parser.add_argument("--only", action="append", metavar="NAME", help="run this data set only; may be given again")
+    parser.add_argument("--only", action="append", metavar="NAME", help="this data set alone; may be given again")
     parser.add_argument("--write-only", action="store_true", help="run nothing, write what the runs there say")
     parser.add_argument("--page", type=Path, default=_ROOT / "docs" / "results" / "bench.md")
     given = parser.parse_args()
     data_sets = read_data_sets()
     if unknown := set(given.only or ()) - {one.name for one in data_sets}:
         parser.error(f"--only {', '.join(sorted(unknown))}: there are {', '.join(one.name for one in data_sets)}")
+    chosen = [one for one in data_sets if one.name in (given.only or one.name)]
     try:
         if not given.write_only:
-            for one in data_sets:
-                if one.name in (given.only or one.name):
-                    carry_out(one, given.data, given.out)
-        runs = find_runs(data_sets, given.out)
-        put_into(given.page, section_of(data_sets, runs))
+            for one in chosen:
+                carry_out(one, given.data, given.out)
+        runs = find_runs(chosen, given.out)
+        if given.only:
+            put_chapters(given.page, chosen, runs)
+        else:
+            put_into(given.page, section_of(data_sets, runs))
     except (InspectError, OSError, ValueError) as error:
         print(f"real_results: {error}", file=sys.stderr)
         return 2
-    missing = [f"{one.name}-{shots}" for one in data_sets for shots in one.shots if (one.name, shots) not in runs]
+    missing = [f"{one.name}-{shots}" for one in chosen for shots in one.shots if (one.name, shots) not in runs]
     print(f"{given.page}: {len(runs)} runs" + (f"; missing: {', '.join(missing)}" if missing else ""))
     return 1 if missing else 0
 

@@ -2,6 +2,7 @@
 
 section_of(data_sets, runs)      means, then a chapter a data set: what it is, two tables, what others have published
 put_into(page, text)             the rest of the page stays as it is
+put_chapters(page, some, runs)   so do the chapters of other data sets
 """
 
 import textwrap
@@ -47,12 +48,40 @@ def put_into(page: Path, text: str) -> None:
         OSError: it cannot be read.
         OutputError: it cannot be written.
     """
+    before, _, after = _parts_of(page)
+    write_atomically(page, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}".encode())
+
+
+def put_chapters(page: Path, data_sets: Sequence[DataSet], runs: Runs) -> None:
+    """Replace the chapters of some data sets; means and the other chapters stay, since their runs may be elsewhere.
+
+    Raises:
+        ValueError: the page has not both marks, or not those chapters between them; or one of the sets has no run.
+        OSError: it cannot be read.
+        OutputError: it cannot be written.
+    """
+    before, text, after = _parts_of(page)
+    chapters = text.strip().split("\n\n## ")
+    for one in data_sets:
+        own = {shots: run for (name, shots), run in runs.items() if name == one.name}
+        places = [number for number, chapter in enumerate(chapters) if chapter.split("\n")[0] == one.title]
+        if not own:
+            raise ValueError(f"no run of {one.name} is finished; call it without --write-only, or with another --out")
+        if len(places) != 1:
+            raise ValueError(f"{page} needs one chapter {one.title!r}; write it once without --only")
+        chapters[places[0]] = "\n".join(_chapter(one, own)).removeprefix("## ").strip()
+    text = "\n\n## ".join(chapters)
+    write_atomically(page, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}".encode())
+
+
+def _parts_of(page: Path) -> tuple[str, str, str]:
+    """Return what stands before the marks, between them and after them."""
     whole = page.read_text(encoding="utf-8")
     if whole.count(BEGIN) != 1 or whole.count(END) != 1 or whole.index(BEGIN) > whole.index(END):
         raise ValueError(f"{page} needs the line {BEGIN!r} once, and after it {END!r}")
     before, rest = whole.split(BEGIN)
-    after = rest.split(END)[1]
-    write_atomically(page, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}".encode())
+    text, after = rest.split(END)
+    return before, text, after
 
 
 def _setting(runs: Runs) -> Iterator[str]:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from benchmarks.real_results.data_set import DataSet, Published, read_data_sets
 from benchmarks.real_results.runs import command_of, find_runs
-from benchmarks.real_results.section import BEGIN, END, put_into, section_of
+from benchmarks.real_results.section import BEGIN, END, put_chapters, put_into, section_of
 from evaluation.errors import RunError
 from evaluation.runs.plan import Task
 from evaluation.scoring.pixel_draws import write_draws
@@ -122,6 +122,25 @@ def test_only_what_stands_between_the_marks_changes(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="needs the line"):
             put_into(page, "new")
         assert page.read_text() == wrong
+
+
+def test_a_data_set_alone_changes_its_own_chapter(parts: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    write_run(runs / "parts-0", read_dataset(parts), lambda task: {"score": 0.5})
+    page, old = tmp_path / "page.md", f"## Mean\n\n| 1 |\n\n## {_PARTS.title}\n\nold\n\n## Others\n\nkept"
+    page.write_text(f"before\n{BEGIN}\n\n{old}\n\n{END}\nafter\n")
+    put_chapters(page, [_PARTS], find_runs([_PARTS], runs))
+    told = page.read_text()
+    assert told.startswith(f"before\n{BEGIN}\n\n## Mean\n\n| 1 |\n\n## {_PARTS.title}\n\n")
+    assert told.endswith(f"\n\n## Others\n\nkept\n\n{END}\nafter\n")
+    assert "old" not in told
+    put_chapters(page, [_PARTS], find_runs([_PARTS], runs))
+    assert page.read_text() == told
+    with pytest.raises(ValueError, match="no run of parts is finished"):
+        put_chapters(page, [_PARTS], {})
+    page.write_text(f"{BEGIN}{END}")
+    with pytest.raises(ValueError, match="needs one chapter"):
+        put_chapters(page, [_PARTS], find_runs([_PARTS], runs))
 
 
 def test_every_published_figure_has_its_source_and_is_a_fraction(tmp_path: Path) -> None:
