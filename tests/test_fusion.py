@@ -575,3 +575,64 @@ def test_likeness_passes_a_rule_with_an_earned_ok_alone(p: float, outcome: str, 
     found = judge(judge_evidence(evidence, book, (view_of(Flat()),)), evidence, book=book)
     assert (found.outcome, found.rules[0].status) == (outcome, status)
     assert ("so surely" in found.rules[0].reason) == (status == "cannot_tell")
+
+
+def standing_at(log_score: float) -> Standing:
+    sensitivity = record_sensitivity(
+        ["stain"] * 8, np.linspace(0.05, 0.2, 8), np.arange(8) < 7,
+        references=4, earns_ok=True, matters=(0.05, 0.2), missed=0.1, unit_per_share=None,
+    )  # fmt: skip
+    return Standing(log_score=log_score, ok_below=0.0, ng_above=1.0, slope=2.0, even=0.5, sensitivity=sensitivity)
+
+
+@pytest.mark.parametrize(
+    ("ok_below", "ng_above", "outcome", "said"),
+    [
+        (0.1, 0.5, "NG", "exceeds the bound of NG of the calibration file"),
+        (0.1, 0.9, "REVIEW", "below the bound of NG of the calibration file, but not inside that of OK"),
+        (0.8, 0.9, "OK", "stays inside the bound of OK of the calibration file"),
+    ],
+)
+def test_offline_words_and_answers_follow_the_bounds_of_a_calibration(
+    ok_below: float, ng_above: float, outcome: str, said: str
+) -> None:
+    thresholds = Thresholds(ok_below=ok_below, ng_above=ng_above, calibrated=True)
+    evidence = evidence_of(standing=standing_at(0.6))
+    for question in ("Is this part OK?", "Ist das Teil in Ordnung?"):
+        opinion = judge_evidence(evidence, BOOK, (view_of(Flat()),), question, None, thresholds)
+        found = judge(opinion, evidence, thresholds)
+        assert found.outcome == outcome
+        assert said in found.reasoning
+        assert found.answer.startswith(f"{outcome}, P(anom")
+        assert all(one.rstrip(".") in found.answer for one in found.review_reasons) or question.startswith("Ist")
+        assert ("REVIEW" in found.answer) == (outcome == "REVIEW")
+
+
+@pytest.mark.parametrize(
+    ("log_score", "said"), [(0.6, "the part stands out from its references"), (-0.5, "a place exceeds its own bound")]
+)
+def test_rules_in_words_of_a_review_by_bounds_do_not_say_like_the_references(log_score: float, said: str) -> None:
+    book = RuleBook(class_name="screw", rules=(Rule(id="hole", text="No holes.", severity="critical"),))
+    cold = replace(map_of(0.2), normal_peaks=())
+    evidence = evidence_of(standing=standing_at(log_score), maps=(cold,), regions=(region_of((0.4, 0.4, 0.6, 0.6)),))
+    opinion = judge_evidence(evidence, book, (view_of(Flat()),), "Is it OK?", None, Thresholds())
+    found = judge(opinion, evidence, book=book)
+    assert found.outcome == "REVIEW"
+    assert "Region 1" in found.answer
+    assert "No place exceeds" not in found.answer
+    assert "Not above its tolerance" not in found.answer
+    assert said in found.rules[0].reason
+    assert "Hottest place: view 0 (whole), 50 % from the left and 50 % from the top, P(anomalous) 0.90." in (
+        found.reasoning
+    )
+    assert "No place exceeds" not in found.reasoning
+
+
+def test_a_score_between_the_usual_thresholds_is_not_told_as_inside() -> None:
+    evidence = evidence_of(0.45)
+    opinion = judge_evidence(evidence, BOOK, (view_of(Flat()),), "Is this part OK?", None, Thresholds())
+    found = judge(opinion, evidence)
+    assert found.outcome == "REVIEW"
+    assert "On every view" not in found.reasoning
+    assert "not so far that it is OK" in found.reasoning
+    assert found.answer.startswith("REVIEW, P(anomalous) 0.45. To review: the score 0.45 lies between")

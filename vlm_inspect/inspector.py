@@ -270,6 +270,7 @@ class Inspector:
         asked = AskedOf(template, views, self.rules, references.views, evidence, question)
         requests = window_requests(asked, windows, limits)
         request = requests[0] if requests else whole_request(asked, limits)
+        request = replace(request, thresholds=self.thresholds)
         provenance = self._provenance(digest, request, references)
         samples = (part, references) if self.look_again or self.agent.enabled else None
         elapsed_s = time.perf_counter() - began

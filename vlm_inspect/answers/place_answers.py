@@ -30,7 +30,7 @@ def tell_where(record: PartRecord, language: Language, places: Sequence[SeenPlac
         yield from _tell_no_place(record, language)
     for place in listed(places):
         region = place.first.region
-        weak = region is not None and region.calibrated and not place.counts
+        weak = region is not None and region.calibrated and not place.counts and region.score < 0.5
         said = place_words(record, language, place)
         yield f"{language.say('place_weak')} {said}" if weak else said
 

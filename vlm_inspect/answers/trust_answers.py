@@ -78,10 +78,16 @@ def tell_findings(record: PartRecord, language: Language, places: Sequence[SeenP
     if any(place.counts for place in places):
         for place in listed(places):
             yield place_words(record, language, place)
-    elif not record.failing and record.evidence.status == "within":
+    elif not record.failing and record.evidence.status == "within" and not (places and _is_held_up(record)):
         yield language.say("nothing")
     elif places:
         yield from tell_where(record, language, places[:1])
+
+
+def _is_held_up(record: PartRecord) -> bool:
+    """Return whether the part came out NG or REVIEW, and a place of it exceeds its own bound."""
+    told = record.inspection
+    return told is not None and told.outcome != "OK" and record.evidence.has_hot_place
 
 
 def tell_sureness(record: PartRecord, language: Language, places: Sequence[SeenPlace]) -> Iterator[str]:

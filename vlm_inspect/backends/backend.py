@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
     from converters.view import View
+    from vlm_inspect.decision.thresholds import Thresholds
     from vlm_inspect.enlargement import Enlargement
     from vlm_inspect.evidence import Evidence
     from vlm_inspect.rules import RuleBook
@@ -48,6 +49,8 @@ class Request:
     """False: they stay as they were, but it shall answer now."""
     asks_opinion: bool = True
     """False: a step on the way to the verdict, asked once however often the verdict is."""
+    thresholds: "Thresholds | None" = None
+    """Those that will decide, for a backend that words what was measured; None: not known."""
     of_refuter: bool = False
     """Whether it goes to the second model, where there is one."""
 

@@ -25,7 +25,8 @@ class EvidenceBackend:
         """
         del samples
         start = time.perf_counter()
-        verdict = judge_evidence(request.evidence, request.rules, request.views, request.question, request.language)
+        asked = (request.question, request.language)
+        verdict = judge_evidence(request.evidence, request.rules, request.views, *asked, request.thresholds)
         text = json.dumps(as_answer(verdict), ensure_ascii=False)
         usage = Usage(latency_s=time.perf_counter() - start, calls=1)
         return [Reply(text=text, usage=usage, model=self.name, verdict=verdict)]

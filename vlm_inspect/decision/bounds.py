@@ -79,6 +79,8 @@ def with_likeness(
     if score <= used.ok_below:
         return tuple(rows)
     reason = "Like the references, but not so surely that the part is OK."
+    if score >= used.ng_above:
+        reason = "Something exceeds its tolerance, but nothing says that it bears on this rule."
     return tuple(
         row.model_copy(update={"status": "cannot_tell", "reason": reason})
         if row.id in by_likeness and row.status == "pass"

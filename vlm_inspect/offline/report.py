@@ -17,9 +17,12 @@ from vlm_inspect.answers.questions import read_question
 from vlm_inspect.answers.record import PartRecord, rule_rows
 from vlm_inspect.answers.trust_answers import tell_outcome
 from vlm_inspect.decision.defects import is_hot
+from vlm_inspect.decision.fusion import Record, fuse
 from vlm_inspect.decision.spots import Spot, in_groups, is_one_place, reach_of
+from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.evidence import Evidence, Measurement, Region
-from vlm_inspect.offline.wording import Wording, load_wording
+from vlm_inspect.inspection import Inspection, Provenance, Usage
+from vlm_inspect.offline.wording import Wording, level_of, load_wording
 from vlm_inspect.rules import Rule, RuleBook
 from vlm_inspect.verdict import Defect, RuleResult, Verdict
 from vlm_inspect.vocabulary import breaks, circumstances, kinds_of, name_region, severity_of
@@ -48,6 +51,7 @@ def judge_evidence(
     views: Sequence[View],
     question: str | None = None,
     language: str | None = None,
+    thresholds: Thresholds | None = None,
 ) -> Verdict:
     """Return what the evidence says of a part.
 
@@ -58,34 +62,54 @@ def judge_evidence(
         views: the pictures that the evidence refers to.
         question: the user's own, in one of the languages there are words for; answered as far as the evidence can.
         language: of that answer; None, or a language without words: that of the question.
+        thresholds: those that will decide: the words follow them, and the answer names the outcome; None: not known.
 
     Raises:
         PromptError: the file of its sentences is missing or wrong.
     """
-    return _Report(evidence, book, views, load_wording()).verdict(question, language)
+    return _Report(evidence, book, views, load_wording(), thresholds).verdict(question, language)
 
 
 class _Report:
     """The findings of one part, and what is said of them."""
 
-    def __init__(self, evidence: Evidence, book: RuleBook, views: Sequence[View], wording: Wording) -> None:
+    def __init__(
+        self,
+        evidence: Evidence,
+        book: RuleBook,
+        views: Sequence[View],
+        wording: Wording,
+        thresholds: Thresholds | None,
+    ) -> None:
+        self._thresholds = thresholds
         self._evidence, self._book, self._views, self._wording = evidence, book, views, wording
         self._findings = _findings(evidence, book, views, wording)
         self._places = _one_a_place(self._findings, views, wording)
-        self._rules = tuple(_judge(rule, evidence, book, self._findings, wording) for rule in book.rules)
+        self._rules = tuple(_judge(rule, evidence, book, self._findings, wording, thresholds) for rule in book.rules)
 
     def verdict(self, question: str | None, language: str | None = None) -> Verdict:
         """Return all of it."""
         probability = 0.5 if self._evidence.status == "unknown" else self._evidence.probability
-        return Verdict(
+        verdict = Verdict(
             anomalous=self._breaks_a_measured_rule() or (probability or 0.0) >= 0.5,
             reasoning=self._reasoning(),
             probability=probability,
-            answer=self._reply(question, language) if question else self._summary(),
+            answer=self._summary(),
             rules=self._rules,
             defects=tuple(_defect(finding, self._book) for finding in self._findings),
             source="evidence",
         )
+        if not question:
+            return verdict
+        return replace(verdict, answer=self._reply(question, language, self._inspected(verdict)))
+
+    def _inspected(self, verdict: Verdict) -> Inspection | None:
+        """Return what the verdict amounts to; None where the thresholds are not known."""
+        if self._thresholds is None:
+            return None
+        nothing = Provenance(input_sha256="", rules_sha256="", prompt_sha256="", version="", created_at="")
+        record = Record(self._book, self._views, "evidence", self._evidence.localizer, Usage(), nothing)
+        return fuse(verdict, self._evidence, self._thresholds, record)
 
     def _breaks_a_measured_rule(self) -> bool:
         pairs = zip(self._rules, self._book.rules, strict=True)
@@ -97,31 +121,42 @@ class _Report:
 
     def _reasoning(self) -> str:
         wording = self._wording
-        said = [wording.identity, self._evidence.mismatch, wording.verdict(self._evidence), *self._measured()]
+        said = [wording.identity, self._evidence.mismatch, self._said(), *self._measured()]
         said += [finding.sentence for finding in self._places]
         if not self._findings and self._evidence.status == "within":
-            said.append(wording.say("regions", "none"))
+            is_inside = level_of(self._evidence, self._thresholds) == "within"
+            hottest = None if is_inside else next(iter(self._evidence.regions), None)
+            said.append(wording.say("regions", "none") if hottest is None else self._hottest(hottest))
         return " ".join(sentence for sentence in said if sentence)
+
+    def _said(self) -> str:
+        return self._wording.verdict(self._evidence, self._thresholds)
+
+    def _hottest(self, region: Region) -> str:
+        place = self._wording.place(region, self._views[region.view].label, self._book.unit)
+        return self._wording.hottest(region, place, self._book.unit)
 
     def _summary(self) -> str:
         """Return the verdict; where and why stand in the reasoning, the rules and the defects."""
-        said = [*filter(None, [self._evidence.mismatch]), self._wording.verdict(self._evidence)]
+        said = [*filter(None, [self._evidence.mismatch]), self._said()]
         pairs = zip(self._rules, self._book.rules, strict=True)
         said += [row.reason for row, rule in pairs if row.status == "fail" and rule.check is not None]
         return " ".join(said)
 
-    def _reply(self, question: str, named: str | None) -> str:
+    def _reply(self, question: str, named: str | None, inspection: Inspection | None) -> str:
         """Return the answer to the user's question, in its language."""
         usual = named_language(named) if named else None
         read = read_question(question, self._book, usual=usual)
         language = usual or read.language
-        told = [(row.id, row.status, row.reason) for row in self._rules]
+        rules = self._rules if inspection is None else inspection.rules
+        told = [(row.id, row.status, row.reason) for row in rules]
         record = PartRecord(
             book=self._book,
             views=self._views,
             evidence=self._evidence,
             rows=rule_rows(self._book, told, self._evidence.measurements),
             numbered=number_places(self._evidence, self._book, self._views),
+            inspection=inspection,
         )
         said = answer_question(read, record, language)
         if not read.is_understood:
@@ -167,7 +202,14 @@ def _with_views(group: Sequence[Finding], wording: Wording) -> Finding:
     return replace(first, sentence=said, also_on=others)
 
 
-def _judge(rule: Rule, evidence: Evidence, book: RuleBook, findings: Sequence[Finding], wording: Wording) -> RuleResult:
+def _judge(
+    rule: Rule,
+    evidence: Evidence,
+    book: RuleBook,
+    findings: Sequence[Finding],
+    wording: Wording,
+    thresholds: Thresholds | None,
+) -> RuleResult:
     if rule.check is not None:
         measurement = _measurement(rule, evidence)
         passed = None if measurement is None else measurement.passed
@@ -181,6 +223,7 @@ def _judge(rule: Rule, evidence: Evidence, book: RuleBook, findings: Sequence[Fi
     if rule.by == "likeness":
         reason = wording.text_rule(f"likeness_{name}", evidence)
         return RuleResult(rule.id, "pass" if is_like else "cannot_tell", reason)
+    name = level_of(evidence, thresholds) if is_like else name
     return RuleResult(rule.id, "not_checked", wording.text_rule(name, evidence))
 
 

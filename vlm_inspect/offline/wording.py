@@ -3,16 +3,20 @@
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from converters.view import Place
+from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.errors import PromptError
 from vlm_inspect.evidence import Evidence, Measurement, Region
 from vlm_inspect.rules import Rule
 from vlm_inspect.significant_digits import probability_words, rounded
+
+Level = Literal["within", "place", "between", "exceeded", "unknown"]
+"""How a part stands to its bounds: inside that of OK, so but for a place, below that of NG, over it; not known."""
 
 
 class Wording(BaseModel):
@@ -40,8 +44,8 @@ class Wording(BaseModel):
         except (KeyError, IndexError, ValueError) as error:
             raise PromptError(f"evidence_report.yaml: {group}.{name}: missing or unknown name {error}") from error
 
-    def verdict(self, evidence: Evidence) -> str:
-        """Say how the maps stand to their tolerance."""
+    def verdict(self, evidence: Evidence, thresholds: Thresholds | None = None) -> str:
+        """Say how the part stands to the bounds that decide; without thresholds, to those of its references."""
         if evidence.status == "unknown":
             if evidence.localizer == "none" and evidence.measurements and not evidence.maps:
                 return self.say("verdicts", "measured_only")
@@ -50,7 +54,7 @@ class Wording(BaseModel):
             return self.say("verdicts", "partial" if evidence.reference_count else "no_reference")
         return self.say(
             "verdicts",
-            _name_of(evidence),
+            _name_of(evidence, thresholds),
             references=self.count_references(evidence),
             probability=probability_words(evidence.probability),
         )
@@ -117,6 +121,13 @@ class Wording(BaseModel):
         size = region.place.size_mm
         return "" if size is None else self.say("places", "size", size=f"{size:.2g}", unit=unit)
 
+    def hottest(self, region: Region, place: str, unit: str) -> str:
+        """Say where the hottest place lies, of a part that no place decides."""
+        note = self.say("places", "note", note=region.note.rstrip(".")) if region.note else ""
+        name = "hottest" if region.calibrated else "hottest_unsure"
+        score = probability_words(region.score)
+        return self.say("regions", name, place=place, size=self.size(region, unit), score=score, note=note)
+
     def region(self, region: Region, word: str, place: str, unit: str) -> str:
         """Say what a region is, where, how large and how sure."""
         note = self.say("places", "note", note=region.note.rstrip(".")) if region.note else ""
@@ -132,14 +143,36 @@ class Wording(BaseModel):
         )
 
 
-def _name_of(evidence: Evidence) -> str:
-    """Return the name of the sentence for a part that could be compared."""
-    if evidence.status == "within":
-        if evidence.standing is not None and evidence.standing.outcome == "REVIEW":
+def level_of(evidence: Evidence, thresholds: Thresholds | None) -> Level:
+    """Return how a part stands to the bounds that decide.
+
+    Args:
+        evidence: what was measured.
+        thresholds: those that decide; None: not known, and the references' own bounds count.
+    """
+    status, score = evidence.status, evidence.probability
+    if status == "unknown" or score is None:
+        return "unknown"
+    if status == "exceeded":
+        return "exceeded"
+    if thresholds is not None and (thresholds.calibrated or evidence.standing is None):
+        if score >= thresholds.ng_above:
+            return "exceeded"
+        if score > thresholds.ok_below:
             return "between"
-        if evidence.has_hot_place:
-            return "place"
-    return evidence.status
+    elif evidence.standing is not None and evidence.standing.outcome == "REVIEW":
+        return "between"
+    return "place" if evidence.has_hot_place else "within"
+
+
+def _name_of(evidence: Evidence, thresholds: Thresholds | None) -> str:
+    """Return the name of the sentence for a part that could be compared."""
+    level = level_of(evidence, thresholds)
+    if thresholds is None or not thresholds.calibrated:
+        return "near" if level == "between" and evidence.standing is None else level
+    if evidence.status == "exceeded" and (evidence.probability or 0.0) < thresholds.ng_above:
+        return level
+    return f"{level}_calibrated"
 
 
 @cache
