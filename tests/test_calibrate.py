@@ -102,6 +102,16 @@ def test_the_rate_is_stated_at_the_score_that_has_it(run: Run, tmp_path: Path) -
     assert stated is not None
     assert json.loads(out.read_text())["ok_below"] < float(stated[1])
     assert "OK ends below that" in told
+    assert "warning" not in told
+
+
+def test_a_file_that_leaves_no_part_ok_is_warned_of(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PLANTED, "image", 8)  # so few tell next to nothing
+    asked = ("--rules", "rules.yaml", "--out", tmp_path / "plate.json", "--overkill", 0.2, "--missed", 0.001)
+    code, told, err = run("calibrate", "normal", *asked)
+    assert code == 0, err
+    assert f"of the {PARTS} normal parts: 0 OK" in told
+    assert "warning: no part will be OK with this file" in told
 
 
 def test_parts_that_people_judged_calibrate_once_each_by_the_last_word(run: Run, plates: Path, tmp_path: Path) -> None:

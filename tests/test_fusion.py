@@ -272,6 +272,12 @@ def test_uncalibrated_is_said() -> None:
     assert not any("uncalibrated" in note for note in calibrated.notes)
 
 
+def test_a_calibration_that_leaves_no_part_ok_is_said() -> None:
+    for ok_below, said in ((0.0, True), (0.3, False)):
+        found = judge(FINE, evidence_of(), Thresholds(ok_below=ok_below, calibrated=True))
+        assert any("no part is OK with this calibration" in note for note in found.notes) == said
+
+
 # --- the evidence model --------------------------------------------------------------------------------------------
 
 

@@ -79,6 +79,7 @@ def test_the_worst_channel_counts_unless_one_is_named() -> None:
     two = curve(np.sin(9 * TIME), 3 * np.sin(9 * TIME))
     assert check("max", two, max=2).reason.startswith("y: 3 g > 2 g")
     assert check("max", two, max=2, channel="x").passed
+    assert check("max", two, max=2, channel=" X ").passed  # whatever its case
     named = check("max", two, max=2, channel="w")
     assert (named.passed, named.reason) == (None, "the curve has no channel 'w'; it has x, y")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from converters.sample import ImageSample, PointCloud, Sample, Series
 from vlm_inspect.errors import MeasurementError
 from vlm_inspect.evidence import Measurement
+from vlm_inspect.measurement.channel_names import plain_name
 from vlm_inspect.measurement.partial import SeenPart
 from vlm_inspect.measurement.registry import MEASURES, Measure, kind_names
 from vlm_inspect.registration.alignment import PosedCloud, common_frame
@@ -141,11 +142,11 @@ def _page_values(chosen: Measure, sample: ImageSample, references: Sequence[Imag
 
 
 def _channel_values(chosen: Measure, check: Check, sample: Series) -> list[_Value]:
-    if check.channel is not None and check.channel not in sample.names:
+    wanted = _wanted(sample.names, check.channel)
+    if not wanted and check.channel is not None:
         raise MeasurementError(f"the curve has no channel {check.channel!r}; it has {', '.join(sample.names)}")
     if chosen.unit == "Hz" and sample.time_is_index:
         raise MeasurementError("the file has no time column, so frequencies in Hz are not known")
-    wanted = [i for i, name in enumerate(sample.names) if check.channel in (None, name)]
     values = []
     for i in wanted:
         whose = f"{sample.names[i]}: " if len(wanted) > 1 else ""
@@ -155,6 +156,14 @@ def _channel_values(chosen: Measure, check: Check, sample: Series) -> list[_Valu
             raise MeasurementError(f"{whose}{e}") from e
         values.append(_Value(number, chosen.unit.format(unit="", channel=sample.units[i]), whose))
     return values
+
+
+def _wanted(names: Sequence[str], channel: str | None) -> list[int]:
+    """Return the columns that a check measures: those of that name, else those of it in any case; None: all."""
+    if channel is None:
+        return list(range(len(names)))
+    exact = [i for i, name in enumerate(names) if name == channel]
+    return exact or [i for i, name in enumerate(names) if plain_name(name) == plain_name(channel)]
 
 
 def _margin(number: float, check: Check) -> float:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -123,18 +124,22 @@ def test_lines_are_edited_and_remembered_at_a_terminal(desk: Desk) -> None:
     child = pexpect.spawn(
         sys.executable, ["-m", "vlm_inspect.cli", "chat", desk.case().id, "--store", "cases.db"],
         cwd=desk.folder, env=environment, encoding="utf-8", timeout=LONGEST_S, dimensions=(40, 150),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
     )  # fmt: skip
     child.expect(PROMPT)
     child.send("how many xx\x7f\x7fplaces\r")  # two characters taken back
     child.expect("of 1 that is numbered")
     child.expect(PROMPT)
-    child.send("\x1b[A\r")  # the line before, again
+    child.send("\x1b[A")  # the line before, again
+    child.expect("places")
+    child.send("\r")
     child.expect("of 1 that is numbered")
     child.expect(PROMPT)
     child.send("half a line\x03")  # Ctrl-C gives it up
     child.expect(PROMPT)
     child.send("\x04")  # Ctrl-D leaves
     child.expect(pexpect.EOF)
+    child.wait()  # it has closed the terminal, which is not yet its end
     child.close()
     assert child.exitstatus == 0
     asked = [turn.text for turn in desk.store.turns(desk.case().id) if turn.role == "user"]

@@ -73,6 +73,7 @@ def talk(desk: Desk, typed: Sequence[str], *options: str) -> str:
         child.sendline(line)
     child.expect(pexpect.EOF)
     shown += child.before
+    child.wait()
     child.close()
     assert child.exitstatus == 0, shown
     shown = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", shown)

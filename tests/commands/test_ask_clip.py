@@ -88,7 +88,11 @@ def test_a_folder_of_frames_has_no_time(folder: Path, tmp_path: Path) -> None:
         (["--normal-until", "180"], "nothing is left to judge"),
         (["--normal-until", "six"], "60"),
         (["--normal-until", "0"], "60"),
-        (["--normal-until", "80", "--curve", "here.png"], "two results"),
+        (
+            ["--normal-until", "80", "--curve", "here.png"],
+            "--curve writes a table, not .png; name a file",
+        ),
+        (["--normal-until", "80", "--language", "XYZ"], "--language XYZ: without a model it is one of English, German"),
     ],
 )
 def test_what_cannot_work_is_one_line(
@@ -133,6 +137,10 @@ def test_where_nothing_compares_the_outcome_counts_and_the_curve_says_why(tmp_pa
     assert (header, said[0][:22]) == ("sample,time_s,score", "# There is no score: t")
     assert "# The curve lacks force of its references; it has torque, which they have not: not compared." in said
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+    assert ask(tmp_path / "part.csv", *references, "--curve", tmp_path / "out.csv") == 3  # its own plot is replaced
+    (tmp_path / "out.png").write_bytes(b"mine")
+    assert ask(tmp_path / "part.csv", *references, "--curve", tmp_path / "out.csv") == 2
+    assert (tmp_path / "out.png").read_bytes() == b"mine"
 
 
 def test_a_beginning_alone_earns_no_ok(folder: Path, tmp_path: Path) -> None:

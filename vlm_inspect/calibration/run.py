@@ -64,6 +64,12 @@ class CalibrationRun:
     sensitivity: Sensitivity | None = None
     """Which planted defects the new bounds would have held up; None where a model was asked."""
 
+    @property
+    def leaves_none_ok(self) -> bool:
+        """Whether every normal part scores above the bound of OK: no new one will be OK."""
+        ok_below = self.calibration.ok_below
+        return not self.outcomes.get("OK") and all(inspection.score > ok_below for _, inspection in self.held_up)
+
 
 def calibrate(
     inspector: Inspector,

@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from vlm_inspect.command_options.general import PATH
+from vlm_inspect.safe_text import plain_line
 
 if TYPE_CHECKING:
     from vlm_inspect.config import InspectorConfig
@@ -96,7 +97,8 @@ PROMPT_OPTIONS = (
         "--language",
         metavar="NAME",
         help="Language of the model's reasoning and of every answer, such as German. Default: that of the question. "
-        "Without a model: English, German, French, Spanish, Italian, Chinese or Japanese. Files that are written "
+        "Without a model it sets the language of answers to questions alone, and is one of English, German, French, "
+        "Spanish, Italian, Chinese and Japanese. Files that are written "
         "(--html, --overlay, tables) are in English; the page of `serve` is in English or German.",
     ),
 )
@@ -343,4 +345,16 @@ def _read(given: Mapping[str, Any], path: Path | None) -> "InspectorConfig":
         for section in sections:
             inner = inner.setdefault(section, {})
         inner[key] = value
-    return base.with_changes(**changes)
+    config = base.with_changes(**changes)
+    if "language" in given and config.prompt.language and not config.asks_a_model:
+        _check_language(config.prompt.language)
+    return config
+
+
+def _check_language(name: str) -> None:
+    """Make sure that there are words for a language that no model answers in."""
+    from vlm_inspect.answers.language import load_languages, named_language
+
+    if named_language(name) is None:
+        known = ", ".join(load_languages())
+        raise click.UsageError(f"--language {plain_line(name)}: without a model it is one of {known}")

@@ -172,6 +172,11 @@ def _report(run: "CalibrationRun", out: Path) -> None:
     write_line(
         f"of the {made.n} normal parts: {counts}; held up {made.overkill:.1%} (95 % interval {low:.1%} to {high:.1%})"
     )
+    if run.leaves_none_ok:
+        write_line(
+            "warning: no part will be OK with this file, the normal ones neither; calibrate again with more normal "
+            "parts and more references, or accept more planted defects by --missed"
+        )
     for path, inspection in run.held_up[:_SHOWN]:
         reason = f": {inspection.review_reasons[0]}" if inspection.review_reasons else ""
         write_line(f"  {inspection.outcome} {inspection.score:.3f} {path.name}{reason}")

@@ -7,6 +7,7 @@ image.py        parts, colour, sharpness, brightness, coverage
 foreground.py   what of a photograph is part, and what background
 video.py        frozen and black seconds
 series.py       extremes, RMS, peaks, dominant frequency
+channel_names.py  names of a curve's channels, as they are compared
 alignment.py    the pose that lays one scan onto another (orientations.py: its starts; icp.py: its last steps)
 surface.py      a cloud as a surface of small planes, and distances to it
 """

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 _MOST_POINTS = 4000
 """Points of the drawn line; of a longer clip the highest of each group of frames."""
 _NOTHING = "There is no score: the part was not held against normal ones."
+_MADE_BY = "vlm-inspect --curve"
+"""Stands in every plot, so that a later one may replace it."""
 _INK, _GRID, _LINE, _EVENT, _NORMAL = "#222222", "#d9d9d9", "#1f4e9c", "#d9534f", "#5cb85c"
 
 
@@ -52,6 +55,15 @@ def render_no_plot() -> bytes:
     FigureCanvasAgg(figure)
     figure.text(0.5, 0.5, _NOTHING, ha="center", va="center", color=_INK)
     return _png(figure)
+
+
+def is_curve_plot(path: Path) -> bool:
+    """Return whether a file is a plot that was written beside a curve."""
+    try:
+        with path.open("rb") as file:
+            return f"Software\0{_MADE_BY}".encode() in file.read(512)
+    except OSError:
+        return False
 
 
 def _counted(curve: FrameCurve | SampleCurve) -> str:
@@ -93,5 +105,5 @@ def render_curve_plot(curve: FrameCurve | SampleCurve) -> bytes:
 
 def _png(figure: "Figure") -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    figure.savefig(buffer, format="png", metadata={"Software": _MADE_BY})
     return buffer.getvalue()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vlm_inspect.examination import Examination
 
 STDOUT = "-"
+_TABLES = (".csv", ".txt", "")
 _KINDS: "dict[SampleKind, str]" = {
     "image": "a picture",
     "point_cloud": "a scan",
@@ -85,12 +86,25 @@ class Outputs:
             OutputError: one of them cannot, or two are the same.
         """
         paths = self._files
+        self._check_curve()
         for i, path in enumerate(paths):
             check_writable(path)
             if path.exists() and not path.is_file():
                 continue  # a device takes any number of results
             if _real(path) in [_real(other) for other in paths[:i]]:
                 raise OutputError(f"{path} is named for two results; give each its own file")
+
+    def _check_curve(self) -> None:
+        """Make sure that the curve is named as a table, and that its plot replaces no file but an earlier plot."""
+        path, plot = self.curve_path, self._plot_path
+        if path is None or plot is None:
+            return
+        if path.suffix.lower() not in _TABLES:
+            raise OutputError(f"--curve writes a table, not {path.suffix}; name a file that ends in .csv")
+        from vlm_inspect.report.frame_curve import is_curve_plot
+
+        if plot.is_file() and not is_curve_plot(plot):
+            raise OutputError(f"{plot} is there, and --curve {path} writes its plot there; name another file")
 
     def write(self, examination: "Examination") -> None:
         """Write the result to stdout first: an answer that was paid for is seen, whatever becomes of the files.

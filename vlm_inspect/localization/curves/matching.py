@@ -7,8 +7,9 @@ import numpy as np
 
 from converters.sample import Series
 from vlm_inspect.localization.curves.gaps import Gap, gaps_of, longest_gap_s
-from vlm_inspect.localization.curves.names import channel_columns, listed, plain_name, same_names
+from vlm_inspect.localization.curves.names import channel_columns, listed, same_names
 from vlm_inspect.localization.curves.states import KnownStates, known_states, state_doubts, word_columns
+from vlm_inspect.measurement.channel_names import plain_name
 from vlm_inspect.significant_digits import rounded
 
 _MOST_LENGTHS = 100

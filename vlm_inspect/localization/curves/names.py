@@ -1,8 +1,9 @@
 """Names of the channels of a curve: which of them is which of its references."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
+
+from vlm_inspect.measurement.channel_names import plain_name
 
 _LISTED = 6
 
@@ -35,11 +36,6 @@ def _numbered(names: Sequence[str]) -> list[tuple[str, int]]:
         keys.append((name, seen[name]))
         seen[name] += 1
     return keys
-
-
-def plain_name(name: str) -> str:
-    """Return a name as it is compared, whatever its case, blanks and underscores."""
-    return " ".join(re.split(r"[\s_\-.]+", name.strip().casefold())).strip()
 
 
 def listed(names: Sequence[str]) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from converters.sample import Series, WordColumn
-from vlm_inspect.localization.curves.names import listed, plain_name
+from vlm_inspect.localization.curves.names import listed
+from vlm_inspect.measurement.channel_names import plain_name
 from vlm_inspect.significant_digits import rounded
 
 _LONGEST = 40
