@@ -38,8 +38,8 @@ def averaged(points: Points, count: int) -> Cells:
 
     The mean of k points of a cell has 1 / sqrt(k) of their noise, which picking one of them would throw away. The grid
     is turned against the axes: a face that lies along it, near a boundary, would be cut into cells above and below it
-    that hold different numbers of points, and their means would lie beside it by its noise. It is fixed in space and its
-    sides come in steps, so that a scan with a defect planted into it has the cells of the sound one elsewhere.
+    that hold different numbers of points, and their means would lie beside it by its noise. It is fixed in space and
+    its sides come in steps, so that a scan with a defect planted into it has the cells of the sound one elsewhere.
     """
     if len(points) <= count:
         return Cells(points, np.arange(len(points)))
