@@ -26,8 +26,8 @@ _LEAST_PART, _LEAST_STEP = 0.03, 2.0
 """A part is at least this share of all points, and ends in a step of so many times what the plane is thick: a sheet
 that fills the picture and rises in a smooth bump is a part itself."""
 _SENSOR, _HIGH = 0.4, 10.0
-"""Depth of the middle of a scan, as a share of its extent, below which the sensor is not at the origin (cameras that see
-60 degrees have 0.9); it is taken to be so many extents above then."""
+"""Depth of the middle of a scan, as a share of its extent, below which the sensor is not at the origin (a camera that
+sees 60 degrees has 0.9); it is taken to be so many extents above then."""
 _SPECK = 0.02
 """Connected pieces smaller than this share of the part's pixels are specks of the background."""
 
