@@ -52,7 +52,7 @@ class ScanLocalizer:
 
     def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> "FittedScans | NominalScans":
         """Learn how the references differ, place by place; of one mesh with limits in the rule book, take those."""
-        surfaces = [scan_surface(one.points) for one in references.posed]
+        surfaces = [one.surface() for one in references.posed]
         if len(surfaces) == 1 and references.posed[0].cloud.mesh is not None and subject.deviation_limit is not None:
             return NominalScans(learn(surfaces), subject.unit, subject.deviation_limit)
         return FittedScans(learn(surfaces) if surfaces else None, subject.unit)
