@@ -200,6 +200,8 @@ def _unmeasured(measurements: tuple[Measurement, ...], shows: Shown) -> tuple[Me
     def holds(one: Measurement) -> bool:
         if shows == "mirror image":  # it is as long and as wide as the part
             return not MEASURES[one.measure].compares
+        if shows == "other clock":  # a value has the same size at whatever time
+            return not MEASURES[one.measure].takes_time
         return shows not in INCOMPARABLE and not MEASURES[one.measure].of_whole
 
     return tuple(one if holds(one) else replace(one, value=None, passed=None, reason=reason) for one in measurements)
