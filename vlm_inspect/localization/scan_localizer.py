@@ -17,6 +17,7 @@ from vlm_inspect.references import SCAN_VERSION, Part, ReferenceSet
 from vlm_inspect.registration.alignment import PosedCloud
 from vlm_inspect.registration.comparison import scan_surface
 from vlm_inspect.registration.coverage import Coverage, seen_again
+from vlm_inspect.registration.drawn_surface import drawn_surface
 from vlm_inspect.registration.identity import INCOMPARABLE, Mismatch, mirror_image, mismatch
 from vlm_inspect.registration.judged import CHANNELS, combined
 from vlm_inspect.registration.known_scan import know
@@ -54,7 +55,8 @@ class ScanLocalizer:
         """Learn how the references differ, place by place; of one mesh with limits in the rule book, take those."""
         surfaces = [one.surface() for one in references.posed]
         if len(surfaces) == 1 and references.posed[0].cloud.mesh is not None and subject.deviation_limit is not None:
-            return NominalScans(learn(surfaces), subject.unit, subject.deviation_limit)
+            drawing = drawn_surface(references.posed[0], surfaces[0])
+            return NominalScans(learn([drawing]), subject.unit, subject.deviation_limit)
         return FittedScans(learn(surfaces) if surfaces else None, subject.unit)
 
 

@@ -129,6 +129,10 @@ class Surface:
         length = np.maximum(np.linalg.norm(rays, axis=1, keepdims=True), 1e-300)
         return self.facing_as(rays / length, np.ones(len(rays), dtype=bool))
 
+    def held_against(self, scan: "Surface") -> Points:
+        """Return the points (N, 3) of a scan that are held against this surface: with less noise."""
+        return scan.smoothed
+
     def gaps(self, points: Points, *, candidates: int = 3, signed: bool = True) -> Gaps:
         """Return where each point lies against this surface.
 
