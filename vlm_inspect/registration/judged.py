@@ -34,6 +34,8 @@ class Judged:
     """(CHANNELS, M), >= 0, of the anchor's points that the scan has no surface near; 0 elsewhere."""
     signed: Values
     """(N,): deviation of the scan's points from a mean normal part, in its unit; positive: material too much."""
+    raw: Values
+    """(N,): the same of single points, with the scanner's noise."""
     depth: Values
     """(M,), >= 0: material lacking at the anchor's places, in the unit of the scans."""
     zones: Values
@@ -114,6 +116,7 @@ def judged(found: Comparison, mean: Values, spread: Values, pooled: PooledNormal
         np.concatenate([off, _pooled(found, zones, patches, pooled, local)[None]]),
         np.concatenate([less, _GAP * less[:1]]),
         _at_worst(signed, off),
+        found.raw - mean[0, found.plane],
         _at_worst(lacking, less),
         zones,
         patches,
