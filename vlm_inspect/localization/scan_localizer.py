@@ -17,6 +17,7 @@ from vlm_inspect.references import SCAN_VERSION, Part, ReferenceSet
 from vlm_inspect.registration.alignment import PosedCloud
 from vlm_inspect.registration.comparison import scan_surface
 from vlm_inspect.registration.coverage import Coverage, seen_again
+from vlm_inspect.registration.drawn_surface import drawn_surface
 from vlm_inspect.registration.identity import INCOMPARABLE, Mismatch, mirror_image, mismatch
 from vlm_inspect.registration.judged import CHANNELS, combined
 from vlm_inspect.registration.known_scan import know
@@ -54,7 +55,8 @@ class ScanLocalizer:
         """Learn how the references differ, place by place; of one mesh with limits in the rule book, take those."""
         surfaces = [scan_surface(one.points) for one in references.posed]
         if len(surfaces) == 1 and references.posed[0].cloud.mesh is not None and subject.deviation_limit is not None:
-            return NominalScans(learn(surfaces), subject.unit, subject.deviation_limit)
+            drawing = drawn_surface(references.posed[0], surfaces[0])
+            return NominalScans(learn([drawing]), subject.unit, subject.deviation_limit)
         return FittedScans(learn(surfaces) if surfaces else None, subject.unit)
 
 
@@ -201,7 +203,8 @@ class FittedScans:
                     own = None if without is None else normal.references[without]
                     known = change.sound, know(sound, normal.anchor, own)
                 judged = normal.judge(*known[1].changed(part.posed.points, change))
-            rows.append(seen_again(normal.anchor, judged).counted(judged).log_scores)
+            coverage = seen_again(normal.anchor, judged, by_numbers=change is None)
+            rows.append(coverage.counted(judged).log_scores)
         return np.array(rows).reshape(-1, len(CHANNELS))
 
     def weigh(self, centre: NDArray[np.float64], weights: NDArray[np.float64]) -> "FittedScans":

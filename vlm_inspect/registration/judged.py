@@ -72,9 +72,12 @@ class Judged:
         return replace(self, off=off, lacking=lacking, depth=depth, zones=zones, patches=patches)
 
     def in_lengths(self, unit: float) -> "Judged":
-        """Return the same with plain lengths, fine scale, in multiples of one, instead of normal spreads."""
-        found = self.comparison
-        off, lacking = np.abs(found.off) / unit, np.maximum(found.lacking, 0.0) / unit
+        """Return the same with plain lengths, fine scale, in multiples of one, instead of normal spreads.
+
+        A place that does not count as lacking, since the scan has a surface near or does not show it, has none.
+        """
+        found, counts = self.comparison, self.lacking[:SCALES] > 0.0
+        off, lacking = np.abs(found.off) / unit, np.maximum(found.lacking, 0.0) * counts / unit
         off, lacking = (np.concatenate([scales, scales.max(axis=0)[None]]) for scales in (off, lacking))
         return replace(self, off=off, lacking=lacking)
 

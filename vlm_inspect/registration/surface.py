@@ -120,6 +120,10 @@ class Surface:
         other.__dict__["outward"] = self.outward * np.where(sure, np.sign(agrees), whole)[:, None]
         return other
 
+    def held_against(self, scan: "Surface") -> Points:
+        """Return the points (N, 3) of a scan that are held against this surface: with less noise."""
+        return scan.smoothed
+
     def gaps(self, points: Points, *, candidates: int = 3, signed: bool = True) -> Gaps:
         """Return where each point lies against this surface.
 
