@@ -19,13 +19,15 @@ SIDE = 200
 Pixels = NDArray[np.uint8]
 
 
-def nut(seed: int, *, hue_deg: float = 0.0, strength: float = 1.0) -> Pixels:
+def nut(
+    seed: int, *, hue_deg: float = 0.0, strength: float = 1.0, size: float = 1.0, light: float = 1.0, shade: float = 1.0
+) -> Pixels:
     """A brown ball on a dark table, lit from above; its place, size, light and colour differ a little every time."""
     generator = np.random.default_rng(seed)
     y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
-    centre, radius = 100 + generator.uniform(-6, 6, 2), 55 * generator.uniform(0.95, 1.05)
+    centre, radius = 100 + generator.uniform(-6, 6, 2), size * 55 * generator.uniform(0.95, 1.05)
     away = np.hypot(x - centre[0], y - centre[1]) / radius
-    lit = 48 + generator.normal(0, 1.5) - 16 * (y - centre[1]) / radius
+    lit = light * (48 + generator.normal(0, 1.5) - shade * 16 * (y - centre[1]) / radius)
     table = 16 + 3 * np.hypot(x - 100, y - 100) / SIDE
     hue, chroma = np.deg2rad(42 + hue_deg + generator.normal(0, 1.5)), strength * generator.normal(30, 1.5)
     inside = np.clip((1 - away) * 20, 0, 1)
@@ -98,6 +100,24 @@ def test_normal_parts_have_nothing_of_it(count: int, tmp_path: Path) -> None:
 def test_another_colour_is_named(usual: UsualPart, hue_deg: float, strength: float, said: str, tmp_path: Path) -> None:
     found = usual.unusual(views_of(nut(9, hue_deg=hue_deg, strength=strength), tmp_path))
     assert [one.split(":")[0] for one in found.said] == [f"The part is {said} than any of its references"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"size": 0.65}, "smaller than"),
+        ({"size": 1.5}, "larger than"),
+        ({"light": 0.5}, "darker than"),
+        ({"light": 1.9}, "lighter than"),
+        ({"shade": 0.2}, "shows less contrast than"),
+        ({"shade": 2.4}, "shows more contrast than"),
+    ],
+)
+def test_another_size_or_light_is_named(usual: UsualPart, change: dict[str, float], said: str, tmp_path: Path) -> None:
+    found = usual.unusual(views_of(nut(9, **change), tmp_path))
+    assert any(
+        one.startswith(f"The part {'' if 'shows' in said else 'is '}{said} any of its ref") for one in found.said
+    )
 
 
 def test_of_a_photo_without_background_all_is_the_part(tmp_path: Path) -> None:

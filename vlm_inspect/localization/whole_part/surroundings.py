@@ -28,6 +28,8 @@ _LEAST = (12.0, 11.0)
 """CIELAB differences up to which nothing is said, likewise. The most on the training pictures of hazelnuts and screws,
 dust, fibres and the dark underside of a nut included, are 18 finely close to the part, 8 from 0.15 of the side on, and
 10.5 coarsely."""
+_LEAST_OF_ONE = 1.6
+"""How many times that much with a single reference, which may happen to lie on a clean spot."""
 _BEYOND = 1.5
 """How many times as strong as in any reference something has to be, likewise."""
 _SHADE = 6.0
@@ -87,7 +89,8 @@ def bounds_of(references: Sequence[Surroundings]) -> NDArray[np.float64]:
     """Return the strongest difference, (2, zones), that is still usual; no zone has less than one further off."""
     most = np.max([one.most for one in references], axis=0)
     nearer = np.maximum.accumulate(most[:, ::-1], axis=1)[:, ::-1]
-    return np.asarray(np.maximum(_BEYOND * nearer, np.array(_LEAST)[:, None]))
+    least = np.array(_LEAST) * (_LEAST_OF_ONE if len(references) == 1 else 1.0)
+    return np.asarray(np.maximum(_BEYOND * nearer, least[:, None]))
 
 
 def foreign_boxes(seen: Surroundings, bounds: NDArray[np.float64]) -> list[tuple[BoxXyxyn, float]]:

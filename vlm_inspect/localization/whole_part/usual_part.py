@@ -15,6 +15,7 @@ from vlm_inspect.evidence import Region
 from vlm_inspect.localization.whole_part.colour import MeanColour, colour_of, other_colour
 from vlm_inspect.localization.whole_part.looking import Look, look_at
 from vlm_inspect.localization.whole_part.surroundings import bounds_of, foreign_boxes, is_in_pieces, surroundings_of
+from vlm_inspect.localization.whole_part.traits import Traits, other_traits, traits_of
 
 SOURCE = "background"
 """Names its regions in the record."""
@@ -56,7 +57,7 @@ class UsualPart:
             look = look_at(view)
             beside = page.beside(look)
             said += [_BESIDE] * bool(beside)
-            said += filter(None, [page.colour(look)])
+            said += [*filter(None, [page.colour(look)]), *page.other_traits(look)]
             regions += [_region(index, view, box, times) for box, times in beside[:_MOST_REGIONS]]
         return Unusual(tuple(dict.fromkeys(said)), tuple(regions))
 
@@ -88,6 +89,10 @@ class _Page:
     """What is known of one page."""
 
     colours: tuple[MeanColour, ...]
+    traits: tuple[Traits, ...]
+    """Empty where the background is not plain in every reference, or their photos have several formats."""
+    format_hw: tuple[int, ...]
+    """Of the first reference, as it is looked at."""
     bounds: NDArray[np.float64] | None
     """Of what stands out beside the part; None where the background is not plain in every reference."""
     in_pieces: bool
@@ -101,13 +106,21 @@ class _Page:
         own = colour_of(look, of_part=self.on_background)
         return "" if own is None else other_colour(own, self.colours)
 
+    def other_traits(self, look: Look) -> list[str]:
+        own = traits_of(look) if self.traits and look.rest.shape == self.format_hw else None
+        return [] if own is None else other_traits(own, self.traits)
+
 
 def _page_of(looks: Sequence[Look]) -> _Page:
     on_background = all(look.part is not None for look in looks)
     in_pieces = is_in_pieces(looks)
     seen = [found for look in looks if (found := surroundings_of(look, in_pieces=in_pieces)) is not None]
     colours = (colour_of(look, of_part=on_background) for look in looks)
+    traits = [traits_of(look) for look in looks]
+    is_one_format = len({look.rest.shape for look in looks}) == 1
     return _Page(
+        traits=tuple(one for one in traits if one is not None) if on_background and is_one_format else (),
+        format_hw=looks[0].rest.shape,
         colours=tuple(one for one in colours if one is not None),
         bounds=bounds_of(seen) if on_background else None,
         in_pieces=in_pieces,
