@@ -63,6 +63,12 @@ def few_planted_defects(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(PLANTED, kind, count)
 
 
+@pytest.fixture(autouse=True)
+def _no_lines_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Say nothing by time: what a command writes must not depend on how fast the machine is."""
+    monkeypatch.setattr("vlm_inspect.step_lines.LINE_EVERY_S", 3600.0)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep what tests cache and learn of servers out of the user's folder, unless one is named.

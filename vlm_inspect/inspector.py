@@ -15,7 +15,7 @@ import datetime
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -179,7 +179,12 @@ class Inspector:
         return with_reports(self.examine(source, question))
 
     def inspect_many(
-        self, sources: Iterable[OneSource | None], *, workers: int = 1, waiting: int = 4
+        self,
+        sources: Iterable[OneSource | None],
+        *,
+        workers: int = 1,
+        waiting: int = 4,
+        progress: Progress = lambda step: None,
     ) -> Iterator[Judged[OneSource]]:
         """Judge many parts with one load of models and references, and yield what becomes of each, in their order.
 
@@ -188,11 +193,13 @@ class Inspector:
                 that there is nothing new at present.
             workers: threads that judge, >= 1.
             waiting: judgements and parts that may wait beside those at work, >= 0.
+            progress: told what is at work, by the threads that judge.
 
         Raises:
             ValueError: a number is out of range, or `sources` is one part.
         """
-        return judge_many(self.examine, sources, workers=workers, waiting=waiting)
+        examine = partial(self.examine, progress=progress)
+        return judge_many(examine, sources, workers=workers, waiting=waiting)
 
     def examine(
         self,

@@ -11,6 +11,7 @@ from evaluation.metrics import image_auroc, mean_of_classes
 from evaluation.runs.plan import RunPlan
 from evaluation.runs.record import ItemRecord
 from evaluation.scoring.outcomes import counted_scores
+from vlm_inspect.step_lines import Ticker, duration_words
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _LINE_EVERY_S = 15.0
 _TABLE_EVERY_S = 0.5
+_TICK_S = 1.0
 
 
 class RunProgress:
@@ -47,6 +49,7 @@ class RunProgress:
         self._began = self._said = clock()
         self._before = 0
         self._live: Live | None = None
+        self._ticker: Ticker | None = None
 
     def recall(self, records: Iterable[ItemRecord]) -> None:
         """Take in what earlier sessions did; it does not count for the speed."""
@@ -58,11 +61,14 @@ class RunProgress:
         """Take in a finished item, and show it when it is time."""
         self._by_class[record.category].append(record)
         self._spending.add(record)
-        now = self._clock()
-        finished = self._done == len(self._plan.tasks)
-        if now - self._said < (_TABLE_EVERY_S if self._live is not None else _LINE_EVERY_S) and not finished:
+        self.tell(now=self._done == len(self._plan.tasks))
+
+    def tell(self, *, now: bool = False) -> None:
+        """Show how it goes, where the last time is long enough ago or `now`."""
+        time_s = self._clock()
+        if time_s - self._said < (_TABLE_EVERY_S if self._live is not None else _LINE_EVERY_S) and not now:
             return
-        self._said = now
+        self._said = time_s
         if self._live is not None:
             self._live.update(self._table(), refresh=True)
         elif self._shown:
@@ -80,11 +86,16 @@ class RunProgress:
 
             self._live = Live(self._table(), console=Console(stderr=True), auto_refresh=False)
             self._live.__enter__()
+        if self._shown and self._write is _to_stderr:  # the first item may take minutes: references are learned with it
+            self._ticker = Ticker(self.tell, _TICK_S)
+            self._ticker.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._ticker is not None:
+            self._ticker.__exit__(kind, error, trace)
         if self._live is not None:
             self._live.update(self._table(), refresh=True)
             self._live.__exit__(kind, error, trace)
@@ -107,7 +118,7 @@ class RunProgress:
             facts["REVIEW"] = f"{sum(one.outcome == 'REVIEW' for one in every) / len(every):.1%}" if every else "n/a"
         facts["tokens"] = f"{self._spending.prompt_tokens + self._spending.completion_tokens}"
         facts["cost"] = f"{self._spending.usd:.4f} USD" if self._spending.priced else "n/a"
-        return facts | {"eta": self._eta()}
+        return facts | {"time": duration_words(self._clock() - self._began), "eta": self._eta()}
 
     def _eta(self) -> str:
         own = self._done - self._before

@@ -196,7 +196,7 @@ def test_strokes_whose_trigger_comes_early_or_late_are_laid_onto_each_other() ->
     ("curve", "said"),
     [
         (cycle(50, clock=False), "no clock"),
-        (replace(cycle(50), time_s=1000 * cycle(50).time_s), "1000 times as long"),
+        (replace(cycle(50), time_s=1000 * cycle(50).time_s), "1000 times as far apart"),
         (replace(cycle(50), units=("kA", "mm")), "in kA"),
         (replace(cycle(50), time_s=cycle(50).time_s[:300], values=cycle(50).values[:300]), "37% of the length"),
         (

@@ -58,6 +58,25 @@ def test_a_coarse_scan_of_most_of_a_screw_is_a_piece(normal: Variation, towards:
     assert coverage.partial
 
 
+def plate(seed: int, count: int, noise: float) -> np.ndarray:
+    """A plate in its own axes, always of the same shape."""
+    rng = np.random.default_rng(seed)
+    points = SOLIDS["plate"](np.random.default_rng(0)).sample(count, rng)
+    return np.asarray(points + rng.normal(scale=noise, size=points.shape))
+
+
+def test_too_few_points_for_its_density_make_a_scan_a_piece_however_coarse_it_is() -> None:
+    normal = learn([scan_surface(plate(seed, 15_000, 0.01)) for seed in (1, 2)])
+    end = float(np.quantile(normal.anchor.points[:, 0], 0.999))
+    for count, noise, hidden in [(3_000, 0.03, 0.07), (8_000, 0.01, 0.05)]:
+        points = plate(3, count, noise)
+        assert not seen_again(normal.anchor, normal.judge(scan_surface(points))).partial
+        kept = points[points[:, 0] < end - hidden * np.ptp(points[:, 0])]
+        coverage = seen_again(normal.anchor, normal.judge(scan_surface(kept)))
+        assert coverage.partial
+        assert coverage.share == pytest.approx(len(kept) / count, abs=0.06)
+
+
 def test_what_stands_on_a_thread_counts_where_one_side_alone_was_scanned(normal: Variation) -> None:
     cloud, burr = plant(PointCloud(Path("screw.ply"), screw(3)), "bump", 3.0, np.random.default_rng(1), depth_mm=0.6)
     skin = scan_surface(cloud.points)

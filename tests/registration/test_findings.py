@@ -7,7 +7,8 @@ import pytest
 
 from vlm_inspect.demo.solids import SOLIDS
 from vlm_inspect.registration.comparison import scan_surface
-from vlm_inspect.registration.findings import Finding, find, longest_extent
+from vlm_inspect.registration.findings import Finding, find
+from vlm_inspect.registration.longest import longest_extent
 from vlm_inspect.registration.variation import Variation, learn
 
 

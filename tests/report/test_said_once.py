@@ -108,3 +108,10 @@ def test_the_picture_comes_first_beside_the_nearest_normal_part_and_is_enlarged_
     assert "normal part:" not in without
     unknown = render_html(case.inspection, case.views, case.evidence, references=references)
     assert "a normal part: reference 4 of 6" in unknown  # nobody says that it is the nearest
+
+
+def test_half_a_sentence_ends_as_one_and_a_short_heading_brings_nothing_new() -> None:
+    said = SaidOnce()
+    assert said.rest("It is in milliseconds: not compared; convert its time first.").endswith("first.")
+    assert said.rest("Its speed is not known; convert its time first. Look.") == "Its speed is not known. Look."
+    assert said.rest("To review: Its speed is not known. Is it still running?") == "Is it still running?"

@@ -16,8 +16,10 @@ SAYING = [
     "vlm_inspect/decision/agreement.py", "vlm_inspect/decision/bounds.py", "vlm_inspect/decision/fusion.py",
     "vlm_inspect/localization/clip_events/appearance.py", "vlm_inspect/localization/clip_events/durations.py",
     "vlm_inspect/localization/clip_events/motion.py", "vlm_inspect/localization/clip_events/speed.py",
-    "vlm_inspect/localization/curves/events.py", "vlm_inspect/localization/photo_mismatch.py",
-    "vlm_inspect/localization/other_part.py",
+    "vlm_inspect/localization/curves/events.py", "vlm_inspect/localization/curves/polarity.py",
+    "vlm_inspect/localization/photo_mismatch.py",
+    "vlm_inspect/localization/other_part.py", "vlm_inspect/localization/whole_part/colour.py",
+    "vlm_inspect/localization/whole_part/usual_part.py",
     "vlm_inspect/registration/findings.py",
     "vlm_inspect/registration/identity.py", "vlm_inspect/report/heat.py", "vlm_inspect/sensitivity/pod.py",
 ]  # fmt: skip

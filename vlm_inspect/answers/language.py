@@ -72,7 +72,7 @@ class Language(BaseModel):
             PromptError: there is no such sentence, or it names a value that it does not get.
         """
         try:
-            return filled(self.answers[name], values, self.singular)
+            return filled(self.answers[name], values, self.singular).rstrip()
         except (KeyError, IndexError, ValueError) as error:
             raise PromptError(f"the words for {self.name}: {name}: missing or unknown name {error}") from error
 

@@ -1,8 +1,10 @@
 """Answers about places: what was found, where, how big, how deep, how far along the part, how many."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from converters.image import ImageOrigin
+from converters.series_plot import PlotOrigin
 from converters.view import BoxXyxyn, Place
 from vlm_inspect.answers.language import Language
 from vlm_inspect.answers.numbers import chance
@@ -11,6 +13,7 @@ from vlm_inspect.answers.record import PartRecord
 from vlm_inspect.answers.translation import put_said
 from vlm_inspect.citation import cite
 from vlm_inspect.registration.told_finding import ToldFinding, read_told
+from vlm_inspect.sample_curve import SampleEvent
 from vlm_inspect.significant_digits import rounded
 
 MOST_PLACES = 3
@@ -47,7 +50,8 @@ def _tell_no_place(record: PartRecord, language: Language) -> Iterator[str]:
         return
     view, box = hottest
     where = _place_words(record, language, view, box, record.views[view].origin.locate(box))
-    yield language.say("hottest", where=where, citation=cite(view, box))
+    citation = "" if isinstance(record.views[view].origin, PlotOrigin) else cite(view, box)
+    yield language.say("hottest", where=where, citation=citation)
 
 
 def place_words(record: PartRecord, language: Language, place: SeenPlace) -> str:
@@ -79,7 +83,9 @@ def tell_size(record: PartRecord, language: Language, places: Sequence[SeenPlace
         known = {"number": first.number, "word": language.put(first.word), "citation": first.citation}
         size = _across(record, language, first)
         origin = record.views[first.view].origin
-        if size:
+        if isinstance(origin, PlotOrigin):
+            yield _how_long(record, language, first, origin)
+        elif size:
             yield language.say("size", size=size, **known)
         elif isinstance(origin, ImageOrigin):
             x0, y0, x1, y1 = origin.locate(first.box_xyxyn).source_xyxy or (0.0, 0.0, 0.0, 0.0)
@@ -87,6 +93,39 @@ def tell_size(record: PartRecord, language: Language, places: Sequence[SeenPlace
         else:
             x0, y0, x1, y1 = first.box_xyxyn
             yield language.say("size_share", percent=f"{100 * (x1 - x0) * (y1 - y0):.2g}", **known)
+
+
+def _how_long(record: PartRecord, language: Language, place: NumberedPlace, origin: PlotOrigin) -> str:
+    """Say from when to when a place of a curve lasts, by its event, else by the columns of its box."""
+    at = origin.locate(place.box_xyxyn)
+    known = {"number": place.number, "word": language.put(place.word), "channel": at.channel}
+    event = _event_at(record, at)
+    if event is not None:
+        known["channel"] = ", ".join(event.channels)
+        first, last = (event.first_s, event.last_s) if not origin.time_is_index else (event.first, event.last)
+    else:
+        x0, y0, x1, y1 = place.box_xyxyn
+        ends = (origin.locate((x, y0, x, y1)) for x in (x0, x1))
+        first, last = (one.sample if origin.time_is_index else one.time_s for one in ends)
+    if origin.time_is_index:
+        count = round((last or 0) - (first or 0)) + 1
+        return language.say("size_samples", count=count, first=first, last=last, **known)
+    begin, end = first or 0.0, last or 0.0
+    digits = max(2, 1 - math.floor(math.log10(max(end - begin, 1e-12))))
+    told = {"first": f"{begin:.{digits}f}", "last": f"{end:.{digits}f}", "length": rounded(end - begin, 2)}
+    return language.say("size_time", **told, **known)
+
+
+def _event_at(record: PartRecord, at: Place) -> SampleEvent | None:
+    """Return the event of a curve that a place lies in."""
+    curve = record.evidence.sample_curve
+    for event in () if curve is None else curve.events:
+        first, now, last = event.first_s, at.time_s, event.last_s
+        if first is None or now is None or last is None:
+            first, now, last = event.first, at.sample, event.last
+        if now is not None and first <= now <= last and (at.channel is None or at.channel in event.channels):
+            return event
+    return None
 
 
 def tell_depth(record: PartRecord, language: Language, places: Sequence[SeenPlace]) -> Iterator[str]:
@@ -203,6 +242,8 @@ def _along_part(record: PartRecord, language: Language, place: NumberedPlace) ->
     on_part = record.views[place.view].origin.locate(place.box_xyxyn) if place.region is None else place.region.place
     if on_part.time_s is not None:
         return language.say("axis_time", time=f"{on_part.time_s:.2f}", **known)
+    if on_part.sample is not None:
+        return language.say("axis_sample", sample=on_part.sample, **known)
     axis = record.axis
     if on_part.point_mm is not None and axis is not None:
         near = axis.along(on_part.point_mm)

@@ -30,7 +30,9 @@ class NumberedPlace:
 
     @property
     def citation(self) -> str:
-        """The place as answers cite it."""
+        """The place as answers cite it; "" of a curve: its time and channel are said, and a box of a plot says less."""
+        if self.region is not None and self.region.place.channel is not None:
+            return ""
         return cite(self.view, self.box_xyxyn)
 
 

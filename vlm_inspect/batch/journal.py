@@ -45,7 +45,10 @@ class Journal:
             lines = kept.splitlines()
             begun = len(lines) > 0
             if begun and not resume and not _is_finished(lines):
-                raise OutputError(f"{path} is of a batch that was interrupted; continue with --resume, or delete it")
+                done = _done_words(lines)
+                raise OutputError(
+                    f"{path} is of a batch that was interrupted, {done}; continue with --resume, or delete it"
+                )
             if begun and resume:
                 self._read(lines, judged_by)
             self._file = path.open("r+b" if begun and resume else "wb")
@@ -125,6 +128,11 @@ class Journal:
                 f"{self.path} belongs to a batch with other rules, references or settings, or of another version of "
                 "this program; give the same, or delete it"
             )
+
+
+def _done_words(lines: list[bytes]) -> str:
+    count = sum(line.startswith(b'{"source": ') for line in lines)
+    return f"{count} part{' is' if count == 1 else 's are'} done"
 
 
 def _is_finished(lines: list[bytes]) -> bool:

@@ -13,6 +13,7 @@ from converters.errors import ConversionError
 from vlm_inspect.batch.destinations import Destinations
 from vlm_inspect.batch.journal import Journal
 from vlm_inspect.batch.line import Line
+from vlm_inspect.batch.tables import Tables
 from vlm_inspect.config import InspectorConfig
 from vlm_inspect.inspector import Inspector
 from vlm_inspect.safe_text import path_text
@@ -42,8 +43,12 @@ def run_batch(
     settings: BatchSettings,
     *,
     progress: Callable[[str], None] = lambda step: None,
+    told: Callable[[Row], None] = lambda row: None,
+    begun: Callable[[int], None] = lambda done: None,
 ) -> list[Row]:
     """Judge the parts and write the tables; returns the rows in the order of the parts, after those that have moved.
+
+    The tables are written anew every few seconds, too, with the parts that are done.
 
     Args:
         inspector: judges every part.
@@ -51,6 +56,8 @@ def run_batch(
         destinations: what becomes of them.
         settings: how it is done.
         progress: told how far it is.
+        told: told each row as it comes, but for those of an earlier run.
+        begun: told how many parts an earlier run has done.
 
     Raises:
         InspectError: journal, table or another destination cannot be written, or the journal cannot be gone on with.
@@ -61,16 +68,27 @@ def run_batch(
         names = {path: path_text(path) for path in parts}
         todo = [path for path in parts if not _is_done(path, journal.rows.get(names[path]), line)]
         pace = Pace(len(parts), len(parts) - len(todo))
+        done = set(parts) - set(todo)
+
+        def rows() -> list[Row]:
+            known = [journal.rows[names[path]] for path in parts if path in done]
+            return [row for row in moved if row.source not in names.values()] + known
+
+        tables = Tables(destinations, line, rows, title=inspector.rules.class_name)
+        begun(pace.done)
         progress(pace.words())
-        for judged in inspector.inspect_many(todo, workers=settings.workers):
-            line.take(judged)
-            pace.count_one()
-            progress(pace.words())
-        rows = [row for row in moved if row.source not in names.values()]
-        rows += [journal.rows[names[path]] for path in parts]
-        destinations.write(rows, line, title=inspector.rules.class_name)
+        judged_parts = inspector.inspect_many(todo, workers=settings.workers, progress=pace.at_work(progress))
+        with tables.written_if_interrupted():
+            for judged in judged_parts:
+                told(line.take(judged))
+                done.add(judged.source)
+                pace.count_one()
+                progress(pace.words())
+                tables.stale = True
+                tables.write_sometimes()
+        tables.write()
         journal.finish()
-    return rows
+    return rows()
 
 
 def settle_moved(journal: Journal) -> list[Row]:
@@ -126,6 +144,10 @@ class Pace:
         self.done += 1
         if self._began is None:
             self._before, self._began = self.done, time.monotonic()
+
+    def at_work(self, progress: Callable[[str], None]) -> Callable[[str], None]:
+        """Return what tells `progress` the step at work on a part after how far the batch is."""
+        return lambda step: progress(f"{self.words()}; {step}")
 
     def words(self) -> str:
         """Return one line."""

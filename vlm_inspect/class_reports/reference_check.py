@@ -13,6 +13,8 @@ from converters.sample import ONE, SEVERAL, SampleKind
 from vlm_inspect.class_reports.class_report import qualify_inspector
 from vlm_inspect.class_reports.two_references import how_far_apart
 from vlm_inspect.ignored import blanked
+from vlm_inspect.localization.curves.localizer import ScoredCurves
+from vlm_inspect.localization.curves.names import listed
 from vlm_inspect.localization.photo_mismatch import usual_photo
 from vlm_inspect.localization.subject import subject_of
 from vlm_inspect.qualification.advice import expected_ok, recommended_references
@@ -32,6 +34,12 @@ _LOOKS_MIRRORED = (
     "a mirrored part could not be told: these parts are their own mirror images, or the scans are too coarse to show "
     "their handedness"
 )
+_ALIKE: dict[SampleKind, str] = {
+    "image": "lit and placed alike",
+    "point_cloud": "scanned alike",
+    "video": "filmed alike",
+    "series": "recorded alike",
+}
 _LEAST = 3
 _APART = 2.1
 """Two references disagree beyond so many standard errors. Four pairs of training pictures of two classes each lay 2.4
@@ -58,6 +66,8 @@ class ReferenceCheck:
     """Whether they are photos named as the frames of one clip."""
     looks_mirrored: bool = False
     """Of scans: whether a mirrored part would look the same, so that it cannot be told."""
+    signless: tuple[str, ...] = ()
+    """Of curves: channels that look alike with their sign turned, so that a sensor wired the wrong way is not seen."""
     taken_otherwise: dict[str, str] = field(default_factory=dict)
     """Path -> what tells how that photo was taken from how the others were: its size, colour, light or sharpness."""
 
@@ -69,6 +79,7 @@ class ReferenceCheck:
             "odd": list(self.odd),
             "taken_otherwise": self.taken_otherwise,
             "looks_mirrored": self.looks_mirrored,
+            "signless": list(self.signless),
             "disagree": self.disagree,
             "spread_ratio": round(self.spread_ratio, 2),
             "expected_ok": round(self.expected_ok, 3),
@@ -85,25 +96,10 @@ class ReferenceCheck:
                 "they are named as frames; where they are those of one clip, name their folder as the reference"
             )
         told += [_LOOKS_MIRRORED] * self.looks_mirrored
+        if self.signless:
+            told.append(f"a sensor wired the wrong way could not be told: {listed(self.signless)} would look the same")
         told += [f"taken otherwise than the others: {path}: {said}" for path, said in self.taken_otherwise.items()]
-        for path in self.odd:
-            told.append(
-                f"odd: {path} is less like the others than chance explains (log score {self.log_scores[path]:+.2f}); "
-                "look at it, it may be defective"
-            )
-        if self.disagree and count == 2:
-            told.append(
-                "the two references disagree: one is less like the other than the next normal part would be; are they "
-                "one kind of part, lit and placed alike? A third would show which one is odd"
-            )
-        elif self.disagree:
-            told.append(
-                f"the references disagree: their scores spread {self.spread_ratio:.1f} times as far as usual; are they "
-                "one kind of part, lit and placed alike?"
-            )
-            if not self.odd:
-                path = max(self.log_scores, key=self.log_scores.__getitem__)
-                told.append(f"least like the others: {path} (log score {self.log_scores[path]:+.2f}); look at it first")
+        told += self._odd_lines()
         if not self.odd and not self.disagree and not self.taken_otherwise and count > 1:
             told.append("they agree")
         if self.odd:
@@ -117,6 +113,29 @@ class ReferenceCheck:
             told.append("their number is enough" if self.disagree or self.taken_otherwise else "that is enough")
         return told
 
+    def _odd_lines(self) -> list[str]:
+        """Say which references are less like the others, and whether they all disagree."""
+        count, told = len(self.log_scores), []
+        for path in self.odd:
+            told.append(
+                f"odd: {path} is less like the others than chance explains (log score {self.log_scores[path]:+.2f}); "
+                "look at it, it may be defective"
+            )
+        if self.disagree and count == 2:
+            told.append(
+                "the two references disagree: one is less like the other than the next normal part would be; are they "
+                f"one kind of part, {_ALIKE[self.kind]}? A third would show which one is odd"
+            )
+        elif self.disagree:
+            told.append(
+                f"the references disagree: their scores spread {self.spread_ratio:.1f} times as far as usual; are they "
+                f"one kind of part, {_ALIKE[self.kind]}?"
+            )
+            if not self.odd:
+                path = max(self.log_scores, key=self.log_scores.__getitem__)
+                told.append(f"least like the others: {path} (log score {self.log_scores[path]:+.2f}); look at it first")
+        return told
+
 
 def check_references(inspector: "Inspector", say: Say = lambda step: None) -> ReferenceCheck:
     """Judge every reference by the others.
@@ -125,7 +144,7 @@ def check_references(inspector: "Inspector", say: Say = lambda step: None) -> Re
         ReferenceSampleError: there are no references, or nothing can be planted on them.
         InspectError: a reference or the localizer cannot be used.
     """
-    references, _, found = qualify_inspector(inspector, say)
+    references, fitted, found = qualify_inspector(inspector, say)
     by_digest = {sha256_of(path): str(path) for path in reversed(reference_files(inspector.references))}
     paths = [by_digest[digest] for digest in references.sha256]
     scores = found.decision.combine(found.trial.level)
@@ -142,6 +161,7 @@ def check_references(inspector: "Inspector", say: Say = lambda step: None) -> Re
         are_named_frames=len(paths) > 1 and all(says_frames(Path(path)) for path in paths),
         looks_mirrored=bool(references.posed)
         and looks_mirrored([scan_surface(one.points) for one in references.posed]),
+        signless=next((one.signless for one in fitted.members if isinstance(one, ScoredCurves)), ()),
         taken_otherwise=_taken_otherwise(references, paths, inspector),
     )
 

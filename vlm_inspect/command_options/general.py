@@ -31,7 +31,7 @@ def common(command: Command) -> Command:
     """Add the options that every command has."""
     for option in (
         click.option("--debug", is_flag=True, help="Show what is sent to the model, and tracebacks of errors."),
-        click.option("--quiet", is_flag=True, help="Show no progress on stderr."),
+        click.option("--quiet", is_flag=True, help="Show no progress on stderr, however long it takes."),
     ):
         command = option(command)
     return command
@@ -39,14 +39,37 @@ def common(command: Command) -> Command:
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Show the step at work on stderr: a spinner on a terminal, nothing when quiet or piped."""
-    if quiet or not sys.stderr.isatty():
+    """Show the step at work on stderr: a spinner on a terminal, else a line every few seconds; nothing when quiet."""
+    if quiet:
         yield lambda step: None
         return
+    if not sys.stderr.isatty():
+        with progress_lines(quiet=quiet) as say:
+            yield say
+        return
     from rich.console import Console
+    from rich.live import Live
+    from rich.spinner import Spinner
+    from rich.text import Text
 
-    with Console(stderr=True).status("") as status:
-        yield status.update
+    from vlm_inspect.safe_text import plain_line
+
+    spinner = Spinner("dots")
+    shared = sys.stdout.isatty()  # lines of a result go above the spinner, and into a file as they are
+    with Live(spinner, console=Console(stderr=True), transient=True, redirect_stdout=shared):
+        yield lambda step: spinner.update(text=Text(plain_line(step)))  # a name in brackets is no markup
+
+
+@contextmanager
+def progress_lines(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Show the step at work as a line every few seconds, on a terminal too; nothing when quiet."""
+    if quiet:
+        yield lambda step: None
+        return
+    from vlm_inspect.step_lines import StepLines
+
+    with StepLines() as lines:
+        yield lines.say
 
 
 def step_watch(*, quiet: bool) -> "Callable[[StepRecord], None]":

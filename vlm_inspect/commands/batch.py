@@ -4,6 +4,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import click
 
 from vlm_inspect.command_options.agent import agent_options, check_agent
 from vlm_inspect.command_options.clips import clip_options
-from vlm_inspect.command_options.general import common
+from vlm_inspect.command_options.general import common, progress
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
 from vlm_inspect.commands.delivering import (
@@ -19,7 +20,6 @@ from vlm_inspect.commands.delivering import (
     destination_options,
     open_delivery,
     report_left,
-    seldom,
     table_option,
     worker_count,
 )
@@ -68,17 +68,20 @@ def batch(parts: tuple[str, ...], *, config: "InspectorConfig", **options: Any) 
         made = delivery.destinations
         moves_on = options["resume"] and made.folders is not None and made.journal.exists()
         found = find_parts(parts, table=made.csv, apart=made.own, may_be_none=moves_on)
-        with seldom(quiet=options["quiet"]) as say:
+        by_line = _is_told_by_line(options)
+        with progress(quiet=options["quiet"]) as say, _told_if_interrupted(None if by_line else made.csv):
             say("starting")
             inspector = config.build()
             check_apart(inspector, made)
             judged_by = digest_of_settings(config, inspector, sinks=delivery.told)
             settings = BatchSettings(judged_by, worker_count(config, options["workers"]), options["resume"])
-            rows = run_batch(inspector, found, made, settings, progress=say)
+            begun = partial(_tell_start, len(found), None if by_line or options["quiet"] else made.csv)
+            told = _tell if by_line else lambda row: None
+            rows = run_batch(inspector, found, made, settings, progress=say, told=told, begun=begun)
         if delivery.sender is not None:
             delivery.sender.finish()
             report_left(delivery.sender)
-    _report(rows, None if _is_told_by_line(options) else made.csv, made.gallery)
+    _report(rows, None if by_line else made.csv, made.gallery)
     return exit_code_of(rows)
 
 
@@ -107,14 +110,42 @@ def _table_of(options: dict[str, Any]) -> Iterator[Path]:
         yield Path(folder) / "parts.csv"
 
 
-def _report(rows: "list[Row]", table: Path | None, gallery: Path | None) -> None:
-    """Say how the parts stand: one by one where there is no table."""
+def _tell_start(count: int, table: Path | None, done: int) -> None:
+    """Say where the rows are while parts are judged, and how to go on after a kill."""
+    if table is None:
+        return
+    before = f", {done} of them judged before" if done else ""
+    write_line(
+        f"{count} part{'' if count == 1 else 's'}{before}; {table} is kept up to date, and after an interruption the "
+        "same command with --resume goes on",
+        err=True,
+    )
+
+
+@contextmanager
+def _told_if_interrupted(table: Path | None) -> Iterator[None]:
+    """Say how to go on where somebody ends the batch by Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if table is not None:
+            write_line(f"{table} has the parts that are done; judge the others with --resume", err=True)
+        raise
+
+
+def _tell(row: "Row") -> None:
+    """Print a part as soon as it is judged."""
     from vlm_inspect.safe_text import plain_line
 
-    for row in rows if table is None else ():
-        score = "    " if row.score is None else f"{row.score:.2f}"
-        told = plain_line(row.review_reasons or " ".join(filter(None, [row.shows, row.defects])) or row.answer)
-        write_line(f"{row.outcome:6}  {score}  {plain_line(row.source)}{'  ' + told if told else ''}")
+    score = "    " if row.score is None else f"{row.score:.2f}"
+    told = plain_line(row.review_reasons or " ".join(filter(None, [row.shows, row.defects])) or row.answer)
+    write_line(f"{row.outcome:6}  {score}  {plain_line(row.source)}{'  ' + told if told else ''}")
+
+
+def _report(rows: "list[Row]", table: Path | None, gallery: Path | None) -> None:
+    """Say how the parts stand."""
+    from vlm_inspect.safe_text import plain_line
+
     counts = Counter(row.outcome for row in rows)
     told = ", ".join(f"{counts[name]} {name}" for name in ("OK", "NG", "REVIEW", "ERROR") if counts[name])
     write_line(f"{len(rows)} part{'' if len(rows) == 1 else 's'}: {told}")

@@ -1,8 +1,6 @@
 """What `batch` and `watch` share: options that say what becomes of the parts, and the destinations made of them."""
 
 import os
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from vlm_inspect.command_options.general import PATH, progress
+from vlm_inspect.command_options.general import PATH
 from vlm_inspect.commands.receivers import receiver_options, receivers_of
 from vlm_inspect.commands.serial_options import serial_finder, serial_options
 from vlm_inspect.commands.storing import open_store, settings_of, store_option
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from vlm_inspect.sinks.webhook import Webhook
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-_EVERY_S = 10.0
 _MOST_WORKERS = 8
 """Most parts at a time where nobody says how many: each holds its part in memory."""
 
@@ -197,21 +194,3 @@ def worker_count(config: "InspectorConfig", given: int | None) -> int:
     if config.asks_a_model:
         return 1
     return max(min(os.cpu_count() or 1, _MOST_WORKERS), config.localizer.batch)
-
-
-@contextmanager
-def seldom(*, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Show how far it is on stderr: a spinner on a terminal, else a line now and then."""
-    if quiet or sys.stderr.isatty():
-        with progress(quiet=quiet) as say:
-            yield say
-        return
-    last = time.monotonic()
-
-    def say_seldom(text: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _EVERY_S:
-            last = time.monotonic()
-            write_line(text, err=True)
-
-    yield say_seldom

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vlm_inspect.command_options.general import PATH
+from vlm_inspect.command_options.general import PATH, progress_lines
 from vlm_inspect.commands.delivering import check_apart, open_delivery, report_left, worker_count
 from vlm_inspect.safe_text import plain_line, write_line
 
@@ -112,7 +112,9 @@ def watch_live(
                 inspector = known.build()
                 check_apart(inspector, delivery.destinations)
                 say("learning what is normal")
-                normal = _normal_of(inspector)
+                with progress_lines(quiet=quiet) as still:
+                    still("learning what is normal")
+                    normal = _normal_of(inspector, still)
             late_s = normal.behaviour.margin / normal.clip.fps
             say(f"watching {source.name}, events are known up to {late_s:.1f} s late; Ctrl-C ends it")
             counts = watch_parts(
@@ -217,11 +219,11 @@ def _check_normal(config: "InspectorConfig") -> None:
         raise ReferenceSampleError(_NO_NORMAL)
 
 
-def _normal_of(inspector: "Inspector") -> "NormalClips":
+def _normal_of(inspector: "Inspector", say: Callable[[str], None]) -> "NormalClips":
     from vlm_inspect.errors import ReferenceSampleError
     from vlm_inspect.localization.clip_events.localizer import FittedClips
 
-    _, fitted = inspector.fit("video")
+    _, fitted = inspector.fit("video", progress=say)
     normal = next((one.normal for one in fitted.members if isinstance(one, FittedClips)), None)
     if normal is None:
         raise ReferenceSampleError(_NO_NORMAL)

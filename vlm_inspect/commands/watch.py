@@ -13,7 +13,7 @@ import click
 
 from vlm_inspect.command_options.agent import agent_options, check_agent
 from vlm_inspect.command_options.clips import clip_options
-from vlm_inspect.command_options.general import common
+from vlm_inspect.command_options.general import common, progress_lines
 from vlm_inspect.command_options.groups import GroupedCommand
 from vlm_inspect.command_options.inspector import inspector_options
 from vlm_inspect.commands.delivering import (
@@ -102,7 +102,7 @@ def _watch_folder(folder: Path, config: "InspectorConfig", options: dict[str, An
 
         if not options["quiet"]:
             write_line(f"watching {folder}; Ctrl-C ends it", err=True)
-        with _ended_by_signals(stop):
+        with _ended_by_signals(stop), progress_lines(quiet=options["quiet"]) as say:
             counts = watch_parts(
                 inspector,
                 arrivals,
@@ -110,6 +110,7 @@ def _watch_folder(folder: Path, config: "InspectorConfig", options: dict[str, An
                 judged_by=digest_of_settings(config, inspector, sinks=delivery.told),
                 workers=worker_count(config, options["workers"]),
                 told=lambda row, counts: None if options["quiet"] else _tell(row),
+                progress=say,
             )
         sender = delivery.sender
         if sender is not None:

@@ -16,7 +16,7 @@ from converters.sample import PointCloud
 from vlm_inspect.demo.scan_files import FloatArray, Pose, random_pose
 from vlm_inspect.demo.solids import SOLIDS, Solid
 from vlm_inspect.planting.scans import COUNTS, PlantedScan, ScanDefect, plant
-from vlm_inspect.registration.findings import longest_extent
+from vlm_inspect.registration.longest import longest_extent
 from vlm_inspect.registration.surface import NEIGHBOURS, planes, surface
 from vlm_inspect.registration.thinning import averaged
 

@@ -201,7 +201,8 @@ class FittedScans:
                     own = None if without is None else normal.references[without]
                     known = change.sound, know(sound, normal.anchor, own)
                 judged = normal.judge(*known[1].changed(part.posed.points, change))
-            rows.append(seen_again(normal.anchor, judged).counted(judged).log_scores)
+            coverage = seen_again(normal.anchor, judged, by_numbers=change is None)
+            rows.append(coverage.counted(judged).log_scores)
         return np.array(rows).reshape(-1, len(CHANNELS))
 
     def weigh(self, centre: NDArray[np.float64], weights: NDArray[np.float64]) -> "FittedScans":

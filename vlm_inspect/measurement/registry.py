@@ -38,6 +38,9 @@ class Measure:
     of_seen: Callable[..., SeenValue] | None = None
     """Of the posed scan, its posed references and what it shows of the part: what is known then; None: nothing."""
 
+    takes_time: bool = False
+    """Whether it is another value where times are in another unit."""
+
     @property
     def compares(self) -> bool:
         """Whether it needs references."""
@@ -120,12 +123,20 @@ _ALL = (
     Measure("frame_rate", video.frame_rate, "1/s", _VIDEO, "sample", "frames a second"),
     Measure("frozen_seconds", video.frozen_seconds, "s", _VIDEO, "sample", "time without any motion"),
     Measure("black_seconds", video.black_seconds, "s", _VIDEO, "sample", "time with a black picture"),
-    Measure("duration", video.duration, "s", (*_VIDEO, *_SERIES), "sample", "length in seconds"),
+    Measure("duration", video.duration, "s", (*_VIDEO, *_SERIES), "sample", "length in seconds", takes_time=True),
     Measure("min", series.minimum, "{channel}", _SERIES, "channel", "smallest value"),
     Measure("max", series.maximum, "{channel}", _SERIES, "channel", "largest value"),
     Measure("rms", series.rms, "{channel}", _SERIES, "channel", "root mean square"),
     Measure("peak_count", series.peak_count, "", _SERIES, "channel", "number of prominent peaks"),
-    Measure("dominant_frequency", series.dominant_frequency, "Hz", _SERIES, "channel", "frequency of most power"),
+    Measure(
+        "dominant_frequency",
+        series.dominant_frequency,
+        "Hz",
+        _SERIES,
+        "channel",
+        "frequency of most power",
+        takes_time=True,
+    ),
 )
 
 MEASURES: dict[str, Measure] = {measure.name: measure for measure in _ALL}

@@ -13,11 +13,17 @@ from numpy.typing import NDArray
 
 from vlm_inspect.registration.judged import Judged
 from vlm_inspect.registration.surface import Surface
+from vlm_inspect.registration.voids import voids, zone_areas
+from vlm_inspect.registration.zones import zones_of
 
 _SMALL, _LARGE = 0.001, 0.006
 """Share of the reference's area from which a connected unseen place counts, and that of all of these from which they
 were not scanned: a gear of 3,000 points that shows 70 % hides single flanks of its teeth, a screw that shows 78 % has
 0.0073; whole ones have 0 to 0.0015."""
+
+_VOID = 0.005
+"""Share of the area around which there are too few points, from which the scan is a piece: sound whole ones have 0 to
+0.0005, pieces that show 80 to 95 % of coarse plates and tubes 0.007 to 0.034."""
 
 _FEWEST, _OPEN = 10, 0.5
 """Points of the scan next to such a place, and the share of them at a rim from which its surface ends there: ends that
@@ -56,8 +62,15 @@ class Coverage:
         return judged.counting(everywhere, np.zeros_like(self.unscanned))
 
 
-def seen_again(anchor: Surface, judged: Judged) -> Coverage:
-    """Return what a scan shows of the reference that it was held against."""
+def seen_again(anchor: Surface, judged: Judged, *, by_numbers: bool = True) -> Coverage:
+    """Return what a scan shows of the reference that it was held against.
+
+    Args:
+        anchor: the reference.
+        judged: the scan's deviations from it.
+        by_numbers: whether places with too few points count as well. Of a whole scan with a planted defect there are
+            none that the sound one does not have.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -77,9 +90,19 @@ def seen_again(anchor: Surface, judged: Judged) -> Coverage:
             hidden[one] = not _closed_there(anchor, judged, open_ended[piece == one])
         if size[hidden].sum() > _LARGE * anchor.areas.sum():
             lost[open_ended] = hidden[piece]
-            # where one side was not scanned, no unseen place tells missing material
-            lost = np.logical_or(lost, _grown(found.unseen, anchor))
+    if by_numbers:
+        lost |= _sparse(anchor, judged)
+    if lost.any():  # where one side was not scanned, no unseen place tells missing material
+        lost = np.logical_or(lost, _grown(found.unseen, anchor))
     return Coverage(1.0 - float(anchor.areas[lost].sum() / anchor.areas.sum()), lost)
+
+
+def _sparse(anchor: Surface, judged: Judged) -> NDArray[np.bool_]:
+    """Return the places (M,) around which the scan has too few points for its density; none where they are few."""
+    few, areas = voids(anchor, judged), zone_areas(anchor)
+    if areas[few].sum() <= _VOID * areas.sum():
+        return np.zeros(len(anchor.points), dtype=bool)
+    return np.asarray(few[zones_of(anchor).zone])
 
 
 def _closed_there(anchor: Surface, judged: Judged, places: NDArray[np.intp]) -> bool:

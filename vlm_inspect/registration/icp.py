@@ -122,7 +122,7 @@ def _one_way(
     across = np.einsum("ij,ij->i", asked - onto.centres[near], normals)
     flat = asked - onto.centres[near] - across[:, None] * normals
     beside = np.linalg.norm(flat, axis=1)
-    rim = beside > _RIM * onto.spacing
+    rim = (beside > _RIM * onto.spacing) & onto.rim[near]
     inward = flat[rim] / beside[rim, None]
     turn = frame[:3, :3].T
     return (

@@ -29,6 +29,8 @@ class Judged:
     """(CHANNELS, M), >= 0, of the anchor's points that the scan has no surface near; 0 elsewhere."""
     signed: Values
     """(N,): deviation of the scan's points from a mean normal part, in its unit; positive: material too much."""
+    raw: Values
+    """(N,): the same of single points, with the scanner's noise."""
     depth: Values
     """(M,), >= 0: material lacking at the anchor's places, in the unit of the scans."""
     zones: Values
@@ -98,6 +100,7 @@ def judged(found: Comparison, mean: Values, spread: Values, pooled: PooledNormal
         np.concatenate([off, zones[pooled.zones.zone[found.plane]][None]]),
         np.concatenate([less, _GAP * less[:1]]),
         _at_worst(signed, off),
+        found.raw - mean[0, found.plane],
         _at_worst(lacking, less),
         zones,
         pooled,

@@ -12,6 +12,8 @@ Points = NDArray[np.float64]
 
 _GRID = np.array([[2.0, 1.0, 2.0], [-2.0, 2.0, 1.0], [-1.0, -2.0, 2.0]]) / 3.0
 """A rotation under which faces along the axes lie along no face of a grid."""
+_SIDE_STEP = 1.04
+"""Sides of cells come in steps: a scan of which a few points moved is averaged in the same cells."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,15 +38,15 @@ def averaged(points: Points, count: int) -> Cells:
 
     The mean of k points of a cell has 1 / sqrt(k) of their noise, which picking one of them would throw away. The grid
     is turned against the axes: a face that lies along it, near a boundary, would be cut into cells above and below it
-    that hold different numbers of points, and their means would lie beside it by its noise.
+    that hold different numbers of points, and their means would lie beside it by its noise. It is fixed in space and
+    its sides come in steps, so that a scan with a defect planted into it has the cells of the sound one elsewhere.
     """
     if len(points) <= count:
         return Cells(points, np.arange(len(points)))
-    low = points.min(axis=0)
-    turned = (points - low) @ _GRID
-    turned -= turned.min(axis=0)
-    side = _cell_side(turned, count)
-    cells = np.unique(_keys(turned, side), return_inverse=True)[1].ravel()
+    low, turned = points.min(axis=0), points @ _GRID
+    first = turned.min(axis=0)
+    side = _stepped(_cell_side(turned - first, count))
+    cells = np.unique(_keys(turned - np.floor(first / side) * side, side), return_inverse=True)[1].ravel()
     weight = np.bincount(cells)
     means = np.stack([np.bincount(cells, points[:, axis] - low[axis]) / weight for axis in range(3)], axis=1)
     return Cells(means + low, cells, side)
@@ -84,6 +86,11 @@ def _cell_side(points: Points, count: int) -> float:
         # The cells that a surface meets grow with the square of their number along a side.
         cell = max(cell * float(np.sqrt(filled / (0.93 * count))), 1e-6 * extent)
     return best if best is not None else cell
+
+
+def _stepped(side: float) -> float:
+    """Return the next larger of the sides that cells come in."""
+    return float(_SIDE_STEP ** np.ceil(np.log(side) / np.log(_SIDE_STEP)))
 
 
 def _keys(points: Points, cell: float) -> NDArray[np.int64]:

@@ -34,12 +34,15 @@ class SaidOnce:
                 is_kept = self._is_new(sentence)
             if is_kept and sentence.strip():
                 taken.append(sentence)
+            elif taken and taken[-1].endswith(";"):  # its other half was said before
+                taken[-1] = f"{taken[-1][:-1]}."
         kept = " ".join(taken)
         return f"{kept[:-1]}." if kept.endswith(";") and not line.rstrip().endswith(";") else kept
 
     def _is_new(self, sentence: str) -> bool:
         plain = _plain(sentence)
-        new = plain not in self._said
+        before, _, after = plain.partition(": ")
+        new = plain not in self._said and not (len(before) < _LEAST and after in self._said)
         self._said.add(plain)
         for colon in re.finditer(r":\s", sentence):
             self._said.add(_plain(sentence[colon.end() :]))

@@ -50,7 +50,8 @@ def test_a_line_tells_everything() -> None:
         shown.add(record(2, 0.1, failed=True, cost_usd=0.002))
     assert len(lines) == 2, "one a while, not one an item"
     assert shown.line() == (
-        "done 3 of 4, failed 1, AUROC so far 0.5000, REVIEW 33.3%, tokens 3300, cost 0.0060 USD, eta 0:00:40"
+        "done 3 of 4, failed 1, AUROC so far 0.5000, REVIEW 33.3%, tokens 3300, cost 0.0060 USD, time 2 min 0 s, "
+        "eta 0:00:40"
     )
 
 
@@ -62,7 +63,20 @@ def test_what_was_done_before_does_not_count_for_the_speed() -> None:
         clock.now = 100.0
         shown.add(record(2, 0.2))
     assert "done 3 of 4" in lines[0]
-    assert lines[0].endswith("cost n/a, eta 0:01:40")
+    assert lines[0].endswith("cost n/a, time 1 min 40 s, eta 0:01:40")
+
+
+def test_a_run_whose_first_item_takes_long_is_told_by_time() -> None:
+    clock, lines = Clock(), list[str]()
+    with RunProgress(plan_of(4), Spending(Limits()), write=lines.append, clock=clock) as shown:
+        clock.now = 14.0
+        shown.tell()
+        clock.now = 16.0
+        shown.tell()
+        shown.tell()
+    assert len(lines) == 1
+    assert lines[0].startswith("done 0 of 4, ")
+    assert lines[0].endswith("time 16 s, eta n/a")
 
 
 def test_quiet_is_quiet() -> None:

@@ -4,7 +4,7 @@ The height of a window is the highest share, by any kind of evidence, of how far
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +84,28 @@ def curve_deviation(
     log_score = float(np.log(max(1e-12, heights.max(), *(one.max() for one in shares))))
     nearest = normal.kept[normal.nearest(own)]
     return CurveDeviation(middles, heights, fine, kinds, columns, unseen, normal.tolerance, nearest, log_score)
+
+
+def signless_channels(normal: NormalCurves, references: Sequence[Series]) -> tuple[str, ...]:
+    """Return the channels of which nobody would see that they are turned in sign, as by a sensor wired the wrong way.
+
+    Args:
+        normal: what the references say.
+        references: all of them.
+    """
+    first = with_channels(references[normal.kept[0]], normal.names)
+    if first is None or normal.tolerance is None:
+        return ()
+    found = []
+    for k, name in enumerate(normal.names):
+        if normal.polarity.shows(k):
+            continue
+        values = first.values.copy()
+        values[:, k] *= -1.0
+        turned = curve_deviation(replace(first, values=values), normal, without=0)
+        if not isinstance(turned, NotComparable) and turned.log_score <= np.log(normal.tolerance.limit):
+            found.append(name or f"channel {k + 1}")
+    return tuple(found)
 
 
 def deviation_maps(series: Series, found: CurveDeviation, views: Sequence[View]) -> list[AnomalyMap]:

@@ -11,9 +11,15 @@ from numpy.typing import NDArray
 from converters.sample import SampleKind, Series
 from converters.view import BoxXyxyn, View
 from vlm_inspect.array_cache import content_of
-from vlm_inspect.localization.curves.deviation import curve_deviation, deviation_maps, rarity_maps
+from vlm_inspect.localization.curves.deviation import (
+    curve_deviation,
+    deviation_maps,
+    rarity_maps,
+    signless_channels,
+)
 from vlm_inspect.localization.curves.events import curve_events
 from vlm_inspect.localization.curves.matching import NotComparable
+from vlm_inspect.localization.curves.names import listed
 from vlm_inspect.localization.curves.normality import NormalCurves, learn_curves
 from vlm_inspect.localization.curves.picture import draw_events
 from vlm_inspect.localization.localizer import FittedLocalizer, Localization
@@ -75,7 +81,7 @@ class FittedCurves:
         found = curve_deviation(series, self._normal)
         if isinstance(found, NotComparable):
             return Localization(mismatch=found.reason, shows="other clock" if found.other_clock else "part")
-        unknown = self._normal.traits.doubts(series)
+        unknown = self._normal.doubts(series)
         maps = tuple(deviation_maps(series, found, part.views))
         curve = curve_events(series, found)
         if unknown:  # what was not compared cannot be within its tolerance; what exceeds it elsewhere still does
@@ -88,12 +94,25 @@ class FittedCurves:
         return Localization(
             maps,
             pictures=tuple(picture),
-            notes=_notes(curve),
+            notes=(*_notes(curve), *self._sign_notes(found.log_score)),
             mismatch=" ".join(unknown),
             log_scores=np.array([found.log_score]) if complete else None,
             describe=lambda view, box_xyxyn: _described(part.views[view], box_xyxyn, events),
             sample_curve=curve,
         )
+
+    @cached_property
+    def signless(self) -> tuple[str, ...]:
+        """Channels of which nobody would see that they are turned in sign."""
+        return () if self._normal is None else signless_channels(self._normal, self._references)
+
+    def _sign_notes(self, log_score: float) -> tuple[str, ...]:
+        """Say of a curve that is like its references which signs that does not vouch for."""
+        tolerance = None if self._normal is None else self._normal.tolerance
+        if tolerance is None or log_score > np.log(tolerance.limit) or not self.signless:
+            return ()
+        names = listed(self.signless)
+        return (f"Whether the sign of {names} is turned cannot be told: its references look alike both ways.",)
 
 
 class ScoredCurves:
@@ -113,6 +132,11 @@ class ScoredCurves:
     def judged_by(self) -> str:
         """See `FittedLocalizer.judged_by`."""
         return self._fitted.judged_by
+
+    @property
+    def signless(self) -> tuple[str, ...]:
+        """See `FittedCurves.signless`."""
+        return self._fitted.signless
 
     @property
     def identity(self) -> str:

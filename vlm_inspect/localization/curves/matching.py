@@ -21,6 +21,10 @@ _MORE_IN_STEP = 0.05
 _MORE = 0.25
 """Share of the longest reference's length by which a curve may last longer, in step with them and not; more where the
 references themselves differ by more."""
+_FACTORS = (60.0, 3600.0, 1e3, 1e6, 1e9, 1 / 60, 1 / 3600, 1e-3, 1e-6, 1e-9)
+"""Between units of time."""
+_OTHER_COUNT = 4.0
+"""Factor within which the number of samples is alike, so that a curve at another rate is no curve in another unit."""
 _SAME_RATE = 1.25
 """Factor by which the rates of curves that are compared may differ: noise looks otherwise at another."""
 _LONGER_GAP = 1.5
@@ -100,6 +104,8 @@ class ReferenceTraits:
             return NotComparable(f"{who}: not compared; {fix}.")
         if empty := self._empty(series):
             return NotComparable(f"The curve has not one value of {listed(empty)}: not compared.")
+        if (other_unit := self._other_unit_of_time(series)) is not None:
+            return NotComparable(other_unit, other_clock=True)
         if length_s(series) > _MOST_LENGTHS * self.longest_s > 0.0:
             # Samples of one taken for seconds of the other would never end.
             told = f"The curve is {length_s(series) / self.longest_s:.0f} times as long as its references: not compared"
@@ -112,6 +118,22 @@ class ReferenceTraits:
                 f"The curve has {rounded(1 / step_s(series), 3)} samples a second and its references "
                 f"{rounded(1 / shortest, 3)}: not compared; record it at the same rate, or give references of its own."
             )
+        return None
+
+    def _other_unit_of_time(self, series: Series) -> str | None:
+        """Say that the samples of a curve are so much farther apart or closer together, and their number alike, as in
+        another unit of time."""
+        if not self.has_clock or self.longest_s <= 0.0:
+            return None
+        apart = step_s(series) / float(np.sqrt(self.steps_s[0] * self.steps_s[1]))
+        longer = length_s(series) / float(np.sqrt(max(self.shortest_s, 1e-12) * self.longest_s))
+        for factor in _FACTORS:
+            if max(apart / factor, factor / apart) < _SAME_RATE and 1 / _OTHER_COUNT < longer / factor < _OTHER_COUNT:
+                said = f"{factor:g} times as far apart" if factor > 1 else f"{1 / factor:g} times as close together"
+                return (
+                    f"The curve's time is in another unit than that of its references: its samples are {said} as "
+                    "theirs: not compared; convert its time, or name the unit in its column, as in time (ms)."
+                )
         return None
 
     def doubts(self, series: Series) -> tuple[str, ...]:

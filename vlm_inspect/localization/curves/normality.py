@@ -25,6 +25,7 @@ from vlm_inspect.localization.curves.comparison import (
     prepare,
 )
 from vlm_inspect.localization.curves.matching import ReferenceTraits, with_channels
+from vlm_inspect.localization.curves.polarity import Polarity
 from vlm_inspect.localization.curves.windows import grid_of, windows
 from vlm_inspect.tolerance import Tolerance, tolerance_from_normals
 
@@ -39,6 +40,8 @@ _BETTER = 0.8
 """Curves are aligned where that brings them together to this share of what they are apart."""
 _MOST_LAG = 0.15
 """Of a curve's length."""
+_AGAINST = -0.7
+"""Correlation with the mean course of references in step, at most, of a channel that is turned in sign."""
 _LEAST_SPREAD = 0.1
 """Of a logarithm: changes of less than a tenth are noise."""
 
@@ -54,6 +57,7 @@ class NormalCurves:
     curves: tuple[PreparedCurve, ...]
     kept: tuple[int, ...]
     """Which of the references they are."""
+    polarity: Polarity
     lags_s: tuple[float, float] = (0.0, 0.0)
     """Least and greatest lag of the references behind the first one."""
 
@@ -69,6 +73,22 @@ class NormalCurves:
             return made
         lag_s = _lag_s(made, self.curves[0], self.measure)
         return replace(made, lag_s=float(np.clip(lag_s, *self.lags_s)))
+
+    def doubts(self, curve: Series) -> tuple[str, ...]:
+        """Say what keeps a curve that is compared from being normal, whatever its distances."""
+        return (*self.traits.doubts(curve), *self.polarity.doubts(curve, self._against(curve)))
+
+    def _against(self, curve: Series) -> list[int]:
+        """Return the channels whose course runs against that of references in step."""
+        own = with_channels(curve, self.names)
+        if not self.measure.in_step or own is None:
+            return []
+        count = min(one.course.shape[1] for one in self.curves)
+        usual = np.mean([one.course[:, :count] for one in self.curves], axis=0)
+        course = prepare(own, self.measure).course[:, :count]
+        usual = usual[:, : course.shape[1]]
+        alike = [_correlation(one, other) for one, other in zip(course, usual, strict=True)]
+        return [k for k, one in enumerate(alike) if one <= _AGAINST]
 
     def distances(self, curve: PreparedCurve, *, without: int | None = None) -> Distances:
         """Return how far a curve is from the nearest reference, one of which may be left out."""
@@ -168,19 +188,19 @@ def learn_curves(references: Sequence[Series]) -> NormalCurves:
     features = [windows(curve, grid)[1] for curve in curves]
     measure = measure_of(curves, _pooled_scale(features))
     prepared = tuple(prepare(curve, measure) for curve in curves)
-    traits = ReferenceTraits.of(curves, in_step=False)
+    traits, polarity = ReferenceTraits.of(curves, in_step=False), Polarity.of(curves)
     if len(curves) < 2:
-        return NormalCurves(traits, measure, prepared, tuple(kept))
+        return NormalCurves(traits, measure, prepared, tuple(kept), polarity)
     aligned = tuple(replace(one, lag_s=_lag_s(one, prepared[0], measure)) for one in prepared)
     apart, apart_aligned = _apart_in_step(prepared, measure), _apart_in_step(aligned, measure)
     if apart is None and apart_aligned is None:
-        return NormalCurves(traits, measure, prepared, tuple(kept))
+        return NormalCurves(traits, measure, prepared, tuple(kept), polarity)
     if apart is None or (apart_aligned is not None and apart_aligned < _BETTER * apart):
         prepared = aligned
     measure = replace(measure, in_step=True, scale=_scale_at_each_time(prepared, measure))
     lags = [one.lag_s for one in prepared]
     traits = replace(traits, in_step=True)
-    return NormalCurves(traits, measure, prepared, tuple(kept), (min(lags), max(lags)))
+    return NormalCurves(traits, measure, prepared, tuple(kept), polarity, (min(lags), max(lags)))
 
 
 def _apart_in_step(curves: Sequence[PreparedCurve], measure: Measure) -> float | None:
@@ -234,6 +254,12 @@ def _floored(scale: Floats, pooled: Floats) -> Floats:
     spread = 1.4826 * np.median(np.abs(pooled[:, :, 0] - np.median(pooled[:, :, 0], axis=0)), axis=0)
     scale[:, 0] = np.maximum.reduce([level, np.minimum(scale[:, 0], spread), np.full(len(level), 1e-12)])
     return scale
+
+
+def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    one, other = one - one.mean(), other - other.mean()
+    size = float(np.sqrt((one**2).sum() * (other**2).sum()))
+    return float((one * other).sum()) / size if size > 0.0 else 0.0
 
 
 def rarity(features: Floats) -> Floats:
