@@ -169,7 +169,7 @@ def check_references(inspector: "Inspector", say: Say = lambda step: None) -> Re
 
 
 def _looks_mirrored(references: ReferenceSet) -> bool:
-    scans = [scan_surface(one.points) for one in references.posed]
+    scans = [one.surface() for one in references.posed]
     return bool(scans) and looks_mirrored(scans)
 
 
