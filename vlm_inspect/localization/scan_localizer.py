@@ -53,7 +53,7 @@ class ScanLocalizer:
 
     def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> "FittedScans | NominalScans":
         """Learn how the references differ, place by place; of one mesh with limits in the rule book, take those."""
-        surfaces = [scan_surface(one.points) for one in references.posed]
+        surfaces = [one.surface() for one in references.posed]
         if len(surfaces) == 1 and references.posed[0].cloud.mesh is not None and subject.deviation_limit is not None:
             drawing = drawn_surface(references.posed[0], surfaces[0])
             return NominalScans(learn([drawing]), subject.unit, subject.deviation_limit)
