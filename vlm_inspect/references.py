@@ -31,7 +31,7 @@ from vlm_inspect.registration.identity import Mismatch
 from vlm_inspect.registration.known_scan import Change
 from vlm_inspect.registration.levels import Levels, levels
 
-SCAN_VERSION = 9
+SCAN_VERSION = 10
 """Of the alignment and of the deviation's score: another one computes remembered poses and scores anew."""
 WINDOW_MARGIN = 1.1
 """The window of a class is this much larger than its first reference needs, so that foreign material stays in sight."""
