@@ -25,25 +25,43 @@ smooth: six robust standard deviations."""
 _LEAST_PART, _LEAST_STEP = 0.03, 2.0
 """A part is at least this share of all points, and ends in a step of so many times what the plane is thick: a sheet
 that fills the picture and rises in a smooth bump is a part itself."""
+_SENSOR, _HIGH = 0.4, 10.0
+"""Depth of the middle of a scan, as a share of its extent, below which the sensor is not at the origin (a camera that
+sees 60 degrees has 0.9); it is taken to be so many extents above then."""
 _SPECK = 0.02
 """Connected pieces smaller than this share of the part's pixels are specks of the background."""
 
 Bools = NDArray[np.bool_]
 
 
-def without_background(points: NDArray[np.float64], known: Bools, size_hw: tuple[int, int]) -> Bools:
+def sensor_of(points: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return where the sensor of an organised scan (N, 3) is: at the origin, or high above a map of heights.
+
+    Cameras measure from themselves. Where z lies about 0, as on a table that heights are measured from, it points up.
+    """
+    low, high = points.min(axis=0), points.max(axis=0)
+    extent, middle = float(np.linalg.norm(high - low)), np.median(points, axis=0)
+    if abs(middle[2]) >= _SENSOR * extent:
+        return 0.0, 0.0, 0.0
+    return float(middle[0]), float(middle[1]), float(middle[2]) + _HIGH * extent
+
+
+def without_background(
+    points: NDArray[np.float64], known: Bools, size_hw: tuple[int, int], sensor: tuple[float, float, float]
+) -> Bools:
     """Return which pixels (H * W,) of an organised scan show the part; all known ones where it lies on no plane.
 
     Args:
-        points: (H * W, 3) in raster order, the sensor at the origin.
+        points: (H * W, 3) in raster order.
         known: (H * W,) which pixels have a point.
         size_hw: of the picture.
+        sensor: where it is; see `sensor_of`.
     """
     border = _border(known.reshape(size_hw)).ravel()
     ends = points[known & border]
     if len(ends) < _FEWEST:
         return known
-    plane = _plane(ends)
+    plane = _plane(ends, np.asarray(sensor))
     if plane is None:
         return known
     normal, offset, thick = plane
@@ -125,7 +143,7 @@ def photo_colors(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8] | No
     return page.reshape(-1, 3)
 
 
-def _plane(ends: NDArray[np.float64]) -> tuple[NDArray[np.float64], float, float] | None:
+def _plane(ends: NDArray[np.float64], sensor: NDArray[np.float64]) -> tuple[NDArray[np.float64], float, float] | None:
     """Return a normal towards the sensor, its offset, and how far the plane's points lie off it; None: no plane."""
     rough = _THICK * float(np.linalg.norm(np.ptp(ends, axis=0)))
     triple = ends[np.random.default_rng(0).integers(0, len(ends), (_TRIPLES, 3))]
@@ -143,7 +161,7 @@ def _plane(ends: NDArray[np.float64]) -> tuple[NDArray[np.float64], float, float
     middle = ends[on].mean(axis=0)
     normal = np.linalg.svd(ends[on] - middle, full_matrices=False)[2][2]
     offset = float(normal @ middle)
-    if offset > 0.0:  # the sensor, at the origin, is on the positive side
+    if normal @ sensor < offset:  # the sensor is on the positive side
         normal, offset = -normal, -offset
     spread = 1.4826 * float(np.median(np.abs(ends[on] @ normal - offset)))
     return normal, offset, min(rough, max(6.0 * spread, 0.1 * rough))

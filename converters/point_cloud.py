@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from converters.errors import ConversionError
 from converters.mesh_sampling import sample_surface, surface_area, weld
-from converters.organised import check_pixels, photo_colors, without_background
+from converters.organised import check_pixels, photo_colors, sensor_of, without_background
 from converters.projection import (
     DepthMap,
     Direction,
@@ -68,18 +68,18 @@ def read_point_cloud(path: Path) -> PointCloud:
     faces = _usable_faces(path, raw, known)
     if faces is not None:
         return _from_mesh(path, weld(raw, faces), dropped)
-    grid, every = None, raw.colors
+    grid, sensor, every = None, None, raw.colors
     if raw.size_hw is not None:
         known &= raw.points.any(axis=1)
         check_pixels(path, raw.points[known])
-        known = without_background(raw.points, known, raw.size_hw)
+        sensor = sensor_of(raw.points[known])
+        known = without_background(raw.points, known, raw.size_hw, sensor)
         grid = ScanGrid(raw.size_hw, np.flatnonzero(known))
         every = photo_colors(path, raw.size_hw) if every is None else every
     points = np.ascontiguousarray(raw.points[known])
     _check(path, points)
     colors = None if every is None else every[known]
     normals = None if raw.normals is None else _unit(raw.normals[known])
-    sensor = None if grid is None else (0.0, 0.0, 0.0)
     return PointCloud(path, points, colors, normals, None, dropped, sensor, grid)
 
 

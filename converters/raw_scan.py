@@ -29,7 +29,7 @@ class RawScan:
     """(F, 3) rows of `points`."""
     size_hw: tuple[int, int] | None = None
     """Rows and columns of an organised scan, a grid of pixels whose points lie in raster order: there (0, 0, 0) means
-    that the sensor saw nothing, and the sensor is the origin. None: a cloud in no order."""
+    that the sensor saw nothing. None: a cloud in no order."""
 
 
 def refuse_too_many(path: Path, count: int, what: str = "points") -> None:

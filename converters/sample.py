@@ -73,7 +73,8 @@ class PointCloud:
     dropped: int = 0
     """Points of the file left out because a coordinate was NaN or infinite."""
     viewpoint: tuple[float, float, float] | None = None
-    """Place of the sensor in the scan's coordinates, where the format has one (organised scans: the origin)."""
+    """Place of the sensor in the scan's coordinates, where the format has one (organised scans: the origin, or above
+    a map of heights)."""
     grid: ScanGrid | None = None
     """Where each point lies in an organised scan; None: a cloud in no order."""
     notes: tuple[str, ...] = ()

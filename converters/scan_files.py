@@ -85,7 +85,7 @@ def read_raw(path: Path) -> RawScan:
 
 
 def _read_pcd(path: Path) -> RawScan:
-    """Read a PCD (Point Cloud Library) of version 0.7: ascii, binary or binary_compressed."""
+    """Read a PCD (Point Cloud Library) of version 0.7: ascii, binary or binary_compressed; organised with a HEIGHT."""
     data = path.read_bytes()
     meta, start = _pcd_header(path, data)
     try:
@@ -100,7 +100,8 @@ def _read_pcd(path: Path) -> RawScan:
     if not {"x", "y", "z"} <= columns.keys():
         raise ConversionError(f"{path}: this PCD has no fields x, y and z, but {', '.join(columns)[:80]}: rename them")
     points = np.column_stack([columns[name].astype(np.float64) for name in "xyz"])
-    return RawScan(points, _pcd_colors(columns), _pcd_normals(columns))
+    size_hw = (meta.height, meta.width) if min(meta.height, meta.width) > 1 else None
+    return RawScan(points, _pcd_colors(columns), _pcd_normals(columns), size_hw=size_hw)
 
 
 def _pcd_header(path: Path, data: bytes):  # type: ignore[no-untyped-def]  # pypcd4's MetaData is untyped here
@@ -113,6 +114,9 @@ def _pcd_header(path: Path, data: bytes):  # type: ignore[no-untyped-def]  # pyp
         end += 1
     lines = data[: min(end, 1 << 16)].decode("ascii", errors="replace").splitlines()
     lines = [line.strip().upper() if line.strip()[:4].upper() == "TYPE" else line.strip().lower() for line in lines]
+    fields = next((len(line.split()) - 1 for line in lines if line.startswith("fields")), 0)
+    if not any(line.startswith("count") for line in lines):  # as PCL reads it
+        lines.insert(-1, "count" + " 1" * fields)
     try:
         meta = MetaData.parse_header(lines)
     except FAULTS as error:
@@ -251,6 +255,8 @@ def _load_array(path: Path, handle: BinaryIO) -> NDArray[np.generic]:
 def _from_array(path: Path, array: NDArray[np.generic]) -> RawScan:
     if array.ndim == 3 and array.shape[2] == 3:
         return RawScan(array.reshape(-1, 3).astype(np.float64), size_hw=(array.shape[0], array.shape[1]))
+    if array.ndim == 2 and array.shape[0] in {3, 4, 6} and array.shape[1] > 10:
+        raise ConversionError(f"{path}: an array of shape {array.shape} has a point a column: save it turned, (N, 3)")
     if array.ndim == 2 and array.shape[1] >= 3:
         return scan_from_columns(array.astype(np.float64))
     raise ConversionError(f"{path}: an array of shape {array.shape} is not a scan: save (N, 3), (N, 6) or (H, W, 3)")

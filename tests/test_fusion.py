@@ -615,7 +615,8 @@ def test_offline_words_and_answers_follow_the_bounds_of_a_calibration(
 
 
 @pytest.mark.parametrize(
-    ("log_score", "said"), [(0.6, "the part stands out from its references"), (-0.5, "a place exceeds its own bound")]
+    ("log_score", "said"),
+    [(0.6, "by its score the part is not inside the bound of OK"), (-0.5, "a place exceeds its own bound")],
 )
 def test_rules_in_words_of_a_review_by_bounds_do_not_say_like_the_references(log_score: float, said: str) -> None:
     book = RuleBook(class_name="screw", rules=(Rule(id="hole", text="No holes.", severity="critical"),))
@@ -632,6 +633,26 @@ def test_rules_in_words_of_a_review_by_bounds_do_not_say_like_the_references(log
         found.reasoning
     )
     assert "No place exceeds" not in found.reasoning
+
+
+def test_a_review_without_a_place_and_without_any_ok_does_not_say_that_the_part_stands_out() -> None:
+    book = RuleBook(class_name="screw", rules=(Rule(id="hole", text="No holes.", severity="critical"),))
+    evidence = evidence_of(standing=standing_at(-2.0))
+    thresholds = Thresholds(ok_below=0.0, ng_above=0.9, calibrated=True)
+    opinion = judge_evidence(evidence, book, (view_of(Flat()),), "What is wrong?", None, thresholds)
+    found = judge(opinion, evidence, thresholds, book=book)
+    assert found.outcome == "REVIEW"
+    assert found.rules[0].reason == "Not read by a model, and no part of this class can be OK by its score."
+    assert "No single place exceeds its own bound; it is the score of the part in all" in found.reasoning
+    assert "No place exceeds" not in found.answer + found.reasoning
+    assert "To review: " in found.answer
+
+
+def test_one_reference_is_no_view_that_could_not_be_compared() -> None:
+    evidence = replace(evidence_of(maps=(replace(map_of(0.2), tolerance=None),)), reference_count=1)
+    found = judge_evidence(evidence, BOOK, (view_of(Flat()),), None, None, Thresholds())
+    assert "One reference does not tell how much normal parts differ" in found.reasoning
+    assert "every view" not in found.reasoning + "".join(one.reason for one in found.rules)
 
 
 def test_a_score_between_the_usual_thresholds_is_not_told_as_inside() -> None:

@@ -17,6 +17,7 @@ from vlm_inspect.localization.composition import NO_LOCALIZER, FittedClass
 from vlm_inspect.localization.localizer import Localization
 from vlm_inspect.localization.other_part import other_part
 from vlm_inspect.localization.photo_mismatch import transparent_alone
+from vlm_inspect.localization.whole_part.usual_part import Unusual
 from vlm_inspect.measurement.partial import SeenPart
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.registration.identity import INCOMPARABLE, Shown
@@ -83,11 +84,13 @@ def gather(
         regions = _hottest(found, views)
     notes = (note for one in found for note in one.notes)
     mismatch = next((one.mismatch for one in found if one.mismatch), "")
-    if compared and not mismatch and standing is not None and standing.outcome == "NG":
-        mismatch = other_part(maps)
+    unusual = fitted.usual.unusual(seen.views) if compared and not mismatch else Unusual()
+    if compared and not mismatch:
+        is_ng = standing is not None and standing.outcome == "NG"
+        mismatch = " ".join(filter(None, [other_part(maps) if is_ng else "", *unusual.said]))
     evidence = Evidence(
         maps=maps,
-        regions=tuple(sorted(regions, key=lambda region: -region.score)[:MAX_REGIONS]),
+        regions=tuple(sorted([*unusual.regions, *regions], key=lambda region: -region.score)[:MAX_REGIONS]),
         measurements=measurements,
         reference_count=len(references),
         localizer=_name_of_maps(fitted, maps),

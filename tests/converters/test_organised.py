@@ -117,3 +117,41 @@ def test_pixels_that_are_zero_or_no_number_hold_no_point(tmp_path: Path) -> None
     grid[:9] = np.nan
     with pytest.raises(ConversionError, match="holds no point"):
         read(written(tmp_path, grid))
+
+
+@pytest.mark.parametrize("rows", ["from above", "mirrored"])
+@pytest.mark.parametrize("base_mm", [0.0, 5.0, -5.0])
+def test_a_map_of_heights_is_seen_from_above(tmp_path: Path, rows: str, base_mm: float) -> None:
+    y, x = np.mgrid[-30.0:30.0:60j, -40.0:40.0:80j]
+    y = y if rows == "mirrored" else -y
+    part = (np.abs(x) < 15) & (np.abs(y) < 10)
+    heights = np.where(part, 8.0, 0.0) + base_mm + np.random.default_rng(0).normal(scale=0.01, size=SIZE)
+    path = tmp_path / "block.npy"
+    np.save(path, np.stack([x, y, heights], axis=2))
+    cloud = read_point_cloud(path)
+    assert len(cloud.points) == part.sum()
+    assert cloud.points[:, 2].min() > base_mm + 7.0
+    assert cloud.viewpoint is not None
+    assert cloud.viewpoint[2] > 100.0
+
+
+def test_a_pcd_with_rows_is_organised(tmp_path: Path) -> None:
+    grid = seen(puck())
+    grid[30, 40] = np.nan
+    head = "VERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nWIDTH 80\nHEIGHT 60\nVIEWPOINT 0 0 0 1 0 0 0\n"
+    path = tmp_path / "puck.pcd"
+    path.write_bytes(f"{head}POINTS 4800\nDATA binary\n".encode() + grid.tobytes())
+    cloud = read_point_cloud(path)
+    assert cloud.grid is not None
+    assert cloud.grid.size_hw == SIZE
+    assert cloud.dropped == 1
+    assert np.hypot(*cloud.points[:, :2].T).max() < 0.027
+    flat = tmp_path / "row.pcd"
+    flat.write_bytes(path.read_bytes().replace(b"WIDTH 80\nHEIGHT 60", b"WIDTH 4800\nHEIGHT 1"))
+    assert read_point_cloud(flat).grid is None
+
+
+def test_points_in_columns_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    np.save(tmp_path / "turned.npy", np.random.default_rng(0).normal(size=(6, 50)))
+    with pytest.raises(ConversionError, match=r"save it turned, \(N, 3\)"):
+        read_point_cloud(tmp_path / "turned.npy")

@@ -143,6 +143,7 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         ("washer", lambda picture: picture.filter(ImageFilter.GaussianBlur(3)), "far less sharp"),
         ("cloth", lambda picture: picture.filter(ImageFilter.GaussianBlur(2)), "far less sharp"),
         ("washer", zoomed(1.3), "The part is shown 1.3 times as large as in the references"),
+        ("washer", zoomed(2), "The part fills the photo: it is shown larger than in the references"),
         ("washer", eight_colours, "far fewer colours than any of its references, 8"),
         ("cloth", eight_colours, "far fewer colours than any of its references, 8"),
         ("washer", times(0.65, 0.65, 0.65), "The photo is about 3 times darker than any of its references: check"),

@@ -79,7 +79,8 @@ def tell_findings(record: PartRecord, language: Language, places: Sequence[SeenP
         for place in listed(places):
             yield place_words(record, language, place)
     elif not record.failing and record.evidence.status == "within" and not (places and _is_held_up(record)):
-        yield language.say("nothing")
+        if record.inspection is None or record.inspection.outcome == "OK":  # else the reasons of the outcome say it
+            yield language.say("nothing")
     elif places:
         yield from tell_where(record, language, places[:1])
 

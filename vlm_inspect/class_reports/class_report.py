@@ -1,10 +1,11 @@
 """What is reported of a class before any part: sensitivity, examples, what more references would give."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vlm_inspect.class_reports.held_up import HeldUp, held_up
 from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.ignored import blanked
 from vlm_inspect.localization.composition import FittedClass
@@ -31,7 +32,20 @@ class ClassReport:
     expected_ok: dict[int, float]
     """Number of references -> share of normal parts that would come out OK, if further ones differ as these do."""
     advice: str
+    held_up: HeldUp
+    """How many of all planted defects were held up, and how sure that is."""
+    held_up_by_kind: Mapping[str, HeldUp]
     examples: tuple[Example, ...] = ()
+
+    def trade(self) -> str:
+        """Say that defects and normal parts are held up alike."""
+        share = self.expected_ok[self.sensitivity.references]
+        if not share:
+            return "held up is not OK, and no part of this class comes out OK: this says nothing of the defects"
+        return (
+            f"held up is not OK: about {100 * (1 - share):.0f} % of normal parts are held up, too; fewer references "
+            "can hold up more of both, so compare both"
+        )
 
     def model_text(self) -> str:
         """Return the figures as JSON."""
@@ -40,6 +54,10 @@ class ClassReport:
             "sensitivity": self.sensitivity.model_dump(),
             "expected_ok": {str(number): round(share, 3) for number, share in self.expected_ok.items()},
             "advice": self.advice,
+            "held_up": {
+                kind: {"found": one.found, "planted": one.planted, "ci95": [round(end, 3) for end in one.ci95]}
+                for kind, one in {"all": self.held_up, **self.held_up_by_kind}.items()
+            },
         }
         return json.dumps(told, ensure_ascii=False, indent=2)
 
@@ -63,12 +81,14 @@ def report_class(inspector: "Inspector", *, with_examples: bool = False, say: Sa
         say("drawing planted defects")
         seen = references.seen_by(lambda views: blanked(views, subject.ignore))
         examples = show_examples(seen, fitted, found, subject, inspector.budget, inspector.qualification)
-    count = len(references)
+    count, (every, by_kind) = len(references), held_up(found)
     return ClassReport(
         class_name=inspector.rules.class_name,
         sensitivity=found.sensitivity,
         expected_ok={number: expected_ok(found, number) for number in sorted({*_NUMBERS, count})},
         advice=advise(found) or "",
+        held_up=every,
+        held_up_by_kind=by_kind,
         examples=tuple(examples),
     )
 

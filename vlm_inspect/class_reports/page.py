@@ -35,8 +35,15 @@ def render_sensitivity(report: ClassReport) -> str:
         found=report.sensitivity,
         words=tell_sensitivity(report.sensitivity),
         advice=report.advice,
+        share=report.held_up.words,
+        trade=report.trade(),
         kinds=[
-            (kind, one, size_words(one.size_pct, one.size_mm, report.sensitivity.unit) or "-")
+            (
+                kind,
+                one,
+                "{:.0f} to {:.0f} %".format(*(100 * end for end in report.held_up_by_kind[kind].ci95)),
+                size_words(one.size_pct, one.size_mm, report.sensitivity.unit) or "-",
+            )
             for kind, one in report.sensitivity.by_kind.items()
         ],
         expected=report.expected_ok,

@@ -47,6 +47,7 @@ def sensitivity(*, config: "InspectorConfig", **options: Any) -> int:
     from vlm_inspect.class_reports.class_report import report_class
     from vlm_inspect.class_reports.page import render_sensitivity
     from vlm_inspect.file_writing import check_writable, write_together
+    from vlm_inspect.report.page_translation import translate_page
 
     json_path, html_path = options["json_path"], options["html_path"]
     to_stdout = json_path == Path("-")
@@ -64,7 +65,7 @@ def sensitivity(*, config: "InspectorConfig", **options: Any) -> int:
         _print(report)
     contents = {} if json_path is None or to_stdout else {json_path: (text + "\n").encode()}
     if html_path is not None:
-        contents[html_path] = render_sensitivity(report).encode()
+        contents[html_path] = translate_page(render_sensitivity(report), config.prompt.language).encode()
     if contents:
         write_together(contents)
         write_line(f"written: {', '.join(str(path) for path in contents)}", err=True)
@@ -76,15 +77,20 @@ def _print(report: "ClassReport") -> None:
 
     found = report.sensitivity
     references = "1 reference" if found.references == 1 else f"{found.references} references"
-    write_line(f"{report.class_name}: {references}, {found.planted} planted defects, {found.found} held up")
+    write_line(
+        f"{report.class_name}: {references}, {found.planted} planted defects, {found.found} held up "
+        f"({report.held_up.words})"
+    )
     write_line(tell_sensitivity(found))
+    write_line(report.trade())
     if report.advice:
         write_line(report.advice)
     write_line("")
-    write_line("kind                  found   a90/95")
+    write_line("kind                  found   95 % interval   a90/95")
     for kind, one in found.by_kind.items():
         size = size_words(one.size_pct, one.size_mm, found.unit) or "-"
-        write_line(f"{kind:<20} {one.found:>3}/{one.planted:<3}  {size}")
+        low, high = (100 * end for end in report.held_up_by_kind[kind].ci95)
+        write_line(f"{kind:<20} {one.found:>3}/{one.planted:<3}  {f'{low:.0f} to {high:.0f} %':<14}  {size}")
     write_line("")
     write_line("references   normal parts OK, about")
     for number, share in report.expected_ok.items():

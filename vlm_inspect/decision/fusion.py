@@ -49,8 +49,6 @@ UNSTATED = 0.9
 PASSED_CHECKS_SCORE = 0.1
 """P(anomalous) of a part of which nothing but checks was asked for, where all of them pass: they say nothing of the
 rest of it."""
-_NO_OK = 0.0005
-"""A bound of OK below this is written 0.000 and leaves no part OK."""
 _MODEL_P = (0.02, 0.98)
 """A model's probability counts inside these: no language model is as sure as it says."""
 _HEATMAP_P = (1e-6, 1 - 1e-6)
@@ -386,7 +384,7 @@ def _notes(
         notes.append(f"{found.ignored} of the model's defects lie in an ignored area and do not count")
     if not thresholds.calibrated:
         notes.append(_uncalibrated(evidence))
-    elif thresholds.ok_below < _NO_OK:
+    elif thresholds.leave_no_ok:
         notes.append("no part is OK with this calibration file; calibrate again with more normal parts")
     return tuple(dict.fromkeys(notes))
 

@@ -7,6 +7,8 @@ from vlm_inspect.errors import CalibrationError
 from vlm_inspect.sensitivity.record import Sensitivity
 from vlm_inspect.sensitivity.whole_surface import WholeLay
 
+_NO_OK = 0.0005
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -29,6 +31,11 @@ class Thresholds:
     """How scores of the surface as a whole are laid over that of odd places; None: as the references say."""
     made_with: "MadeWith | None" = None
     """What the calibration file was made with; None: they come from none."""
+
+    @property
+    def leave_no_ok(self) -> bool:
+        """Whether no part can be OK: the bound is so low that it is written 0.000."""
+        return self.ok_below < _NO_OK
 
 
 @dataclass(frozen=True)

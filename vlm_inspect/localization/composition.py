@@ -23,6 +23,7 @@ from vlm_inspect.localization.localizer import FittedLocalizer, FrameChooser, Lo
 from vlm_inspect.localization.photo_mismatch import NO_PHOTO, UsualPhoto, usual_photo
 from vlm_inspect.localization.refitted import RefittedLocalizer
 from vlm_inspect.localization.subject import ANY_SUBJECT, Subject
+from vlm_inspect.localization.whole_part.usual_part import NO_PART, UsualPart, usual_part
 from vlm_inspect.references import Part, ReferenceSet
 from vlm_inspect.sensitivity.standing import Standing
 
@@ -47,7 +48,8 @@ class FittedClass:
     """What is to be said before the first part: that no OK can be earned, and what would help."""
     photo: UsualPhoto = NO_PHOTO
     """How photos of the class are taken: what is taken otherwise is not compared."""
-
+    usual: UsualPart = NO_PART
+    """How the part looks as a whole, and what lies beside it: what is otherwise is no OK."""
     trial: str = ""
     """By which trial the bounds were learned, for people to read; "" where there are none."""
 
@@ -81,8 +83,10 @@ def fit_class(
         chosen = None  # the drawing and the checks decide; how pictures of one part usually vary is unknown
     used = localizers_for(kind, chosen)
     named = NO_LOCALIZER if chosen is None or chosen not in used else chosen.name
-    photo = usual_photo(references.views) if kind == "image" else NO_PHOTO
-    return FittedClass(tuple(_fit_scored(one, references, subject) for one in used), named, photo=photo)
+    members = tuple(_fit_scored(one, references, subject) for one in used)
+    if kind != "image":
+        return FittedClass(members, named)
+    return FittedClass(members, named, photo=usual_photo(references.views), usual=usual_part(references.views))
 
 
 def _fit_scored(localizer: Localizer, references: ReferenceSet, subject: Subject) -> FittedLocalizer:

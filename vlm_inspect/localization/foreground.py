@@ -84,26 +84,43 @@ def _doubt(mask: NDArray[np.bool_], distance: NDArray[np.float32]) -> Literal[""
     return "contrast" if float(distance[mask].mean()) < 1.5 * _LEAST_CONTRAST else ""
 
 
+def fit_background(lab: NDArray[np.float32], shown: NDArray[np.bool_]) -> NDArray[np.float32] | None:
+    """Return the quadratic surface, (H, W, 3), through where a background is shown; None where nothing is.
+
+    Args:
+        lab: (H, W, 3), any unit.
+        shown: (H, W): which places count; a quarter of them may be something else.
+    """
+    return _fit_surface(lab, shown)[0] if shown.any() else None
+
+
 def _fit_background(lab: NDArray[np.float32]) -> tuple[NDArray[np.float32], float] | None:
     """Return the background surface, (H, W, 3), and its robust spread, or None where the ring is not plain."""
     height, width = lab.shape[:2]
     ring = max(2, round(_RING * min(height, width)))
+    border = np.ones((height, width), bool)
+    border[ring:-ring, ring:-ring] = False
+    surface, residual = _fit_surface(lab, border)
+    spread = float(np.median(residual)) / 1.54  # the median norm of a 3-D normal variable is 1.54 sigma
+    if spread > _PLAIN_SPREAD or float((residual < max(4 * spread, 5.0)).mean()) < _PLAIN_SHARE:
+        return None
+    return surface, spread
+
+
+def _fit_surface(lab: NDArray[np.float32], shown: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return the surface, and how far every place that is shown is from it, (N,)."""
+    height, width = lab.shape[:2]
     y, x = np.mgrid[0:height, 0:width]
     u, v = 2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1
     terms = np.stack([np.ones_like(u), u, v, u * u, v * v, u * v], axis=-1)
-    border = np.ones((height, width), bool)
-    border[ring:-ring, ring:-ring] = False
-    basis, colors = terms[border], lab[border].astype(np.float64)
+    basis, colors = terms[shown], lab[shown].astype(np.float64)
     residual = np.linalg.norm(colors - np.median(colors, axis=0), axis=1)
     for _ in range(4):  # trimmed least squares: a part that touches the border must not bend the surface
         kept = residual <= max(np.quantile(residual, _PLAIN_SHARE), 1.0)
         weights, *_ = np.linalg.lstsq(basis[kept], colors[kept], rcond=None)
         residual = np.linalg.norm(colors - basis @ weights, axis=1)
-    spread = float(np.median(residual)) / 1.54  # the median norm of a 3-D normal variable is 1.54 sigma
-    if spread > _PLAIN_SPREAD or float((residual < max(4 * spread, 5.0)).mean()) < _PLAIN_SHARE:
-        return None
     surface: NDArray[np.float32] = (terms @ weights).astype(np.float32)
-    return surface, spread
+    return surface, residual
 
 
 def _threshold(distance: NDArray[np.float32], spread: float) -> float:

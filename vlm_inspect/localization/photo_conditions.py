@@ -19,6 +19,8 @@ _RING = 0.03
 """Width of the border that shows the background, as a fraction of the shorter side."""
 _WIDTHS = (1.0, 3.0, 9.0)
 """Gaussian widths in pixels: detail between no blur and the first is fine, then come coarser bands."""
+RINGS, _RINGS_PX = 12, 192
+"""Rings around the middle of a photo, out to its edges, and the side in pixels at which their colours are taken."""
 _MEASURABLE = 16
 """Shorter side in pixels below which only the size of a photo is looked at."""
 
@@ -35,7 +37,7 @@ class PartInPhoto:
     """Share of the photo's border that the part covers, in [0, 1]."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PhotoConditions:
     """What was measured on one photo."""
 
@@ -65,6 +67,8 @@ class PhotoConditions:
     """How many different colours its pixels have."""
     detail: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Natural logarithms of the strength (standard deviation in grey levels) of fine, coarse and coarser detail."""
+    rings: NDArray[np.float64] | None = None
+    """(RINGS, 3): mean CIELAB colours of rings of equal width around its middle, the innermost first."""
 
 
 def conditions_of(view: View) -> PhotoConditions:
@@ -95,6 +99,7 @@ def conditions_of(view: View) -> PhotoConditions:
         tones=_tones(grey),
         colours=_colours(view.image),
         detail=_detail(grey),
+        rings=_rings(lab),
     )
 
 
@@ -150,6 +155,15 @@ def _colours(image: NDArray[np.uint8]) -> int:
     seen = np.zeros(1 << 24, bool)  # quicker than to sort the pixels
     seen[(red << 16) | (green << 8) | blue] = True
     return int(np.count_nonzero(seen))
+
+
+def _rings(lab: NDArray[np.float32]) -> NDArray[np.float64]:
+    import cv2
+
+    small = cv2.resize(lab, (_RINGS_PX, _RINGS_PX), interpolation=cv2.INTER_AREA).reshape(-1, 3)
+    away = (np.arange(_RINGS_PX) + 0.5) / _RINGS_PX * 2.0 - 1.0
+    ring = (np.hypot(away[:, None], away[None]) * RINGS).astype(np.intp).ravel()
+    return np.stack([small[ring == number].mean(axis=0, dtype=np.float64) for number in range(RINGS)])
 
 
 def _detail(grey: NDArray[np.float32]) -> tuple[float, float, float]:

@@ -9,10 +9,12 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from converters.pixels import TRANSPARENT
 from converters.sample import ImageSample, Sample
 from converters.view import View
-from vlm_inspect.localization.photo_conditions import PartInPhoto, PhotoConditions, conditions_of
+from vlm_inspect.localization.photo_conditions import RINGS, PartInPhoto, PhotoConditions, conditions_of
 
 LEAST_PX = 32
 """Shorter side of a photo below which nothing is judged, unless its references are as small."""
@@ -49,12 +51,21 @@ _MOST_SAID = 10
 """Ratio of luminance beyond which it is not said more exactly: a photo of a black table has no exposure to mend."""
 _SAME_SHARPNESS = 0.6
 """Logarithms of ratios: of luminance, and of fine to coarse detail (halving the resolution costs 0.4 to 1.0)."""
+_LEAST_ZOOM, _MOST_ZOOM, _ZOOM_STEP = 1.3, 4.0, 1.1
+_SAME_RINGS, _BETTER_RINGS = 5.0, 0.4
+"""Mean CIELAB distance of the colours around the middle from those of the references, spread out, and its share of the
+distance as they are: training photos of four classes, cut to a half, 0.8 to 4.1 and 0.05 to 0.5; the same photos in
+another light, or in grey, 5.7 and 0.5 or more, but for screws, which are grey."""
 _FEW = 3
 """References from which on a part that stands out in all of them has to."""
 _FEW_ANYHOW = 4
 """Likewise where none stands out, for light and nearly equal sizes: three magnetic tiles say too little of how far
 those vary, 2.5 % of all others lie outside."""
 _CUT_OFF = "The part is cut off by the edge of the photo, and in the references it is not: take all of it."
+_FILLED = (
+    "The part fills the photo: it is shown larger than in the references, from nearer or at another zoom; take it from "
+    "the same distance, at the same zoom, or give references taken like this."
+)
 _LACKING = {
     "background": "The background is not plain as in every reference: the part lies on another one, fills the "
     "photo, or the photo shows something else.",
@@ -145,6 +156,14 @@ def _differences(photo: PhotoConditions, usual: Sequence[PhotoConditions]) -> It
     if photo.contrast < min(_BLANK, _NEARLY_BLANK * min(one.contrast for one in usual)):
         yield "The photo shows nothing but one even colour: check the lens, the light and the trigger of the camera."
         return
+    found = [*_other_picture(photo, usual)]
+    if found and photo.part is None and _fills_photo(photo, usual):
+        found = [_FILLED]  # its other colour, light and edge come of that alone
+    yield from found
+
+
+def _other_picture(photo: PhotoConditions, usual: Sequence[PhotoConditions]) -> Iterator[str]:
+    """Yield what is amiss with colour, size, light and sharpness."""
     coloured = [*_other_colour(photo, usual)]
     yield from coloured
     placed = [*_other_size(photo, usual, finds_part=not coloured)]
@@ -155,6 +174,25 @@ def _differences(photo: PhotoConditions, usual: Sequence[PhotoConditions]) -> It
         yield from _of_few_colours(photo, usual)
     if not placed:
         yield from _blurred(photo, usual)
+
+
+def _fills_photo(photo: PhotoConditions, usual: Sequence[PhotoConditions]) -> bool:
+    """Tell whether a part is shown so much larger that it fills the photo.
+
+    Then the colours of the rings around the middle are those of the references' inner rings, spread out.
+    """
+    known = [one.rings for one in usual if one.rings is not None]
+    if photo.rings is None or not known:
+        return False
+    middles, mean = (np.arange(RINGS) + 0.5) / RINGS, np.mean(known, axis=0)
+
+    def away(zoom: float) -> float:
+        spread = np.stack([np.interp(middles / zoom, middles, channel) for channel in mean.T], axis=1)
+        return float(np.linalg.norm(photo.rings - spread, axis=1).mean())
+
+    zooms = _ZOOM_STEP ** np.arange(round(math.log(_MOST_ZOOM) / math.log(_ZOOM_STEP)) + 1)
+    best = min(zooms, key=away)
+    return bool(best >= _LEAST_ZOOM and away(best) < min(_SAME_RINGS, _BETTER_RINGS * away(1.0)))
 
 
 def _other_size(photo: PhotoConditions, usual: Sequence[PhotoConditions], *, finds_part: bool) -> Iterator[str]:

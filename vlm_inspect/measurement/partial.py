@@ -12,8 +12,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_inspect.measurement.scan import End, box_axes, ends_along, posed_surface, together
+from vlm_inspect.measurement.scan import End, box_axes, deviations, ends_along, posed_surface, together
 from vlm_inspect.registration.alignment import PosedCloud
+from vlm_inspect.registration.drawn_surface import drawn_surface
 from vlm_inspect.registration.surface import Points, Surface
 
 _END = 0.02
@@ -61,7 +62,7 @@ def height(scan: PosedCloud, references: Sequence[PosedCloud], seen: SeenPart) -
 def max_deviation(scan: PosedCloud, references: Sequence[PosedCloud], seen: SeenPart) -> SeenValue:
     """Return the largest distance of the scan's points to the nearest reference: what was not scanned may be worse."""
     own = posed_surface(scan)
-    off = [own.average(posed_surface(one).distances(own.smoothed)) for one in references]
+    off = [deviations(own, drawn_surface(one, posed_surface(one)))[0] for one in references]
     nearest = min(off, key=lambda one: float((one**2).mean()))
     return SeenValue(float(nearest.max()), "the rest was not scanned")
 

@@ -93,7 +93,8 @@ _ALL = (
         "{unit}",
         _SCAN,
         "sample_to_references",
-        "largest distance to the nearest reference, without sign; the reason says whether material is missing",
+        "largest distance to the nearest reference (of a mesh, its triangles), without sign; the reason says whether "
+        "material is missing",
         scan.deviation_side,
         of_seen=partial.max_deviation,
     ),

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from converters.sample import PointCloud
 from vlm_inspect.errors import MeasurementError
 from vlm_inspect.registration.alignment import PosedCloud
+from vlm_inspect.registration.comparison import compare
+from vlm_inspect.registration.drawn_surface import DrawnSurface, drawn_surface
 from vlm_inspect.registration.surface import Points, Surface, nearest, planes, surface
 from vlm_inspect.registration.thinning import thinned
 
@@ -97,7 +99,8 @@ def deviation_side(query: PosedCloud, references: Sequence[PosedCloud]) -> str:
         )
         missing = facing.gaps(place).across[0] > 0.0
     else:
-        missing = reference.gaps(own.smoothed[[int(there.argmax())]]).across[0] < 0.0
+        place = reference.held_against(own)[[int(there.argmax())]]
+        missing = reference.gaps(place).across[0] < 0.0
     return "material is missing there" if missing else "there is too much material"
 
 
@@ -268,7 +271,7 @@ def _nearest_deviations(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], Surface, Surface]:
     """Return the distances scan -> nearest reference (N,) and back (M,), and the surfaces of both."""
     own = posed_surface(query)
-    surfaces = [posed_surface(reference) for reference in references]
+    surfaces = [drawn_surface(reference, posed_surface(reference)) for reference in references]
     pairs = [deviations(own, reference) for reference in surfaces]
     best = min(range(len(pairs)), key=lambda i: _rms(*pairs[i]))
     return *pairs[best], own, surfaces[best]
@@ -277,8 +280,13 @@ def _nearest_deviations(
 def deviations(query: Surface, reference: Surface) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return distances (N,) of a scan's surface to a reference's and (M,) back, in their unit, noise averaged out.
 
-    Points are first moved onto their own local planes, and their distances averaged over six neighbours.
+    Points are first moved onto their own local planes, and their distances averaged over six neighbours. Against a
+    drawing, whose edges planes would cut off, a point's distance is the median of its neighbours', and back it counts
+    only where the scan has no surface near: elsewhere its own points tell.
     """
+    if isinstance(reference, DrawnSurface):
+        found = compare(query, reference)
+        return np.abs(found.off[0]), np.abs(found.lacking[0]) * found.apart
     there = query.average(reference.distances(query.smoothed))
     back = reference.average(query.distances(reference.smoothed))
     return there, back

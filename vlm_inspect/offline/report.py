@@ -22,7 +22,7 @@ from vlm_inspect.decision.spots import Spot, in_groups, is_one_place, reach_of
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.evidence import Evidence, Measurement, Region
 from vlm_inspect.inspection import Inspection, Provenance, Usage
-from vlm_inspect.offline.wording import Wording, level_of, load_wording
+from vlm_inspect.offline.wording import Wording, can_none_be_ok, is_by_one_reference, level_of, load_wording
 from vlm_inspect.rules import Rule, RuleBook
 from vlm_inspect.verdict import Defect, RuleResult, Verdict
 from vlm_inspect.vocabulary import breaks, circumstances, kinds_of, name_region, severity_of
@@ -126,7 +126,10 @@ class _Report:
         if not self._findings and self._evidence.status == "within":
             is_inside = level_of(self._evidence, self._thresholds) == "within"
             hottest = None if is_inside else next(iter(self._evidence.regions), None)
-            said.append(wording.say("regions", "none") if hottest is None else self._hottest(hottest))
+            if hottest is not None:
+                said.append(self._hottest(hottest))
+            else:
+                said.append(wording.say("regions", "none" if is_inside else "none_between"))
         return " ".join(sentence for sentence in said if sentence)
 
     def _said(self) -> str:
@@ -224,13 +227,17 @@ def _judge(
         reason = wording.text_rule(f"likeness_{name}", evidence)
         return RuleResult(rule.id, "pass" if is_like else "cannot_tell", reason)
     name = level_of(evidence, thresholds) if is_like else name
+    if name == "between" and can_none_be_ok(evidence, thresholds):
+        name = "no_ok"
     return RuleResult(rule.id, "not_checked", wording.text_rule(name, evidence))
 
 
 def _why_unknown(evidence: Evidence) -> str:
     if not evidence.reference_count:
         return "alone"
-    return "uncompared" if evidence.mismatch and not evidence.maps else "unknown"
+    if evidence.mismatch and not evidence.maps:
+        return "uncompared"
+    return "single" if is_by_one_reference(evidence) else "unknown"
 
 
 def _broken(rule: Rule, finding: Finding, evidence: Evidence, wording: Wording) -> RuleResult:

@@ -51,7 +51,9 @@ class Wording(BaseModel):
                 return self.say("verdicts", "measured_only")
             if evidence.mismatch and not evidence.maps:
                 return self.say("verdicts", "not_compared")
-            return self.say("verdicts", "partial" if evidence.reference_count else "no_reference")
+            if not evidence.reference_count:
+                return self.say("verdicts", "no_reference")
+            return self.say("verdicts", "single" if is_by_one_reference(evidence) else "partial")
         return self.say(
             "verdicts",
             _name_of(evidence, thresholds),
@@ -163,6 +165,18 @@ def level_of(evidence: Evidence, thresholds: Thresholds | None) -> Level:
     elif evidence.standing is not None and evidence.standing.outcome == "REVIEW":
         return "between"
     return "place" if evidence.has_hot_place else "within"
+
+
+def can_none_be_ok(evidence: Evidence, thresholds: Thresholds | None) -> bool:
+    """Tell whether no part of the class can be OK by its score, however much it is like the references."""
+    if thresholds is not None and thresholds.calibrated:
+        return thresholds.leave_no_ok
+    return evidence.standing is not None and evidence.standing.ok_below is None
+
+
+def is_by_one_reference(evidence: Evidence) -> bool:
+    """Tell whether all of a part was compared, but with a single reference, which sets no tolerance."""
+    return evidence.reference_count == 1 and not evidence.incomplete
 
 
 def _name_of(evidence: Evidence, thresholds: Thresholds | None) -> str:

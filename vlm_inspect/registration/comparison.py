@@ -134,7 +134,7 @@ def compare(scan: Surface, reference: Surface) -> Comparison:
 
     The reference says which side of the scan is outside: of a scan from one side, its own shape does not.
     """
-    there = reference.gaps(scan.smoothed)
+    there = reference.gaps(reference.held_against(scan))
     scan = scan.facing_as(reference.outward[there.plane], near_enough(scan, reference, there))
     return comparison_of(scan, reference, there, scan.gaps(reference.smoothed))
 
@@ -156,7 +156,7 @@ def comparison_of(scan: Surface, reference: Surface, there: Gaps, back: Gaps) ->
     spacing = max(scan.spacing, reference.spacing)
     signed = _signed(there)
     off = smoothed(scan, signed)
-    raw = signed + np.einsum("ij,ij->i", scan.points - scan.smoothed, reference.outward[there.plane])
+    raw = signed + np.einsum("ij,ij->i", scan.points - reference.held_against(scan), reference.outward[there.plane])
     lacking = smoothed(reference, _signed(back))
     rim = scan.rim[back.plane] | (back.beside > 0.0)
     facing = np.einsum("ij,ij->i", scan.outward[back.plane], reference.outward)

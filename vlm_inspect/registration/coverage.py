@@ -62,8 +62,15 @@ class Coverage:
         return judged.counting(everywhere, np.zeros_like(self.unscanned))
 
 
-def seen_again(anchor: Surface, judged: Judged) -> Coverage:
-    """Return what a scan shows of the reference that it was held against."""
+def seen_again(anchor: Surface, judged: Judged, *, by_numbers: bool = True) -> Coverage:
+    """Return what a scan shows of the reference that it was held against.
+
+    Args:
+        anchor: the reference.
+        judged: the scan's deviations from it.
+        by_numbers: whether places with too few points count as well. Of a whole scan with a planted defect there are
+            none that the sound one does not have.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -83,7 +90,8 @@ def seen_again(anchor: Surface, judged: Judged) -> Coverage:
             hidden[one] = not _closed_there(anchor, judged, open_ended[piece == one])
         if size[hidden].sum() > _LARGE * anchor.areas.sum():
             lost[open_ended] = hidden[piece]
-    lost |= _sparse(anchor, judged)
+    if by_numbers:
+        lost |= _sparse(anchor, judged)
     if lost.any():  # where one side was not scanned, no unseen place tells missing material
         lost = np.logical_or(lost, _grown(found.unseen, anchor))
     return Coverage(1.0 - float(anchor.areas[lost].sum() / anchor.areas.sum()), lost)

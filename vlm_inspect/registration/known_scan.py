@@ -153,7 +153,7 @@ class KnownScan:
     def _there(self, scan: Surface, moved: "_Moved", rows: NDArray[np.intp]) -> Gaps:
         """Return the scan's points against the reference; turns the new planes as that says."""
         here = moved.index[rows]
-        found = self.reference.gaps(scan.smoothed[here])
+        found = self.reference.gaps(self.reference.held_against(scan)[here])
         there = _replaced(self.there, moved.kept, here, found)
         agrees = np.einsum("ij,ij->i", scan.outward[here], self.reference.outward[found.plane])
         sure = near_enough(scan, self.reference, found) & (np.abs(agrees) > _UNSURE)
@@ -224,7 +224,7 @@ def know(points: Points, reference: Surface, scan: Surface | None = None) -> Kno
         kept, limit = on_surface(cells.points, nearest(tree, cells.points, STRAY_AMONG)[0][:, -1])
         kept = kept & ~sparse(cells, tree)
     scan = surface(cells.points[kept]) if scan is None else scan
-    there = reference.gaps(scan.smoothed)
+    there = reference.gaps(reference.held_against(scan))
     scan = scan.facing_as(reference.outward[there.plane], near_enough(scan, reference, there))
     far, tried = nearest(scan.tree, reference.smoothed, _CANDIDATES)
     back = scan.gaps_to(reference.smoothed, tried)
