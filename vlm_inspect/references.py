@@ -25,13 +25,13 @@ from converters.view import View, ViewBudget
 from vlm_inspect.array_cache import content_of, key_of, user_cache
 from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.file_patterns import match_files
-from vlm_inspect.registration.alignment import PosedCloud
+from vlm_inspect.registration.alignment import PosedCloud, levels_of
 from vlm_inspect.registration.arrival import arrive, pack_arrival, unpack_arrival
 from vlm_inspect.registration.identity import Mismatch
 from vlm_inspect.registration.known_scan import Change
-from vlm_inspect.registration.levels import Levels, levels
+from vlm_inspect.registration.levels import Levels
 
-SCAN_VERSION = 9
+SCAN_VERSION = 10
 """Of the alignment and of the deviation's score: another one computes remembered poses and scores anew."""
 WINDOW_MARGIN = 1.1
 """The window of a class is this much larger than its first reference needs, so that foreign material stays in sight."""
@@ -53,7 +53,7 @@ class Stage:
         """The anchor as every other scan is laid onto it; there must be one."""
         if self.anchor is None:
             raise ValueError("there is no scan to lay others onto")
-        return levels(self.anchor.points)
+        return levels_of(self.anchor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,8 +259,15 @@ def _frame_on(stage: Stage, cloud: PointCloud) -> tuple[ScanFrame, Mismatch | No
         return canonical_frame(cloud), None
     if cloud is stage.anchor:
         return stage.frame, None
-    key = key_of(SCAN_VERSION, "pose", content_of(cloud.points), stage.anchor_content)
-    arrived = user_cache().value("scans", key, lambda: arrive(cloud.points, stage.levels), pack_arrival, unpack_arrival)
+    seen_from = repr((cloud.viewpoint, stage.anchor.viewpoint))
+    key = key_of(SCAN_VERSION, "pose", content_of(cloud.points), stage.anchor_content, seen_from)
+    arrived = user_cache().value(
+        "scans",
+        key,
+        lambda: arrive(cloud.points, stage.levels, cloud.viewpoint),
+        pack_arrival,
+        unpack_arrival,
+    )
     if arrived.mismatch is not None:
         return canonical_frame(cloud), arrived.mismatch
     return replace(stage.frame, pose=stage.frame.pose @ arrived.pose), None
