@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from vlm_inspect.store import Case, CaseLine, Correction, Judgement, Turn
+    from vlm_inspect.significant_digits import probability_words
+from vlm_inspect.store import Case, CaseLine, Correction, Judgement, Turn
 
 _PIPED_WIDTH = 200
 _STYLES = {"OK": "green", "NG": "bold red", "REVIEW": "yellow"}
@@ -45,7 +46,7 @@ def print_lines(lines: "Sequence[CaseLine]") -> None:
         table.add_row(
             line.id,
             Text(line.outcome, style=_STYLES[line.outcome]),
-            f"{line.score:.2f}",
+            probability_words(line.score),
             Text(plain_line(line.class_name)),
             Text(plain_line(Path(line.source).name)),
             *([Text(_judged(line), style=_STYLES.get(line.judged or "", ""))] if judged else []),
