@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from vlm_inspect.significant_digits import probability_words
-from vlm_inspect.store import Case, CaseLine, Correction, Judgement, Turn
+    from vlm_inspect.store import Case, CaseLine, Correction, Judgement, Turn
 
 _PIPED_WIDTH = 200
 _STYLES = {"OK": "green", "NG": "bold red", "REVIEW": "yellow"}
@@ -29,6 +28,7 @@ def print_lines(lines: "Sequence[CaseLine]") -> None:
     from rich.text import Text
 
     from vlm_inspect.safe_text import plain_line
+    from vlm_inspect.significant_digits import probability_words
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim", collapse_padding=True)
     table.add_column("id", no_wrap=True)
