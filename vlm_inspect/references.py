@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from converters.digest import sha256_of
 from converters.errors import ConversionError
@@ -26,15 +25,15 @@ from converters.view import View, ViewBudget
 from vlm_inspect.array_cache import content_of, key_of, user_cache
 from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.file_patterns import match_files
-from vlm_inspect.registration.alignment import PosedCloud
+from vlm_inspect.registration.alignment import PosedCloud, levels_of
 from vlm_inspect.registration.arrival import Arrival, arrive, pack_arrival, unpack_arrival
 from vlm_inspect.registration.drawn_pose import settled_on, turns_of
 from vlm_inspect.registration.drawn_surface import Triangles, triangles_of
 from vlm_inspect.registration.identity import Mismatch
 from vlm_inspect.registration.known_scan import Change
-from vlm_inspect.registration.levels import Levels, levels
+from vlm_inspect.registration.levels import Levels
 
-SCAN_VERSION = 9
+SCAN_VERSION = 11
 """Of the alignment and of the deviation's score: another one computes remembered poses and scores anew."""
 WINDOW_MARGIN = 1.1
 """The window of a class is this much larger than its first reference needs, so that foreign material stays in sight."""
@@ -56,20 +55,22 @@ class Stage:
         """The anchor as every other scan is laid onto it; there must be one."""
         if self.anchor is None:
             raise ValueError("there is no scan to lay others onto")
-        return levels(self.anchor.points)
+        return levels_of(self.anchor)
 
     @cached_property
     def triangles(self) -> Triangles | None:
         """Those of the anchor; None: it is no drawing."""
         return None if self.anchor is None or self.anchor.mesh is None else triangles_of(self.anchor.mesh)
 
-    def arrival_of(self, points: NDArray[np.float64]) -> Arrival:
-        """Return how points (N, 3) come to lie on the anchor."""
-        arrived = arrive(points, self.levels)
+    def arrival_of(self, cloud: PointCloud) -> Arrival:
+        """Return how a scan comes to lie on the anchor."""
+        arrived = arrive(cloud.points, self.levels, cloud.viewpoint)
         if arrived.mismatch is not None or self.triangles is None:
             return arrived
         spacing = self.levels.dense.spacing
-        return replace(arrived, pose=settled_on(points, arrived.pose, self.triangles, turns_of(self.levels), spacing))
+        return replace(
+            arrived, pose=settled_on(cloud.points, arrived.pose, self.triangles, turns_of(self.levels), spacing)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,8 +274,9 @@ def _frame_on(stage: Stage, cloud: PointCloud) -> tuple[ScanFrame, Mismatch | No
         return canonical_frame(cloud), None
     if cloud is stage.anchor:
         return stage.frame, None
-    key = key_of(SCAN_VERSION, "pose", content_of(cloud.points), stage.anchor_content)
-    arrived = user_cache().value("scans", key, lambda: stage.arrival_of(cloud.points), pack_arrival, unpack_arrival)
+    seen_from = repr((cloud.viewpoint, stage.anchor.viewpoint))
+    key = key_of(SCAN_VERSION, "pose", content_of(cloud.points), stage.anchor_content, seen_from)
+    arrived = user_cache().value("scans", key, lambda: stage.arrival_of(cloud), pack_arrival, unpack_arrival)
     if arrived.mismatch is not None:
         return canonical_frame(cloud), arrived.mismatch
     return replace(stage.frame, pose=stage.frame.pose @ arrived.pose), None

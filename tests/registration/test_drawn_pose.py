@@ -50,6 +50,6 @@ def test_a_scan_arrives_on_a_drawing_to_a_share_of_its_noise() -> None:
     assert nut.mesh is not None
     rng = np.random.default_rng(2)
     scan = random_pose(rng).move(nut.points[::5]) + rng.normal(scale=0.005, size=(6000, 3))
-    arrived = Stage(anchor=nut).arrival_of(scan)
+    arrived = Stage(anchor=nut).arrival_of(PointCloud(Path("scan.ply"), scan))
     off = triangles_of(nut.mesh).signed(apply(arrived.pose, scan))
     assert np.sqrt((off**2).mean()) == pytest.approx(0.005, rel=0.1)

@@ -66,7 +66,7 @@ def test_what_zones_alone_show_is_placed(normal: Variation) -> None:
     """A wide, shallow rise that no single plane shows."""
     risen = plate(3)
     above = (risen[:, 2] > 2.5) & (np.linalg.norm(risen[:, :2] - [20.0, 5.0], axis=1) < 1.6)
-    risen[above, 2] += 0.012
+    risen[above, 2] += 0.02
     scan = scan_surface(risen)
     judged = normal.judge(scan)
     weak = replace(judged, off=judged.off * np.array([[0.3], [0.3], [1.0]]), lacking=0.0 * judged.lacking)

@@ -25,6 +25,7 @@ class Destinations:
         gallery: folder of the pages; None: none.
         folders: where the files of the parts are moved; None: they stay.
         serial: how serial numbers are found.
+        language: of the list of the gallery, as `--language` names it; None: English.
         apart: further files and folders that are no parts: what they are judged by, and the store.
     """
 
@@ -35,6 +36,7 @@ class Destinations:
     folders: OutcomeFolders | None = None
     serial: SerialFinder = field(default_factory=SerialFinder)
     apart: Sequence[Path] = ()
+    language: str | None = None
 
     @property
     def journal(self) -> Path:
@@ -51,7 +53,7 @@ class Destinations:
 
     def line(self, journal: Journal, model: str) -> Line:
         """Return the way of every part to these destinations; raises OutputError where the gallery cannot be made."""
-        gallery = None if self.gallery is None else Gallery(self.gallery)
+        gallery = None if self.gallery is None else Gallery(self.gallery, self.language)
         return Line(journal, model, tuple(self.sinks), gallery, self.folders, self.serial)
 
     def write(self, rows: Sequence[Row], line: Line, *, title: str) -> None:

@@ -37,14 +37,14 @@ _OWN_PAGE = re.compile(r"index(-error|-ng|-review|-ok)?(-[0-9]+)?\.html")
 class Gallery:
     """Pages in a folder: `index.html`, 200 parts a page, and `parts/` with a page and a small picture for each part."""
 
-    def __init__(self, folder: Path) -> None:
-        """Make the folder.
+    def __init__(self, folder: Path, language: str | None = None) -> None:
+        """Make the folder; the language is that of the list, by its name or code, None: English.
 
         Raises:
             OutputError: it cannot be made or written to.
         """
         check_folder(folder)
-        self.folder = folder
+        self.folder, self.language = folder, language
         try:
             self._parts.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -76,6 +76,8 @@ class Gallery:
         """
         import jinja2
 
+        from vlm_inspect.report.page_translation import translate_page
+
         folder = resources.files("vlm_inspect.report") / "templates"
         environment = jinja2.Environment(
             autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -95,7 +97,7 @@ class Gallery:
             for number, part in enumerate(_pages_of(own), 1):
                 told = _Page(title, outcome, number, part, len(own), len(shown))
                 page = _render(template, told, outcomes, style, pictures)
-                _write_changed(self.folder / told.name, page.encode(errors="replace"))
+                _write_changed(self.folder / told.name, translate_page(page, self.language).encode(errors="replace"))
                 written.add(told.name)
         for path in self.folder.glob("index-*.html"):
             if path.name not in written and _OWN_PAGE.fullmatch(path.name):

@@ -97,9 +97,9 @@ PROMPT_OPTIONS = (
         "--language",
         metavar="NAME",
         help="Language of the model's reasoning and of every answer, such as German. Default: that of the question. "
-        "Without a model it sets the language of answers to questions alone, and is one of English, German, French, "
-        "Spanish, Italian, Chinese and Japanese. Files that are written "
-        "(--html, --overlay, tables) are in English; the page of `serve` is in English or German.",
+        "Without a model it sets the language of answers to questions, and is one of English, German, French, "
+        "Spanish, Italian, Chinese and Japanese. Pages (--html) are in English or German; the terminal, --overlay, "
+        "tables and the page of `bench` are in English; the page of `serve` is in English or German as chosen on it.",
     ),
 )
 _PART_OPTIONS = (

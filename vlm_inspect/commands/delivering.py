@@ -112,7 +112,9 @@ def open_delivery(config: "InspectorConfig", options: dict[str, Any]) -> Iterato
         if options["save"] or receivers:
             sender = _add_store(stack, sinks, config, options, receivers)
             apart += _store_files(options["store"])
-        made = Destinations(options["csv_path"], tables, sinks, options["gallery"], folders, serial, apart)
+        made = Destinations(
+            options["csv_path"], tables, sinks, options["gallery"], folders, serial, apart, config.prompt.language
+        )
         told = [serial.record, *(one.target for one in receivers), *(["save"] if options["save"] else [])]
         told += [str(real_path(path)) for path in (options["labelme_dir"], options["move_dir"]) if path is not None]
         yield Delivery(made, sender, told)

@@ -47,6 +47,7 @@ def sensitivity(*, config: "InspectorConfig", **options: Any) -> int:
     from vlm_inspect.class_reports.class_report import report_class
     from vlm_inspect.class_reports.page import render_sensitivity
     from vlm_inspect.file_writing import check_writable, write_together
+    from vlm_inspect.report.page_translation import translate_page
 
     json_path, html_path = options["json_path"], options["html_path"]
     to_stdout = json_path == Path("-")
@@ -64,7 +65,7 @@ def sensitivity(*, config: "InspectorConfig", **options: Any) -> int:
         _print(report)
     contents = {} if json_path is None or to_stdout else {json_path: (text + "\n").encode()}
     if html_path is not None:
-        contents[html_path] = render_sensitivity(report).encode()
+        contents[html_path] = translate_page(render_sensitivity(report), config.prompt.language).encode()
     if contents:
         write_together(contents)
         write_line(f"written: {', '.join(str(path) for path in contents)}", err=True)

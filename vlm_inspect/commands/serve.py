@@ -33,8 +33,8 @@ _SWITCH_S = 0.001
     "rules_folder",
     type=PATH,
     required=True,
-    metavar="FOLDER",
-    help="Folder of the rule books, NAME.yaml, and of their calibrations, NAME.calibration.json.",
+    metavar="FOLDER|FILE",
+    help="Folder of the rule books, NAME.yaml, and of their calibrations, NAME.calibration.json; or one rule book.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any that is free.")
@@ -90,6 +90,7 @@ def serve(*, config: "InspectorConfig", **options: Any) -> int:
     \b
     Example:
       vlm-inspect serve --rules demo/rules
+      vlm-inspect serve --rules bracket.yaml
       vlm-inspect serve --rules rules --host 0.0.0.0 --tokens tokens.txt --store postgresql://USER@HOST/DATABASE
       vlm-inspect serve --rules rules --webhook http://mes.local/parts --mqtt mqtt://broker/line/1
     """
@@ -101,6 +102,9 @@ def serve(*, config: "InspectorConfig", **options: Any) -> int:
     tokens, settings = _tokens(options), _settings(config, options)
     app = make_app(settings, tokens, further=[router], error_page=error_page)
     audit = app.state.station.audit
+    for name in app.state.station.books.left_out():
+        told = "is not served: a rule book is called NAME.yaml, of letters, digits, . _ and -"
+        write_line(f"vlm-inspect: warning: {name} {told}", err=True)
     if not options["quiet"]:
         write_line(f"audit trail: {audit.head}", err=True)
     return _listen(app, options)

@@ -37,10 +37,10 @@ _WIDE = 0.1
 """Share of a scan's points beyond a drawing's limit from which it is asked whether the scan is a mirror image."""
 _NEARLY = 0.9
 """Share of a stated limit up to which a scan is as good as sound."""
-_ALONE = np.array([6.0, 5.0, 5.0])
+_ALONE = np.array([6.0, 5.0, 4.0])
 """Scores of a sound scan held against a single reference, by channel: the middle of generated classes."""
 _LEVEL_SPREADS = {1: (0.5, 0.5, 0.9), 2: (0.2, 0.2, 0.2), 3: (0.1, 0.2, 0.2), 4: (0.1, 0.1, 0.15)}
-"""By channel, of the error of a class's level beside chance, by the number of references (docs/decisions/0041)."""
+"""By channel, of the error of a class's level beside chance, by the number of references (decisions 0041, 0051)."""
 _LEVEL_SPREAD = (0.1, 0.1, 0.1)
 """The same with more references."""
 
@@ -53,7 +53,7 @@ class ScanLocalizer:
 
     def fit(self, references: ReferenceSet, subject: Subject = ANY_SUBJECT) -> "FittedScans | NominalScans":
         """Learn how the references differ, place by place; of one mesh with limits in the rule book, take those."""
-        surfaces = [scan_surface(one.points) for one in references.posed]
+        surfaces = [one.surface() for one in references.posed]
         if len(surfaces) == 1 and references.posed[0].cloud.mesh is not None and subject.deviation_limit is not None:
             drawing = drawn_surface(references.posed[0], surfaces[0])
             return NominalScans(learn([drawing]), subject.unit, subject.deviation_limit)
@@ -113,7 +113,7 @@ class NominalScans:
 
 
 class FittedScans:
-    """Knows how the references of a class differ; its channels are the two scales of a comparison, and its zones."""
+    """Knows how the references of a class differ; its channels are those of `registration.judged`."""
 
     name = NAME
     identity = f"{NAME}/{SCAN_VERSION}"

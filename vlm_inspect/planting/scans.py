@@ -111,7 +111,8 @@ def _planted_at(
 
 @lru_cache(maxsize=8)
 def _skin(cloud: PointCloud) -> Surface:
-    return surface(averaged(cloud.points, _SKIN).points)
+    skin = surface(averaged(cloud.points, _SKIN).points)
+    return skin if cloud.viewpoint is None else skin.seen_from(np.asarray(cloud.viewpoint))
 
 
 def _place(skin: Surface, radius: float, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from converters.sample import PointCloud
 from vlm_inspect.registration.axes import lookalikes, poses_in_corners, starting_poses
+from vlm_inspect.registration.comparison import scan_surface
 from vlm_inspect.registration.consensus import cell_side, consensus_poses, described
 from vlm_inspect.registration.icp import Pair, refine, residual, residuals
 from vlm_inspect.registration.levels import Levels, levels
@@ -65,6 +66,11 @@ class PosedCloud:
         """(N, 3) in the common frame."""
         return apply(self.pose, self.cloud.points)
 
+    def surface(self) -> Surface:
+        """Return its surface in the common frame; what a sensor saw from one place faces that."""
+        own, seen_from = scan_surface(self.points), self.cloud.viewpoint
+        return own if seen_from is None else own.seen_from(apply(self.pose, np.array([seen_from]))[0])
+
 
 def align(moving: Points | Levels, fixed: Points | Levels, *, pieces: bool = True) -> Alignment:
     """Return the alignment of points (N, 3) to points (M, 3), both finite and in the same unit; N, M >= 4.
@@ -84,13 +90,16 @@ def align(moving: Points | Levels, fixed: Points | Levels, *, pieces: bool = Tru
         thin = _thin_pair(a, b)
         tried = [found]
         for alike in _alike(a, b):
-            tried.append(_settled(dense, quick, _rough(thin, b.size, alike), b.repeats))
+            rough = _rough(thin, b.size, alike)
+            if not rough[0]:  # all of them show the sensor the other side
+                continue
+            tried.append(_settled(dense, quick, rough, b.repeats))
             if tried[-1].fixed_overlap >= _AGREED:  # all of the fixed one is there, whatever else the moving one shows
                 break
         if any(_partial(one) for one in tried):
             corners = poses_in_corners(a.thin.points, b.thin.points)
             start = _rough(thin, b.size, corners, count=_CORNERS, back=False)
-            tried.append(_settled(dense, quick, start, b.repeats, back=False))
+            tried += [_settled(dense, quick, start, b.repeats, back=False)] if start[0] else []
         poses = _best(dense, [one.pose for one in tried], count=1, back=not any(_partial(one) for one in tried))
         found = next(one for one in tried if one.pose is poses[0])
     return replace(found, pose=shift(b.middle) @ found.pose @ shift(-a.middle))
@@ -106,12 +115,26 @@ def agreement(moving: Points | Levels, fixed: Points | Levels) -> Alignment:
 def _pair(moving: Points | Levels, fixed: Points | Levels) -> tuple[Levels, Levels, Pair]:
     a = moving if isinstance(moving, Levels) else levels(moving)
     b = fixed if isinstance(fixed, Levels) else levels(fixed)
-    return a, b, Pair(a.dense, b.dense, a.pick, b.pick)
+    return a, b, Pair(a.dense, b.dense, a.pick, b.pick, _sensors(a, b))
+
+
+def _sensors(a: Levels, b: Levels) -> tuple[Points, Points] | None:
+    return None if a.towards is None or b.towards is None else (a.towards, b.towards)
 
 
 def aligned(moving: PointCloud, fixed: PosedCloud) -> PosedCloud:
     """Return a scan posed in the common frame of another."""
-    return PosedCloud(moving, align(moving.points, fixed.points).pose)
+    return PosedCloud(moving, align(levels_of(moving), _levels_of_posed(fixed)).pose)
+
+
+def levels_of(cloud: PointCloud) -> Levels:
+    """Return the levels of a scan, with the sensor that saw it from one place."""
+    return levels(cloud.points, cloud.viewpoint)
+
+
+def _levels_of_posed(posed: PosedCloud) -> Levels:
+    sensor = posed.cloud.viewpoint
+    return levels(posed.points, None if sensor is None else apply(posed.pose, np.array([sensor]))[0])
 
 
 @lru_cache(maxsize=4)
@@ -122,7 +145,7 @@ def common_frame(query: PointCloud, references: tuple[PointCloud, ...]) -> tuple
 
 
 def _thin_pair(a: Levels, b: Levels) -> Pair:
-    return Pair(a.thin, b.thin, np.arange(len(a.thin.points)), np.arange(len(b.thin.points)))
+    return Pair(a.thin, b.thin, np.arange(len(a.thin.points)), np.arange(len(b.thin.points)), _sensors(a, b))
 
 
 def _rough(
@@ -132,8 +155,8 @@ def _rough(
     if poses is None:
         starts = _best_starts(pair, limit=0.05 * size, count=count)
     else:
-        order = np.argsort(_coarse_scores(pair, poses, limit=0.05 * size, back=back), kind="stable")
-        starts = [poses[i] for i in order[:count]]
+        scores = _coarse_scores(pair, poses, limit=0.05 * size, back=back)
+        starts = [poses[i] for i in np.argsort(scores, kind="stable")[:count] if scores[i] < np.inf]
     rough = [refine(pair, pose, gate=0.08 * size, steps=8, back=back) for pose in starts]
     return _apart(_best(pair, rough, count=len(rough), back=back), size)[:4], pair.spacing
 
@@ -176,7 +199,7 @@ def _turned(quick: Pair, turned: NDArray[np.float64], *, limit: float, back: boo
     order = np.argsort(np.arange(len(turned)) % 2, kind="stable")
     groups = np.array_split(order, _SECTORS) if sectors else order[:, None]
     firsts = sorted((group[np.argmin(scores[group])] for group in groups), key=lambda i: float(scores[i]))
-    return [turned[i] for i in firsts[:_TURNS]]
+    return [turned[i] for i in firsts[:_TURNS] if scores[i] < np.inf]
 
 
 def _alike(a: Levels, b: Levels) -> Iterator[NDArray[np.float64]]:
@@ -196,13 +219,16 @@ def _best_starts(pair: Pair, *, limit: float, count: int) -> list[Pose]:
     scores = _coarse_scores(pair, poses.reshape(-1, 4, 4), limit=limit).reshape(poses.shape[:2])
     best = scores.argmin(axis=1)
     turns = np.argsort(scores.min(axis=1), kind="stable")[:count]
-    return [poses[turn, best[turn]] for turn in turns]
+    return [poses[turn, best[turn]] for turn in turns if scores[turn, best[turn]] < np.inf]
 
 
 def _coarse_scores(
     pair: Pair, poses: NDArray[np.float64], *, limit: float, few: int = _SPARSE, back: bool = True
 ) -> NDArray[np.float64]:
-    """Return one bounded squared distance (K,) for each pose on a few hundred points, both ways unless told not to."""
+    """Return one bounded squared distance (K,) for each pose on a few hundred points, both ways unless told not to.
+
+    Infinite where a pose would show the sensor the other side of what it saw: a flat part looks the same turned over.
+    """
     total = np.zeros(len(poses))
     ways = [(pair.moving, poses, pair.fixed)]
     if back:
@@ -212,6 +238,9 @@ def _coarse_scores(
         moved = np.einsum("kij,nj->kni", there[:, :3, :3], some) + there[:, None, :3, 3]
         gaps, _ = nearest(onto.tree, moved.reshape(-1, 3), within=limit)
         total += (np.minimum(gaps, limit) ** 2).reshape(len(poses), -1).mean(axis=1)
+    if pair.towards is not None:
+        moving, fixed = pair.towards
+        total[poses[:, :3, :3] @ moving @ fixed < 0.0] = np.inf
     return total
 
 

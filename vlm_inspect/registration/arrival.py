@@ -5,6 +5,7 @@ one part. Both are seen before anything is laid onto anything: to lay on a scan 
 there is, in vain.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,9 +34,15 @@ class Arrival:
     """What it shows instead of the part; None: it may be that."""
 
 
-def arrive(points: Points, anchor: Levels) -> Arrival:
-    """Return how a scan (N, 3), finite, N >= 4, comes to lie on the anchor of its class."""
-    scan = levels(points)
+def arrive(points: Points, anchor: Levels, sensor: Sequence[float] | None = None) -> Arrival:
+    """Return how a scan comes to lie on the anchor of its class.
+
+    Args:
+        points: (N, 3), finite, N >= 4.
+        anchor: what it is laid onto.
+        sensor: (3,), the one place that it was seen from; None: there is none.
+    """
+    scan = levels(points, sensor)
     said = other_unit(scan.dense, anchor) or _several(scan, anchor)
     if said is not None:
         return Arrival(shift(anchor.middle - scan.middle), said)

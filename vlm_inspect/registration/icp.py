@@ -25,6 +25,8 @@ class Pair:
     fixed: Surface
     moving_pick: NDArray[np.int64]
     fixed_pick: NDArray[np.int64]
+    towards: tuple[Points, Points] | None = None
+    """(3,) each, unit: from the moving and the fixed surface to their sensors, where both were seen from one place."""
 
     @property
     def spacing(self) -> float:

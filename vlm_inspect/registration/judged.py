@@ -6,14 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.registration.comparison import SCALES, Comparison, Values
+from vlm_inspect.registration.patch_normal import PatchNormal
 from vlm_inspect.registration.pooled_normal import PooledNormal
 
 CHANNELS = ("fine", "coarse", "pooled")
-"""The scales of a comparison, then the zones (zones.py)."""
-_WEIGHTS = np.array([1.0, 1.0, 12.0]) / 14.0
-"""Of the channels' log scores in the score of the whole part: chosen on generated classes of seeds 1 and 2."""
+"""The scales of a comparison, then what is pooled of many points: patches (patches.py) and zones (zones.py)."""
+_WEIGHTS = np.array([1.0, 1.0, 24.0]) / 26.0
+"""Of the channels' log scores in the score of the whole part: chosen on generated classes of seeds 1 to 3
+(docs/decisions/0051)."""
 _TOP_SHARE, _LEAST_TOP, _MOST_TOP = 0.0003, 6, 24
-_TOP_ZONES = 3
+_TOP_ZONES, _TOP_PATCHES = 3, 6
+_ZONE = 0.67
+"""What a zone counts for, of what a patch does. Patches tell small flaws and do not see what is wide; zones see it, but
+vary more from one sound part to the next."""
 _GAP = 1.0 / 3.0
 """What a place that the scan has no surface at counts for in the pooled channel, of what it does at the fine scale."""
 
@@ -31,11 +36,16 @@ class Judged:
     """(N,): deviation of the scan's points from a mean normal part, in its unit; positive: material too much."""
     raw: Values
     """(N,): the same of single points, with the scanner's noise."""
+    shared: Values
+    """(N,): what like zones and the face around explain of `signed`, in the unit of the scans."""
     depth: Values
     """(M,), >= 0: material lacking at the anchor's places, in the unit of the scans."""
     zones: Values
     """(K,), >= 0: pooled deviations."""
+    patches: Values
+    """(C,), >= 0: deviations of patches beyond what is around them."""
     pooled: PooledNormal
+    local: PatchNormal
     factor: float = 1.0
     """What the shares of a normal spread were multiplied by."""
 
@@ -46,6 +56,7 @@ class Judged:
             off=self.off * factor,
             lacking=self.lacking * factor,
             zones=self.zones * factor,
+            patches=self.patches * factor,
             factor=self.factor * factor,
         )
 
@@ -56,9 +67,11 @@ class Judged:
     def counting(self, points: NDArray[np.bool_], places: NDArray[np.bool_]) -> "Judged":
         """Return the same with those points (N,) and places (M,) alone, zones pooled anew from the points."""
         zones = self.factor * self.pooled.judge(self.comparison, points)
+        patches = self.factor * self.local.judge(self.comparison, points)
         off = self.off * points
-        off[SCALES] = zones[self.pooled.zones.zone[self.comparison.plane]] * points
-        return replace(self, off=off, lacking=self.lacking * places, depth=self.depth * places, zones=zones)
+        off[SCALES] = _pooled(self.comparison, zones, patches, self.pooled, self.local) * points
+        lacking, depth = self.lacking * places, self.depth * places
+        return replace(self, off=off, lacking=lacking, depth=depth, zones=zones, patches=patches)
 
     def in_lengths(self, unit: float) -> "Judged":
         """Return the same with plain lengths, fine scale, in multiples of one, instead of normal spreads.
@@ -78,7 +91,11 @@ class Judged:
         """
         count = top_count(self.off.shape[1])
         scales = [top_mean(np.concatenate(pair), count) for pair in zip(self.off, self.lacking, strict=True)][:SCALES]
-        pooled = max(top_mean(self.zones, _TOP_ZONES), top_mean(self.lacking[SCALES], count))
+        pooled = max(
+            top_mean(self.patches, _TOP_PATCHES),
+            _ZONE * top_mean(self.zones, _TOP_ZONES),
+            top_mean(self.lacking[SCALES], count),
+        )
         return np.log(np.maximum([*scales, pooled], 1e-9))
 
     def score(self, gains: Values | None = None) -> float:
@@ -86,28 +103,38 @@ class Judged:
         return float(np.exp(combined(self.log_scores, gains)))
 
 
-def judged(found: Comparison, mean: Values, spread: Values, pooled: PooledNormal) -> Judged:
+def judged(found: Comparison, mean: Values, spread: Values, pooled: PooledNormal, local: PatchNormal) -> Judged:
     """Return what a comparison with the anchor means.
 
     Args:
         found: the comparison.
         mean: (SCALES, M) deviations of a mean normal part from the anchor.
         spread: (SCALES, M), > 0, standard deviations of a new normal part.
-        pooled: the same of zones.
+        pooled: the same of zones,
+        local: and of patches.
     """
     signed, lacking = found.off - mean[:, found.plane], np.maximum(found.lacking + mean, 0.0) * found.apart
     off, less = np.abs(signed) / spread[:, found.plane], lacking / spread
-    zones = pooled.judge(found)
+    zones, patches = pooled.judge(found), local.judge(found)
     return Judged(
         found,
-        np.concatenate([off, zones[pooled.zones.zone[found.plane]][None]]),
+        np.concatenate([off, _pooled(found, zones, patches, pooled, local)[None]]),
         np.concatenate([less, _GAP * less[:1]]),
         _at_worst(signed, off),
         found.raw - mean[0, found.plane],
+        pooled.shared(found, signed[0]),
         _at_worst(lacking, less),
         zones,
+        patches,
         pooled,
+        local,
     )
+
+
+def _pooled(found: Comparison, zones: Values, patches: Values, pooled: PooledNormal, local: PatchNormal) -> Values:
+    """Return what zones (K,) and patches (C,) say at the scan's points, (N,)."""
+    by_zone, by_patch = zones[pooled.zones.zone[found.plane]], patches[local.patches.cell[found.plane]]
+    return np.asarray(np.maximum(_ZONE * by_zone, by_patch))
 
 
 def combined(log_scores: NDArray[np.float64], gains: Values | None = None) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """`Levels`: one scan at the resolutions that an alignment works through, made once and kept."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,6 +26,8 @@ class Levels:
     middle: NDArray[np.float64]
     """(3,): a scan may lie 10^8 from its origin; about its middle no digit is lost."""
     dense: Surface
+    towards: NDArray[np.float64] | None = None
+    """(3,), unit: from the scan to the sensor that saw it from one place; None: it was seen from all sides."""
 
     @cached_property
     def pick(self) -> NDArray[np.int64]:
@@ -47,9 +50,16 @@ class Levels:
         return float(np.linalg.norm(np.ptp(self.thin.points, axis=0)))
 
 
-def levels(points: Points) -> Levels:
-    """Return the levels of points (N, 3), finite, N >= 4."""
+def levels(points: Points, sensor: Sequence[float] | None = None) -> Levels:
+    """Return the levels of points (N, 3), finite, N >= 4.
+
+    Args:
+        points: in the scan's unit.
+        sensor: (3,), the one place that they were seen from; None: there is none.
+    """
     middle = points.mean(axis=0)
     dense = averaged(points - middle, _DENSE)
+    ray = None if sensor is None else np.asarray(sensor) - middle
+    towards = None if ray is None or not ray.any() else ray / np.linalg.norm(ray)
     # A cell with a single stray point counts like one with a hundred of the surface: of 10^6 points 0.2 % become 6 %.
-    return Levels(middle, surface(without_strays(dense) if dense.side else dense.points))
+    return Levels(middle, surface(without_strays(dense) if dense.side else dense.points), towards)

@@ -43,6 +43,13 @@ class PooledNormal:
         fewer = np.sqrt(np.clip(self.counts / np.maximum(pooled.counts, 1.0), 1.0, None))
         return ZoneDeviations(pooled.means - self.mean, self.spread * fewer, pooled.counts >= least)
 
+    def shared(self, found: Comparison, signed: Values) -> Values:
+        """Return what other zones explain (N,) of the deviations (N,) of a scan's points from a mean normal part."""
+        zones = self.deviations(found)
+        others = self.zones.explained(zones.off, zones.seen, self.part)
+        own = self.zones.zone[found.plane]
+        return np.clip(signed, others.low[own], others.high[own])
+
     def judge(self, found: Comparison, counted: NDArray[np.bool_] | None = None) -> Values:
         """Return the pooled deviations (K,) of a scan beyond those of like zones, in normal spreads, >= 0."""
         zones = self.deviations(found, counted)
@@ -75,13 +82,13 @@ def learn_pooled(zones: Zones, kept: Sequence[Comparison], known: Sequence[Compa
     counts = np.min([pooled[id(one)].counts for one in kept], axis=0)
     each = np.array([pooled[id(one)].means for one in known])
     own = each.var(axis=0, ddof=1) if len(each) > 1 else each[0] ** 2 + noise
-    whole = _predicted(zones, own, len(kept), noise)
+    whole = predicted(zones, own, len(kept), noise)
     part, everywhere = float(np.sqrt(whole.mean())), np.ones(zones.count, dtype=bool)
     if len(each) > 1:
         off = each - each.mean(axis=0)
         # Like zones alone are taken off: of what the face explains, too, most zones leave nothing, which is no spread.
         own = np.array([one - zones.explained(one, everywhere, part).alike for one in off]).var(axis=0, ddof=1)
-        whole = _predicted(zones, own, len(kept), noise)
+        whole = predicted(zones, own, len(kept), noise)
     return PooledNormal(zones, mean, np.sqrt(np.maximum(whole, 1e-300)), counts, part)
 
 
@@ -91,7 +98,7 @@ def _pooled(zones: Zones, found: Comparison, counted: NDArray[np.bool_] | None =
     return zones.pooled(found.plane[kept], found.raw[kept])
 
 
-def _predicted(zones: Zones, own: Values, count: int, noise: float) -> Values:
+def predicted(zones: Zones, own: Values, count: int, noise: float) -> Values:
     """Return the variance (K,) of a new part from that among `count` references, shrunk towards the surroundings."""
     nearby = zones.averaged(own)
     alike = nearby[zones.alike].mean(axis=1)

@@ -120,6 +120,15 @@ class Surface:
         other.__dict__["outward"] = self.outward * np.where(sure, np.sign(agrees), whole)[:, None]
         return other
 
+    def seen_from(self, sensor: Points) -> "Surface":
+        """Return the same surface with its outside towards the sensor (3,) that saw it.
+
+        A scan from one side is open: its own shape does not tell a dent from a bump.
+        """
+        rays = sensor - self.points
+        length = np.maximum(np.linalg.norm(rays, axis=1, keepdims=True), 1e-300)
+        return self.facing_as(rays / length, np.ones(len(rays), dtype=bool))
+
     def held_against(self, scan: "Surface") -> Points:
         """Return the points (N, 3) of a scan that are held against this surface: with less noise."""
         return scan.smoothed

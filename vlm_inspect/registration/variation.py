@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from vlm_inspect.registration.comparison import SCALES, Comparison, Values, compare, far_off
 from vlm_inspect.registration.judged import CHANNELS, Judged, combined, judged
+from vlm_inspect.registration.patch_normal import PatchNormal, learn_patches
+from vlm_inspect.registration.patches import patches_of
 from vlm_inspect.registration.pooled_normal import PooledNormal, learn_pooled
 from vlm_inspect.registration.surface import Surface, surface
 from vlm_inspect.registration.thinning import thinned_by
@@ -32,9 +34,9 @@ _DENSITY_STEP, _NOISE_STEP = 1.25, 1.4
 """Of spacing and of noise, in which scanners are told apart."""
 _COARSE, _DRAWS = 3, 3
 """Steps of spacing from which the points drawn matter as much as the part: each reference is then drawn so often."""
-_PAIR = np.array([0.4, 0.4, 0.45])
+_PAIR = np.array([0.4, 0.4, 0.2])
 """Log of how much higher new normal parts score than two references against each other, by channel: generated classes
-(docs/decisions/0041)."""
+(docs/decisions/0041, 0051)."""
 _APART = 4.0
 """Deviations of a reference's own points that exceed so many roughnesses are more than noise."""
 
@@ -106,6 +108,14 @@ class Variation:
         return learn_pooled(zones_of(self.anchor), kept, known, _NOISE_SHARE * self.roughness**2)
 
     @cached_property
+    def local(self) -> PatchNormal:
+        """The same of patches."""
+        kept = self._kept
+        known = kept if self.pair is None else self.comparisons
+        noise = _NOISE_SHARE * self.roughness**2
+        return learn_patches(patches_of(self.anchor), zones_of(self.anchor), kept, known, noise)
+
+    @cached_property
     def typical(self) -> float:
         """Median of the fine spread, in the unit of the scans: turns normal spreads into lengths."""
         return float(np.median(self.spread[0]))
@@ -131,7 +141,7 @@ class Variation:
 
     def judged(self, found: Comparison) -> Judged:
         """Return what a comparison with the anchor means."""
-        return judged(found, self.deviations.mean(axis=0), self.spread, self.pooled)
+        return judged(found, self.deviations.mean(axis=0), self.spread, self.pooled, self.local)
 
     def without(self, index: int) -> "Variation":
         """Return what the other references alone say; a single one stays."""

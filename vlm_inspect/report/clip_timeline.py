@@ -18,7 +18,7 @@ _MOST_POINTS = 900
 """Points of the drawn line; of a longer clip the highest of each group of frames."""
 _TICKS = 8
 _STEPS = (1.0, 2.0, 5.0, 10.0)
-_KINDS = {"motion": "motion", "speed": "speed", "appearance": "looks", "duration": "length of a state"}
+_KINDS = {"motion": "motion", "speed": "speed", "appearance": "looks", "duration": "how long it lasts"}
 
 
 @dataclass(frozen=True)

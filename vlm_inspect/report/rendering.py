@@ -9,6 +9,7 @@ from vlm_inspect.inspection import Inspection
 def html_page(examination: Examination) -> bytes:
     """Return the report as one self-contained HTML page, in UTF-8."""
     from vlm_inspect.report.html import render_html
+    from vlm_inspect.report.page_translation import translate_page
 
     request = examination.request
     page = render_html(
@@ -20,7 +21,7 @@ def html_page(examination: Examination) -> bytes:
         looks=examination.looks,
         references=examination.references,
     )
-    return page.encode(errors="replace")
+    return translate_page(page, request.language).encode(errors="replace")
 
 
 def overlay_png(examination: Examination) -> bytes:

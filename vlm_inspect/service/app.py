@@ -103,7 +103,7 @@ def _open_station(settings: ServiceSettings, tokens: Tokens) -> tuple[Station, F
         raise
     metrics = Metrics()
     metrics.watch_queue(lambda: spool.counts()["waiting"], lambda: spool.counts()["failed"])
-    folders: list[Path] = [settings.data, settings.rules, store.files.folder, Path.cwd(), Path.home()]
+    folders: list[Path] = [settings.data, books.folder, store.files.folder, Path.cwd(), Path.home()]
     path_free = PathFree([*folders, *books.reference_folders()])
     deliveries = Deliveries(
         store.outbox,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vlm_inspect.backends.backend import Backend
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_SUFFIXES = {".yaml", ".yml"}
 _CALIBRATION = ".calibration.json"
 MOST_TEXT = 1 << 20
 """Most bytes of a rule book or a calibration."""
@@ -44,13 +45,15 @@ class _Warm:
 class RuleBooks:
     """The books of one folder. They are read again when they change; an inspector that is at work goes on."""
 
-    def __init__(self, folder: Path, config: InspectorConfig) -> None:
-        """Use a folder; `config` says how parts are inspected, rules and calibration apart.
+    def __init__(self, place: Path, config: InspectorConfig) -> None:
+        """Use the books of a folder, or one book alone; `config` says how parts are inspected, rules and calibration
+        apart.
 
         Raises:
-            RuleError: it is no folder, holds no rule book, or a wrong one.
+            RuleError: it is neither, holds no rule book, or a wrong one.
         """
-        self.folder = folder
+        self._only = _name_of_book(place) if place.is_file() else None
+        self.folder = place if self._only is None else place.parent
         self._config = config
         self._lock = threading.Lock()
         self.changing = threading.Lock()
@@ -60,18 +63,27 @@ class RuleBooks:
         self._fits: dict[str, tuple[tuple[tuple[int, int] | None, ...], bool]] = {}
         self._backend: Backend | None = None
         self.steps = JournalOfThread()
-        if not folder.is_dir():
-            what = "is a file" if folder.exists() else "no such folder"
-            raise RuleError(f"{folder}: {what}; --rules names the folder of the rule books")
+        if not self.folder.is_dir():
+            raise RuleError(f"{place}: no such file or folder; --rules names a rule book or the folder of several")
         if not self.names():
-            raise RuleError(f"{folder} holds no rule book; put NAME.yaml into it (vlm-inspect demo makes some)")
+            left = "".join(f"; {one} is no name that it can have" for one in self.left_out()[:1])
+            raise RuleError(f"{place} holds no rule book; put NAME.yaml into it (vlm-inspect demo makes some){left}")
         for name in self.names():
             self.book(name)
 
     def names(self) -> list[str]:
         """Return the names of the books, sorted."""
+        if self._only is not None:
+            return [self._only]
         found = (path.stem for path in self.folder.glob("*.yaml") if path.is_file())
         return sorted(name for name in found if _NAME.fullmatch(name))
+
+    def left_out(self) -> list[str]:
+        """Return the files of the folder that look like rule books and cannot be served under their names, sorted."""
+        if self._only is not None:
+            return []
+        files = [path for path in self.folder.iterdir() if path.suffix.lower() in _SUFFIXES and path.is_file()]
+        return sorted(path.name for path in files if path.suffix != ".yaml" or not _NAME.fullmatch(path.stem))
 
     def chosen(self, name: str | None) -> str:
         """Return the name that is meant; without one, that of the only book.
@@ -194,6 +206,10 @@ class RuleBooks:
             raise RuleError(
                 "a rule book's name is letters, digits, . _ and -, at most 64, and begins with one of the first"
             )
+        if self._only not in (None, name):
+            raise RuleError(
+                f"this service has the rule book {self._only} alone; start it with --rules FOLDER for others"
+            )
         if len(text.encode()) > MOST_TEXT:
             raise RuleError(f"a rule book is a text of at most {MOST_TEXT >> 20} MB")
         book = parse_rules(text, name=f"{name}.yaml", folder=self.folder)
@@ -254,6 +270,20 @@ class RuleBooks:
     def _files(self, name: str) -> list[Path]:
         book = self.book(name)
         return [self.path(name), self._calibration_path(name), *resolve_references(book)]
+
+
+def _name_of_book(file: Path) -> str:
+    """Return the name of a single book.
+
+    Raises:
+        RuleError: its file has another name than a book can have.
+    """
+    if file.suffix == ".yaml" and _NAME.fullmatch(file.stem):
+        return file.stem
+    raise RuleError(
+        f"{file}: a rule book that is served is called NAME.yaml, of letters, digits, . _ and -, at most 64 and not "
+        "beginning with . _ or -; rename it"
+    )
 
 
 def checked_calibration(text: str) -> Calibration:

@@ -41,7 +41,7 @@ class ServiceSettings:
     """What a service is started with.
 
     Attributes:
-        rules: folder of the rule books, NAME.yaml, and of their calibrations, NAME.calibration.json.
+        rules: folder of the rule books, NAME.yaml, and of their calibrations, NAME.calibration.json; or one of them.
         data: folder of accepted parts, failures, coloured scans and the audit trail; one service at a time.
         config: how parts are inspected, rules and calibration apart.
         store: the store of cases, as `--store` names it.
