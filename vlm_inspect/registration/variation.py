@@ -34,7 +34,7 @@ _DENSITY_STEP, _NOISE_STEP = 1.25, 1.4
 """Of spacing and of noise, in which scanners are told apart."""
 _COARSE, _DRAWS = 3, 3
 """Steps of spacing from which the points drawn matter as much as the part: each reference is then drawn so often."""
-_PAIR = np.array([0.4, 0.4, 0.1])
+_PAIR = np.array([0.4, 0.4, 0.2])
 """Log of how much higher new normal parts score than two references against each other, by channel: generated classes
 (docs/decisions/0041, 0051)."""
 _APART = 4.0
