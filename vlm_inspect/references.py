@@ -189,6 +189,8 @@ def load_references(
             sample = read(path, as_kind=kind)
         except ConversionError as error:
             raise ReferenceSampleError(_why_unread(path, kind, files, error)) from error
+        if kind == "video" and _kind_of(path) == "image":  # a clip of one frame, which says nothing of the next
+            raise ReferenceSampleError(_why_unread(path, kind, files))
         samples.setdefault(sha256_of(path), sample)  # a copy says nothing about how much normal parts differ
     stage = set_stage(list(samples.values()))
     parts = []
@@ -292,7 +294,7 @@ def _files_of(path: Path, kind: SampleKind) -> list[Path]:
     return files
 
 
-def _why_unread(path: Path, kind: SampleKind, files: Sequence[Path], error: ConversionError) -> str:
+def _why_unread(path: Path, kind: SampleKind, files: Sequence[Path], error: ConversionError | None = None) -> str:
     """Return why a reference cannot be read as the part is, and which of the two is likely to be wrong."""
     own = _kind_of(path)
     if own is None or own == kind:
