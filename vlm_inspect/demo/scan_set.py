@@ -64,7 +64,7 @@ def _write(folder: Path, name: str, scan: GeneratedScan) -> str:
 def _case(source: str, rules: str, references: tuple[str, ...], scan: GeneratedScan) -> DemoCase:
     """Return the truth of a part; a sound one that was scanned from one side is nobody's OK."""
     outcome: Outcome = "NG" if scan.flaw else "REVIEW" if scan.partial else "OK"
-    defects = ()
+    defects: tuple[DemoDefect, ...] = ()
     if scan.flaw:
         x, y, z = (round(float(v), 3) for v in scan.centre_mm)
         depth = round(scan.depth_mm, 3) if scan.depth_mm else None
