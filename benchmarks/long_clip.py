@@ -129,7 +129,7 @@ def main() -> None:
         else:
             beginning = write_clip(part, given.part, given.seed)
             share = float(np.random.default_rng([given.seed, 2]).uniform(0.3, 0.9))
-            measure_kill((clip, count), (part, beginning), folder, share)
+            measure_kill((clip, count), (part, beginning), folder, (share, given.told))
 
 
 def measure_once(clip: Path, count: int, folder: Path, told: float) -> None:
@@ -139,23 +139,24 @@ def measure_once(clip: Path, count: int, folder: Path, told: float) -> None:
     print(f"peak memory {memory_mb:.0f} MB, exit code {code}")
 
 
-def measure_kill(whole: tuple[Path, int], part: tuple[Path, int], folder: Path, share: float) -> None:
+def measure_kill(whole: tuple[Path, int], part: tuple[Path, int], folder: Path, how: tuple[float, float]) -> None:
     """Ask about the beginning of a clip, then about all of it, killed after a share of its time and begun again.
 
     Args:
         whole: the clip and how many frames it has.
         part: its beginning, likewise.
         folder: where what is kept goes.
-        share: of the processor time that the beginning lets expect.
+        how: share of the processor time that the beginning lets expect, and minutes of the clip after each of which
+            memory is told.
     """
-    (clip, count), (beginning, few) = whole, part
+    (clip, count), (beginning, few), (share, told) = whole, part, how
     minutes = few / FPS / 60
     spent_s, memory, code = ask(beginning, folder / "one")
     print(f"the first {minutes:g} minutes, without a kill: {spent_s:.0f} s of processor time, ", end="")
     print(f"{few / spent_s:.0f} frames a second, peak memory {memory:.0f} MB, exit code {code}", flush=True)
-    first_s, first_mb, killed = ask(clip, folder / "two", kill_after_s=share * spent_s * count / few)
+    first_s, first_mb, killed = ask(clip, folder / "two", kill_after_s=share * spent_s * count / few, told=told)
     print(f"all of it, killed at about {share:.0%}: {first_s:.0f} s, {first_mb:.0f} MB, exit code {killed}", flush=True)
-    again_s, again_mb, code = ask(clip, folder / "two")
+    again_s, again_mb, code = ask(clip, folder / "two", told=told)
     kept = sum(path.stat().st_size for path in (folder / "two").rglob("*") if path.is_file())
     print(f"begun again: {again_s:.0f} s, peak memory {again_mb:.0f} MB, exit code {code}, {kept / 1e6:.0f} MB kept")
     print(f"  {count / (first_s + again_s):.0f} frames a second of both, decoding and start-up counted")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.errors import ConversionError
-from converters.faults import FAULTS
+from converters.faults import FAULTS, why_missing
 from converters.limits import claim, reading
 from converters.sample import SampleKind
 from converters.system_files import is_system_file
@@ -22,7 +22,7 @@ SUPPORTED = (
 _HEAD = 4096
 
 _FILE_TYPE = re.compile(rb"....ftyp(?P<brand>....)", re.DOTALL)
-_HEIF = {b"heic", b"heix", b"hevc", b"mif1", b"msf1"}
+_HEIF = {b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis"}
 _OBJ = re.compile(rb"^v[ \t]+[-+.\d]\S*[ \t]+[-+.\d]\S*[ \t]+[-+.\d]", re.MULTILINE)
 
 _SUFFIXES: dict[str, SampleKind] = {
@@ -61,7 +61,7 @@ def detect_kind(path: Path) -> SampleKind:
         if path.is_dir():
             return _kind_of_folder(path)
         if not path.exists():
-            raise ConversionError(f"{path}: no such file or folder; check the path")
+            raise ConversionError(why_missing(path))
         if not path.is_file():
             raise ConversionError(f"{path}: neither a file nor a folder; save it to a file first")
         with path.open("rb") as file:
@@ -69,7 +69,7 @@ def detect_kind(path: Path) -> SampleKind:
     except OSError as fault:
         raise ConversionError(f"{path}: cannot be read: {fault.strerror or fault}") from fault
     if not head.strip():
-        raise ConversionError(f"{path}: the file is empty; supported are {SUPPORTED}")
+        raise ConversionError(f"{path}: the file is empty; copy or export it again")
     with reading(path):
         return _kind_of_known_format(path, head) or _kind_of_text(path, head)
 
@@ -123,7 +123,7 @@ def _kind_of_media(path: Path, head: bytes) -> SampleKind | None:
             return _kind_of_tiff(path)
         return "video" if header.is_animated else "image"
     if (box := _FILE_TYPE.match(head)) and box["brand"] in _HEIF:
-        raise ConversionError(f"{path}: a HEIF photo, which cannot be read; convert it to JPEG or PNG")
+        raise ConversionError(f"{path}: a HEIF or AVIF photo that cannot be read; convert it to JPEG or PNG")
     if not is_text(head) and identify_container(path):  # "t;a;skip" in a csv would pass for a QuickTime box
         return "video"
     return None

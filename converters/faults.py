@@ -1,10 +1,13 @@
 """What third-party readers raise on bad input, so that it becomes one line and not a traceback."""
 
+import os
 import struct
 import sys
 import tokenize
 import zipfile
 import zlib
+from contextlib import suppress
+from pathlib import Path
 
 FAULTS: tuple[type[Exception], ...] = (
     ArithmeticError,
@@ -42,6 +45,16 @@ def reader_faults() -> tuple[type[Exception], ...]:
         )
     )
     return FAULTS + tuple(kind for kind in found if isinstance(kind, type) and issubclass(kind, Exception))
+
+
+def why_missing(path: Path) -> str:
+    """Say that a path leads nowhere, and of a link where it leads."""
+    if str(path) == "-":
+        return "-: parts are read from files, not from stdin; save it to a file first"
+    with suppress(OSError, ValueError):
+        if path.is_symlink():
+            return f"{path}: a link to {os.readlink(path)}, and there is nothing; check where it should lead"
+    return f"{path}: no such file or folder; check the path"
 
 
 def in_one_line(fault: Exception, limit: int = 160) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from converters.detection import detect_kind
 from converters.errors import ConversionError
-from converters.faults import in_one_line, reader_faults
+from converters.faults import in_one_line, reader_faults, why_missing
 from converters.limits import ReadLimits, reading
 from converters.sample import Sample, SampleKind
 from converters.view import View, ViewBudget
@@ -141,7 +141,7 @@ def _check_place(path: Path, kind: SampleKind | None) -> None:
     except (OSError, ValueError) as fault:  # a link to itself, a name that is too long, a zero byte in it
         raise ConversionError(f"{path}: cannot be opened ({in_one_line(fault)}); check the path") from fault
     if not found:
-        raise ConversionError(f"{path}: no such file or folder; check the path")
+        raise ConversionError(why_missing(path))
     if path.is_dir() and kind not in {None, "video"}:
         raise ConversionError(f"{path}: is a folder, which only a video may be; give one file")
     if not path.is_file() and not path.is_dir():

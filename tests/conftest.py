@@ -63,10 +63,10 @@ def few_planted_defects(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(PLANTED, kind, count)
 
 
-@pytest.fixture(autouse=True)
-def _no_lines_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Say nothing by time: what a command writes must not depend on how fast the machine is."""
-    monkeypatch.setattr("vlm_inspect.step_lines.LINE_EVERY_S", 3600.0)
+@pytest.fixture(autouse=True, scope="session")
+def _no_lines_by_time() -> None:
+    """Say nothing by time, in processes of their own neither: what is written must not depend on the machine."""
+    os.environ["VLM_INSPECT_PROGRESS_S"] = "3600"
 
 
 @pytest.fixture(autouse=True, scope="session")

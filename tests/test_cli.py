@@ -247,9 +247,9 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
         "reference from a pipe": ([photo, "--reference", pipe], "pipe"),
         "folder as a curve": ([folder / "no_frames", "--as", "series"], "folder"),
         "points on a line": ([file("line.xyz", b"".join(b"%d 2 3\n" % i for i in range(50)))], "one line"),
-        "output over the source": ([photo, "--html", folder / "no_frames" / ".." / "photo.png"], "photo.png"),
+        "output over the source": ([photo, "--overlay", folder / "no_frames" / ".." / "photo.png"], "photo.png"),
         "output over the rules": ([*rules("own.yaml", "class_name: a\n"), "--html", folder / "own.yaml"], "own.yaml"),
-        "output over a reference": ([photo, "--reference", other, "--html", other], "other.png"),
+        "output over a reference": ([photo, "--reference", other, "--overlay", other], "other.png"),
     }
 
 
@@ -276,7 +276,7 @@ WRONG = (
 def test_bad_input_is_one_line_and_leaves_nothing(run: Run, tmp_path: Path, wrong: str) -> None:
     arguments, hint = bad_inputs(tmp_path)[wrong]
     before = sorted(tmp_path.rglob("*"))
-    overlay = [] if "--html" in arguments else ["--overlay", tmp_path / "r.png"]
+    overlay = [] if {"--html", "--overlay"} & {*map(str, arguments)} else ["--overlay", tmp_path / "r.png"]
     done = (run_fresh if wrong == "video without frame" else run)("ask", *arguments, *overlay)
     assert_one_line_error(done, hint)
     assert sorted(tmp_path.rglob("*")) == before, "something was left behind"

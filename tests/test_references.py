@@ -46,6 +46,11 @@ def test_the_message_names_what_is_likely_to_be_wrong(files: dict[str, Path], re
     assert ("different kinds" in said or "this part" in said) == (str(files["photo"].parent) not in str(raised.value))
 
 
+def test_photos_are_no_references_of_a_clip_though_each_can_be_read_as_one_frame(files: dict[str, Path]) -> None:
+    with pytest.raises(ReferenceSampleError, match="this part is a clip, and the references of its class are photos"):
+        load_references([files["photo"]], "video", ViewBudget())
+
+
 def test_progress_counts_files_and_what_they_hold(files: dict[str, Path], tmp_path: Path) -> None:
     copy = tmp_path / "copy.png"
     copy.write_bytes(files["photo"].read_bytes())

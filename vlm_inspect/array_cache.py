@@ -100,6 +100,8 @@ class ArrayCache:
         compute: Callable[[], T],
         pack: Callable[[T], Arrays],
         unpack: Callable[[Arrays], T],
+        *,
+        in_memory: bool = True,
     ) -> T:
         """Return the value under `key`, computed and stored if new; it is shared and must not be written to.
 
@@ -110,6 +112,8 @@ class ArrayCache:
             pack: returns it as arrays.
             unpack: returns the value of such arrays; raises KeyError, ValueError, TypeError, IndexError or
                 RecursionError where they are those of something else.
+            in_memory: whether this process keeps it, too. Not where one value follows another without end, such as the
+                pieces of a long clip: the caller keeps as many as it needs.
         """
         with self._lock:
             if (kind, key) in self._recent:
@@ -126,7 +130,8 @@ class ArrayCache:
         if arrays is None:
             arrays = pack(value)
             self._write(kind, key, arrays)
-        self._keep(kind, key, value, sum(array.nbytes for array in arrays.values()))
+        if in_memory:
+            self._keep(kind, key, value, sum(array.nbytes for array in arrays.values()))
         return value
 
     def usage(self) -> list[KindUsage]:

@@ -4,6 +4,7 @@ import atexit
 import gc
 import importlib
 import io
+import os
 import sys
 import traceback
 import warnings
@@ -161,6 +162,8 @@ def _show_help(text: str) -> int:
 def _usage_fault(error: click.ClickException) -> str:
     """Return what is wrong with a command; of a word where a number belongs, click says that it is no "range"."""
     text = error.format_message()
+    if isinstance(error, click.NoSuchOption) and (named := _file_like_an_option()):
+        return f"{text.rstrip('.')}; if {named} is a file, write ./{named}"
     kind = error.param.type if isinstance(error, click.BadParameter) and error.param is not None else None
     if not isinstance(kind, click.IntRange | click.FloatRange):
         return text
@@ -168,6 +171,11 @@ def _usage_fault(error: click.ClickException) -> str:
     least = "" if kind.min is None else f" {'above' if kind.min_open else 'from'} {kind.min}"
     most = "" if kind.max is None else f" {'below' if kind.max_open else 'to'} {kind.max}"
     return text.replace(f"is not a valid {kind.name}.", f"is not a {number}; give one{least}{most}.")
+
+
+def _file_like_an_option() -> str:
+    """Return the first argument that reads like an option and is a file's name; "" where there is none."""
+    return next((one for one in sys.argv[1:] if one.startswith("-") and os.path.lexists(one)), "")
 
 
 def _fail(message: str, *, debug: bool) -> int:

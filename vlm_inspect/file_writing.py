@@ -9,6 +9,26 @@ from pathlib import Path
 from vlm_inspect.errors import OutputError
 from vlm_inspect.real_path import real_path
 
+_OTHERS = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".svg", ".pdf", ".htm", ".html", ".json"}
+_OTHERS |= {".csv", ".xls", ".xlsx", ".ods", ".ply", ".stl", ".obj", ".off", ".glb", ".pcd"}
+"""Endings of other files than one that is written: who opens it by its name would be told that it is damaged."""
+
+
+def check_suffix(path: Path, option: str, what: str, *suffixes: str) -> None:
+    """Make sure that a file is not named as one of another type.
+
+    Args:
+        path: the file.
+        option: which names it.
+        what: is written.
+        suffixes: that it may have, the usual one first; unknown endings are fine.
+
+    Raises:
+        OutputError: its name ends as that of another type.
+    """
+    if (suffix := path.suffix.lower()) in _OTHERS - set(suffixes):
+        raise OutputError(f"{option} writes {what}, not {suffix}; name a file that ends in {suffixes[0]}")
+
 
 def check_writable(path: Path) -> None:
     """Make sure that `write_atomically` can write there; leaves nothing behind.

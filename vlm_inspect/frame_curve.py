@@ -11,7 +11,7 @@ from converters.view import BoxXyxyn
 LIMIT = 0.5
 """Score beyond which a frame is no normal one."""
 EventKind = Literal["motion", "speed", "appearance", "duration"]
-"""Which evidence is highest at the peak of an event: how it moves, how fast, how it looks, how long a state lasts."""
+"""What is unusual at the peak of an event: how it moves, how fast, how it looks; or else how long a state lasts."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class ClipEvent:
     first: int
     peak: int
     last: int
-    """Frame numbers; `last` belongs to it."""
+    """Frame numbers; `last` belongs to it, and at `peak` most of it is to be seen."""
     first_s: float | None
     peak_s: float | None
     last_s: float | None
     """None where the clip keeps no time."""
     score: float
-    """P(anomalous) at its peak, in [0, 1]."""
+    """Its highest P(anomalous), in [0, 1]."""
     box_xyxyn: BoxXyxyn
     """At the peak, relative to the frame."""
     kind: EventKind

@@ -27,7 +27,9 @@ from vlm_inspect.sensitivity.whole_surface import WholeLay
 from vlm_inspect.sensitivity.wording import tell_whole
 
 MAX_REGIONS = 8
-"""Most regions over all views; the hottest are kept."""
+"""Most regions over all views; those beyond a tolerance, then the hottest, are kept."""
+_BEYOND = 0.5
+"""Score from which on a calibrated region exceeds its tolerance."""
 REGIONS_PER_VIEW = 4
 _OBLONG = 1.15
 """A photo whose sides differ by less stands neither way."""
@@ -90,7 +92,7 @@ def gather(
         mismatch = " ".join(filter(None, [other_part(maps) if is_ng else "", *unusual.said]))
     evidence = Evidence(
         maps=maps,
-        regions=tuple(sorted([*unusual.regions, *regions], key=lambda region: -region.score)[:MAX_REGIONS]),
+        regions=tuple(sorted([*unusual.regions, *regions], key=_by_weight)[:MAX_REGIONS]),
         measurements=measurements,
         reference_count=len(references),
         localizer=_name_of_maps(fitted, maps),
@@ -155,6 +157,11 @@ def regions_of(found: Localization, views: Sequence[View]) -> list[Region]:
         )
         for region in hot
     ]
+
+
+def _by_weight(region: Region) -> tuple[bool, float]:
+    """Return what regions are sorted by: those beyond a tolerance first, since the scores of others are mere ranks."""
+    return not (region.calibrated and region.score >= _BEYOND), -region.score
 
 
 def _hottest(found: Sequence[Localization], views: Sequence[View]) -> list[Region]:

@@ -108,20 +108,20 @@ class EventRecord(_Record):
     """A stretch of a clip that exceeds what normal frames reach."""
 
     kind: EventKind
-    """The highest evidence at its peak: how it moves, how fast, how it looks, or how long a state lasts."""
+    """What is unusual at its peak: how it moves, how fast, how it looks; or else how long a state lasts."""
     description: str
     score: float = Field(ge=0.0, le=1.0)
-    """P(anomalous) at its peak."""
+    """Its highest P(anomalous)."""
     start_frame: int
     """Its first frame, from 0."""
     peak_frame: int
-    """Its most unusual frame."""
+    """The frame in which most of it is to be seen."""
     end_frame: int
     """Its last frame, which belongs to it."""
     start_s: float | None
     """Seconds of its first frame; null where the clip keeps no time."""
     peak_s: float | None
-    """Seconds of the most unusual frame; likewise."""
+    """Seconds of that frame; likewise."""
     end_s: float | None
     """Seconds of its last frame; likewise."""
     box_xyxyn: Box

@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 
 from vlm_inspect.asking import ask_model
+from vlm_inspect.backends import is_offline
 from vlm_inspect.backends.backend import Backend
 from vlm_inspect.backends.two_models import TwoModels
 from vlm_inspect.errors import BackendError
@@ -44,6 +45,8 @@ def asking_words(step: Step, number: int, backend: Backend, *, by_agent: bool) -
         return f"step {number}, {step.phase}{f', {step.tool}' if step.tool else ''}: asking {asked.name}"
     if step.window is not None:
         return f"asking {backend.name} {'again ' if step.phase == 'look_again' else ''}about {step.window.name}"
+    if is_offline(backend.name):
+        return "wording what was measured"
     return f"asking {backend.name}{' again' if number > 1 else ''}"
 
 

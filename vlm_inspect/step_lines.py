@@ -1,14 +1,17 @@
 """The step at work on stderr, by time: however long a step takes, a line says every few seconds that it goes on."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from vlm_inspect.safe_text import plain_line, write_line
 
-LINE_EVERY_S = 10.0
+ENVIRONMENT: Final = "VLM_INSPECT_PROGRESS_S"
+LINE_EVERY_S: Final = 10.0
 
 
 class Ticker:
@@ -51,13 +54,13 @@ class StepLines:
         """Begin without a step.
 
         Args:
-            every_s: seconds between two lines; None: `LINE_EVERY_S`.
+            every_s: seconds between two lines; None: as the environment says, else `LINE_EVERY_S`.
             write: takes a line.
             clock: seconds, for tests.
         """
         self._write, self._clock = write, clock
         self._step, self._began = "", clock()
-        self._ticker = Ticker(self.tick, LINE_EVERY_S if every_s is None else every_s)
+        self._ticker = Ticker(self.tick, line_every_s() if every_s is None else every_s)
 
     def say(self, step: str) -> None:
         """Take the step at work; empty: nothing is at work, and nothing is written."""
@@ -77,6 +80,14 @@ class StepLines:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ticker.__exit__(kind, error, trace)
+
+
+def line_every_s() -> float:
+    """Return the seconds between two lines; what is no number above 0 is as if it were not there."""
+    with suppress(ValueError):
+        if (told := float(os.environ.get(ENVIRONMENT, ""))) > 0:
+            return min(told, threading.TIMEOUT_MAX)
+    return LINE_EVERY_S
 
 
 def duration_words(seconds: float) -> str:

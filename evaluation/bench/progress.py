@@ -11,7 +11,7 @@ from evaluation.metrics import image_auroc, mean_of_classes
 from evaluation.runs.plan import RunPlan
 from evaluation.runs.record import ItemRecord
 from evaluation.scoring.outcomes import counted_scores
-from vlm_inspect.step_lines import Ticker, duration_words
+from vlm_inspect.step_lines import Ticker, duration_words, line_every_s
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -87,7 +87,7 @@ class RunProgress:
             self._live = Live(self._table(), console=Console(stderr=True), auto_refresh=False)
             self._live.__enter__()
         if self._shown and self._write is _to_stderr:  # the first item may take minutes: references are learned with it
-            self._ticker = Ticker(self.tell, _TICK_S)
+            self._ticker = Ticker(self.tell, line_every_s() if self._live is None else _TICK_S)
             self._ticker.__enter__()
         return self
 

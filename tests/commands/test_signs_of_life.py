@@ -8,12 +8,12 @@ import pytest
 
 from tests.waiting import until
 from vlm_inspect.command_options.general import progress, progress_lines
-from vlm_inspect.step_lines import StepLines, Ticker, duration_words
+from vlm_inspect.step_lines import LINE_EVERY_S, StepLines, Ticker, duration_words, line_every_s
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vlm_inspect.step_lines.LINE_EVERY_S", 0.01)
+    monkeypatch.setenv("VLM_INSPECT_PROGRESS_S", "0.01")
 
 
 @pytest.mark.usefixtures("quick")
@@ -30,7 +30,7 @@ def test_a_step_that_takes_long_is_told_more_than_once_where_no_terminal_is(
             return told.count("\n") >= 2
 
         until(is_told_twice)
-    assert set(told.splitlines()) == {"0 s: learning: 3 of 120 [view 0] and more"}
+    assert {line.partition(": ")[2] for line in told.splitlines()} == {"learning: 3 of 120 [view 0] and more"}
 
 
 @pytest.mark.usefixtures("quick")
@@ -89,3 +89,11 @@ def test_a_terminal_shows_a_name_in_brackets_and_leaves_stdout_alone(monkeypatch
         print("the result")  # noqa: T201 - as a command does
         until(lambda: "[bold]part[/wrong].png" in screen.getvalue())
     assert file.getvalue() == "the result\n"
+
+
+@pytest.mark.parametrize("told", ["", "soon", "-1", "0", "nan"])
+def test_an_interval_that_is_none_is_the_usual_one(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLM_INSPECT_PROGRESS_S", told)
+    assert line_every_s() == LINE_EVERY_S
+    monkeypatch.setenv("VLM_INSPECT_PROGRESS_S", "60")
+    assert line_every_s() == 60.0

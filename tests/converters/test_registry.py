@@ -278,7 +278,7 @@ def test_missing_empty_and_unknown(tmp_path: Path) -> None:
     _one_line(tmp_path / "missing.ply", "no such file or folder", "image")
     for name in ("empty.png", "empty.csv", "empty"):
         (tmp_path / name).touch()
-        _one_line(tmp_path / name, "the file is empty; supported are images")
+        _one_line(tmp_path / name, "the file is empty; copy or export it again")
     (tmp_path / "blank.txt").write_text(" \n\n")
     _one_line(tmp_path / "blank.txt", "empty")
     (tmp_path / "letter.doc").write_text("Dear Sir,\nthe part is broken.\n")
@@ -418,3 +418,10 @@ def test_real_files(shared_data: Path) -> None:
     assert {detect_kind(path) for path in scans} == {"point_cloud"}
     assert {detect_kind(path) for path in clips} == {"video"}
     assert {detect_kind(path) for path in photos} == {"image"}
+
+
+def test_a_link_to_nowhere_says_where_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "part.png").symlink_to("gone.png")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    _one_line(tmp_path / "part.png", "a link to gone.png, and there is nothing")
+    _one_line(tmp_path / "loop.png", "loop.png")

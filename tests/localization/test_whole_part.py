@@ -13,19 +13,21 @@ from converters.view import View, ViewBudget
 from tests.localization.test_photo_mismatch import cloth
 from tests.test_fits import NOTHING_PLANTED, Counting
 from vlm_inspect.inspector import Inspector
-from vlm_inspect.localization.whole_part.usual_part import UsualPart, usual_part
+from vlm_inspect.localization.whole_part.usual_part import UsualPart, odd_parts, usual_part
 
 SIDE = 200
 Pixels = NDArray[np.uint8]
 
 
-def nut(seed: int, *, hue_deg: float = 0.0, strength: float = 1.0) -> Pixels:
+def nut(
+    seed: int, *, hue_deg: float = 0.0, strength: float = 1.0, size: float = 1.0, light: float = 1.0, shade: float = 1.0
+) -> Pixels:
     """A brown ball on a dark table, lit from above; its place, size, light and colour differ a little every time."""
     generator = np.random.default_rng(seed)
     y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
-    centre, radius = 100 + generator.uniform(-6, 6, 2), 55 * generator.uniform(0.95, 1.05)
+    centre, radius = 100 + generator.uniform(-6, 6, 2), size * 55 * generator.uniform(0.95, 1.05)
     away = np.hypot(x - centre[0], y - centre[1]) / radius
-    lit = 48 + generator.normal(0, 1.5) - 16 * (y - centre[1]) / radius
+    lit = light * (48 + generator.normal(0, 1.5) - shade * 16 * (y - centre[1]) / radius)
     table = 16 + 3 * np.hypot(x - 100, y - 100) / SIDE
     hue, chroma = np.deg2rad(42 + hue_deg + generator.normal(0, 1.5)), strength * generator.normal(30, 1.5)
     inside = np.clip((1 - away) * 20, 0, 1)
@@ -75,11 +77,11 @@ def test_what_lies_beside_the_part_is_found_where_it_lies(
     assert found.regions[0].score > 0.5
 
 
-@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("count", [1, 3])
 def test_normal_parts_have_nothing_of_it(count: int, tmp_path: Path) -> None:
     for make in (nut, cloth):
         usual = usual_part([views_of(make(seed), tmp_path) for seed in range(count)])
-        assert [usual.unusual(views_of(make(seed), tmp_path)).said for seed in range(20, 25)] == [()] * 5
+        assert [usual.unusual(views_of(make(seed), tmp_path)).said for seed in range(20, 23)] == [()] * 3
 
 
 @pytest.mark.parametrize(
@@ -100,6 +102,24 @@ def test_another_colour_is_named(usual: UsualPart, hue_deg: float, strength: flo
     assert [one.split(":")[0] for one in found.said] == [f"The part is {said} than any of its references"]
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"size": 0.65}, "smaller than"),
+        ({"size": 1.5}, "larger than"),
+        ({"light": 0.5}, "darker than"),
+        ({"light": 1.9}, "lighter than"),
+        ({"shade": 0.2}, "shows less contrast than"),
+        ({"shade": 2.4}, "shows more contrast than"),
+    ],
+)
+def test_another_size_or_light_is_named(usual: UsualPart, change: dict[str, float], said: str, tmp_path: Path) -> None:
+    found = usual.unusual(views_of(nut(9, **change), tmp_path))
+    assert any(
+        one.startswith(f"The part {'' if 'shows' in said else 'is '}{said} any of its ref") for one in found.said
+    )
+
+
 def test_of_a_photo_without_background_all_is_the_part(tmp_path: Path) -> None:
     usual = usual_part([views_of(cloth(seed), tmp_path) for seed in range(3)])
     red = np.asarray(cloth(9)) * np.array([1.0, 0.7, 0.7])
@@ -113,6 +133,13 @@ def test_pieces_that_lie_apart_in_the_references_are_no_foreign_things(tmp_path:
     usual = usual_part([views_of(pair(seed), tmp_path) for seed in range(3)])
     assert usual.unusual(views_of(pair(9), tmp_path)).said == ()
     assert usual.unusual(views_of(with_disc(pair(9), (30, 170), 14, (255, 255, 255)), tmp_path)).said
+
+
+def test_the_odd_reference_is_named(tmp_path: Path) -> None:
+    photos = [nut(0), with_disc(nut(1), (30, 30), 14, (255, 255, 255)), nut(2), nut(3), nut(4, hue_deg=60)]
+    told = odd_parts([views_of(one, tmp_path) for one in photos])
+    assert [one.split(" th")[0] for one in told] == ["", "Something lies beside", "", "", "The part is yellower"]
+    assert odd_parts([views_of(one, tmp_path) for one in photos[:3]]) == ("", "", "")
 
 
 def test_the_part_is_held_up_and_told_why(tmp_path: Path) -> None:

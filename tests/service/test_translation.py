@@ -19,7 +19,7 @@ SAYING = [
     "vlm_inspect/localization/curves/events.py", "vlm_inspect/localization/curves/polarity.py",
     "vlm_inspect/localization/photo_mismatch.py",
     "vlm_inspect/localization/other_part.py", "vlm_inspect/localization/whole_part/colour.py",
-    "vlm_inspect/localization/whole_part/usual_part.py",
+    "vlm_inspect/localization/whole_part/traits.py", "vlm_inspect/localization/whole_part/usual_part.py",
     "vlm_inspect/registration/findings.py",
     "vlm_inspect/registration/identity.py", "vlm_inspect/report/heat.py", "vlm_inspect/sensitivity/pod.py",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from vlm_inspect.localization.curves.localizer import ScoredCurves
 from vlm_inspect.localization.curves.names import listed
 from vlm_inspect.localization.photo_mismatch import usual_photo
 from vlm_inspect.localization.subject import subject_of
+from vlm_inspect.localization.whole_part.usual_part import odd_parts
 from vlm_inspect.qualification.advice import expected_ok, recommended_references
 from vlm_inspect.references import ReferenceSet, kind_of_references, reference_files
 from vlm_inspect.registration.comparison import scan_surface
@@ -69,7 +70,8 @@ class ReferenceCheck:
     signless: tuple[str, ...] = ()
     """Of curves: channels that look alike with their sign turned, so that a sensor wired the wrong way is not seen."""
     taken_otherwise: dict[str, str] = field(default_factory=dict)
-    """Path -> what tells how that photo was taken from how the others were: its size, colour, light or sharpness."""
+    """Path -> what tells how that photo was taken from how the others were: its size, colour, light or sharpness; or
+    what lies beside its part alone, or how its part differs from all others in colour, size or contrast."""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -184,7 +186,8 @@ def _disagree(references: ReferenceSet, scores: np.ndarray, prior_spread: float,
 
 def _taken_otherwise(references: ReferenceSet, paths: Sequence[str], inspector: "Inspector") -> dict[str, str]:
     seen = references.seen_by(lambda views: blanked(views, inspector.rules.ignore))
-    return {path: said for path, said in zip(paths, usual_photo(seen.views).odd_ones(), strict=True) if said}
+    told = zip(paths, usual_photo(seen.views).odd_ones(), odd_parts(seen.views), strict=True)
+    return {path: photo or part for path, photo, part in told if photo or part}
 
 
 def _usual_spread(prior: float, scores: np.ndarray) -> float:

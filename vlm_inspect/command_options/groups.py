@@ -89,6 +89,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "VLM_INSPECT_STORE": "Default for --store, where cases are kept.",
     "VLM_INSPECT_CLIP": "Default for --clip, the CLIP weights.",
     "VLM_INSPECT_CACHE": "Folder of the cache; off: nothing is cached.",
+    "VLM_INSPECT_PROGRESS_S": "Seconds between two lines of progress where stderr is no terminal. Default: 10.",
     "VLM_INSPECT_STORE_FILES": "Folder for pictures, where --store is a PostgreSQL database.",
     "VLM_INSPECT_DINOV2": "Folder of DINOv2's weights.",
     "VLM_INSPECT_RUNTIME": "Runtime of the networks: openvino or torch. Default: openvino where it is installed.",

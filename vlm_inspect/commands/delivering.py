@@ -86,6 +86,7 @@ def open_delivery(config: "InspectorConfig", options: dict[str, Any]) -> Iterato
         InspectError: one of them cannot be used.
     """
     from vlm_inspect.batch.destinations import Destinations
+    from vlm_inspect.file_writing import check_suffix
     from vlm_inspect.sinks.coco import CocoTable
     from vlm_inspect.sinks.folders import OutcomeFolders
     from vlm_inspect.sinks.labelme import LabelMeFiles
@@ -101,6 +102,7 @@ def open_delivery(config: "InspectorConfig", options: dict[str, Any]) -> Iterato
     folders = None if options["move_dir"] is None else OutcomeFolders(options["move_dir"])
     receivers = receivers_of(options)
     tables: list[Table] = [table for table in (parquet, coco) if table is not None]
+    check_suffix(options["csv_path"], "--csv", "CSV", ".csv")
     _check_files([options["csv_path"], *(table.path for table in tables)])
     for checked in (parquet, labelme, folders):
         if checked is not None:

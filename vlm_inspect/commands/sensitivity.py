@@ -46,13 +46,15 @@ def sensitivity(*, config: "InspectorConfig", **options: Any) -> int:
     """
     from vlm_inspect.class_reports.class_report import report_class
     from vlm_inspect.class_reports.page import render_sensitivity
-    from vlm_inspect.file_writing import check_writable, write_together
+    from vlm_inspect.file_writing import check_suffix, check_writable, write_together
     from vlm_inspect.report.page_translation import translate_page
 
     json_path, html_path = options["json_path"], options["html_path"]
     to_stdout = json_path == Path("-")
-    for path in (None if to_stdout else json_path, html_path):
+    figures, page = ("--json", "JSON", ".json"), ("--html", "a page", ".html", ".htm")
+    for path, named in ((None if to_stdout else json_path, figures), (html_path, page)):
         if path is not None:
+            check_suffix(path, *named)
             check_writable(path)
     if options["planted"]:
         config = config.with_changes(qualification={"planted": options["planted"]})

@@ -57,8 +57,9 @@ def watch(source: str | None, *, config: "InspectorConfig", **options: Any) -> i
     """Judge every part that arrives in the folder SOURCE or its subfolders, and those that are there, until Ctrl-C.
 
     SOURCE may be live: the address of a stream (rtsp, http, ...), or give --camera. Each event in it becomes a clip
-    with what was before and after it, named by when it began (UTC), and is a part. It is held against normal clips, or
-    its own beginning (--normal-until). A lost source is tried again. A clip as SOURCE is looked through, every frame.
+    with what was before and after it, and is a part. The clip is named by when it begins (UTC); times in the table are
+    seconds from there. It is held against normal clips, or the beginning of the source (--normal-until). A lost source
+    is tried again. A clip as SOURCE is looked through, every frame; its name, and seconds in it, name the clips.
 
     A part is judged once, by its content, also after a restart. Half-written files are waited for. Ctrl-C or a
     termination signal finishes the parts at work and writes the tables; a second one ends at once, and nothing is lost.
@@ -158,9 +159,10 @@ def _ended_by_signals(stop: threading.Event) -> Iterator[None]:
 
 def _tell(row: "Row") -> None:
     from vlm_inspect.safe_text import plain_line
+    from vlm_inspect.significant_digits import probability_words
 
-    score = "" if row.score is None else f" {row.score:.2f}"
-    why = row.review_reasons or row.defects
+    score = "" if row.score is None else f" {probability_words(row.score)}"
+    why = row.review_reasons or row.events or row.defects
     write_line(plain_line(f"{row.outcome}{score} {row.source}{f': {why}' if why else ''}"), err=True)
 
 

@@ -49,7 +49,7 @@ class EventRecorder:
             folder: exists.
             fps: of the clips: that of the normal ones, with which they are compared.
             lengths: what becomes of an event.
-            moment: how the time of an event is written in the name of its clip.
+            moment: how the time at which a clip begins is written in its name.
         """
         self._folder, self._fps, self._moment = folder, fps, moment
         self._before, self._after = round(lengths.before_s * fps), max(1, round(lengths.after_s * fps))
@@ -85,8 +85,9 @@ class EventRecorder:
             if height <= _LIMIT:
                 self._past.append(frame)
                 return None
-            name = CLIP_NAME.replace("*", self._moment(frame.time_s))
-            self._clip = ClipWriter(self._folder / name, frame.time_s, self._fps)
+            began_s = self._past[0].time_s if self._past else frame.time_s  # its name and its own seconds are one clock
+            name = CLIP_NAME.replace("*", self._moment(began_s))
+            self._clip = ClipWriter(self._folder / name, began_s, self._fps)
             while self._past:
                 self._clip.write(self._past.popleft().jpeg)
             self._quiet = 0

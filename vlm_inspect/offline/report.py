@@ -22,7 +22,14 @@ from vlm_inspect.decision.spots import Spot, in_groups, is_one_place, reach_of
 from vlm_inspect.decision.thresholds import Thresholds
 from vlm_inspect.evidence import Evidence, Measurement, Region
 from vlm_inspect.inspection import Inspection, Provenance, Usage
-from vlm_inspect.offline.wording import Wording, can_none_be_ok, is_by_one_reference, level_of, load_wording
+from vlm_inspect.offline.wording import (
+    Wording,
+    can_none_be_ok,
+    is_by_one_reference,
+    is_without_heatmap,
+    level_of,
+    load_wording,
+)
 from vlm_inspect.rules import Rule, RuleBook
 from vlm_inspect.verdict import Defect, RuleResult, Verdict
 from vlm_inspect.vocabulary import breaks, circumstances, kinds_of, name_region, severity_of
@@ -237,6 +244,8 @@ def _why_unknown(evidence: Evidence) -> str:
         return "alone"
     if evidence.mismatch and not evidence.maps:
         return "uncompared"
+    if is_without_heatmap(evidence):
+        return "unlooked"
     return "single" if is_by_one_reference(evidence) else "unknown"
 
 

@@ -47,8 +47,10 @@ class Wording(BaseModel):
     def verdict(self, evidence: Evidence, thresholds: Thresholds | None = None) -> str:
         """Say how the part stands to the bounds that decide; without thresholds, to those of its references."""
         if evidence.status == "unknown":
-            if evidence.localizer == "none" and evidence.measurements and not evidence.maps:
-                return self.say("verdicts", "measured_only")
+            if is_without_heatmap(evidence):
+                if evidence.measurements:
+                    return self.say("verdicts", "measured_only")
+                return self.say("verdicts", "unlooked" if evidence.reference_count else "no_reference")
             if evidence.mismatch and not evidence.maps:
                 return self.say("verdicts", "not_compared")
             if not evidence.reference_count:
@@ -172,6 +174,11 @@ def can_none_be_ok(evidence: Evidence, thresholds: Thresholds | None) -> bool:
     if thresholds is not None and thresholds.calibrated:
         return thresholds.leave_no_ok
     return evidence.standing is not None and evidence.standing.ok_below is None
+
+
+def is_without_heatmap(evidence: Evidence) -> bool:
+    """Tell whether no heatmap was asked for."""
+    return evidence.localizer == "none" and not evidence.maps and not evidence.mismatch
 
 
 def is_by_one_reference(evidence: Evidence) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_inspect.registration.flaw_extent import FEWEST, end_of, shown_by, top_height
+from vlm_inspect.registration.flaw_extent import FEWEST, bent_with, end_of, shown_by, top_height
 from vlm_inspect.registration.flaw_joining import joined
 from vlm_inspect.registration.judged import Judged
 from vlm_inspect.registration.longest import longest_extent
@@ -22,6 +22,9 @@ _HALF = 0.5
 """and one that zones alone show to this share of its zone's deviation."""
 _SURE = 10.0
 """Where single planes deviate by so many, they say alone how far it reaches: the coarse scale is wider than a flaw."""
+_WIDE, _LEAK, _STEP = 0.02, 10.0, 1.3
+"""Share of the scan's area from which a finding may have leaked into a face that deviates as a whole: it has where it
+is so many times as large as what stands out half as far as its peak; and the steps in which its threshold rises."""
 _BOTH = 0.3
 """Share of a finding's area on the other side of the reference from which it has both."""
 
@@ -77,6 +80,8 @@ def find(scan: Surface, anchor: Surface, judged: Judged, to_scan: Pose, *, limit
         most: most places returned.
     """
     places = places_of(scan, anchor, judged)
+    if judged.score() >= limit:  # the whole stands out by several places, each a little below it
+        limit = min(limit, float(places.rank.max(initial=0.0)))
     left = np.where((places.strength >= _FLOOR) | (places.zones >= limit), places.strength, 0.0)
     found: list[Members] = []
     while len(found) < most and (rank := places.rank * (left > 0.0)).max(initial=0.0) >= limit:
@@ -134,10 +139,22 @@ def _sure(places: Places, members: Members) -> Members:
 
 
 def _members(places: Places, left: NDArray[np.float64], top: int) -> Members:
-    """Return the planes around one that is left, connected, on its side of the reference."""
+    """Return the planes around one that is left, connected, on its side of the reference.
+
+    Where they reach over a whole face, which deviates as lots do, while few stand out half as far as the peak, the
+    threshold rises until they do not.
+    """
     least = _EDGE * left[top] if left[top] < _SURE else max(_FLOOR, _EDGE * left[top])
-    alike = np.flatnonzero((left >= least) & (np.sign(places.height) == np.sign(places.height[top])))
-    return places.connected(alike, top)
+    side = np.sign(places.height) == np.sign(places.height[top])
+    found = places.connected(np.flatnonzero((left >= least) & side), top)
+    core, wide = None, _WIDE * float(places.area[: places.own].sum())
+    while least < _HALF * left[top] and float(places.area[found].sum()) > wide:
+        if core is None:
+            core = places.connected(np.flatnonzero((left >= _HALF * left[top]) & side), top)
+            wide = max(wide, _LEAK * float(places.area[core].sum()))
+        least *= _STEP
+        found = places.connected(np.flatnonzero((left >= least) & side), top)
+    return found
 
 
 def _finding(places: Places, members: Members, end: Members, to_scan: Pose) -> Finding:
@@ -146,7 +163,7 @@ def _finding(places: Places, members: Members, end: Members, to_scan: Pose) -> F
     depth = float(places.height[strongest])
     area, same = places.area[members], places.height[members] * depth > 0.0
     both_sides = float(area[~same].sum()) > _BOTH * float(area.sum())
-    shown = members if both_sides else shown_by(places, members, end)
+    shown = bent_with(places, members) if both_sides else shown_by(places, members, end)
     own = shown[shown < places.own]
     told = len(own) >= FEWEST  # by the scan's own points, where it has some
     shown = own if told else shown

@@ -9,6 +9,7 @@ that was cut off, the reference says what is missing, and the scan's points next
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm_inspect.registration.longest import longest_extent
 from vlm_inspect.registration.places import Members, Places, connected_pieces
 from vlm_inspect.registration.surface import Points, nearest
 
@@ -20,8 +21,14 @@ _TOP, _LEAST_TOP = 0.05, 3
 """Share of a finding's points, and how many at least, whose mean is its height."""
 _PIECE = 0.1
 """Share of a finding's largest piece from which another counts."""
-_LACKS = 0.5
-"""Share of a finding's depth from which a place of the reference is missing with it."""
+_LACKS, _CLEAR = 0.5, 0.35
+"""Share of a finding's depth, and of the scan's spacing at least, within which the scan has no point off a place of the
+reference that is missing with it."""
+_NEAR, _SMALL, _WIDER = 2.0, 0.1, 1.3
+"""Depths of a finding, beside two spacings, up to which such places lie from it; share of the reference's area below
+which they are an end, not a side that was not scanned; and times how long the finding is that the end is at least."""
+_BENT = 0.08
+"""Share of a bend's largest deviation down to which it reaches."""
 _IN_NOISE = 4.0
 """Times what a single point is in doubt by, below which that share of a flaw's height is not told by single points."""
 _ONE_WAY, _FILLED = 0.5, 0.6
@@ -32,25 +39,32 @@ FEWEST = 4
 
 
 def end_of(places: Places, members: Members) -> Members:
-    """Return the scan's planes next to what it lacks where a finding lies, all around; none where nothing is lacking.
+    """Return the scan's planes at a new end, all of it, of which a finding shows a part; none where there is no end.
 
-    Points of a new end lie off by how far the nearest wall is, which may be thin; the reference's places that are
-    missing lie off by how much was cut, all of them.
+    Points of a new end lie off by how far the nearest wall is, which may be thin; the reference's places beyond it
+    have no point of the scan on their plane, all of them.
     """
-    none, judged = np.zeros(0, dtype=np.intp), places.judged
-    depth = -float(places.height[members[places.strength[members].argmax()]])
-    if depth <= 0.0 or (judged.comparison.apart.any() and not judged.depth.any()):  # of a piece no gap tells anything
-        return none
+    from scipy.spatial import cKDTree
+
+    none = np.zeros(0, dtype=np.intp)
     own = members[members < places.own]
-    deepest = float(np.abs(places.height[own]).max()) if len(own) else depth
-    lacks = np.flatnonzero(judged.comparison.lacking[0] > _LACKS * deepest)
-    start = np.zeros(len(places.anchor.points), dtype=bool)
-    start[members[members >= places.own] - places.own] = True
-    start[places.anchor.near[judged.comparison.plane[own]]] = True
-    missing = [piece for piece in connected_pieces(lacks, places.anchor.near) if start[piece].any()]
+    if len(own) < FEWEST or places.height[members[places.strength[members].argmax()]] >= 0.0:
+        return none
+    deepest = float(np.abs(places.height[own]).max())
+    lacks = places.lacks(max(_LACKS * deepest, _CLEAR * places.scan.spacing))
+    if not len(lacks):
+        return none
+    reach = _NEAR * deepest + 2.0 * places.scan.spacing
+    gaps = cKDTree(places.points[own]).query(places.anchor.points[lacks], distance_upper_bound=reach)[0]
+    start, area = np.zeros(len(places.anchor.points), dtype=bool), places.anchor.areas
+    start[lacks] = np.isfinite(gaps)
+    pieces = [piece for piece in connected_pieces(lacks, places.anchor.near) if start[piece].any()]
+    missing = [piece for piece in pieces if area[piece].sum() < _SMALL * area.sum()]
     if not missing:
         return none
-    return np.unique(nearest(places.scan.tree, places.anchor.points[np.concatenate(missing)])[1])
+    end = np.unique(nearest(places.scan.tree, places.anchor.points[np.concatenate(missing)])[1])
+    wide = longest_extent(places.points[own])
+    return end if longest_extent(places.points[end]) > _WIDER * wide else none
 
 
 def shown_by(places: Places, members: Members, end: Members) -> Members:
@@ -65,17 +79,37 @@ def shown_by(places: Places, members: Members, end: Members) -> Members:
     if len(own) < FEWEST:
         return members
     side = float(np.sign(places.height[members[places.strength[members].argmax()]]))
-    around = np.unique(places.scan.near[own]).astype(np.intp)
     share = SHOWS * top_height(side * places.raw[own])
-    doubt = np.hypot(places.noise, places.spread[around])
-    kept = around[side * places.raw[around] > np.maximum(share, _NOISY * doubt)]
-    pieces = connected_pieces(kept, places.scan.near)
-    inside = [int(np.isin(piece, own).sum()) for piece in pieces]
-    least = max(1.0, _PIECE * max(inside, default=0))
-    kept = np.sort(np.concatenate([kept[:0], *(p for p, n in zip(pieces, inside, strict=True) if n >= least)]))
+    doubt = np.hypot(places.noise, places.spread)
+    least = np.maximum(share, _NOISY * doubt)
+    least[end] = _NOISY * places.noise  # the reference says that something is missing there
+    around = np.unique(places.scan.near[own]).astype(np.intp)
+    kept = _pieces_of(places, around[side * places.raw[around] > least[around]], own)
     if len(kept) < FEWEST:
         return members
-    return _within_rim(places, kept, side) if share < _IN_NOISE * float(np.median(doubt)) else kept
+    return _within_rim(places, kept, side) if share < _IN_NOISE * float(np.median(doubt[around])) else kept
+
+
+def bent_with(places: Places, members: Members) -> Members:
+    """Return the planes of a wall that is bent, both faces, from those of its finding.
+
+    What the face around explains is not taken off here: of a bend it explains where that begins.
+    """
+    own = members[members < places.own]
+    if len(own) < FEWEST:
+        return members
+    height = np.abs(places.judged.signed)
+    least = np.maximum(_BENT * float(height[own].max()), _NOISY * places.spread)
+    bent = np.union1d(np.flatnonzero(height > least), own)
+    return np.union1d(members, places.connected(bent, int(own[height[own].argmax()])))
+
+
+def _pieces_of(places: Places, shows: Members, own: Members) -> Members:
+    """Return those of the planes that hang together with planes of a finding, but for single ones."""
+    pieces = connected_pieces(shows, places.scan.near)
+    inside = [int(np.isin(piece, own).sum()) for piece in pieces]
+    least = max(1.0, _PIECE * max(inside, default=0))
+    return np.sort(np.concatenate([shows[:0], *(p for p, n in zip(pieces, inside, strict=True) if n >= least)]))
 
 
 def top_height(heights: NDArray[np.float64]) -> float:

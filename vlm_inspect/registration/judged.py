@@ -36,6 +36,8 @@ class Judged:
     """(N,): deviation of the scan's points from a mean normal part, in its unit; positive: material too much."""
     raw: Values
     """(N,): the same of single points, with the scanner's noise."""
+    shared: Values
+    """(N,): what like zones and the face around explain of `signed`, in the unit of the scans."""
     depth: Values
     """(M,), >= 0: material lacking at the anchor's places, in the unit of the scans."""
     zones: Values
@@ -120,6 +122,7 @@ def judged(found: Comparison, mean: Values, spread: Values, pooled: PooledNormal
         np.concatenate([less, _GAP * less[:1]]),
         _at_worst(signed, off),
         found.raw - mean[0, found.plane],
+        pooled.shared(found, signed[0]),
         _at_worst(lacking, less),
         zones,
         patches,

@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 from vlm_inspect.registration.comparison import SCALES
 from vlm_inspect.registration.judged import Judged, combined
-from vlm_inspect.registration.surface import Points, Surface
+from vlm_inspect.registration.surface import Points, Surface, nearest
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 _SMOOTH = 0.2
+"""Quantile of a scan's roughness that is its noise: elsewhere planes are rough because the part is."""
+_ASKED, _ASIDE = 8, 1.5
+"""Points of the scan that are asked about a place, and how many spacings aside they still tell of it."""
 
 Members = NDArray[np.intp]
 
@@ -29,7 +32,7 @@ class Places:
     points: Points
     """(K, 3)."""
     fine: NDArray[np.float64]
-    """(K,): normal spreads at the finer scale of points,"""
+    """(K,): normal spreads at the finer scale of points, beyond what like zones and the face around explain,"""
     strength: NDArray[np.float64]
     """and at the stronger of their scales: they say how far a place reaches,"""
     zones: NDArray[np.float64]
@@ -37,7 +40,7 @@ class Places:
     rank: NDArray[np.float64]
     """and together, which place comes first."""
     height: NDArray[np.float64]
-    """Signed: positive is material too much."""
+    """Signed, beyond the same: positive is material too much."""
     unseen: NDArray[np.bool_]
     area: NDArray[np.float64]
     outward: Points
@@ -50,7 +53,7 @@ class Places:
     @property
     def raw(self) -> NDArray[np.float64]:
         """(N,): height of single points of the scan, with the noise of its scanner."""
-        return self.judged.raw
+        return self.judged.raw - self.judged.shared
 
     @cached_property
     def noise(self) -> float:
@@ -60,7 +63,21 @@ class Places:
     @cached_property
     def spread(self) -> NDArray[np.float64]:
         """(N,): how far normal parts differ at the scan's points, in its unit."""
-        return np.asarray(np.abs(self.height[: self.own]) / np.maximum(self.strength[: self.own], 1e-9))
+        strength = self.judged.off[:SCALES].max(axis=0)
+        return np.asarray(np.abs(self.judged.signed) / np.maximum(strength, 1e-9))
+
+    @cached_property
+    def _beside(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(M, k), (M, k): how far the scan's points nearest to each anchor's place lie off its plane, and aside."""
+        near = nearest(self.scan.tree, self.anchor.smoothed, _ASKED)[1]
+        off = self.scan.points[near] - self.anchor.smoothed[:, None]
+        across = np.einsum("mkj,mj->mk", off, self.anchor.outward)
+        return across, np.sqrt(np.maximum(np.einsum("mkj,mkj->mk", off, off) - across**2, 0.0))
+
+    def lacks(self, far: float) -> Members:
+        """Return the places of the anchor on whose plane the scan has no point, up to so far off it."""
+        across, aside = self._beside
+        return np.flatnonzero(~((np.abs(across) < far) & (aside < _ASIDE * self.scan.spacing)).any(axis=1))
 
     @cached_property
     def graph(self) -> "csr_array":
@@ -86,7 +103,11 @@ class Places:
 
 def places_of(scan: Surface, anchor: Surface, judged: Judged) -> Places:
     """Return the places of a scan and of the anchor that it was held against, in the frame of the references."""
-    by_channel = np.concatenate([judged.off, judged.lacking], axis=1)
+    height = judged.signed - judged.shared
+    beyond = np.abs(height) / np.maximum(np.abs(judged.signed), 1e-300)
+    beyond = np.where(height * judged.signed > 0.0, np.minimum(beyond, 1.0), 0.0)
+    own = np.concatenate([judged.off[:SCALES] * beyond, judged.off[SCALES:]])
+    by_channel = np.concatenate([own, judged.lacking], axis=1)
     strength = by_channel[:SCALES].max(axis=0)
     logs = np.log(np.maximum(np.stack([strength, strength, by_channel[SCALES]], axis=1), 1e-9))
     return Places(
@@ -98,7 +119,7 @@ def places_of(scan: Surface, anchor: Surface, judged: Judged) -> Places:
         strength=strength,
         zones=by_channel[SCALES],
         rank=np.exp(combined(logs)),
-        height=np.concatenate([judged.signed, -judged.depth]),
+        height=np.concatenate([height, -judged.depth]),
         unseen=np.concatenate([np.zeros(len(scan.points), dtype=bool), judged.comparison.unseen]),
         area=np.concatenate([scan.areas, anchor.areas]),
         outward=np.concatenate([scan.outward, anchor.outward]),

@@ -43,6 +43,13 @@ class PooledNormal:
         fewer = np.sqrt(np.clip(self.counts / np.maximum(pooled.counts, 1.0), 1.0, None))
         return ZoneDeviations(pooled.means - self.mean, self.spread * fewer, pooled.counts >= least)
 
+    def shared(self, found: Comparison, signed: Values) -> Values:
+        """Return what other zones explain (N,) of the deviations (N,) of a scan's points from a mean normal part."""
+        zones = self.deviations(found)
+        others = self.zones.explained(zones.off, zones.seen, self.part)
+        own = self.zones.zone[found.plane]
+        return np.clip(signed, others.low[own], others.high[own])
+
     def judge(self, found: Comparison, counted: NDArray[np.bool_] | None = None) -> Values:
         """Return the pooled deviations (K,) of a scan beyond those of like zones, in normal spreads, >= 0."""
         zones = self.deviations(found, counted)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlm_inspect.errors import OutputError
-from vlm_inspect.file_writing import check_writable, write_together
+from vlm_inspect.file_writing import check_suffix, check_writable, write_together
 from vlm_inspect.real_path import real_path
 from vlm_inspect.report.rendering import html_page, overlay_png
 
@@ -86,6 +86,7 @@ class Outputs:
             OutputError: one of them cannot, or two are the same.
         """
         paths = self._files
+        self._check_suffixes()
         self._check_curve()
         for i, path in enumerate(paths):
             check_writable(path)
@@ -93,6 +94,16 @@ class Outputs:
                 continue  # a device takes any number of results
             if _real(path) in [_real(other) for other in paths[:i]]:
                 raise OutputError(f"{path} is named for two results; give each its own file")
+
+    def _check_suffixes(self) -> None:
+        for path, told in (
+            (self._json_file, ("--json", "JSON", ".json")),
+            (self.html_path, ("--html", "a page", ".html", ".htm")),
+            (self.overlay_path, ("--overlay", "a PNG", ".png")),
+            (self.ply_path, ("--ply", "a PLY", ".ply")),
+        ):
+            if path is not None:
+                check_suffix(path, *told)
 
     def _check_curve(self) -> None:
         """Make sure that the curve is named as a table, and that its plot replaces no file but an earlier plot."""

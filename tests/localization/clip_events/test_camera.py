@@ -171,3 +171,23 @@ def test_where_it_moved_in_words() -> None:
     assert moved_words(moved, None) == ""
     moved[10:30] = moved[60:70] = True
     assert "frames 10 to 29; frames 60 to 69: 30 of 100 frames" in moved_words(moved, None)
+
+
+def test_things_that_are_taken_out_of_a_plain_scene_are_no_camera_that_moves() -> None:
+    rng = np.random.default_rng(3)
+    wall = np.full(SIZE_HW, 150.0)
+    wall[80:] = 190.0
+    wall[:, :6] = 40.0
+    wall += 6 * cv2.GaussianBlur(rng.standard_normal(SIZE_HW), (0, 0), 2.0) / 0.14
+    things = cv2.GaussianBlur(rng.uniform(0, 255, (60, 30)), (0, 0), 1.5)
+
+    def picture(up: int) -> NDArray[np.uint8]:
+        frame = wall.copy()
+        for left in (30, 110):
+            frame[max(0, 50 - up) : 110 - up, left : left + 30] = things[max(0, up - 50) :]
+        return np.clip(frame + rng.normal(0, 1, SIZE_HW), 0, 255).astype(np.uint8)
+
+    anchor = make_anchor([picture(0) for _ in range(9)])
+    assert anchor is not None
+    watch = CameraWatch(anchor)
+    assert not any(watch.follow(picture(up))[2] for up in (0, *range(0, 100, 4), 100, 100))

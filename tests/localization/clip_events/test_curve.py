@@ -60,3 +60,10 @@ def test_a_run_that_broke_off_goes_on_where_it_was(
     found = score_clip(replace(clip, frames=breaking(300)), normal.behaviour, SIZE_WH, kept=again)  # type: ignore[arg-type]
     assert min(decoded) > 0
     assert np.allclose(found.scores, score_clip(clip, normal.behaviour, SIZE_WH).scores, atol=0.05)
+
+
+def test_pieces_of_a_long_clip_do_not_gather_in_memory(normal: NormalClips, tmp_path: Path) -> None:
+    cache = ArrayCache(tmp_path)
+    score_clip(belt(8, 60), normal.behaviour, SIZE_WH, kept=(cache, "key"))
+    assert len(list(tmp_path.rglob("*.arrays"))) == 1
+    assert not cache._recent

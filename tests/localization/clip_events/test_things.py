@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from vlm_inspect.frame_curve import ClipEvent, EventKind
 from vlm_inspect.localization.clip_events.curve import ClipCurve
 from vlm_inspect.localization.clip_events.events import find_events
+from vlm_inspect.localization.clip_events.extent import extent_of, peak_of
 from vlm_inspect.localization.clip_events.features import ClipFeatures
 from vlm_inspect.localization.clip_events.grid import Floats, LeftOut, frame_scores
 
@@ -68,3 +69,20 @@ def test_what_belongs_together_stays_one_event(blobs: tuple[tuple[int, int, int,
     (event,) = events_of(*blobs, kind=kind)
     assert event.first == 20
     assert event.last >= 60
+
+
+def test_an_event_begins_where_the_curve_rises_and_not_where_it_leaves_zero() -> None:
+    assert extent_of(np.array([0.7] * 30 + [1.5] * 10 + [0.7] * 30), 8) == (22, 47)
+    assert extent_of(np.array([0.2, 0.7, 1.2, 0.9, 1.1, 0.8, 0.5, 0.9]), 8) == (1, 5)
+    (event,) = events_of((10, 70, 5, 0.9), (60, 80, 6, 1.8))
+    assert (event.first, event.last) == (55, 80)
+
+
+def test_the_peak_is_where_most_is_to_be_seen() -> None:
+    heat = np.zeros((40, 10, 10), np.float32)
+    heat[5:30, 2:5, 2:5] = 1.4
+    heat[15:20, 2:9, 2:9] = 1.4
+    heat[29, 2:4, 2:4] = 1.9  # the last that is left of it
+    scores = frame_scores(heat)
+    assert int(scores.argmax()) == 29
+    assert peak_of(scores, lambda index: np.asarray(heat[index])) == 15

@@ -84,9 +84,12 @@ class Anchor:
         """Return where the camera stands in a frame of the same size; "unknown" where the pictures do not fit."""
         return self._scene.shift_of(grey, most=MOST_SHAKE * max(grey.shape))
 
-    def pose_in(self, corners: Corners) -> Pose | None:
+    def pose_in(self, grey: Grey, corners: Corners) -> Pose | None:
         """Return how the scene lies in a frame with these corners: turned, zoomed or shifted; None: not told."""
-        return None if self._still is not None else self._corners.pose_in(corners)
+        if self._still is not None:
+            return None
+        pose = self._corners.pose_in(corners)
+        return pose if pose is not None and self._scene.bears_out(grey, pose) else None
 
 
 class _Scene:
@@ -106,13 +109,34 @@ class _Scene:
             return Stand("unknown")
         detail = self._of_the_still(_detail(grey, self._scale))
         shift = _correlated(self._spectrum, _spectrum(detail))
-        if self._scale * np.hypot(*shift) < _LEAST_SHIFT:
+        small = self._scale * np.hypot(*shift) < _LEAST_SHIFT
+        if small or not self._bears_out(detail, shift_pose(shift)):
             shift = (0.0, 0.0)
         if not self._fits(detail, shift):
             return Stand("unknown")
         shift = (self._scale * shift[0], self._scale * shift[1])
         far = float(np.hypot(*shift))
         return Stand("steady" if far == 0.0 else "shaken" if far <= most else "moved", shift)
+
+    def bears_out(self, grey: Grey, pose: Pose) -> bool:
+        """Tell whether most blocks of a frame fit better where a pose says that they lie than where they are.
+
+        Bottles that are taken away together have most of the corners of a plain scene, and are not the scene.
+        """
+        scaled = pose.copy()
+        scaled[:2, 2] /= self._scale
+        return self._bears_out(self._of_the_still(_detail(grey, self._scale)), scaled)
+
+    def _bears_out(self, detail: Fine, pose: Pose) -> bool:
+        there = turned_back(detail, pose, np.full_like(detail, np.nan))
+        known = np.isfinite(there)
+        blocks = _in_blocks(known).mean(axis=1) > _KNOWN
+        told = blocks & self._structured
+        if not told.any():
+            return True
+        apart = np.abs(np.where(known, there, self._detail) - self._detail), np.abs(detail - self._detail)
+        with_it, without = (np.median(_in_blocks(one)[told], axis=1) for one in apart)
+        return bool((with_it < without).mean() >= _AGREE)
 
     def _of_the_still(self, detail: Fine) -> Fine:
         return detail if self._still is None else detail * self._still
@@ -157,16 +181,20 @@ class CameraWatch:
         """Follow a frame that no shift explains: by a turn or zoom against the scene, else from the frame before."""
         most = MOST_SHAKE * max(grey.shape)
         corners = Corners(grey)
-        pose = self._anchor.pose_in(corners)
+        pose = self._anchor.pose_in(grey, corners)
         if pose is not None:
             self._pose, far = pose, displacement(pose, grey.shape)
             if _LEAST_SHIFT < far <= most:
                 return np.asarray(turned_back(grey, pose, self._anchor.picture), np.uint8), far, False
             return grey, 0.0, far > most
         if last is not None:
-            step = _Scene(last).shift_of(grey, most=np.inf)
-            turned = Corners(last).pose_in(corners) if step.state == "unknown" else None
-            self._pose = (shift_pose(step.shift_xy) if turned is None else turned) @ self._pose
+            before = _Scene(last)
+            step = before.shift_of(grey, most=np.inf)
+            way: Pose | None = shift_pose(step.shift_xy)
+            if step.state == "unknown":
+                way = Corners(last).pose_in(corners)
+                way = way if way is not None and before.bears_out(grey, way) else None
+            self._pose = self._pose if way is None else way @ self._pose
         return grey, 0.0, displacement(self._pose, grey.shape) > most
 
 

@@ -141,7 +141,12 @@ def score_clip(
         cache, key = kept
         shape = (min(PIECE, clip.frame_count - number * PIECE), len(normal.channels))
         return cache.value(
-            "clips", key_of(key, number), lambda: compute(number), _pack, lambda arrays: _unpack(arrays, shape)
+            "clips",
+            key_of(key, number),
+            lambda: compute(number),
+            _pack,
+            lambda arrays: _unpack(arrays, shape),
+            in_memory=cache.home is None,  # else it would be a kilobyte a frame; `recent` has the last ones
         )
 
     count = -(-clip.frame_count // PIECE)

@@ -28,6 +28,12 @@ _MOST_SPREAD = 0.35
 """Standard deviation of the logarithm of lengths that still repeat."""
 _MOST_LEFT_OUT = 1.6
 """A place whose own normal lengths, each left out, exceed the others by such a factor is no clock."""
+_AROUND = 5
+"""Places a side of the surroundings that are asked whether they say the same."""
+_TELLS = 1.15
+"""A factor beyond which a place says so."""
+_FEW, _MANY = 0.3, 0.6
+"""Share of the clocks around a place: at the first its factor counts for nothing, from the second on in full."""
 LONGEST = 600
 """Frames beyond which a normal length is not told from an endless one."""
 
@@ -117,6 +123,7 @@ class StateLengths:
             runs = self._runs_of(grey) if left_out is None else self._runs[left_out.judged]
             self._paint(heat, runs, left_out, longer=longer)
             heat[:, ~self._clocks] = 1.0
+            return _agreed(heat.reshape(len(heat), *features.grid_hw), self._clocks.reshape(features.grid_hw))
         return heat.reshape(len(heat), *features.grid_hw)
 
     def _runs_of(self, grey: Floats) -> _Runs:
@@ -179,12 +186,24 @@ class DurationChannel:
     def said(self) -> str:
         """What a high score means, in words."""
         if self._longer:
-            return "a state lasts there longer than it normally does"
-        return "a state lasts there less long than it normally does"
+            return "it stays the same there for longer than it normally does"
+        return "it changes there sooner than it normally does"
 
     def heat(self, features: ClipFeatures, left_out: LeftOut | None = None) -> Floats:
         """Return by which factor the state of each place lasts too long or too short, (N, gh, gw), >= 1."""
         return self._lengths.heat(features, left_out, longer=self._longer)
+
+
+def _agreed(heat: Floats, clocks: NDArray[np.bool_]) -> Floats:
+    """Return factors as far as the clocks around a place bear them out, (N, gh, gw), >= 1.
+
+    The edge of a label that is a little darker than those of the normal clips is no longer a change of state at the
+    few places where it was barely one; a part that is missing or late shows at all places that it covers.
+    """
+    around = np.maximum(box_mean(clocks[None].astype(np.float32), _AROUND), 1e-6)
+    share = box_mean((heat > _TELLS).astype(np.float32), _AROUND) / around
+    weight = np.clip((share - _FEW) / (_MANY - _FEW), 0.0, 1.0)
+    return np.asarray(np.exp(weight * np.log(heat)), np.float32)
 
 
 def _place_grey(features: ClipFeatures) -> Floats:

@@ -53,11 +53,14 @@ def box_mean(values: NDArray[Any], side: int) -> Floats:
 
 
 def mean_over_frames(values: Floats, reach: int) -> Floats:
-    """Return means over each frame and `reach` frames before and after it; fewer at the ends."""
+    """Return means over each frame and `reach` frames before and after it; at both ends over as many of the nearest.
+
+    So the first frames of a clip are no noisier than others.
+    """
     count = len(values)
     total = np.concatenate([np.zeros_like(values[:1], np.float64), np.cumsum(values, axis=0, dtype=np.float64)])
-    index = np.arange(count)
-    first, end = np.maximum(0, index - reach), np.minimum(count, index + reach + 1)
+    first = np.clip(np.arange(count) - reach, 0, max(0, count - 2 * reach - 1))
+    end = np.minimum(count, first + 2 * reach + 1)
     width = (end - first).reshape(-1, *[1] * (values.ndim - 1))
     return np.asarray((total[end] - total[first]) / width, dtype=np.float32)
 

@@ -32,7 +32,7 @@ from vlm_inspect.significant_digits import rounded
 from vlm_inspect.tolerance import OVERKILL, Tolerance
 
 NAME: Final = "events"
-VERSION: Final = "9"
+VERSION: Final = "10"
 """Changes whenever remembered features or scores would no longer be what this code computes."""
 _LONG = 2048
 """Frames from which on the scores of a clip are kept, so that a run that broke off goes on where it was."""
@@ -43,7 +43,7 @@ _WATCHED = 4
 _CONTEXT = 30
 """Frames before and after a changed stretch that are read with it: states begin and end there."""
 _UNFOLLOWED: Final = (
-    "The camera could not be followed: too little stands still in the normal frames. If it moved, the events may be no "
+    "Too little stands still in the normal frames to tell whether the camera moved; if it did, the events may be no "
     "more than that."
 )
 _SPREAD = 0.2
@@ -102,7 +102,7 @@ class FittedClips:
             return "" if event is None else f"{event.span}: {event.note}"
 
         log_scores = np.array([_log_score(curve.scores[~curve.moved])]) if found.calibrated else None
-        unfollowed = (_UNFOLLOWED,) if found.calibrated and normal.anchor is None else ()
+        unfollowed = (_UNFOLLOWED,) if found.events and normal.anchor is None else ()
         odd = left_out_notes(normal) if found.calibrated else ()
         notes = (*_notes(found), *odd, *unfollowed, *shake_note(curve.shift))
         elsewhere = moved_words(curve.moved, curve.times_s) if found.calibrated else ""

@@ -38,7 +38,7 @@ _PRIOR_SPREADS = {"motion": 0.2, "speed": 0.2, "appearance": 0.2, "duration": 0.
 _LIMIT_DOF = 8.0
 """So many segments the prior counts for where the limit is set, not the unit of the scale: the six of a beginning say
 little about how far they spread, and with the usual 4 many a limit was out of reach."""
-_CLIP_SPREADS = {"motion": 0.15, "speed": 0.15, "appearance": 0.15, "duration": 0.05}
+_CLIP_SPREADS = {"motion": 0.15, "speed": 0.15, "appearance": 0.2, "duration": 0.05}
 """The same of the log score of whole normal clips."""
 _LEAST_LIMITS = {"duration": 1.3}
 """A length up to 30 % beyond the range of normal ones is none to speak of: frames count in whole numbers."""

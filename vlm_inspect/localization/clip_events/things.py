@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.localization.clip_events.curve import ClipCurve
+from vlm_inspect.localization.clip_events.extent import LIMIT, REACH_FRAMES, REACH_S, extent_of, peak_of
 from vlm_inspect.localization.clip_events.grid import frame_scores
 from vlm_inspect.localization.clip_events.normality import Channel
 
-_LIMIT = 1.0
 _LONGEST = 2000
 """Frames of a stretch that is looked at so closely; a longer one is no passing thing."""
 _TOGETHER = 0.5
@@ -55,56 +55,54 @@ class _Span:
     labels: NDArray[np.int32]
     """(N, gh, gw): number of what is hot there, 0 for nothing."""
 
-    def groups(self, least: float) -> list["_Group"]:
-        """Return when each number exceeds the limit; those that never do are left out."""
+    def groups(self, reach: int) -> list["_Group"]:
+        """Return when each number is there; those that never exceed the limit are left out."""
         from scipy.ndimage import find_objects
 
         found = []
         for number, box in enumerate(find_objects(self.labels), start=1):
             scores = frame_scores(np.where(self.labels[box] == number, self.heat[box], np.float32(0.0)))
-            if scores.max() > _LIMIT:
-                frames = np.flatnonzero(scores > least) + self.start + box[0].start
-                found.append(_Group(int(frames[0]), int(frames[-1]), (number,)))
+            if scores.max() > LIMIT:
+                first, last = (self.start + box[0].start + index for index in extent_of(scores, reach))
+                found.append(_Group(first, last, (number,)))
         return found
 
-    def thing(self, numbers: Sequence[int], least: float) -> Thing | None:
+    def thing(self, numbers: Sequence[int], reach: int) -> Thing | None:
         """Return what these numbers are together; None where it does not exceed the limit."""
         own = np.where(np.isin(self.labels, numbers), self.heat, np.float32(0.0))
         scores = frame_scores(own)
-        if scores.max() <= _LIMIT:
+        if scores.max() <= LIMIT:
             return None
-        frames = np.flatnonzero(scores > least)
-        first, last, peak = int(frames[0]), int(frames[-1]), int(scores.argmax())
+        first, last = extent_of(scores, reach)
         return Thing(
             self.start + first,
-            self.start + peak,
+            self.start + peak_of(scores, lambda index: np.asarray(own[index], np.float32)),
             self.start + last,
             float(scores.max()),
             lambda frame: np.asarray(own[frame - self.start], np.float32),
         )
 
 
-def tell_things_apart(curve: ClipCurve, channels: Sequence[Channel], span: tuple[int, int], edge: float) -> list[Thing]:
+def tell_things_apart(curve: ClipCurve, channels: Sequence[Channel], span: tuple[int, int]) -> list[Thing]:
     """Return the things of a stretch that exceed the limit, in the order of time; none where it is one event.
 
     Args:
         curve: of the clip.
         channels: in the order of its scores.
         span: first and last frame of the stretch.
-        edge: height down to which a thing reaches on both sides.
     """
     first, last = span
-    peak = first + int(curve.heights[first : last + 1].argmax())
-    if last - first >= _LONGEST or channels[int(curve.scores[peak].argmax())].name == "duration":
+    highest = first + int(curve.heights[first : last + 1].argmax())
+    if last - first >= _LONGEST or channels[int(curve.scores[highest].argmax())].name == "duration":
         return []
     step_s = None if curve.times_s is None else float(curve.times_s[last] - curve.times_s[first]) / max(1, last - first)
-    link, least = (_in_frames(*one, step_s) for one in ((_LINK_S, _LINK_FRAMES), (_LEAST_S, _LEAST_FRAMES)))
+    lengths = (_LINK_S, _LINK_FRAMES), (_LEAST_S, _LEAST_FRAMES), (REACH_S, REACH_FRAMES)
+    link, least, reach = (_in_frames(*one, step_s) for one in lengths)
     found = _hot_span(curve, span, link)
-    groups = found.groups(edge)
-    groups = _grouped(groups, least)
+    groups = _grouped(found.groups(reach), least)
     if len(groups) < 2:
         return []
-    told = [found.thing(group.numbers, edge) for group in groups]
+    told = [found.thing(group.numbers, reach) for group in groups]
     return sorted((one for one in told if one is not None), key=lambda one: one.first)
 
 
@@ -130,7 +128,7 @@ def _hot_span(curve: ClipCurve, span: tuple[int, int], link: int) -> _Span:
     from scipy.ndimage import binary_dilation, label
 
     heat = np.stack([curve.heat_at(frame) for frame in range(span[0], span[1] + 1)])
-    wide = binary_dilation(heat > _LIMIT, np.ones((2 * link + 1, 3, 3), bool))
+    wide = binary_dilation(heat > LIMIT, np.ones((2 * link + 1, 3, 3), bool))
     labels, _ = label(wide, np.ones((3, 3, 3), bool))
     return _Span(span[0], heat, np.asarray(labels, np.int32))
 

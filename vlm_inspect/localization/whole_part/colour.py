@@ -13,11 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.localization.whole_part.looking import Look
+from vlm_inspect.localization.whole_part.next_part import off_bound
 
-_OVERKILL = 0.001
-"""Share of normal parts that may lie beyond either bound, each way taken together."""
-_PRIOR_PARTS = 8
-"""How many references the expected spreads count for."""
 _HUE_SPREAD, _STRENGTH_SPREAD, _NOISE = 0.05, 0.08, 0.2
 """Expected standard deviations of parts of one kind across and along their mean colour, as shares of their mean CIELAB
 chroma, and what is added to both. On training pictures they are 0.03 and 0.04 of bottles, 0.04 and 0.10 of hazelnuts,
@@ -28,9 +25,6 @@ _HUES = {"redder": 20.0, "yellower": 95.0, "greener": 150.0, "bluer": 270.0, "pu
 """CIELAB hue angles in degrees that a colour is named after."""
 _GREY = 1.5
 """CIELAB chroma up to which a part is grey."""
-_EDGE_PX = 2
-"""Pixels at the outline of the part that do not count: they are half background."""
-_LEAST_PX = 50
 _SAID = {
     "redder": "The part is redder than any of its references: it has another colour, or the light or the white balance "
     "has changed.",
@@ -61,7 +55,7 @@ class MeanColour:
 
 def colour_of(look: Look, *, of_part: bool) -> MeanColour | None:
     """Measure the mean colour of the part, or of all of the photo; None where no part is found."""
-    shown = None if not of_part else _inside(look)
+    shown = look.inside if of_part else None
     if of_part and shown is None:
         return None
     colours = look.lab.reshape(-1, 3) if shown is None else look.lab[shown]
@@ -71,8 +65,6 @@ def colour_of(look: Look, *, of_part: bool) -> MeanColour | None:
 
 def other_colour(own: MeanColour, references: Sequence[MeanColour]) -> str:
     """Say in a sentence that a part has another colour than its references; "" where it has theirs.
-
-    A bound is that of the next part of the same kind, by Student's t, its spread shrunk towards the expected one.
 
     Args:
         own: of the part.
@@ -87,8 +79,8 @@ def other_colour(own: MeanColour, references: Sequence[MeanColour]) -> str:
     along = centre / length if length > 0 else np.array([1.0, 0.0])
     across = np.array([-along[1], along[0]])
     off = np.array(own.ab) - centre
-    is_other_hue = abs(off @ across) > _bound(ab @ across, _NOISE + _HUE_SPREAD * chroma)
-    is_other_strength = abs(off @ along) > _bound(ab @ along, _NOISE + _STRENGTH_SPREAD * chroma)
+    is_other_hue = abs(off @ across) > off_bound(ab @ across, _NOISE + _HUE_SPREAD * chroma)
+    is_other_strength = abs(off @ along) > off_bound(ab @ along, _NOISE + _STRENGTH_SPREAD * chroma)
     if not (is_other_hue or is_other_strength):
         return ""
     if length < _COLOURED:
@@ -121,23 +113,3 @@ def _name_turn(before_deg: float, after_deg: float) -> str:
 def _turn(before_deg: float, after_deg: float) -> float:
     """Return the turn from one angle to another, in [-180, 180) degrees."""
     return (after_deg - before_deg + 180) % 360 - 180
-
-
-def _bound(values: NDArray[np.float64], expected: float) -> float:
-    """Return how far from the mean of these values the next one may lie."""
-    from scipy.special import stdtrit
-
-    count = len(values)
-    freedom = count - 1 + _PRIOR_PARTS
-    spread = math.sqrt((float(((values - values.mean()) ** 2).sum()) + _PRIOR_PARTS * expected**2) / freedom)
-    return float(stdtrit(freedom, 1 - _OVERKILL / 2)) * spread * math.sqrt(1 + 1 / count)
-
-
-def _inside(look: Look) -> NDArray[np.bool_] | None:
-    import cv2
-
-    if look.part is None:
-        return None
-    side = 2 * _EDGE_PX + 1
-    inside = cv2.erode(look.part.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
-    return np.asarray(inside) if int(inside.sum()) >= _LEAST_PX else look.part

@@ -10,6 +10,10 @@ from vlm_inspect.localization.foreground import find_foreground
 
 _SIDE = 256
 """Longest side in pixels at which photos are looked at: a defect of 3 % of it is 8 pixels."""
+_EDGE_PX = 2
+"""Pixels at the outline of the part whose colour does not count: they are half background."""
+_LEAST_PX = 50
+"""Pixels of a part below which its outline counts, too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +32,17 @@ class Look:
         """Longest side in pixels."""
         height, width = self.rest.shape
         return int(max(height, width))
+
+    @property
+    def inside(self) -> NDArray[np.bool_] | None:
+        """(H, W): the part without its outline; None without a part."""
+        import cv2
+
+        if self.part is None:
+            return None
+        side = 2 * _EDGE_PX + 1
+        inside = cv2.erode(self.part.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+        return np.asarray(inside) if int(inside.sum()) >= _LEAST_PX else self.part
 
     @property
     def in_pieces(self) -> float:

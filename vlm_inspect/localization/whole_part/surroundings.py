@@ -33,6 +33,8 @@ _BEYOND = 1.5
 _SHADE = 6.0
 """CIELAB difference from the background that still belongs to the part where it reaches up to it: its dark side, its
 shadow and its glare."""
+_THIN = 3
+"""The colour of the background is fitted through every third pixel of every third row, to save time."""
 _PIECES = 0.03
 """Share of what stands on the background that may be no part of the largest piece, in every reference: else pieces of
 the part may lie apart."""
@@ -115,7 +117,9 @@ def _with_shade(look: Look, part: NDArray[np.bool_], far: NDArray[np.float32]) -
     """Return the part with what differs from the background and reaches up to it."""
     import cv2
 
-    background = fit_background(look.lab, far > _DISTANCES[1])
+    shown = np.zeros(part.shape, bool)
+    shown[::_THIN, ::_THIN] = far[::_THIN, ::_THIN] > _DISTANCES[1]
+    background = fit_background(look.lab, shown)
     if background is None:
         return part
     off = np.linalg.norm(cv2.GaussianBlur(look.lab - background, (0, 0), _SMOOTH), axis=2)

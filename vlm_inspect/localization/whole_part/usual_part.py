@@ -15,10 +15,15 @@ from vlm_inspect.evidence import Region
 from vlm_inspect.localization.whole_part.colour import MeanColour, colour_of, other_colour
 from vlm_inspect.localization.whole_part.looking import Look, look_at
 from vlm_inspect.localization.whole_part.surroundings import bounds_of, foreign_boxes, is_in_pieces, surroundings_of
+from vlm_inspect.localization.whole_part.traits import Traits, other_traits, traits_of
 
 SOURCE = "background"
 """Names its regions in the record."""
 _MOST_REGIONS = 3
+_LEAST = 2
+"""References that have to show a plain background: that of a single one may happen to be clean, or no background."""
+_FEW = 3
+"""References up to which none of them is called odd by the others."""
 _BESIDE = "Something lies beside the part that lies beside no reference: take it away, or look what it is."
 _NOTE = "no reference has anything there"
 _AT_BOUND, _EVERY_TIME = 0.5, 4.0
@@ -55,8 +60,7 @@ class UsualPart:
                 continue
             look = look_at(view)
             beside = page.beside(look)
-            said += [_BESIDE] * bool(beside)
-            said += filter(None, [page.colour(look)])
+            said += page.told(look, beside)
             regions += [_region(index, view, box, times) for box, times in beside[:_MOST_REGIONS]]
         return Unusual(tuple(dict.fromkeys(said)), tuple(regions))
 
@@ -67,6 +71,26 @@ class UsualPart:
 
 NO_PART = UsualPart({})
 """Of a class without reference photos."""
+
+
+def odd_parts(references: Sequence[Sequence[View]]) -> tuple[str, ...]:
+    """Say of each reference what it shows otherwise than all others; "" of nothing, or where too few would say so.
+
+    Args:
+        references: the views of each.
+    """
+    if len(references) <= _FEW:
+        return ("",) * len(references)
+    looks = [{view.key: look_at(view) for view in views if view.key.startswith("image")} for views in references]
+    told = []
+    for own in looks:
+        said: list[str] = []
+        for key, look in own.items():
+            others = [one[key] for one in looks if one is not own and key in one]
+            page = _page_of(others) if others else None
+            said += [] if page is None else page.told(look, page.beside(look))
+        told.append(" ".join(dict.fromkeys(said)))
+    return tuple(told)
 
 
 def usual_part(references: Sequence[Sequence[View]]) -> UsualPart:
@@ -88,8 +112,12 @@ class _Page:
     """What is known of one page."""
 
     colours: tuple[MeanColour, ...]
+    traits: tuple[Traits, ...]
+    """Empty where the background is not plain in every reference, or their photos have several formats."""
+    format_hw: tuple[int, ...]
+    """Of the first reference, as it is looked at."""
     bounds: NDArray[np.float64] | None
-    """Of what stands out beside the part; None where the background is not plain in every reference."""
+    """Of what stands out beside the part; None where the background is not plain in every reference, or one is all."""
     in_pieces: bool
     on_background: bool
 
@@ -97,9 +125,16 @@ class _Page:
         seen = None if self.bounds is None else surroundings_of(look, in_pieces=self.in_pieces)
         return [] if seen is None or self.bounds is None else foreign_boxes(seen, self.bounds)
 
+    def told(self, look: Look, beside: Sequence[tuple[BoxXyxyn, float]]) -> list[str]:
+        return [*[_BESIDE] * bool(beside), *filter(None, [self.colour(look)]), *self.other_traits(look)]
+
     def colour(self, look: Look) -> str:
         own = colour_of(look, of_part=self.on_background)
         return "" if own is None else other_colour(own, self.colours)
+
+    def other_traits(self, look: Look) -> list[str]:
+        own = traits_of(look) if self.traits and look.rest.shape == self.format_hw else None
+        return [] if own is None else other_traits(own, self.traits)
 
 
 def _page_of(looks: Sequence[Look]) -> _Page:
@@ -107,9 +142,13 @@ def _page_of(looks: Sequence[Look]) -> _Page:
     in_pieces = is_in_pieces(looks)
     seen = [found for look in looks if (found := surroundings_of(look, in_pieces=in_pieces)) is not None]
     colours = (colour_of(look, of_part=on_background) for look in looks)
+    traits = [traits_of(look) for look in looks]
+    is_one_format = len({look.rest.shape for look in looks}) == 1
     return _Page(
+        traits=tuple(one for one in traits if one is not None) if on_background and is_one_format else (),
+        format_hw=looks[0].rest.shape,
         colours=tuple(one for one in colours if one is not None),
-        bounds=bounds_of(seen) if on_background else None,
+        bounds=bounds_of(seen) if on_background and len(seen) >= _LEAST else None,
         in_pieces=in_pieces,
         on_background=on_background,
     )
