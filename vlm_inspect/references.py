@@ -26,12 +26,14 @@ from vlm_inspect.array_cache import content_of, key_of, user_cache
 from vlm_inspect.errors import ReferenceSampleError
 from vlm_inspect.file_patterns import match_files
 from vlm_inspect.registration.alignment import PosedCloud, levels_of
-from vlm_inspect.registration.arrival import arrive, pack_arrival, unpack_arrival
+from vlm_inspect.registration.arrival import Arrival, arrive, pack_arrival, unpack_arrival
+from vlm_inspect.registration.drawn_pose import settled_on, turns_of
+from vlm_inspect.registration.drawn_surface import Triangles, triangles_of
 from vlm_inspect.registration.identity import Mismatch
 from vlm_inspect.registration.known_scan import Change
 from vlm_inspect.registration.levels import Levels
 
-SCAN_VERSION = 10
+SCAN_VERSION = 11
 """Of the alignment and of the deviation's score: another one computes remembered poses and scores anew."""
 WINDOW_MARGIN = 1.1
 """The window of a class is this much larger than its first reference needs, so that foreign material stays in sight."""
@@ -54,6 +56,21 @@ class Stage:
         if self.anchor is None:
             raise ValueError("there is no scan to lay others onto")
         return levels_of(self.anchor)
+
+    @cached_property
+    def triangles(self) -> Triangles | None:
+        """Those of the anchor; None: it is no drawing."""
+        return None if self.anchor is None or self.anchor.mesh is None else triangles_of(self.anchor.mesh)
+
+    def arrival_of(self, cloud: PointCloud) -> Arrival:
+        """Return how a scan comes to lie on the anchor."""
+        arrived = arrive(cloud.points, self.levels, cloud.viewpoint)
+        if arrived.mismatch is not None or self.triangles is None:
+            return arrived
+        spacing = self.levels.dense.spacing
+        return replace(
+            arrived, pose=settled_on(cloud.points, arrived.pose, self.triangles, turns_of(self.levels), spacing)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,13 +278,7 @@ def _frame_on(stage: Stage, cloud: PointCloud) -> tuple[ScanFrame, Mismatch | No
         return stage.frame, None
     seen_from = repr((cloud.viewpoint, stage.anchor.viewpoint))
     key = key_of(SCAN_VERSION, "pose", content_of(cloud.points), stage.anchor_content, seen_from)
-    arrived = user_cache().value(
-        "scans",
-        key,
-        lambda: arrive(cloud.points, stage.levels, cloud.viewpoint),
-        pack_arrival,
-        unpack_arrival,
-    )
+    arrived = user_cache().value("scans", key, lambda: stage.arrival_of(cloud), pack_arrival, unpack_arrival)
     if arrived.mismatch is not None:
         return canonical_frame(cloud), arrived.mismatch
     return replace(stage.frame, pose=stage.frame.pose @ arrived.pose), None

@@ -113,5 +113,6 @@ def test_the_picture_comes_first_beside_the_nearest_normal_part_and_is_enlarged_
 def test_half_a_sentence_ends_as_one_and_a_short_heading_brings_nothing_new() -> None:
     said = SaidOnce()
     assert said.rest("It is in milliseconds: not compared; convert its time first.").endswith("first.")
-    assert said.rest("Its speed is not known; convert its time first. Look.") == "Its speed is not known. Look."
+    told = said.rest("Its speed is not known; convert its time first. Its level is.")
+    assert told == "Its speed is not known. Its level is."
     assert said.rest("To review: Its speed is not known. Is it still running?") == "Is it still running?"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vlm_inspect.errors import OutputError
 from vlm_inspect.file_writing import check_folder, write_atomically, write_together
 from vlm_inspect.safe_text import plain, plain_line
+from vlm_inspect.significant_digits import probability_words
 from vlm_inspect.sinks.row import Row
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ def _render(
     style += "".join(_HIDDEN.format(number=number) for number in number_of.values())
     first = (page.number - 1) * PAGE_PARTS
     return template.render(
+        chance=probability_words,
         title=plain(page.title),
         page=page,
         span=(first + 1, first + len(page.rows)),

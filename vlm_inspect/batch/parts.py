@@ -43,7 +43,7 @@ def find_parts(
     parts = [file for file in found.values() if not _is_under(real_path(file), own) and not _is_table(file, table)]
     if not parts and not may_be_none:
         raise ReferenceSampleError(
-            f"{', '.join(named)}: no part in it, what this command writes apart; name files, folders or patterns"
+            f"{', '.join(named)}: no part in it beside what this command writes; name files, folders or patterns"
         )
     return parts
 

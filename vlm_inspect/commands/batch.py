@@ -136,10 +136,11 @@ def _told_if_interrupted(table: Path | None) -> Iterator[None]:
 def _tell(row: "Row") -> None:
     """Print a part as soon as it is judged."""
     from vlm_inspect.safe_text import plain_line
+    from vlm_inspect.significant_digits import probability_words
 
-    score = "    " if row.score is None else f"{row.score:.2f}"
+    score = "" if row.score is None else probability_words(row.score)
     told = plain_line(row.review_reasons or " ".join(filter(None, [row.shows, row.defects])) or row.answer)
-    write_line(f"{row.outcome:6}  {score}  {plain_line(row.source)}{'  ' + told if told else ''}")
+    write_line(f"{row.outcome:6}  {score:<10}  {plain_line(row.source)}{'  ' + told if told else ''}")
 
 
 def _report(rows: "list[Row]", table: Path | None, gallery: Path | None) -> None:

@@ -28,6 +28,7 @@ def print_lines(lines: "Sequence[CaseLine]") -> None:
     from rich.text import Text
 
     from vlm_inspect.safe_text import plain_line
+    from vlm_inspect.significant_digits import probability_words
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim", collapse_padding=True)
     table.add_column("id", no_wrap=True)
@@ -45,7 +46,7 @@ def print_lines(lines: "Sequence[CaseLine]") -> None:
         table.add_row(
             line.id,
             Text(line.outcome, style=_STYLES[line.outcome]),
-            f"{line.score:.2f}",
+            probability_words(line.score),
             Text(plain_line(line.class_name)),
             Text(plain_line(Path(line.source).name)),
             *([Text(_judged(line), style=_STYLES.get(line.judged or "", ""))] if judged else []),

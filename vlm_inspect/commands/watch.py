@@ -159,8 +159,9 @@ def _ended_by_signals(stop: threading.Event) -> Iterator[None]:
 
 def _tell(row: "Row") -> None:
     from vlm_inspect.safe_text import plain_line
+    from vlm_inspect.significant_digits import probability_words
 
-    score = "" if row.score is None else f" {row.score:.2f}"
+    score = "" if row.score is None else f" {probability_words(row.score)}"
     why = row.review_reasons or row.events or row.defects
     write_line(plain_line(f"{row.outcome}{score} {row.source}{f': {why}' if why else ''}"), err=True)
 

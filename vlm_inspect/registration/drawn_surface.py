@@ -5,6 +5,7 @@ to be off by a third of the spacing of points. A drawing has no noise that plane
 points are held against its triangles as they are.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
@@ -46,38 +47,52 @@ class Triangles:
 
     def signed(self, points: Points) -> NDArray[np.float64]:
         """Return the distance of each point (N, 3) to the nearest triangle; positive on the side of its normal."""
-        starts = range(0, len(points), _BLOCK)
-        return np.concatenate([np.zeros(0), *(self._signed(points[i : i + _BLOCK]) for i in starts)])
+        return self.nearest_to(points)[0]
 
-    def _signed(self, points: Points) -> NDArray[np.float64]:
-        best, facing, rows, first = np.full(len(points), np.inf), np.zeros(len(points)), np.arange(len(points)), 0
-        for count in _TRIED:
+    def nearest_to(self, points: Points, *, tried: Sequence[int] = _TRIED) -> tuple[Points, NDArray[np.intp]]:
+        """Return the same, and the piece (N,) that is nearest; with fewer `tried` a little too far at single points."""
+        starts = range(0, max(len(points), 1), _BLOCK)
+        found = [self._nearest_to(points[i : i + _BLOCK], tried) for i in starts]
+        return np.concatenate([one[0] for one in found]), np.concatenate([one[1] for one in found])
+
+    def _nearest_to(self, points: Points, tried: Sequence[int]) -> tuple[Points, NDArray[np.intp]]:
+        found = _Found.of(len(points))
+        rows, first = np.arange(len(points)), 0
+        for count in tried:
             far, near = nearest(self.tree, points[rows], count)
             for pieces in near[:, first:].T:
-                self._try(points, rows, pieces, best, facing)
-            reached = np.sqrt(best[rows])
+                offset = points[rows] - _closest(points[rows], self.corners[pieces])
+                found.keep(rows, pieces, offset, self.normals[pieces])
+            reached = np.sqrt(found.squared[rows])
             rows = rows[(far[:, -1] < reached + self.radius) & (reached < _NEAR * self.radius)]
             first = count
             if not len(rows) or count >= len(self.corners):
                 break
-        return np.asarray(np.sqrt(best) * np.where(facing < 0.0, -1.0, 1.0))
+        return np.sqrt(found.squared) * np.where(found.along < 0.0, -1.0, 1.0), found.piece
 
-    def _try(
-        self,
-        points: Points,
-        rows: NDArray[np.intp],
-        pieces: NDArray[np.intp],
-        best: NDArray[np.float64],
-        facing: NDArray[np.float64],
-    ) -> None:
-        """Hold the points of some rows against a piece each; keeps the least squared distance, and how it is faced."""
-        offset = points[rows] - _closest(points[rows], self.corners[pieces])
-        squared = np.einsum("ij,ij->i", offset, offset)
-        along = np.einsum("ij,ij->i", offset, self.normals[pieces])
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """The nearest piece so far of N points; filled in as pieces are tried."""
+
+    squared: NDArray[np.float64]
+    """(N,): squared distance."""
+    along: NDArray[np.float64]
+    """(N,): how far the point lies in front of the piece."""
+    piece: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, count: int) -> "_Found":
+        return cls(np.full(count, np.inf), np.zeros(count), np.zeros(count, dtype=np.intp))
+
+    def keep(self, rows: NDArray[np.intp], pieces: NDArray[np.intp], offset: Points, normals: Points) -> None:
+        """Keep the piece of each of some points where it is nearer than the one so far."""
+        squared, along = np.einsum("ij,ij->i", offset, offset), np.einsum("ij,ij->i", offset, normals)
         # At an edge two triangles are equally near: the one that the point lies more in front of tells the side.
-        same = np.abs(squared - best[rows]) <= 1e-9 * squared
-        better = (squared < best[rows]) & ~same | same & (np.abs(along) > np.abs(facing[rows]))
-        best[rows[better]], facing[rows[better]] = squared[better], along[better]
+        same = np.abs(squared - self.squared[rows]) <= 1e-9 * squared
+        better = (squared < self.squared[rows]) & ~same | same & (np.abs(along) > np.abs(self.along[rows]))
+        kept = rows[better]
+        self.squared[kept], self.along[kept], self.piece[kept] = squared[better], along[better], pieces[better]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from converters.view import View
 from vlm_inspect.frame_curve import LIMIT, FrameCurve
 from vlm_inspect.inspection import Box, EventRecord
 from vlm_inspect.report.pictures import data_url
+from vlm_inspect.significant_digits import probability_words
 
 _WIDTH, _HEIGHT = 960, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 20, 36
@@ -57,6 +58,7 @@ def render_clip_timeline(curve: FrameCurve | None, events: Sequence[EventRecord]
     folder = resources.files("vlm_inspect.report") / "templates"
     template = environment.from_string((folder / "clip.html.j2").read_text(encoding="utf-8"))
     return template.render(
+        chance=probability_words,
         drawing=Markup(draw_time_line(curve)),  # numbers alone
         events=[_shown(event, views) for event in events],
         curve=curve,

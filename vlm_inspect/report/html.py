@@ -39,6 +39,7 @@ from vlm_inspect.report.wording import (
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.safe_text import plain
 from vlm_inspect.sensitivity.wording import tell_sensitivity
+from vlm_inspect.significant_digits import probability_words
 
 FIRST_VIEWS = 6
 """Views that are shown at once; the others fold."""
@@ -130,6 +131,7 @@ def render_html(
         reason=lambda rule: rule_reason(rule, inspection.rules, said),
         question=question,
         score=score_words(inspection),
+        chance=probability_words,
         meaning=OUTCOME_MEANING[inspection.outcome],
         style=Markup(style),  # our own file, whose digest the policy names
         style_sha256=_digest(style),

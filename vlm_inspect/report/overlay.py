@@ -24,6 +24,7 @@ from vlm_inspect.report.wording import (
     where_and_when,
 )
 from vlm_inspect.safe_text import plain_line
+from vlm_inspect.significant_digits import probability_words
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -150,7 +151,7 @@ def _draw_bar(sheet: "Image", draw: "ImageDraw", heat: Heat, *, left: int, heigh
 def _footer(inspection: Inspection, left_out: int) -> "Image":
     lines: list[tuple[str, bool]] = []
     for number, defect in enumerate(inspection.defects, start=1):
-        words = f"{number}  {plain_line(defect.type)}, {defect.severity}, {defect.score:.2f}"
+        words = f"{number}  {plain_line(defect.type)}, {defect.severity}, {probability_words(defect.score)}"
         place = place_words(defect, inspection.views)
         lines += _wrap(f"{words}, {SOURCE_WORDS[defect.source]}: {place}", strong=True)
     for rule in inspection.rules:

@@ -21,6 +21,7 @@ from vlm_inspect.report.wording import (
 )
 from vlm_inspect.safe_text import plain, plain_line
 from vlm_inspect.sensitivity.wording import tell_sensitivity
+from vlm_inspect.significant_digits import probability_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -101,7 +102,8 @@ def _print_defect(
     from rich.text import Text
 
     line = Text(f"{number}  {plain_line(defect.type)}", style="bold")
-    line.append(f"  {defect.severity}, {defect.score:.2f}, {SOURCE_WORDS[defect.source]}", style="not bold")
+    score = probability_words(defect.score)
+    line.append(f"  {defect.severity}, {score}, {SOURCE_WORDS[defect.source]}", style="not bold")
     console.print(line)
     for words in (place_words(defect, inspection.views), said.rest(plain_line(defect.description))):
         if words:

@@ -12,6 +12,7 @@ from vlm_inspect.chat.flips import MOST_CASES, Flip
 from vlm_inspect.errors import CalibrationError, InspectError
 from vlm_inspect.inspection import Inspection
 from vlm_inspect.service.station import Station
+from vlm_inspect.significant_digits import probability_words
 from vlm_inspect.store import Filters
 
 _MOST_LISTED = 50
@@ -83,7 +84,7 @@ def _flips_under(station: Station, class_name: str, made: Calibration) -> tuple[
     for case_id, before, now in _under(station, class_name, made):
         compared += 1
         if before.outcome != now.outcome:
-            because = now.review_reasons[0] if now.review_reasons else f"P(anomalous) {now.score:.2f}"
+            because = now.review_reasons[0] if now.review_reasons else f"P(anomalous) {probability_words(now.score)}"
             flips.append(Flip(case_id, Path(now.source).name, before.outcome, now.outcome, because))
     return compared, flips
 
