@@ -170,7 +170,8 @@ class Evidence:
     """What an engineer should know: points dropped, tiles left out, frames chosen."""
     mismatch: str = ""
     """What the input shows instead of the part of its references, in sentences: another unit, a mirror image, a piece,
-    several parts, another part, other channels. "" where it shows that part, or nobody could tell."""
+    several parts, another part, other channels; or what lies beside the part, and what is otherwise with all of it. ""
+    where it shows that part, or nobody could tell."""
     standing: Standing | None = None
     """Where the score of the part stands between the bounds of its class; None where the references cannot tell."""
     incomplete: bool = False

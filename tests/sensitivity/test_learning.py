@@ -52,9 +52,9 @@ SURFACE = [ChannelPrior("a", 0.1), ChannelPrior("a", 0.1, whole=True)]
 """One channel that looks for odd places, one that looks at the surface as a whole."""
 
 
-def spots_and_shades(shade=(0.02, 0.8)):
+def spots_and_shades(shade=(0.02, 0.8), spot=0.8):
     """60 spots that raise the first channel alone, and 12 shades."""
-    return planted([(0.8, 0.01)] * 60 + [shade] * 12, whole=12)
+    return planted([(spot, 0.01)] * 60 + [shade] * 12, whole=12)
 
 
 def test_a_shade_that_no_place_shows_counts_by_the_whole_surface_and_a_spot_by_its_place():
@@ -139,11 +139,13 @@ def test_the_whole_surface_is_not_heard_where_places_hold_up_the_same_shades():
     assert decision.combine(decision.level + np.array([0.0, 5.0])) == 0.0
 
 
-def test_both_scores_have_bounds_of_their_own_and_share_the_overkill():
+@pytest.mark.parametrize("far", [False, True])
+def test_both_scores_have_bounds_of_their_own_and_share_the_overkill(far):
     level = np.random.default_rng(3).normal(0, 0.1, (4, 2))
-    decision, _ = learn_decision(level, spots_and_shades(), SURFACE)
+    decision, _ = learn_decision(level, spots_and_shades() if far else spots_and_shades(spot=0.4), SURFACE)
+    assert (decision.bounds.defects_above >= decision.bounds.ng_above) == far
     own = level[:, 1] - level[:, 1].mean()
-    ends = usual_whole(normal_wholes(own, mutual=True)), odd_whole(own, OVERKILL / 2)
+    ends = usual_whole(normal_wholes(own, mutual=True), defects_far=far), odd_whole(own, OVERKILL / 2)
     around = [decision.level + np.array([-9.0, end + more]) for end in ends for more in (-1e-4, 1e-4)]
     outcomes = [standing_of(one, decision, some_sensitivity()).outcome for one in around]
     assert outcomes == ["OK", "REVIEW", "REVIEW", "NG"]

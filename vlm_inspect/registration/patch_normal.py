@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_inspect.registration.comparison import Comparison
-from vlm_inspect.registration.patches import Contrast, Patches
+from vlm_inspect.registration.patches import Contrast, Contrasts, Patches
 from vlm_inspect.registration.pooled_normal import predicted
 from vlm_inspect.registration.zones import Values, Zones
 
@@ -63,28 +63,27 @@ class PatchNormal:
 
 
 def learn_patches(
-    patches: Patches, zones: Zones, kept: Sequence[Comparison], known: Sequence[Comparison], noise: float
+    patches: Patches, zones: Zones, kept: Sequence[Contrasts], known: Sequence[Contrasts], noise: float
 ) -> PatchNormal:
     """Return what references say of the patches.
 
     Args:
         patches: of the anchor.
         zones: of the anchor.
-        kept: comparisons of the references that play a part, for the mean.
+        kept: what the references that play a part show, for the mean.
         known: those that tell how parts differ; as many, or more where only one plays a part.
         noise: variance of a deviation that is none, in the squared unit of the scans.
     """
-    shown = {id(one): patches.contrasts(one, ~one.stray) for one in (*kept, *known)}
     means, variances = [], []
     for k in range(len(patches.discs)):
-        each = np.array([shown[id(one)][k].off for one in known])
+        each = np.array([one[k].off for one in known])
         own = each.var(axis=0, ddof=1) if len(each) > 1 else each[0] ** 2 + noise
         sums, counts = _by_zone(patches, zones, own, np.ones(patches.count, dtype=bool))
         by_zone = np.where(counts > 0.0, sums / np.maximum(counts, 1.0), own.mean())
-        means.append(np.mean([shown[id(one)][k].off for one in kept], axis=0))
+        means.append(np.mean([one[k].off for one in kept], axis=0))
         variances.append(predicted(zones, by_zone, len(kept), noise)[patches.zone])
-    counts = np.min([[contrast.counts for contrast in shown[id(one)]] for one in kept], axis=0)
-    ring = np.min([[contrast.ring for contrast in shown[id(one)]] for one in kept], axis=0)
+    counts = np.min([[contrast.counts for contrast in one] for one in kept], axis=0)
+    ring = np.min([[contrast.ring for contrast in one] for one in kept], axis=0)
     return PatchNormal(patches, zones, np.array(means), np.array(variances), counts, ring)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vlm_inspect.registration.comparison import SCALES, Comparison, Values, compare, far_off
 from vlm_inspect.registration.judged import CHANNELS, Judged, combined, judged
 from vlm_inspect.registration.patch_normal import PatchNormal, learn_patches
-from vlm_inspect.registration.patches import patches_of
+from vlm_inspect.registration.patches import Contrasts, patches_of
 from vlm_inspect.registration.pooled_normal import PooledNormal, learn_pooled
 from vlm_inspect.registration.surface import Surface, surface
 from vlm_inspect.registration.thinning import thinned_by
@@ -110,10 +110,17 @@ class Variation:
     @cached_property
     def local(self) -> PatchNormal:
         """The same of patches."""
-        kept = self._kept
-        known = kept if self.pair is None else self.comparisons
+        shown, count = self._contrasts, len(self.references)
+        kept = [one for i, one in enumerate(shown) if i % count != self.left_out]
+        known = kept if self.pair is None else shown
         noise = _NOISE_SHARE * self.roughness**2
         return learn_patches(patches_of(self.anchor), zones_of(self.anchor), kept, known, noise)
+
+    @cached_property
+    def _contrasts(self) -> list[Contrasts]:
+        """What each comparison says of the patches, whoever plays a part."""
+        patches = patches_of(self.anchor)
+        return [patches.contrasts(one, ~one.stray) for one in self.comparisons]
 
     @cached_property
     def typical(self) -> float:
@@ -156,7 +163,8 @@ class Variation:
 
     def _without(self, index: int) -> "Variation":
         left = replace(self, pair=self.deviations if self.count == 2 else None, left_out=index)
-        left.__dict__["_scanners"] = self._scanners  # what they would have seen does not depend on who plays a part
+        # What they would have seen, and show, does not depend on who plays a part.
+        left.__dict__.update(_scanners=self._scanners, _contrasts=self._contrasts)
         return left
 
     def level(self) -> NDArray[np.float64]:

@@ -202,15 +202,25 @@ def _draw(
     speaking = [one for one, is_one in zip(seen, heard, strict=True) if is_one]
     of_places = overkill / 2 if speaking else overkill
     of_each = overkill / 2 / max(1, len(speaking))
-    counted, odd_counted = responses, odd
-    for one in speaking:  # what the whole holds up is held up
-        usual = usual_whole(one.normal)
-        counted = np.where(one.responses > usual, np.inf, counted)
-        odd_counted = np.where(one.of_anomalous > usual, np.inf, odd_counted)
-    groups = tried.groups_that_matter(counted, odd_counted)
-    bounds = set_bounds(normal, *groups, overkill=of_places, missed=missed, least_spread=least_spread)
+
+    def bounded(usual: Sequence[float]) -> Bounds:
+        """Return the bounds of odd places where the wholes that speak hold up what lies above these."""
+        counted, odd_counted = responses, odd
+        for one, most in zip(speaking, usual, strict=True):
+            counted = np.where(one.responses > most, np.inf, counted)
+            odd_counted = np.where(one.of_anomalous > most, np.inf, odd_counted)
+        groups = tried.groups_that_matter(counted, odd_counted)
+        return set_bounds(normal, *groups, overkill=of_places, missed=missed, least_spread=least_spread)
+
+    far, bounds = False, bounded([usual_whole(one.normal) for one in speaking])
+    if speaking:  # where defects lie far out even so, more surfaces are usual
+        wider = bounded([usual_whole(one.normal, defects_far=True) for one in speaking])
+        far = wider.defects_above >= wider.ng_above
+        bounds = wider if far else bounds
     lays = tuple(
-        lay_over(usual_whole(one.normal), odd_whole(one.own, of_each), bounds, len(own)) if is_one else None
+        lay_over(usual_whole(one.normal, defects_far=far), odd_whole(one.own, of_each), bounds, len(own))
+        if is_one
+        else None
         for one, is_one in zip(seen, heard, strict=True)
     )
     if speaking:

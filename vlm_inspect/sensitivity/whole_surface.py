@@ -52,7 +52,8 @@ higher of both scores does not; and the share of that higher one in a joined sco
 _USUAL_MUTUAL = 0.8
 """Share of normal parts below the score up to which a surface is usual as a whole, where parts judged one another. With
 nine in ten no more normal ones are OK in all, since D, which counts on what the whole holds up, lies lower then; with
-parts that were judged by others it makes no difference, and nine in ten they are (decision 45)."""
+parts that were judged by others it makes no difference, and nine in ten they are (decision 45). Where planted defects
+lie beyond the bound of NG even so, D takes nothing back, and nine in ten they are, too (decision 56)."""
 _CONFIDENCE = 0.8
 """Confidence that, below its bound of OK, no more than that share of normal parts lie."""
 
@@ -183,9 +184,15 @@ def odd_whole(log_scores: NDArray[np.float64], overkill: float) -> float:
     return replace(cautious, spread=max(cautious.spread, _NG_SPREAD)).upper_bound(overkill)
 
 
-def usual_whole(normal: NormalScores) -> float:
-    """Return the score of the whole up to which a part is usual enough for an OK."""
-    return normal.lower_tolerance(_usual_share(normal), _CONFIDENCE, level_counts=True)
+def usual_whole(normal: NormalScores, *, defects_far: bool = False) -> float:
+    """Return the score of the whole up to which a part is usual enough for an OK.
+
+    Args:
+        normal: of the whole.
+        defects_far: whether planted defects lie beyond the bound of NG.
+    """
+    share = USUAL if defects_far else _usual_share(normal)
+    return normal.lower_tolerance(share, _CONFIDENCE, level_counts=True)
 
 
 def _usual_share(whole: NormalScores) -> float:

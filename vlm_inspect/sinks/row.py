@@ -77,7 +77,8 @@ class Row(BaseModel):
     """Pages of a photo; empty of other parts."""
     marks: tuple[Mark, ...] = ()
     shows: str = ""
-    """What it shows instead of the part of its references, in sentences; empty: that part, or nobody could tell."""
+    """What it shows instead of the part of its references, or beside it, in sentences; empty: nothing of the kind, or
+    nobody could tell."""
 
 
 def make_row(judged: Judged[Path], *, model: str, serial: str = "", page: str = "") -> Row:
