@@ -19,6 +19,13 @@ def plate(seed: int, *, flaw: str = "") -> np.ndarray:
     return np.asarray(points + rng.normal(scale=0.005, size=points.shape))
 
 
+def tube(seed: int) -> np.ndarray:
+    """A tube, 12 mm wide, with a wall of 1.2 mm and a flange, 30 mm long."""
+    rng = np.random.default_rng(seed)
+    points = SOLIDS["tube"](np.random.default_rng(0)).sample(14_000, rng)
+    return np.asarray(points + rng.normal(scale=0.005, size=points.shape))
+
+
 def strongest(normal: Variation, points: np.ndarray) -> Finding:
     scan = scan_surface(points)
     return find(scan, normal.anchor, normal.judge(scan), np.eye(4), limit=4.0, most=4)[0]
@@ -60,6 +67,43 @@ def test_a_bent_end_is_one_finding_on_both_sides(normal: Variation) -> None:
     assert found.centre[2] == pytest.approx(1.7, abs=0.6)  # neither face alone
     assert found.volume * found.depth > 0.0
     assert found.size == pytest.approx(25.0, abs=3.0)
+
+
+def test_a_small_dent_on_a_coarse_scan_is_told_as_wide_and_as_deep_as_it_is(normal: Variation) -> None:
+    """Medians over nine points, 0.5 mm apart, would tell 1.6 mm as 2.5 mm, and half of the depth."""
+    dented = plate(3)[::2]
+    aside = np.linalg.norm(dented[:, :2] - [20.0, 5.0], axis=1)
+    inside = (aside < 1.0) & (dented[:, 2] > 2.5)
+    dented[inside, 2] -= 0.4 * (1.0 - aside[inside] ** 2) ** 2
+    shows = dented[inside & (aside < 0.783)]  # deeper than 15 % of its depth
+    found = strongest(normal, dented)
+    assert found.size == pytest.approx(longest_extent(shows), rel=0.2)
+    deepest = 0.4 * (1.0 - aside[inside].min() ** 2) ** 2
+    assert -deepest - 0.02 < found.depth < -0.6 * deepest  # the mean of the deepest three of some ten points
+    assert found.volume == pytest.approx(-0.4 * np.pi / 3.0, rel=0.4)
+
+
+def test_a_bump_is_told_apart_from_the_face_that_lies_further_out(normal: Variation) -> None:
+    wide = plate(3)
+    wide[:, 2] += 0.03 * (wide[:, 2] > 2.99)
+    aside = np.linalg.norm(wide[:, :2] - [20.0, 5.0], axis=1) / 2.0
+    inside = (aside < 1.0) & (wide[:, 2] > 2.5)
+    wide[inside, 2] += 0.3 * (1.0 - aside[inside] ** 2) ** 2
+    found = strongest(normal, wide)
+    assert np.linalg.norm(np.array(found.centre) - [20.0, 5.0, 3.2]) < 0.6
+    assert found.size == pytest.approx(3.1, rel=0.2)
+
+
+def test_a_thin_walled_end_that_was_cut_off_is_one_finding_all_around() -> None:
+    """Points of the new end lie at most half a wall off the reference, in pieces."""
+    sound = [tube(seed) for seed in (1, 2, 3)]
+    cut = sound[2]
+    cut[:, 2] = np.minimum(cut[:, 2], 29.4)
+    normal, scan = learn([scan_surface(points) for points in sound[:2]]), scan_surface(cut)
+    findings = find(scan, normal.anchor, normal.judge(scan), np.eye(4), limit=4.0, most=4)
+    found = max(findings, key=lambda one: one.strength)
+    assert np.linalg.norm(np.array(found.centre) - [0.0, 0.0, 29.4]) < 2.5  # a piece of it lies 5 mm off
+    assert found.size == pytest.approx(12.0, rel=0.05)
 
 
 def test_what_zones_alone_show_is_placed(normal: Variation) -> None:

@@ -14,7 +14,8 @@ from vlm_inspect.registration.pose import Pose, apply, inverse, small_motion
 from vlm_inspect.registration.surface import Points, Surface, nearest
 
 _RIM = 1.5
-"""A point farther than this many spacings from the middle of its partner's patch lies past a rim."""
+"""A point farther than this many spacings from the middle of its partner's patch, next to a rim, lies past it. Where
+points are spread at random, one in twenty is as far from its partner anywhere, and would be held to it."""
 
 
 @dataclass(frozen=True, eq=False)
