@@ -26,7 +26,7 @@ SHOWN = ("rules", "look again", "agent without refutation", "agent")
 def run(folder: Path, *, seed: int = 0) -> list[dict[str, Any]]:
     """Return the rows of the ablation of both models, in a folder that is new or empty."""
     puzzles = folder / "puzzles"
-    write_demo(puzzles, seed=seed, logic=True)
+    write_demo(puzzles, seed=seed, kind="logic")
     os.environ[FOLDER] = str(puzzles)
     config = InspectorConfig.model_validate({"agent": {"enabled": True}, "localizer": {"name": "none"}})
     options = BenchOptions(

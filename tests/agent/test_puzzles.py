@@ -48,8 +48,8 @@ def examine(puzzles: Path, monkeypatch: pytest.MonkeyPatch, eyes: str, part: str
 
 
 def test_the_same_seed_gives_the_same_files_with_their_truth(puzzles: Path, tmp_path: Path) -> None:
-    write_demo(tmp_path / "again", logic=True)
-    write_demo(tmp_path / "other", logic=True, seed=1)
+    write_demo(tmp_path / "again", kind="logic")
+    write_demo(tmp_path / "other", kind="logic", seed=1)
     own, again, other = (_digests(folder) for folder in (puzzles, tmp_path / "again", tmp_path / "other"))
     assert own == again
     assert len(set(own.values()) & set(other.values())) == 1, "the rule book alone"

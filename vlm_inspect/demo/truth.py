@@ -20,6 +20,10 @@ class DemoDefect(BaseModel):
     """Box on the whole photograph."""
     time_s: float | None = None
     """Second of the clip, or of the curve, at the middle of the defect."""
+    size_mm: float | None = None
+    """Longest extent of what shows the defect on a scan, where that is known."""
+    depth_mm: float | None = None
+    """How deep or high it was made, where it was made so."""
 
     @model_validator(mode="after")
     def _has_one_place(self) -> Self:

@@ -8,13 +8,16 @@ import pytest
 from converters.clip_stretch import beginning_of
 from converters.sample import VideoClip
 from converters.view import ViewBudget
+from vlm_inspect.evidence import AnomalyMap
 from vlm_inspect.frame_curve import LIMIT, FrameCurve
+from vlm_inspect.gathering import MAX_REGIONS, gather
 from vlm_inspect.localization.clip_events.curve import without_beginning
 from vlm_inspect.localization.clip_events.localizer import ClipLocalizer, FittedClips
 from vlm_inspect.localization.composition import FittedClass, show_evidence
 from vlm_inspect.localization.localizer import Localization, is_scored
 from vlm_inspect.localization.subject import Subject
-from vlm_inspect.references import Part
+from vlm_inspect.references import Part, ReferenceSet
+from vlm_inspect.rules import RuleBook
 
 from .belts import FPS, SPEED, belt, part_of, references_of, timeless
 
@@ -110,6 +113,33 @@ def test_what_moves_has_a_track() -> None:
     (event,) = curve_of(normal.localize(part_of(clip))).events
     middles = [(point.box_xyxyn[0] + point.box_xyxyn[2]) / 2 for point in event.track]
     assert middles[-1] > middles[0]  # the gap travels with the belt
+
+
+class Ranks:
+    """A localizer without a tolerance that finds many places on every view."""
+
+    name = "ranks"
+    judged_by = "ranks"
+
+    def localize(self, part: Part) -> Localization:
+        maps = []
+        for index, view in enumerate(part.views):
+            values = np.zeros(view.size_hw, np.float32)
+            for k in range(4):
+                x = (2 * k + 1) * view.size_hw[1] // 9
+                values[10:30, x : x + 20] = 1.0
+            maps.append(AnomalyMap(index, values, 1.0, self.name))
+        return Localization(maps=tuple(maps))
+
+
+def test_places_of_a_localizer_without_a_tolerance_leave_room_for_an_event(normal: FittedClips) -> None:
+    part = part_of(belt(8, 150, mark_at=range(70, 80)))
+    fitted = FittedClass((normal, Ranks()))
+    _, evidence = gather(part, ReferenceSet(), RuleBook(class_name="belt"), fitted)
+    assert len(part.views) > 1
+    assert len(evidence.regions) == MAX_REGIONS
+    assert (evidence.regions[0].source, evidence.regions[0].calibrated) == ("events", True)
+    assert any(one.source == "ranks" for one in evidence.regions)
 
 
 def test_the_frames_that_are_shown_tell_the_event(normal: FittedClips) -> None:

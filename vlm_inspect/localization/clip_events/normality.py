@@ -33,7 +33,7 @@ _SEGMENT = 10
 """Frames of which the highest score counts once."""
 _OVERKILL = 1e-3
 """Share of normal segments that may exceed the limit of a channel."""
-_PRIOR_SPREADS = {"motion": 0.2, "speed": 0.2, "appearance": 0.2, "duration": 0.1}
+_PRIOR_SPREADS = {"motion": 0.2, "speed": 0.1, "appearance": 0.2, "duration": 0.1}
 """Standard deviation of the log score of normal segments before any is seen."""
 _LIMIT_DOF = 8.0
 """So many segments the prior counts for where the limit is set, not the unit of the scale: the six of a beginning say
