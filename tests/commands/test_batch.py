@@ -210,7 +210,7 @@ def test_ctrl_c_leaves_a_table_of_what_is_done(
         patch.setattr(Inspector, "examine", interrupted)
         assert run(parts, "--csv", out, "--workers", 1, *NONE) == 130
     assert [Path(row["source"]).name for row in table(out)] == ["SN000_a.png", "SN001_a.png"]
-    assert f"{out} has the parts that are done; judge the others with --resume" in capfd.readouterr().err
+    assert f"2 parts were judged and kept in {out}; judge the others with --resume" in capfd.readouterr().err
     assert run(parts, "--csv", out, *NONE) == 2
     assert "2 parts are done; continue with --resume" in capfd.readouterr().err
 

@@ -182,3 +182,11 @@ def test_a_report_of_several_sentences_is_translated_sentence_by_sentence() -> N
     assert "Regel speed: Länge 29,64 mm, innerhalb ihrer Grenzen." in said
     for english in ("report", "looked", "exceeds", "within its limits", "from the left", " at ", "0.99"):
         assert english not in said
+
+
+def test_a_sentence_of_two_clauses_is_known_among_others() -> None:
+    translate = translation_to("de")
+    assert translate is not None
+    both = "Like the references; not read by a model"
+    assert translate(f"{both}; the whole surface is odd") == f"{translate(both)}; die ganze Oberfläche ist auffällig"
+    assert translate(f"as they say; {both}; so it is") == f"as they say; {translate(both)}; so it is"

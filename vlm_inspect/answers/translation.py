@@ -5,7 +5,7 @@ values left open; words alone are those of the dialogue over a case (prompts/dia
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
@@ -54,11 +54,24 @@ class Translation:
         known = self._whole(text, depth)
         if known is not None:
             return known
-        for end in _ENDS:
-            pieces = end.split(text)
-            if len(pieces) > 1:
-                return "".join(one if number % 2 else self._said(one, depth + 1) for number, one in enumerate(pieces))
-        return text
+        sentences, clauses = (end.split(text) for end in _ENDS)
+        if len(sentences) > 1:
+            return "".join(one if number % 2 else self._said(one, depth + 1) for number, one in enumerate(sentences))
+        return self._clauses(clauses, depth) if len(clauses) > 1 else text
+
+    def _clauses(self, pieces: Sequence[str], depth: int) -> str:
+        """Return clauses with their gaps; several together may be one sentence, which has a gap of its own."""
+        said, first = "", 0
+        while first < len(pieces):
+            for last in range(len(pieces), first, -2):
+                together = "".join(pieces[first:last])
+                known = self._whole(together, depth) if last - first > 1 and last - first < len(pieces) else None
+                if known is not None or last - first == 1:
+                    said += self._said(together, depth + 1) if known is None else known
+                    break
+            said += "".join(pieces[last : last + 1])
+            first = last + 1
+        return said
 
     def _whole(self, text: str, depth: int) -> str | None:
         """Return a text that is one sentence of the program, or a word that it uses; None: it is neither."""

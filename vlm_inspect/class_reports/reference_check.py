@@ -1,5 +1,6 @@
 """Whether references agree: each judged by the others, and how many would be enough."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,7 +148,7 @@ def check_references(inspector: "Inspector", say: Say = lambda step: None) -> Re
         InspectError: a reference or the localizer cannot be used.
     """
     references, fitted, found = qualify_inspector(inspector, say)
-    by_digest = {sha256_of(path): str(path) for path in reversed(reference_files(inspector.references))}
+    by_digest = {sha256_of(path): os.path.normpath(path) for path in reversed(reference_files(inspector.references))}
     paths = [by_digest[digest] for digest in references.sha256]
     scores = found.decision.combine(found.trial.level)
     middle = float(np.median(scores))

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -69,14 +69,14 @@ def batch(parts: tuple[str, ...], *, config: "InspectorConfig", **options: Any) 
         moves_on = options["resume"] and made.folders is not None and made.journal.exists()
         found = find_parts(parts, table=made.csv, apart=made.own, may_be_none=moves_on)
         by_line = _is_told_by_line(options)
-        with progress(quiet=options["quiet"]) as say, _told_if_interrupted(None if by_line else made.csv):
+        with progress(quiet=options["quiet"]) as say, _told_if_interrupted(None if by_line else made.csv) as take:
             say("starting")
             inspector = config.build()
             check_apart(inspector, made)
             judged_by = digest_of_settings(config, inspector, sinks=delivery.told)
             settings = BatchSettings(judged_by, worker_count(config, options["workers"]), options["resume"])
             begun = partial(_tell_start, len(found), None if by_line or options["quiet"] else made.csv)
-            told = _tell if by_line else lambda row: None
+            told = _tell if by_line else take
             rows = run_batch(inspector, found, made, settings, progress=say, told=told, begun=begun)
         if delivery.sender is not None:
             delivery.sender.finish()
@@ -123,13 +123,15 @@ def _tell_start(count: int, table: Path | None, done: int) -> None:
 
 
 @contextmanager
-def _told_if_interrupted(table: Path | None) -> Iterator[None]:
-    """Say how to go on where somebody ends the batch by Ctrl-C."""
+def _told_if_interrupted(table: Path | None) -> "Iterator[Callable[[Row], None]]":
+    """Give what takes the rows, and say how to go on where somebody ends the batch by Ctrl-C."""
+    done: list[Row] = []
     try:
-        yield
+        yield done.append
     except KeyboardInterrupt:
-        if table is not None:
-            write_line(f"{table} has the parts that are done; judge the others with --resume", err=True)
+        if table is not None and done:
+            count = "1 part was" if len(done) == 1 else f"{len(done)} parts were"
+            write_line(f"{count} judged and kept in {table}; judge the others with --resume", err=True)
         raise
 
 
