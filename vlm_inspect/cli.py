@@ -1,6 +1,7 @@
 """The command line. Results go to stdout, everything else to stderr; exit codes: OK 0, NG 1, REVIEW 3, error 2."""
 
 import atexit
+import errno
 import gc
 import importlib
 import io
@@ -37,6 +38,7 @@ from vlm_inspect.version import VERSION
 ERROR = 2
 """Exit code of every failure, bugs included: never 1, which would read as NG."""
 INTERRUPTED = 130
+_FULL = (errno.ENOSPC, errno.EIO, errno.EFBIG)
 
 
 class _Commands(click.Group):
@@ -147,7 +149,8 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     except MemoryError:
         return _fail("out of memory: give a smaller file, or fewer references", debug=debug)
     except OSError as error:
-        return _fail(f"{error.filename or 'system'}: {error.strerror or error}", debug=debug)
+        place = error.filename or ("stdout" if error.errno in _FULL else "system")
+        return _fail(f"{place}: {error.strerror or error}", debug=debug)
     except Exception as error:  # noqa: BLE001 - a bug must exit with 2: Python's own 1 would read as NG
         return _fail(f"internal error, please report it with --debug: {type(error).__name__}: {error}", debug=debug)
 
@@ -164,6 +167,9 @@ def _usage_fault(error: click.ClickException) -> str:
     text = error.format_message()
     if isinstance(error, click.NoSuchOption) and (named := _file_like_an_option()):
         return f"{text.rstrip('.')}; if {named} is a file, write ./{named}"
+    command = error.ctx.command.name if isinstance(error, click.UsageError) and error.ctx is not None else None
+    if text.startswith("Got unexpected extra argument") and command == "ask":
+        return f"{text.rstrip('.')}: ask takes one part; give several to vlm-inspect batch"
     kind = error.param.type if isinstance(error, click.BadParameter) and error.param is not None else None
     if not isinstance(kind, click.IntRange | click.FloatRange):
         return text

@@ -55,6 +55,9 @@ def test_a_part_is_no_stdin(capfd: pytest.CaptureFixture[str], monkeypatch: pyte
         (("ask", "./-dash.png", "--json", "x.csv"), "--json writes JSON, not .csv"),
         (("ask", "./-dash.png", "--ply", "x.stl"), "--ply writes a PLY, not .stl"),
         (("batch", "./-dash.png", "--csv", "x.xlsx"), "--csv writes CSV, not .xlsx"),
+        (("batch", "./-dash.png", "--csv", "/dev/null"), "is a device, and a journal goes beside the table"),
+        (("ask", "./-dash.png", "./-dash.png"), "ask takes one part; give several to vlm-inspect batch"),
+        (("init", "./-dash.png"), "is a file; name a folder of normal parts"),
         (("sensitivity", "--reference", "./-dash.png", "--html", "x.png"), "--html writes a page, not .png"),
     ],
 )
@@ -65,7 +68,8 @@ def test_a_result_is_not_named_as_a_file_of_another_type(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert said in refused(*arguments, *NONE, capfd=capfd, monkeypatch=monkeypatch)
+    options = NONE if arguments[0] != "init" else ("--quiet",)
+    assert said in refused(*arguments, *options, capfd=capfd, monkeypatch=monkeypatch)
     assert [path.name for path in folder.iterdir()] == ["-dash.png"]
 
 

@@ -60,6 +60,7 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> UsualPart:
         ((180, 100), 16, (128, 128, 128)),
         ((30, 170), 6, (230, 230, 230)),
         ((165, 165), 40, (60, 90, 60)),
+        ((168, 168), 60, (250, 250, 250)),  # with it what stands on the background is no shape of a part
         ((100, 178), 12, (200, 40, 40)),
     ],
 )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from converters.view import Pane
 from vlm_inspect.evidence import AnomalyMap, Evidence
 from vlm_inspect.report.heat import blend, colour_levels, heat_of_view
 from vlm_inspect.report.marks import marks_of_view, rank_views
@@ -130,3 +131,15 @@ def test_pictures_say_what_they_are() -> None:
         assert base64.b64decode(url.split(",", 1)[1]).startswith(magic)
     with Image.open(io.BytesIO(encode_png(noise))) as back:
         assert np.array_equal(np.asarray(back), noise)
+
+
+def test_a_scans_places_beside_references_follow_its_worst_defect(case) -> None:
+    pane = Pane((0, 0, 4, 4), "this part")
+    picture = np.zeros((8, 8, 3), np.uint8)
+    plain = replace(case.views[0], image=picture, kind="deviation", label="deviation, front; blue up to 1 mm below")
+    more = [replace(plain, key="a"), replace(plain, key="b"), replace(plain, panes=(pane,), key="c")]
+    views, count = [*case.views, *more], len(case.views)
+    assert rank_views(case.inspection, views, case.evidence)[:3] == [1, count + 2, count]
+    assert render_overlay(case.inspection, views, case.evidence).shape[1] == WIDTH
+    calm = case.inspection.model_copy(update={"defects": ()})
+    assert rank_views(calm, views, case.evidence)[0] == 1

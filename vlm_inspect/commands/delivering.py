@@ -86,7 +86,6 @@ def open_delivery(config: "InspectorConfig", options: dict[str, Any]) -> Iterato
         InspectError: one of them cannot be used.
     """
     from vlm_inspect.batch.destinations import Destinations
-    from vlm_inspect.file_writing import check_suffix
     from vlm_inspect.sinks.coco import CocoTable
     from vlm_inspect.sinks.folders import OutcomeFolders
     from vlm_inspect.sinks.labelme import LabelMeFiles
@@ -102,7 +101,7 @@ def open_delivery(config: "InspectorConfig", options: dict[str, Any]) -> Iterato
     folders = None if options["move_dir"] is None else OutcomeFolders(options["move_dir"])
     receivers = receivers_of(options)
     tables: list[Table] = [table for table in (parquet, coco) if table is not None]
-    check_suffix(options["csv_path"], "--csv", "CSV", ".csv")
+    _check_table(options["csv_path"])
     _check_files([options["csv_path"], *(table.path for table in tables)])
     for checked in (parquet, labelme, folders):
         if checked is not None:
@@ -120,6 +119,16 @@ def open_delivery(config: "InspectorConfig", options: dict[str, Any]) -> Iterato
         told = [serial.record, *(one.target for one in receivers), *(["save"] if options["save"] else [])]
         told += [str(real_path(path)) for path in (options["labelme_dir"], options["move_dir"]) if path is not None]
         yield Delivery(made, sender, told)
+
+
+def _check_table(path: Path) -> None:
+    """Make sure that a table can be one, with its journal beside it; raises OutputError."""
+    from vlm_inspect.errors import OutputError
+    from vlm_inspect.file_writing import check_suffix
+
+    check_suffix(path, "--csv", "CSV", ".csv")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OutputError(f"{path} is a device, and a journal goes beside the table; name a file with --csv")
 
 
 def _judged_by(config: "InspectorConfig") -> list[Path]:

@@ -34,6 +34,7 @@ _IN_NOISE = 4.0
 _ONE_WAY, _FILLED = 0.5, 0.6
 """Length of its planes' mean direction, and share of the planes around its middle that show it, of a round flaw."""
 _POWERS, _RADII = (0.5, 1.0, 2.0, 3.0), (0.6, 2.5, 24)
+"""Powers of the profiles tried; least and largest radius, times how wide the flaw is seen, and how many."""
 FEWEST = 4
 """Fewest planes of a finding."""
 

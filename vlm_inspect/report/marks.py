@@ -18,10 +18,18 @@ class Mark:
 
 
 def rank_views(inspection: Inspection, views: Sequence[View], evidence: Evidence) -> list[int]:
-    """Return view indices, the most telling first: those with defects, worst first, then the hottest."""
+    """Return view indices, the most telling first: those with defects, worst first, then the hottest.
+
+    Behind the worst defect of a scan come its strongest places beside references, and the first deviation picture.
+    """
     found = [d.view for d in inspection.defects if d.view is not None]
     found += [seen.view for defect in inspection.defects for seen in defect.seen_on]
     named = [view for view in found if view < len(views)]
+    if named:
+        deviations = [i for i, one in enumerate(views) if one.kind == "deviation"]
+        closer = [i for i in deviations if views[i].panes]
+        whole = [i for i in deviations if not views[i].panes][:1]
+        named = [named[0], *(i for i in (*closer, *whole) if i != named[0]), *named[1:]]
     heats = {i: heat_of_view(evidence, i) for i in range(len(views))}
 
     def rank(view: int) -> tuple[int, float, int]:

@@ -1,5 +1,6 @@
 """The overlay sheet: the most telling views, each beside its heatmap with numbered boxes, and the defects in words."""
 
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ WIDTH = 1600
 _MARGIN, _GAP = 28, 14
 _BAR = 92
 """Width of the colour bar with its words."""
+_PARTS = re.compile(r"[:;] ")
 _OUTCOME_COLOUR = {"OK": (24, 128, 72), "NG": (190, 36, 40), "REVIEW": (196, 132, 8)}
 
 Picture = NDArray[np.uint8]
@@ -81,18 +83,23 @@ def _header(inspection: Inspection) -> "Image":
 
 
 def _panel(inspection: Inspection, view: View, evidence: Evidence, index: int, width: int) -> "Image":
-    """Draw one view beside itself with its heatmap, a colour bar, and a caption above."""
+    """Draw one view beside itself with its heatmap, a colour bar, and a caption above; once where it has neither."""
     heat = heat_of_view(evidence, index)
-    cell = (width - _GAP - (_BAR if heat else 0)) // 2
-    scale = min(cell / view.size_hw[1], 620 / view.size_hw[0])
-    size = (max(1, round(view.size_hw[1] * scale)), max(1, round(view.size_hw[0] * scale)))
     marks = marks_of_view(inspection, evidence, index)
+    cell = (width - _GAP - (_BAR if heat else 0)) // 2
+    room = width if heat is None and not marks else cell
+    scale = min(room / view.size_hw[1], 620 / view.size_hw[0])
+    size = (max(1, round(view.size_hw[1] * scale)), max(1, round(view.size_hw[0] * scale)))
     sheet, draw = blank_sheet(width, size[1] + 62)
-    title = shorten(f"view {index}: {plain_line(view.label)}", draw, font(19, bold=True), width)
+    label, caption = plain_line(view.label), heat.caption if heat else "no heatmap for this view"
+    if heat is None and view.kind == "deviation":  # its label says at length what it shows
+        label, _, caption = _PARTS.sub("|", label, count=1).partition("|")
+    title = shorten(f"view {index}: {label}", draw, font(19, bold=True), width)
     draw.text((0, 2), title, font=font(19, bold=True), fill=INK)
-    caption = heat.caption if heat else "no heatmap for this view"
     draw.text((0, 28), shorten(caption, draw, font(16), width), font=font(16), fill=FAINT)
     sheet.paste(_fit(view.image, size), (0, 54))
+    if heat is None and not marks:
+        return sheet
     right = _fit(blend(view.image, heat) if heat else view.image, size)
     _draw_marks(right, marks)
     sheet.paste(right, (size[0] + _GAP, 54))
@@ -154,6 +161,8 @@ def _footer(inspection: Inspection, left_out: int) -> "Image":
         words = f"{number}  {plain_line(defect.type)}, {defect.severity}, {probability_words(defect.score)}"
         place = place_words(defect, inspection.views)
         lines += _wrap(f"{words}, {SOURCE_WORDS[defect.source]}: {place}", strong=True)
+        if defect.description:
+            lines += _wrap(f"    {plain_line(defect.description)}", strong=False)
     for rule in inspection.rules:
         if rule.status == "fail":
             lines += _wrap(f"{plain_line(rule.id)}: {plain_line(rule.reason)}", strong=False)

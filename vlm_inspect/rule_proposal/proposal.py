@@ -123,7 +123,8 @@ def name_of_class(folder: Path) -> str:
 
 def _parts(folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
-        raise ReferenceSampleError(f"{folder}: no such folder; name a folder of normal parts")
+        what = "is a file" if folder.exists() else "no such folder"
+        raise ReferenceSampleError(f"{folder}: {what}; name a folder of normal parts")
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not is_system_file(Path(name)))
         yield from (Path(place, name) for name in sorted(names) if not is_system_file(Path(name)))

@@ -20,6 +20,12 @@ class LineHandler(logging.Handler):
             self.handleError(record)
 
 
+def is_no_hurried_end(record: logging.LogRecord) -> bool:
+    """Tell whether a record of the server is more than that it was told twice to end, which it logs as a traceback."""
+    told = record.getMessage()
+    return not ("KeyboardInterrupt" in told and "CancelledError" in told)
+
+
 def open_log(*, quiet: bool) -> None:
     """Print what the service logs; a quiet one tells of trouble only."""
     log = logging.getLogger(NAME)
@@ -27,3 +33,6 @@ def open_log(*, quiet: bool) -> None:
     if not any(isinstance(handler, LineHandler) for handler in log.handlers):
         log.addHandler(LineHandler())
     log.propagate = False
+    server = logging.getLogger("uvicorn.error")
+    if is_no_hurried_end not in server.filters:
+        server.addFilter(is_no_hurried_end)

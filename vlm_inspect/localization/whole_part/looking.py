@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.view import View
-from vlm_inspect.localization.foreground import find_foreground
+from vlm_inspect.localization.foreground import see_foreground
 
 _SIDE = 256
 """Longest side in pixels at which photos are looked at: a defect of 3 % of it is 8 pixels."""
@@ -26,6 +26,8 @@ class Look:
     """(H, W): the largest thing on the plain background; None where the background is not plain, or shows no part."""
     rest: NDArray[np.bool_]
     """(H, W): what else stands there; False everywhere without a part."""
+    is_clear: bool = True
+    """Whether that is a part beyond doubt: something large beside it makes a shape that is none."""
 
     @property
     def side(self) -> int:
@@ -62,12 +64,13 @@ def look_at(view: View) -> Look:
     size = max(8, round(width * scale)), max(8, round(height * scale))
     small = cv2.resize(view.image, size, interpolation=cv2.INTER_AREA)
     lab: NDArray[np.float32] = cv2.cvtColor(small.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
-    found = find_foreground(view.image)
-    if found is None:
+    found = see_foreground(view.image)
+    if found is None or found.doubt == "area":
         return Look(lab, None, np.zeros(size[::-1], bool))
-    seen = cv2.resize(found.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    seen = cv2.resize(found.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(seen, connectivity=8)
     if count < 2:
         return Look(lab, None, np.zeros(size[::-1], bool))
     largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-    return Look(lab, np.asarray(labels == largest), np.asarray((seen > 0) & (labels != largest)))
+    rest = np.asarray((seen > 0) & (labels != largest))
+    return Look(lab, np.asarray(labels == largest), rest, is_clear=not found.doubt)

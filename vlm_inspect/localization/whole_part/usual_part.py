@@ -129,16 +129,18 @@ class _Page:
         return [*[_BESIDE] * bool(beside), *filter(None, [self.colour(look)]), *self.other_traits(look)]
 
     def colour(self, look: Look) -> str:
-        own = colour_of(look, of_part=self.on_background)
+        is_part = look.is_clear or not self.on_background
+        own = colour_of(look, of_part=self.on_background) if is_part else None
         return "" if own is None else other_colour(own, self.colours)
 
     def other_traits(self, look: Look) -> list[str]:
-        own = traits_of(look) if self.traits and look.rest.shape == self.format_hw else None
+        is_like = look.is_clear and look.rest.shape == self.format_hw
+        own = traits_of(look) if self.traits and is_like else None
         return [] if own is None else other_traits(own, self.traits)
 
 
 def _page_of(looks: Sequence[Look]) -> _Page:
-    on_background = all(look.part is not None for look in looks)
+    on_background = all(look.part is not None and look.is_clear for look in looks)
     in_pieces = is_in_pieces(looks)
     seen = [found for look in looks if (found := surroundings_of(look, in_pieces=in_pieces)) is not None]
     colours = (colour_of(look, of_part=on_background) for look in looks)

@@ -73,7 +73,11 @@
   };
   const rotate = (right, down) => { turn = times(about("x", down), times(about("y", right), turn)); soon(); };
   const enlarge = (factor) => { zoom = Math.min(12, Math.max(0.5, zoom * factor)); soon(); };
-  const face = () => { turn = times(about("x", 0.35), times(about("y", 0.6), START)); zoom = 1; };
+  // From half above; where something is marked, from the side on which the first mark lies.
+  const [, right, back, up] = marks[0] || [0, 0, 0, 0];
+  const aside = right || back ? Math.atan2(-right, -back) : 0.6;
+  const above = Math.abs(up) > 2 * Math.hypot(right, back) ? 0.8 * Math.sign(up) : 0.35;
+  const face = () => { turn = times(about("x", above), times(about("y", aside), START)); zoom = 1; };
   const reset = () => { face(); soon(); };
 
   const held = new Map();
