@@ -63,6 +63,8 @@ def ask(
     environment, nowhere = {**os.environ, "VLM_INSPECT_CACHE": str(cache)}, subprocess.DEVNULL
     process = subprocess.Popen(command, env=environment, stdout=nowhere, stderr=nowhere)
     memory_mb, next_told = 0.0, told
+    if told < math.inf:  # what an earlier run has judged is nothing of this one
+        next_told = told * (1 + _kept_minutes(cache) // told)
     while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         memory_mb = max(memory_mb, _memory_mb(process.pid, "VmHWM"))
         if kill_after_s is not None and _spent_s(process.pid) >= kill_after_s:

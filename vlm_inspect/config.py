@@ -101,13 +101,14 @@ class ModelConfig(_Section):
         told = self.model_copy(update={"headers": {}})
         return told.model_copy(update={"base_url": None}) if "@" in (self.base_url or "") else told
 
-    def load(self, device: Device) -> "Backend":
-        """Return the model; raises what `load_backend` raises."""
+    def load(self, device: Device, most_pictures: int | None = None) -> "Backend":
+        """Return the model, of a server asked with so many pictures at most; raises what `load_backend` raises."""
         connection = Connection(
             self.base_url,
             self.timeout_s,
             max_tokens=self.max_tokens,
             reasoning_effort=self.reasoning_effort,
+            most_pictures=most_pictures,
             headers=self.headers,
             ca_file=self.ca_file,
         )
@@ -221,7 +222,7 @@ class InspectorConfig(_Section):
 
     def load_model(self) -> "Backend":
         """Return the model alone; raises what `load_backend` raises."""
-        return self.model.load(self.device)
+        return self.model.load(self.device, self.prompt.pictures)
 
     def load_refuter(self) -> "Backend | None":
         """Return the second model, None where there is none; raises what `load_backend` raises, and ConfigError."""
@@ -235,7 +236,7 @@ class InspectorConfig(_Section):
         if asks_a_server(told.name) and asks_a_server(self.model.name) and told.base_url is None:
             shared = ("base_url", "timeout_s", "max_tokens", "headers", "ca_file")
             told = told.model_copy(update={name: getattr(self.model, name) for name in shared})
-        return told.load(self.device)
+        return told.load(self.device, self.prompt.pictures)
 
     def load_localizer(self, model: "Backend", *, has_references: bool) -> "Localizer | None":
         """Return the localizer alone, None for `none`; raises what `load_localizer` raises.

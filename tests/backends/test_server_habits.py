@@ -183,6 +183,12 @@ def test_zoomed_marks_then_marks_then_references_are_left_out_and_the_model_is_t
     assert any("takes at most 3 pictures" in note for note in reply.notes)
 
 
+def test_a_limit_of_the_user_holds_from_the_first_request_on() -> None:
+    reply, bodies = asked(answer("{}"), request_of(references=2, views=3), most_pictures=1)
+    assert [len(pictures_of(body)) for body in bodies] == [1] * len(bodies)
+    assert any("were put on one sheet" in note for note in reply.notes)
+
+
 def test_one_picture_alone_is_a_sheet_of_what_must_be_shown() -> None:
     refusal = status(400, "At most 1 image(s) may be provided in one request.")
     reply, bodies = asked(refusing(lambda body: len(pictures_of(body)) > 1, refusal), request_of(references=2, views=2))

@@ -164,7 +164,8 @@ class OpenAICompatible:
         while True:
             told = list(request.messages) if able.tools else in_words(request.messages)
             whole = convert_to_openai_messages(told)
-            fitted = fit_pictures(whole, able.pictures or _NO_LIMIT, roles, labels)
+            most = min(able.pictures or _NO_LIMIT, self.connection.most_pictures or _NO_LIMIT)
+            fitted = fit_pictures(whole, most, roles, labels)
             messages = shape_messages(fitted.messages, able)
             side = able.side if able.side is not None and longest_side(messages) > able.side else None
             if side is not None:
@@ -172,7 +173,7 @@ class OpenAICompatible:
             result = self._attempt_repeatedly(messages, options.within(able), self._read)
             if not isinstance(result, Failure) or result.replies:
                 remember(self.endpoint.base_url, self.model, able)
-                notes = (*fitted.notes(able.pictures or 0), *_side_notes(side), *_effort_notes(able, options))
+                notes = (*fitted.notes(most), *_side_notes(side), *_effort_notes(able, options))
                 replies = result.replies if isinstance(result, Failure) else result
                 return [replace(one, notes=(*one.notes, *notes), sent_side=side) for one in replies]
             weaker = _weaker(able, result, options, messages)

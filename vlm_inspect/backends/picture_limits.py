@@ -44,9 +44,9 @@ class Fitted:
         """Say what an engineer should know of it."""
         told = []
         if self.left_out:
-            told.append(f"the server takes at most {most} pictures a request; left out: {'; '.join(self.left_out)}")
+            told.append(f"a request takes at most {most} pictures; left out: {'; '.join(self.left_out)}")
         if self.on_sheet:
-            told.append(f"the server takes at most {most} pictures a request; {self.on_sheet} were put on one sheet")
+            told.append(f"a request takes at most {most} pictures; {self.on_sheet} were put on one sheet")
         return tuple(told)
 
 

@@ -25,6 +25,8 @@ class Connection:
     """Longest answer in tokens, thinking included; None: the provider's usual bound."""
     reasoning_effort: str | None = None
     """How much the model shall think, in the server's words ("low", "high"); None: as it does by itself."""
+    most_pictures: int | None = None
+    """Most pictures of one request, by the user; None: as many as the server was met to take."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Further headers of every request; they may hold secrets."""
     ca_file: Path | None = None

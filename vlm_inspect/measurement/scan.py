@@ -34,6 +34,9 @@ _ACROSS = 0.9
 """Cosine from which a face at an end lies across the axis: the flank of a thread leans by 30 degrees."""
 _OPEN = 0.08
 """Share of a surface's points on its rim from which on it is open: which side is outside, it does not tell."""
+_FEWEST, _OFF_PLANE, _AROUND = 100, 2.0, 6
+"""Points from which on strays are told by planes, spacings off these beyond which one is, and neighbours (with itself)
+that are asked."""
 _LONELY = 6.0
 """A point this many times farther from its fifth neighbour than is usual belongs to no surface."""
 
@@ -121,7 +124,7 @@ def hole_count(cloud: PointCloud) -> float:
     if cloud.mesh is not None and is_closed(cloud.mesh):
         return float(through_holes(cloud.mesh))
     points = together(cloud.points)
-    posed = points @ box_axes(points)
+    posed = points @ _robust_box(points)[1]
     return float(sum(_enclosed_patches(np.delete(posed, axis, axis=1)) for axis in range(3)))
 
 
@@ -135,9 +138,7 @@ def box_sides(cloud: PointCloud) -> NDArray[np.float64]:
     if cloud.mesh is not None:
         vertices = cloud.mesh.vertices[np.unique(cloud.mesh.faces)]
         return np.sort(np.ptp(vertices @ box_axes(vertices), axis=0))[::-1]
-    points = together(cloud.points)
-    posed = points @ box_axes(points)
-    return np.sort([sum(end.at for end in ends_along(posed, axis)) for axis in range(3)])[::-1]
+    return _robust_box(together(cloud.points))[0]
 
 
 def box_axes(points: Points) -> NDArray[np.float64]:
@@ -243,7 +244,34 @@ def together(points: Points) -> Points:
     distances, _ = nearest(cKDTree(points), points, 6)
     reach = distances[:, -1]
     kept = reach <= _LONELY * max(float(np.median(reach)), 1e-12)
-    return points[kept] if kept.mean() > 0.5 else points
+    return _on_surface(points[kept] if kept.mean() > 0.5 else points)
+
+
+def _on_surface(points: Points) -> Points:
+    """Return the points (N, 3) without strays that lie near a surface: far off the planes of those around them."""
+    if len(points) < _FEWEST:
+        return points
+    found = surface(points)
+    around = found.near[:, 1:_AROUND]
+    height = np.einsum("nkj,nkj->nk", points[:, None] - found.centres[around], found.normals[around])
+    off = np.median(np.abs(height), axis=1)
+    kept = off <= max(_OFF_PLANE * found.spacing, 9.0 * float(np.median(off)))
+    return points[kept] if kept.mean() > 0.9 else points
+
+
+def _robust_box(points: Points) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the sides (3,), longest first, and the axes (3, 3) of the smallest box around points (N, 3).
+
+    A stray close to a flat face hides it from the hull. So the box is laid around the points as they are, and around
+    them moved onto the planes of their neighbours, and the one whose ends lie nearer is taken.
+    """
+    tried = [points, surface(points).smoothed] if len(points) >= _FEWEST else [points]
+    boxes = []
+    for each in tried:
+        axes = box_axes(each)
+        sides = [sum(end.at for end in ends_along(points @ axes, axis)) for axis in range(3)]
+        boxes.append((np.sort(sides)[::-1], axes))
+    return min(boxes, key=lambda box: float(np.prod(box[0])))
 
 
 def _enclosed_patches(flat: NDArray[np.float64]) -> int:

@@ -80,9 +80,16 @@ class Anchor:
     def _corners(self) -> Corners:
         return Corners(self.picture)
 
-    def stand(self, grey: Grey) -> Stand:
-        """Return where the camera stands in a frame of the same size; "unknown" where the pictures do not fit."""
+    def shift_of(self, grey: Grey) -> Stand:
+        """Return how a frame of the same size is shifted; "unknown" where the pictures do not fit."""
         return self._scene.shift_of(grey, most=MOST_SHAKE * max(grey.shape))
+
+    def stand(self, grey: Grey) -> Stand:
+        """Return where the camera stands in a frame: where it is shifted, but not by things that moved together."""
+        found = self.shift_of(grey)
+        if found.state == "moved" and not self._scene.bears_out(grey, shift_pose(found.shift_xy)):
+            return Stand("steady") if self._scene.fits(grey) else Stand("unknown")
+        return found
 
     def pose_in(self, grey: Grey, corners: Corners) -> Pose | None:
         """Return how the scene lies in a frame with these corners: turned, zoomed or shifted; None: not told."""
@@ -109,14 +116,17 @@ class _Scene:
             return Stand("unknown")
         detail = self._of_the_still(_detail(grey, self._scale))
         shift = _correlated(self._spectrum, _spectrum(detail))
-        small = self._scale * np.hypot(*shift) < _LEAST_SHIFT
-        if small or not self._bears_out(detail, shift_pose(shift)):
+        if self._scale * np.hypot(*shift) < _LEAST_SHIFT:
             shift = (0.0, 0.0)
         if not self._fits(detail, shift):
             return Stand("unknown")
         shift = (self._scale * shift[0], self._scale * shift[1])
         far = float(np.hypot(*shift))
         return Stand("steady" if far == 0.0 else "shaken" if far <= most else "moved", shift)
+
+    def fits(self, grey: Grey) -> bool:
+        """Tell whether a frame fits as it is."""
+        return self._fits(self._of_the_still(_detail(grey, self._scale)), (0.0, 0.0))
 
     def bears_out(self, grey: Grey, pose: Pose) -> bool:
         """Tell whether most blocks of a frame fit better where a pose says that they lie than where they are.
@@ -125,10 +135,8 @@ class _Scene:
         """
         scaled = pose.copy()
         scaled[:2, 2] /= self._scale
-        return self._bears_out(self._of_the_still(_detail(grey, self._scale)), scaled)
-
-    def _bears_out(self, detail: Fine, pose: Pose) -> bool:
-        there = turned_back(detail, pose, np.full_like(detail, np.nan))
+        detail = self._of_the_still(_detail(grey, self._scale))
+        there = turned_back(detail, scaled, np.full_like(detail, np.nan))
         known = np.isfinite(there)
         blocks = _in_blocks(known).mean(axis=1) > _KNOWN
         told = blocks & self._structured
@@ -190,11 +198,9 @@ class CameraWatch:
         if last is not None:
             before = _Scene(last)
             step = before.shift_of(grey, most=np.inf)
-            way: Pose | None = shift_pose(step.shift_xy)
-            if step.state == "unknown":
-                way = Corners(last).pose_in(corners)
-                way = way if way is not None and before.bears_out(grey, way) else None
-            self._pose = self._pose if way is None else way @ self._pose
+            way = shift_pose(step.shift_xy) if step.state != "unknown" else Corners(last).pose_in(corners)
+            if way is not None and before.bears_out(grey, way):
+                self._pose = way @ self._pose
         return grey, 0.0, displacement(self._pose, grey.shape) > most
 
 
@@ -210,7 +216,7 @@ def _anchor_of(frames: Sequence[Grey], first: Anchor, still: Fine | None) -> Anc
     """Return the median of the frames that fit a first anchor; None where too few do."""
     fitting = []
     for frame in frames:
-        stand = first.stand(frame)
+        stand = first.shift_of(frame)
         if stand.state in ("steady", "shaken"):
             fitting.append(shifted(frame, (-stand.shift_xy[0], -stand.shift_xy[1]), frame))
     if len(fitting) < _KNOWN * len(frames):
