@@ -20,7 +20,6 @@ from vlm_inspect.safe_text import path_text
 from vlm_inspect.scoring_version import scoring_version
 from vlm_inspect.sinks.row import Row
 
-
 _LEAST_TIMED_S = 1.0
 """Seconds from which on a rate says something: parts that several workers had at once come one right after another."""
 
