@@ -8,7 +8,9 @@ import pytest
 from vlm_inspect.demo.solids import SOLIDS
 from vlm_inspect.registration.comparison import scan_surface
 from vlm_inspect.registration.findings import Finding, find
+from vlm_inspect.registration.flaw_extent import bent_with
 from vlm_inspect.registration.longest import longest_extent
+from vlm_inspect.registration.places import places_of
 from vlm_inspect.registration.variation import Variation, learn
 
 
@@ -34,6 +36,11 @@ def strongest(normal: Variation, points: np.ndarray) -> Finding:
 @pytest.fixture(scope="module")
 def normal() -> Variation:
     return learn([scan_surface(plate(seed)) for seed in (1, 2)])
+
+
+@pytest.fixture(scope="module")
+def tubes() -> Variation:
+    return learn([scan_surface(tube(seed)) for seed in (1, 2)])
 
 
 def test_a_dent_is_told_as_wide_as_it_is(normal: Variation) -> None:
@@ -94,15 +101,41 @@ def test_a_bump_is_told_apart_from_the_face_that_lies_further_out(normal: Variat
     assert found.size == pytest.approx(3.1, rel=0.2)
 
 
-def test_a_thin_walled_end_that_was_cut_off_is_one_finding_all_around() -> None:
+def test_a_bent_tube_is_told_with_both_of_its_halves(tubes: Variation) -> None:
+    """Where it faces aside it slides along itself: what deviates are two pieces, 1 mm apart, and one may be found."""
+    bent = tube(3)
+    bent[:, 0] += 0.8 * (np.clip(bent[:, 2] - 20.0, 0.0, None) / 10.0) ** 2
+    shows = (bent[:, 2] > 20.0) & (tubes.anchor.distances(bent) > 0.05)
+    scan = scan_surface(bent)
+    places = places_of(scan, tubes.anchor, tubes.judge(scan))
+    half = np.flatnonzero((np.abs(places.raw) > 0.3) & (scan.points[:, 0] > 0.0) & (scan.points[:, 2] > 22.0))
+    shown = places.points[bent_with(places, half)]
+    assert np.linalg.norm(shown.mean(axis=0) - bent[shows].mean(axis=0)) < 0.6  # 3.5 mm with one half alone
+    assert longest_extent(shown) == pytest.approx(longest_extent(bent[shows]), rel=0.05)
+
+
+def test_what_planes_show_comes_before_what_zones_alone_do(normal: Variation) -> None:
+    risen = plate(3)
+    risen[(risen[:, 2] > 2.5) & (np.linalg.norm(risen[:, :2] - [20.0, 5.0], axis=1) < 2.5), 2] += 0.02
+    risen[(risen[:, 2] > 2.5) & (np.linalg.norm(risen[:, :2] - [35.0, 20.0], axis=1) < 0.8), 2] += 0.3
+    scan = scan_surface(risen)
+    judged = normal.judge(scan)
+    wide = np.linalg.norm(scan.points[:, :2] - [20.0, 5.0], axis=1) < 4.0
+    off = judged.off * np.where(wide, np.array([[0.3], [0.3], [100.0]]), 1.0)
+    found = find(scan, normal.anchor, replace(judged, off=off), np.eye(4), limit=4.0, most=4)
+    assert np.linalg.norm(np.array(found[0].centre) - [35.0, 20.0, 3.3]) < 0.5
+    doubtful = [one.strength < 3.0 for one in found]
+    assert not doubtful[0]
+    assert doubtful == sorted(doubtful)
+    assert min(np.linalg.norm(np.array(one.centre) - [20.0, 5.0, 3.0]) for one in found[doubtful.index(True) :]) < 1.0
+
+
+def test_a_thin_walled_end_that_was_cut_off_is_one_finding_all_around(tubes: Variation) -> None:
     """Points of the new end lie at most half a wall off the reference, in pieces."""
-    sound = [tube(seed) for seed in (1, 2, 3)]
-    cut = sound[2]
+    cut = tube(3)
     cut[:, 2] = np.minimum(cut[:, 2], 29.4)
-    normal, scan = learn([scan_surface(points) for points in sound[:2]]), scan_surface(cut)
-    findings = find(scan, normal.anchor, normal.judge(scan), np.eye(4), limit=4.0, most=4)
-    found = max(findings, key=lambda one: one.strength)
-    assert np.linalg.norm(np.array(found.centre) - [0.0, 0.0, 29.4]) < 2.5  # a piece of it lies 5 mm off
+    found = strongest(tubes, cut)
+    assert np.linalg.norm(np.array(found.centre) - [0.0, 0.0, 29.4]) < 2.0  # a piece of it lies 5 mm off
     assert found.size == pytest.approx(12.0, rel=0.05)
 
 

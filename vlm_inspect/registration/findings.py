@@ -27,6 +27,8 @@ _WIDE, _LEAK, _STEP = 0.02, 10.0, 1.3
 is so many times as large as what stands out half as far as its peak; and the steps in which its threshold rises."""
 _BOTH = 0.3
 """Share of a finding's area on the other side of the reference from which it has both."""
+_OF_BEND = 0.5
+"""Share of the planes of a weaker finding within a bend, or of a bend's within it, from which it is part of that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +73,8 @@ class Finding:
 def find(scan: Surface, anchor: Surface, judged: Judged, to_scan: Pose, *, limit: float, most: int) -> list[Finding]:
     """Return the places that deviate by `limit` normal spreads or more, as channels together say; strongest first.
 
+    Those that zones alone show come last, however wide they are: where one ends is in doubt.
+
     Args:
         scan: its surface in the frame of the references.
         anchor: the reference that it was held against.
@@ -96,11 +100,19 @@ def find(scan: Surface, anchor: Surface, judged: Judged, to_scan: Pose, *, limit
         if len(inner) >= FEWEST:
             found.append(inner)
     ends = [end_of(places, members) for members in found]
-    made = []
+    made: list[Finding] = []
+    bent: list[tuple[float, Members]] = []
     for flaw in joined(places, found, ends):
         members, end = (np.concatenate([each[i] for i in flaw]) for each in (found, ends))
-        made.append(_finding(places, members, end, to_scan))
-    return made
+        both_sides = _on_both_sides(places, members)
+        shown = bent_with(places, members) if both_sides else shown_by(places, members, end)
+        one = _finding(places, members, shown, to_scan, both_sides, evenly=len(end) > 0 and not both_sides)
+        if any(one.strength < strength and _share_half(shown, bend) for strength, bend in bent):
+            continue
+        made.append(one)
+        if both_sides:
+            bent.append((one.strength, shown))
+    return sorted(made, key=lambda one: one.strength < _FLOOR)
 
 
 def _told_by_points(places: Places, left: NDArray[np.float64], top: int, limit: float) -> int:
@@ -157,13 +169,27 @@ def _members(places: Places, left: NDArray[np.float64], top: int) -> Members:
     return found
 
 
-def _finding(places: Places, members: Members, end: Members, to_scan: Pose) -> Finding:
-    """Return the finding of its members, and of the scan's planes next to what it lacks there."""
+def _on_both_sides(places: Places, members: Members) -> bool:
+    """Whether much of a finding lies on the other side of the reference than its strongest place."""
+    strongest = members[places.strength[members].argmax()]
+    area, same = places.area[members], places.height[members] * places.height[strongest] > 0.0
+    return float(area[~same].sum()) > _BOTH * float(area.sum())
+
+
+def _share_half(one: Members, other: Members) -> bool:
+    """Whether the smaller of two places lies in the other with half of its planes."""
+    return len(np.intersect1d(one, other)) > _OF_BEND * min(len(one), len(other))
+
+
+def _finding(
+    places: Places, members: Members, shown: Members, to_scan: Pose, both_sides: bool, *, evenly: bool = False
+) -> Finding:
+    """Return the finding of its members, and of the planes that show how far it reaches.
+
+    With `evenly` each point counts the same for its middle: areas at a rim, as a new end has, are told badly.
+    """
     strongest = members[places.strength[members].argmax()]
     depth = float(places.height[strongest])
-    area, same = places.area[members], places.height[members] * depth > 0.0
-    both_sides = float(area[~same].sum()) > _BOTH * float(area.sum())
-    shown = bent_with(places, members) if both_sides else shown_by(places, members, end)
     own = shown[shown < places.own]
     told = len(own) >= FEWEST  # by the scan's own points, where it has some
     shown = own if told else shown
@@ -179,7 +205,7 @@ def _finding(places: Places, members: Members, end: Members, to_scan: Pose) -> F
         depth=depth,
         unseen=bool(places.unseen[members].mean() > 0.5),
         peak=_triple(points[places.strength[shown].argmax()]),
-        centre=_triple((points * area[:, None]).sum(axis=0) / area.sum()),
+        centre=_triple(np.average(points, axis=0, weights=None if evenly else area)),
         box=(_triple(low), _triple(high)),
         size=longest_extent(points),
         area=float(area.sum()),

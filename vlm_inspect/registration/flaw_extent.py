@@ -27,8 +27,9 @@ reference that is missing with it."""
 _NEAR, _SMALL, _WIDER = 2.0, 0.1, 1.3
 """Depths of a finding, beside two spacings, up to which such places lie from it; share of the reference's area below
 which they are an end, not a side that was not scanned; and times how long the finding is that the end is at least."""
-_BENT = 0.08
-"""Share of a bend's largest deviation down to which it reaches."""
+_BENT, _BEYOND, _BESIDE = 0.08, 2.0, 0.25
+"""Share of a bend's largest deviation down to which it reaches, but no lower than so many times how far normal parts
+differ; and share of how long a piece of it is within which another lies."""
 _IN_NOISE = 4.0
 """Times what a single point is in doubt by, below which that share of a flaw's height is not told by single points."""
 _ONE_WAY, _FILLED = 0.5, 0.6
@@ -94,15 +95,32 @@ def shown_by(places: Places, members: Members, end: Members) -> Members:
 def bent_with(places: Places, members: Members) -> Members:
     """Return the planes of a wall that is bent, both faces, from those of its finding.
 
-    What the face around explains is not taken off here: of a bend it explains where that begins.
+    What the face around explains is not taken off here: of a bend it explains where that begins. A tube that is bent
+    slides along itself where it faces aside: its two halves deviate in pieces, a little apart.
     """
     own = members[members < places.own]
     if len(own) < FEWEST:
         return members
     height = np.abs(places.judged.signed)
-    least = np.maximum(_BENT * float(height[own].max()), _NOISY * places.spread)
+    least = np.maximum(_BENT * float(height[own].max()), _BEYOND * places.spread)
     bent = np.union1d(np.flatnonzero(height > least), own)
-    return np.union1d(members, places.connected(bent, int(own[height[own].argmax()])))
+    begun = places.connected(bent, int(own[height[own].argmax()]))
+    rest = np.setdiff1d(bent, begun)
+    reach = _BESIDE * longest_extent(places.points[begun])
+    beside = [
+        piece
+        for piece in connected_pieces(rest, places.scan.near)
+        if len(piece) > _PIECE * len(begun) and _gap(places, begun, piece, reach) < reach
+    ]
+    return np.unique(np.concatenate([members, begun, *beside]))
+
+
+def _gap(places: Places, one: Members, other: Members, reach: float) -> float:
+    """Return the least distance between points of one and the other; infinite beyond `reach`."""
+    from scipy.spatial import cKDTree
+
+    gaps = cKDTree(places.points[one]).query(places.points[other], distance_upper_bound=reach)[0]
+    return float(np.min(gaps))
 
 
 def _pieces_of(places: Places, shows: Members, own: Members) -> Members:
