@@ -252,8 +252,8 @@ def _tells_place(stack: Fine, calm: NDArray[np.bool_]) -> bool:
         stack: (n, h, w), smoothed frames.
         calm: (h, w), where nothing moves.
     """
-    median = np.median(stack, axis=0)
-    down, across = (slope[calm] for slope in np.gradient(median))
+    median: Fine = np.asarray(np.median(stack, axis=0), np.float32)
+    down, across = (np.asarray(np.gradient(median, axis=one))[calm] for one in (0, 1))
     mixed = np.mean(down * across)
     tensor = np.array([[np.mean(down**2), mixed], [mixed, np.mean(across**2)]])
     noise = np.mean([np.median(slope**2, axis=0)[calm].mean() for slope in np.gradient(stack - median, axis=(1, 2))])
