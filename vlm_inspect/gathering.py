@@ -92,7 +92,7 @@ def gather(
     unusual = fitted.usual.unusual(seen.views) if compared and not mismatch else Unusual()
     if compared and not mismatch:
         is_ng = standing is not None and standing.outcome == "NG"
-        mismatch = " ".join(filter(None, [other_part(maps) if is_ng else "", *unusual.said]))
+        mismatch = " ".join(filter(None, [*unusual.said, other_part(maps) if is_ng else ""]))
     evidence = Evidence(
         maps=maps,
         regions=tuple(sorted([*unusual.regions, *regions], key=_by_weight)[:MAX_REGIONS]),

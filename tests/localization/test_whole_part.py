@@ -13,6 +13,7 @@ from converters.view import View, ViewBudget
 from tests.localization.test_photo_mismatch import cloth
 from tests.test_fits import NOTHING_PLANTED, Counting
 from vlm_inspect.inspector import Inspector
+from vlm_inspect.localization.whole_part.colour import MeanColour, other_colour
 from vlm_inspect.localization.whole_part.usual_part import UsualPart, odd_parts, usual_part
 
 SIDE = 200
@@ -76,6 +77,25 @@ def test_what_lies_beside_the_part_is_found_where_it_lies(
     assert y0 * SIDE < centre[1] < y1 * SIDE
     assert max(x1 - x0, y1 - y0) * SIDE < diameter + 20
     assert found.regions[0].score > 0.5
+
+
+def test_what_a_bite_leaves_of_the_rim_lies_not_beside_the_part(tmp_path: Path) -> None:
+    def ring(seed: int) -> Pixels:
+        picture = np.random.default_rng(seed).normal(240, 0.7, (SIDE, SIDE, 3)).astype(np.uint8)
+        cv2.circle(picture, (100, 100), 80, (60, 60, 70), -1, cv2.LINE_AA)
+        return picture
+
+    usual = usual_part([views_of(ring(seed), tmp_path) for seed in range(4)])
+    bitten = ring(9)
+    bitten[85:115, 155:177] = 240
+    assert usual.unusual(views_of(bitten, tmp_path)).said == ()
+    assert len(usual.unusual(views_of(with_disc(bitten, (14, 14), 12, (40, 40, 40)), tmp_path)).regions) == 1
+
+
+def test_a_weak_colour_that_turned_is_not_paler() -> None:
+    references = [MeanColour(ab, 7.0) for ab in ((2.9, -4.5), (2.8, -3.7), (2.8, -4.4), (2.9, -4.1))]
+    assert "redder" in other_colour(MeanColour((3.8, 0.1), 5.7), references)
+    assert "paler" in other_colour(MeanColour((0.1, 0.0), 0.2), references)
 
 
 @pytest.mark.parametrize("count", [1, 3])

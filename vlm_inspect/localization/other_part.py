@@ -14,8 +14,8 @@ NOTHING_ALIKE = 0.9
 """Share of the part's surface. With four references, bottles, hazelnuts and transistors laid on the background of
 screws have 0.97 of it (9 photos), bottles with planted defects half as long as the part 0.40 at most (28)."""
 OTHER_PART = (
-    "This may be another part: hardly any of its surface looks like the references. Check that the right part, and "
-    "the right rule book, are in place."
+    "This may be another part, or it is badly damaged: hardly any of its surface looks like the references. Check that "
+    "the right part, and the right rule book, are in place."
 )
 
 

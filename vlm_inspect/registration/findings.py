@@ -106,7 +106,7 @@ def find(scan: Surface, anchor: Surface, judged: Judged, to_scan: Pose, *, limit
         members, end = (np.concatenate([each[i] for i in flaw]) for each in (found, ends))
         both_sides = _on_both_sides(places, members)
         shown = bent_with(places, members) if both_sides else shown_by(places, members, end)
-        one = _finding(places, members, shown, to_scan, both_sides)
+        one = _finding(places, members, shown, to_scan, both_sides, evenly=len(end) > 0 and not both_sides)
         if any(one.strength < strength and _share_half(shown, bend) for strength, bend in bent):
             continue
         made.append(one)
@@ -181,8 +181,13 @@ def _share_half(one: Members, other: Members) -> bool:
     return len(np.intersect1d(one, other)) > _OF_BEND * min(len(one), len(other))
 
 
-def _finding(places: Places, members: Members, shown: Members, to_scan: Pose, both_sides: bool) -> Finding:
-    """Return the finding of its members, and of the planes that show how far it reaches."""
+def _finding(
+    places: Places, members: Members, shown: Members, to_scan: Pose, both_sides: bool, *, evenly: bool = False
+) -> Finding:
+    """Return the finding of its members, and of the planes that show how far it reaches.
+
+    With `evenly` each point counts the same for its middle: areas at a rim, as a new end has, are told badly.
+    """
     strongest = members[places.strength[members].argmax()]
     depth = float(places.height[strongest])
     own = shown[shown < places.own]
@@ -200,7 +205,7 @@ def _finding(places: Places, members: Members, shown: Members, to_scan: Pose, bo
         depth=depth,
         unseen=bool(places.unseen[members].mean() > 0.5),
         peak=_triple(points[places.strength[shown].argmax()]),
-        centre=_triple((points * area[:, None]).sum(axis=0) / area.sum()),
+        centre=_triple(np.average(points, axis=0, weights=None if evenly else area)),
         box=(_triple(low), _triple(high)),
         size=longest_extent(points),
         area=float(area.sum()),

@@ -69,10 +69,14 @@ def _likeness(places: Places, one: Members, other: Members) -> float:
 
 
 def _beside(places: Places, one: Members, other: Members) -> bool:
-    """Whether two findings, not too unlike in strength, nearly touch or lie within each other: a dent and its lip."""
+    """Whether two findings, not too unlike in strength, nearly touch or lie within each other: a dent and its lip.
+
+    One that the reference alone shows, lacking beside what the scan shows, is a part of that, however weak.
+    """
     from scipy.spatial import cKDTree
 
-    if _likeness(places, one, other) < _LIKE:
+    both_shown = (one < places.own).any() and (other < places.own).any()
+    if both_shown and _likeness(places, one, other) < _LIKE:
         return False
     wide = max(longest_extent(places.points[members]) for members in (one, other))
     reach = max(_GAP * wide, _TOUCH * places.scan.spacing)

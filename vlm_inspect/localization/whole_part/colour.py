@@ -23,6 +23,8 @@ _COLOURED = 4.0
 """CIELAB chroma from which the references have a hue of their own."""
 _HUES = {"redder": 20.0, "yellower": 95.0, "greener": 150.0, "bluer": 270.0, "purple": 325.0}
 """CIELAB hue angles in degrees that a colour is named after."""
+_KEPT = 0.5
+"""Share of the references' chroma from which a colour of another hue is no loss of colour."""
 _GREY = 1.5
 """CIELAB chroma up to which a part is grey."""
 _SAID = {
@@ -85,9 +87,10 @@ def other_colour(own: MeanColour, references: Sequence[MeanColour]) -> str:
         return ""
     if length < _COLOURED:
         return _SAID[_name_nearest(_hue(off))]
-    if math.hypot(*own.ab) < _COLOURED:
+    is_turned = is_other_hue or np.array(own.ab) @ along < 0
+    if math.hypot(*own.ab) < (min(_COLOURED, _KEPT * length) if is_turned else _COLOURED):
         return _SAID["paler"]
-    if is_other_hue or np.array(own.ab) @ along < 0:
+    if is_turned:
         return _SAID[_name_turn(_hue(centre), _hue(np.array(own.ab)))]
     return _SAID["paler" if off @ along < 0 else "stronger"]
 

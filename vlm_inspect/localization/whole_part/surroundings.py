@@ -38,6 +38,9 @@ _THIN = 3
 _PIECES = 0.03
 """Share of what stands on the background that may be no part of the largest piece, in every reference: else pieces of
 the part may lie apart."""
+_AT_PART = 0.016
+"""Distance, in longer sides of the photo, from where every reference shows the part, up to which a place is of the
+part: what a bite out of its rim leaves of it stands apart."""
 _HALF = 0.5
 """A foreign thing reaches as far as it is half as strong as at its strongest."""
 
@@ -92,8 +95,36 @@ def bounds_of(references: Sequence[Surroundings]) -> NDArray[np.float64]:
     return np.asarray(np.maximum(_BEYOND * nearer, np.array(_LEAST)[:, None]))
 
 
-def foreign_boxes(seen: Surroundings, bounds: NDArray[np.float64]) -> list[tuple[BoxXyxyn, float]]:
-    """Return where something stands out, the strongest first, each with how many times its bound it is."""
+def place_of(looks: Sequence[Look]) -> NDArray[np.bool_] | None:
+    """Return where every reference shows the part, (H, W); None where photos have several sizes, or one shows none."""
+    parts = [look.part for look in looks if look.part is not None]
+    if len(parts) < len(looks) or len({part.shape for part in parts}) != 1:
+        return None
+    return np.asarray(np.logical_and.reduce(parts))
+
+
+def at_place(look: Look, place: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """Return what is no place beside the part, (H, W); None where this part lies elsewhere than its references."""
+    import cv2
+
+    if place is None or look.part is None or look.part.shape != place.shape or not place.any():
+        return None
+    if (look.part & place).sum() < _HALF * place.sum():
+        return None
+    away = cv2.distanceTransform((~place).astype(np.uint8), cv2.DIST_L2, 5)
+    return np.asarray(away <= _AT_PART * look.side)
+
+
+def foreign_boxes(
+    seen: Surroundings, bounds: NDArray[np.float64], at_part: NDArray[np.bool_] | None = None
+) -> list[tuple[BoxXyxyn, float]]:
+    """Return where something stands out, the strongest first, each with how many times its bound it is.
+
+    Args:
+        seen: the background of the photo.
+        bounds: see `bounds_of`.
+        at_part: (H, W), where the part usually is; what lies there for the most is not beside it.
+    """
     import cv2
 
     _, height, width = seen.strength.shape
@@ -105,11 +136,13 @@ def foreign_boxes(seen: Surroundings, bounds: NDArray[np.float64]) -> list[tuple
     while (strongest := float(over.max())) > 1.0:
         peak_y, peak_x = divmod(int(over.argmax()), width)
         around = over * (labels == labels[peak_y, peak_x])
+        over = np.where(around > 0, 0.0, over)
+        if at_part is not None and at_part[around > 0].mean() > _HALF:
+            continue
         y, x = np.nonzero(around >= max(1.0, _HALF * strongest))  # further out, it is what is around that differs
         left, top = max(int(x.min()) - 1, 0), max(int(y.min()) - 1, 0)
         right, bottom = min(int(x.max()) + 2, width), min(int(y.max()) + 2, height)
         found.append(((left / width, top / height, right / width, bottom / height), strongest))
-        over = np.where(around > 0, 0.0, over)
     return found
 
 

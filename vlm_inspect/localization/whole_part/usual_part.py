@@ -14,7 +14,14 @@ from converters.view import BoxXyxyn, View
 from vlm_inspect.evidence import Region
 from vlm_inspect.localization.whole_part.colour import MeanColour, colour_of, other_colour
 from vlm_inspect.localization.whole_part.looking import Look, look_at
-from vlm_inspect.localization.whole_part.surroundings import bounds_of, foreign_boxes, is_in_pieces, surroundings_of
+from vlm_inspect.localization.whole_part.surroundings import (
+    at_place,
+    bounds_of,
+    foreign_boxes,
+    is_in_pieces,
+    place_of,
+    surroundings_of,
+)
 from vlm_inspect.localization.whole_part.traits import Traits, other_traits, traits_of
 
 SOURCE = "background"
@@ -118,12 +125,16 @@ class _Page:
     """Of the first reference, as it is looked at."""
     bounds: NDArray[np.float64] | None
     """Of what stands out beside the part; None where the background is not plain in every reference, or one is all."""
+    place: NDArray[np.bool_] | None
+    """Where every reference shows the part; None where that is not known."""
     in_pieces: bool
     on_background: bool
 
     def beside(self, look: Look) -> list[tuple[BoxXyxyn, float]]:
         seen = None if self.bounds is None else surroundings_of(look, in_pieces=self.in_pieces)
-        return [] if seen is None or self.bounds is None else foreign_boxes(seen, self.bounds)
+        if seen is None or self.bounds is None:
+            return []
+        return foreign_boxes(seen, self.bounds, at_place(look, self.place))
 
     def told(self, look: Look, beside: Sequence[tuple[BoxXyxyn, float]]) -> list[str]:
         return [*[_BESIDE] * bool(beside), *filter(None, [self.colour(look)]), *self.other_traits(look)]
@@ -151,6 +162,7 @@ def _page_of(looks: Sequence[Look]) -> _Page:
         format_hw=looks[0].rest.shape,
         colours=tuple(one for one in colours if one is not None),
         bounds=bounds_of(seen) if on_background and len(seen) >= _LEAST else None,
+        place=place_of(looks),
         in_pieces=in_pieces,
         on_background=on_background,
     )
