@@ -1,5 +1,6 @@
 """Answers about a place of a curve: seconds or samples and the channel, in no language a share of the plot."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,3 +60,38 @@ def test_where_and_how_far_along_are_times_and_samples() -> None:
     assert "sample 342 in force" in ask("where is it?", known, "English")
     assert "at sample 342." in ask("how far along the part is it?", known, "English")
     assert "[view" not in ask("where is it?", known, "English")
+
+
+@pytest.mark.parametrize(
+    ("language", "question"),
+    [
+        ("English", "which channel is wrong, when, and how long?"),
+        ("English", "How many seconds did it last?"),
+        ("German", "Wie lange dauert die Abweichung?"),
+        ("French", "combien de temps dure l'écart ?"),
+        ("Spanish", "¿Cuántos segundos dura la desviación?"),
+        ("Italian", "quanto tempo dura lo scostamento?"),
+        ("Chinese", "偏差持续多久？"),
+        ("Japanese", "偏差は何秒続きましたか？"),
+    ],
+)
+def test_how_long_asks_for_the_seconds_of_a_place(language: str, question: str) -> None:
+    said = ask(question, record(clock=True, events=True), language)
+    assert all(number in said.replace(",", ".") for number in ("2.60", "4.40", "force")), said
+    assert "length" not in said
+    words = load_languages()[language]
+    assert words.say("no_measure") not in said
+
+
+def test_a_channel_without_events_is_told() -> None:
+    known = record(clock=True, events=True)
+    assert "No event was found" not in ask("is the force normal?", known, "English")
+    quiet = replace(known, evidence=replace(known.evidence, sample_curve=SampleCurve(None, np.zeros(1000), ())))
+    assert "No event was found in force." in ask("is the force normal?", quiet, "English")
+    unknown = replace(known, evidence=replace(known.evidence, sample_curve=None))
+    assert "No event was found" not in ask("is the force normal?", unknown, "English")
+
+
+def test_what_a_rule_can_measure_of_a_curve_is_told() -> None:
+    said = ask("what is the largest pressure value?", record(clock=True, events=True), "English")
+    assert "No rule of this case was measured. A rule can measure duration, min, max" in said

@@ -255,6 +255,18 @@ def test_time_left_does_not_count_the_first_part(monkeypatch: pytest.MonkeyPatch
     assert pace.words() == "40 of 100 parts, 30 a minute, about 2 min left"
 
 
+def test_parts_that_came_together_make_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 0.1, 20.0])
+    monkeypatch.setattr("vlm_inspect.batch.run.time.monotonic", lambda: next(clock))
+    pace = Pace(5, 0, 2)
+    pace.count_one()
+    pace.count_one()  # the other worker waited for the same references
+    assert pace.words() == "2 of 5 parts"
+    pace.count_one()
+    assert pace.words() == "3 of 5 parts"
+    assert pace.words() == "3 of 5 parts, 3 a minute, about 40 s left"
+
+
 def test_a_worker_a_core_unless_a_model_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     offline = InspectorConfig()

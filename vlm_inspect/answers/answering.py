@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from vlm_inspect.answers.curve_questions import is_curve, of_curve, tell_measurable, tell_quiet_channels
 from vlm_inspect.answers.language import Language, Topic, load_languages
 from vlm_inspect.answers.place_answers import tell_axis, tell_count, tell_depth, tell_size, tell_where
 from vlm_inspect.answers.places import NumberedPlace, SeenPlace
@@ -74,6 +75,9 @@ def answer_question(question: Question, record: PartRecord, language: Language) 
     Raises:
         PromptError: the words of the language are wrong.
     """
+    curve = is_curve(record)
+    if curve:
+        question = of_curve(question, record)
     chosen = choose_places(question, record)
     said = [_no_such(number, len(record.numbered), language) for number in chosen.missing]
     if question.numbers and not chosen.places:
@@ -83,8 +87,12 @@ def answer_question(question: Question, record: PartRecord, language: Language) 
     said += [language.say("no_such_defect", defect=word) for word in chosen.unknown_defects]
     if set(question.topics) & _OF_FINDINGS and not set(question.topics) & _OF_OUTCOME:
         said += tell_undecided(record, language)
+    if curve:
+        said += tell_quiet_channels(question, record, language)
     for topic in question.topics:
         said += _answers(topic, question, record, language, chosen.places)
+    if curve and "measure" in question.topics and not any(row.measurement for row in record.rows):
+        said += tell_measurable(language)
     return list(dict.fromkeys(said))
 
 

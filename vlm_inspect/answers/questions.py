@@ -30,6 +30,12 @@ class Question:
     """Whether it speaks of the part as a whole."""
     is_understood: bool = True
     """Whether anything in it was understood."""
+    folded: str = ""
+    """Its words, as `fold` writes them."""
+
+    def speaks_of(self, name: str) -> bool:
+        """Return whether it holds a name, whole, in any case."""
+        return _names(fold(name), self.folded)
 
 
 def read_question(text: str, book: RuleBook, *, usual: Language | None = None) -> Question:
@@ -67,6 +73,7 @@ def read_question(text: str, book: RuleBook, *, usual: Language | None = None) -
         defects,
         is_of_part,
         is_understood=bool(chosen),
+        folded=folded,
     )
 
 

@@ -20,6 +20,9 @@ from vlm_inspect.safe_text import path_text
 from vlm_inspect.scoring_version import scoring_version
 from vlm_inspect.sinks.row import Row
 
+_LEAST_TIMED_S = 1.0
+"""Seconds from which on a rate says something: parts that several workers had at once come one right after another."""
+
 
 @dataclass(frozen=True)
 class BatchSettings:
@@ -67,7 +70,7 @@ def run_batch(
         moved = settle_moved(journal)
         names = {path: path_text(path) for path in parts}
         todo = [path for path in parts if not _is_done(path, journal.rows.get(names[path]), line)]
-        pace = Pace(len(parts), len(parts) - len(todo))
+        pace = Pace(len(parts), len(parts) - len(todo), settings.workers)
         done = set(parts) - set(todo)
 
         def rows() -> list[Row]:
@@ -133,16 +136,16 @@ def digest_of_settings(config: InspectorConfig, inspector: Inspector, *, sinks: 
 class Pace:
     """How far a batch is, how fast, and how long it will take."""
 
-    def __init__(self, total: int, done: int) -> None:
-        """Begin with `done` parts of an earlier run, which do not count for the rate."""
+    def __init__(self, total: int, done: int, workers: int = 1) -> None:
+        """Begin with `done` parts of an earlier run, which do not count for the rate; `workers` parts at a time."""
         self.total, self.done = total, done
-        self._before = done
+        self._first, self._before = done + workers, done
         self._began: float | None = None
 
     def count_one(self) -> None:
-        """Count a part; the clock starts at the first, with which the references are read and learned."""
+        """Count a part; the clock starts when every worker had its first, with which the references are learned."""
         self.done += 1
-        if self._began is None:
+        if self._began is None and self.done >= self._first:
             self._before, self._began = self.done, time.monotonic()
 
     def at_work(self, progress: Callable[[str], None]) -> Callable[[str], None]:
@@ -154,7 +157,9 @@ class Pace:
         text = f"{self.done} of {self.total} part{'' if self.total == 1 else 's'}"
         if self._began is None or self.done == self._before:
             return text
-        judged, elapsed_s = self.done - self._before, max(time.monotonic() - self._began, 1e-3)
+        judged, elapsed_s = self.done - self._before, time.monotonic() - self._began
+        if elapsed_s < _LEAST_TIMED_S:
+            return text
         left_s = (self.total - self.done) * elapsed_s / judged
         return f"{text}, {60 * judged / elapsed_s:.0f} a minute, about {_duration(left_s)} left"
 

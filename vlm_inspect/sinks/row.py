@@ -129,12 +129,14 @@ def make_row(judged: Judged[Path], *, model: str, serial: str = "", page: str = 
 
 
 def _told(event: EventRecord | CurveEventRecord) -> str:
-    """Return when an event happens, in seconds of its own file where that keeps time, and what is unusual."""
+    """Return when an event happens, in seconds of its own file where that keeps time, in which channels of a curve, and
+    what is unusual."""
+    what = event.description if isinstance(event, EventRecord) else f"{', '.join(event.channels)}: {event.description}"
     if event.start_s is not None and event.end_s is not None:
-        return f"{event.start_s:.2f} s to {event.end_s:.2f} s: {event.description}"
+        return f"{event.start_s:.2f} s to {event.end_s:.2f} s: {what}"
     if isinstance(event, EventRecord):
-        return f"frames {event.start_frame} to {event.end_frame}: {event.description}"
-    return f"samples {event.start_sample} to {event.end_sample}: {event.description}"
+        return f"frames {event.start_frame} to {event.end_frame}: {what}"
+    return f"samples {event.start_sample} to {event.end_sample}: {what}"
 
 
 def _pictures(examination: "Examination") -> tuple[Picture, ...]:

@@ -61,6 +61,7 @@ def _event(series: Series, found: CurveDeviation, tolerance: Tolerance, first: i
     hot = first + np.flatnonzero(telling.max(axis=1) > _EDGE * tolerance.limit)
     first, peak, last = int(hot[0]), first + int(telling.max(axis=1).argmax()), int(hot[-1])
     involved = np.flatnonzero(heights.max(axis=0) >= max(tolerance.limit, _INVOLVED * heights.max()))
+    involved = involved[np.argsort(-heights.max(axis=0)[involved], kind="stable")]  # the most unusual is named first
     start, top, end = (_sample(series, float(found.middles[k])) for k in (first, peak, last))
     start_s, top_s, end_s = (None if series.time_is_index else float(series.time_s[k]) for k in (start, top, end))
     names = tuple(series.names[found.channels[k]] or f"channel {found.channels[k] + 1}" for k in involved)

@@ -180,7 +180,8 @@ def _described(view: View, box_xyxyn: BoxXyxyn, events: Sequence[SampleEvent]) -
         at, first, last = place.time_s, event.first_s, event.last_s
         if at is None or first is None or last is None:
             at, first, last = place.sample, event.first, event.last
-        if at is not None and first <= at <= last:
+        own = place.channel is None or place.channel in event.channels
+        if own and at is not None and first <= at <= last:
             return f"{event.span}, {', '.join(event.channels)}: {event.note}"
     return ""
 
