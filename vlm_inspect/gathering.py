@@ -38,6 +38,7 @@ _UNMEASURED: dict[Shown, str] = {
     "other clock": "the curve's time is in another unit than that of its references: convert it",
     "several parts": "the scan shows several parts: give one scan for each",
     "mirror image": "the scan is a mirror image of its references: they cannot be compared",
+    "other part": "the scan seems to be of another part: it cannot be compared with the references",
     "piece": "the scan shows a piece of the part: scan all of it",
 }
 """Why checks of a scan or a curve are not measured, by what it shows."""
@@ -81,8 +82,10 @@ def gather(
     found = [counted(one, views, rules) for one in found]
     maps = tuple(made for one in found for made in one.maps)
     standing = _standing(found, fitted, whole)
-    regions = [region for one in found for region in regions_of(one, views)]
-    if standing is not None and standing.outcome == "NG" and not regions:
+    # Of another part no place is told: its deviations say where it is another, not what is wrong with it.
+    told = [one for one in found if one.shows != "other part"]
+    regions = [region for one in told for region in regions_of(one, views)]
+    if standing is not None and standing.outcome == "NG" and not regions and len(told) == len(found):
         regions = _hottest(found, views)
     notes = (note for one in found for note in one.notes)
     mismatch = next((one.mismatch for one in found if one.mismatch), "")
@@ -208,7 +211,7 @@ def _unmeasured(measurements: tuple[Measurement, ...], shows: Shown) -> tuple[Me
     reason = _UNMEASURED[shows]
 
     def holds(one: Measurement) -> bool:
-        if shows == "mirror image":  # it is as long and as wide as the part
+        if shows in ("mirror image", "other part"):  # what needs no reference is measured all the same
             return not MEASURES[one.measure].compares
         if shows == "other clock":  # a value has the same size at whatever time
             return not MEASURES[one.measure].takes_time

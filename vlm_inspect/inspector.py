@@ -265,7 +265,7 @@ class Inspector:
         if self.thresholds.made_with is not None:
             self.thresholds.made_with.check(fitted.judged_by)
         check_unchanged(source, before)
-        progress(fitted.advice or "measuring")
+        progress("measuring")  # what the class lacks is among the notes
         part, windows = self._shown(present(sample, references.stage, self.budget), fitted)
         views, evidence = gather(part, references, self.rules, fitted, self.thresholds.whole)
         check_unchanged(source, before)  # the frames of a clip are read as they are measured

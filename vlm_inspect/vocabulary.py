@@ -25,6 +25,8 @@ _WIDE = "miss broken worn gap incomplete"
 _SMALL = "dent chip nick pit scratch"
 _LOW = f"{_BENT} miss dent chip hole broken short worn gap nick incomplete pit scratch"
 _HIGH = f"{_BENT} foreign contamin blob burr debris extra bump dirt excess dust bulge"
+_OPENINGS = ("hole", "bore", "slot")
+"""What is filled where it is missing: the surface then lies above the references, as that of a burr does."""
 _STOP = frozenset(_STOP_WORDS.split())
 _TOO_LOW, _TOO_HIGH = tuple(_LOW.split()), tuple(_HIGH.split())
 _ENDINGS = ("iness", "ation", "ated", "ness", "ches", "shes", "ing", "ies", "ed", "es", "s", "y", "e")
@@ -66,6 +68,8 @@ class Circumstances:
     """Whether every hot place lies on one side, so that a bend is none."""
     sizes_hold: bool = False
     """Whether the measured sizes hold their limits."""
+    holes_hold: bool = False
+    """Whether the part has as many holes as a rule asks for, so that none is missing."""
 
 
 def circumstances(hot: Sequence[Region], views: Sequence[View], measurements: Sequence[Measurement]) -> Circumstances:
@@ -87,6 +91,7 @@ def circumstances(hot: Sequence[Region], views: Sequence[View], measurements: Se
         is_one_sided=(low > 0) != (high > 0),
         sizes_hold=any(m.passed for m in measurements if m.measure in SIZES)
         and not any(m.passed is False for m in measurements if m.measure in SIZES),
+        holes_hold=any(m.passed for m in measurements if m.measure == "hole_count"),
     )
 
 
@@ -103,6 +108,8 @@ def kinds_of(region: Region, book: RuleBook, told: Circumstances | None = None) 
     if not region.calibrated or side is None:
         return ()
     fitting = _of_family(book.defects, _TOO_LOW if side == "low" else _TOO_HIGH)
+    if side == "high" and not (told is not None and told.holes_hold):
+        fitting += [word for word in _missing_openings(book.defects) if word not in fitting]
     if told is None:
         return tuple(fitting)
     bent = _of_family(fitting, _BENT.split())
@@ -113,7 +120,8 @@ def kinds_of(region: Region, book: RuleBook, told: Circumstances | None = None) 
     if share >= _WIDE_SHARE:
         left_out |= set(_of_family(fitting, _SMALL.split()))
     elif 0 < share <= _SMALL_SHARE:
-        left_out |= set(_of_family(fitting, _WIDE.split()))
+        wide = _of_family(fitting, _WIDE.split())
+        left_out |= set(wide if side == "low" else [word for word in wide if word not in _missing_openings(wide)])
     return tuple(word for word in fitting if word not in left_out)
 
 
@@ -172,6 +180,11 @@ def severity_of(words: str, book: RuleBook) -> Severity:
     found = {rule.severity for rule in book.rules if rule.check is None and breaks((words,), words, rule, book)}
     ranks: tuple[Severity, ...] = ("critical", "major", "minor")
     return next((severity for severity in ranks if severity in found), "major")
+
+
+def _missing_openings(vocabulary: Iterable[str]) -> list[str]:
+    """Return the words for a hole, bore or slot that is not there."""
+    return [word for word in _of_family(vocabulary, ["miss", "fill", "block", "clog"]) if _of_family([word], _OPENINGS)]
 
 
 def _of_family(vocabulary: Iterable[str], stems: Iterable[str]) -> list[str]:

@@ -331,7 +331,7 @@ def test_watch_of_a_clip_ends_with_it(tmp_path: Path, capfd: pytest.CaptureFixtu
     assert left.value.code == 0
     assert "1 part: 1 NG" in told.out
     assert f"130 frames of {film} were looked at" in told.err
-    assert re.search(r"events are known up to \d+\.\d s late", told.err)
+    assert re.search(r"events are known up to \d+\.\d s late; it ends with the clip", told.err)
     (clip,) = (tmp_path / "o.events").iterdir()  # the normal clip stands beside the table
     (row,) = csv.DictReader(out.open(encoding="utf-8"))
     assert row["source"] == str(clip)

@@ -42,7 +42,9 @@ def laid_on(reference: Surface, points: np.ndarray, *, pieces: bool = False) -> 
     ids=["inches", "mirrored", "two", "gear"],
 )
 def test_what_is_not_the_part_is_said_to_be(reference: Surface, points: np.ndarray, said: str) -> None:
-    assert said in mismatch(laid_on(reference, moved(points, rigid(5))), reference).said
+    found = mismatch(laid_on(reference, moved(points, rigid(5))), reference)
+    assert said in found.said
+    assert (found.shows == "other part") == ("to be the part" in said)
 
 
 @pytest.mark.slow(8)

@@ -39,7 +39,7 @@ PIECES = {
     "_at(one.view, one.box_xyxyn)": "x 0.10 to 0.20, y 0.30 to 0.40 of view 1",
 }
 """What is put where a sentence has a value; elsewhere a number."""
-NAMES = {"mirror image", "several parts", "other unit", "other clock"}
+NAMES = {"mirror image", "other part", "several parts", "other unit", "other clock"}
 """Of kinds, in the code alone."""
 
 

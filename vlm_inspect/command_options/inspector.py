@@ -179,7 +179,8 @@ MODEL_OPTIONS = (
         metavar="NAME",
         help="Method that makes the heatmaps: memory, winclip, alfa, dapo, promptad, none, or a sum "
         "such as memory+dapo. "
-        "auto: memory with references, dapo without.",
+        "auto: memory with references, dapo without. "
+        "Of a scan, the deviation from its references is learned and measured with any of them, none included.",
     ),
     click.option(
         "--eye",

@@ -116,7 +116,8 @@ def watch_live(
                     still("learning what is normal")
                     normal = _normal_of(inspector, still)
             late_s = normal.behaviour.margin / normal.clip.fps
-            say(f"watching {source.name}, events are known up to {late_s:.1f} s late; Ctrl-C ends it")
+            end = "it ends with the clip" if isinstance(address, Path) else "Ctrl-C ends it"
+            say(f"watching {source.name}, events are known up to {late_s:.1f} s late; {end}")
             counts = watch_parts(
                 inspector,
                 lambda journal: LiveEvents(source, normal, folder, options["known_to"](journal), lengths),

@@ -59,12 +59,13 @@ def watch(source: str | None, *, config: "InspectorConfig", **options: Any) -> i
     SOURCE may be live: the address of a stream (rtsp, http, ...), or give --camera. Each event in it becomes a clip
     with what was before and after it, and is a part. The clip is named by when it begins (UTC); times in the table are
     seconds from there. It is held against normal clips, or the beginning of the source (--normal-until). A lost source
-    is tried again. A clip as SOURCE is looked through, every frame; its name, and seconds in it, name the clips.
+    is tried again. A clip as SOURCE is looked through, every frame, and the watch ends with it; its name, and seconds
+    in it, name the clips of events.
 
     A part is judged once, by its content, also after a restart. Half-written files are waited for. Ctrl-C or a
     termination signal finishes the parts at work and writes the tables; a second one ends at once, and nothing is lost.
 
-    Exit code: 0 ended by Ctrl-C or a termination signal, 2 error, 130 ended at once.
+    Exit code: 0 ended by Ctrl-C, a termination signal or the end of a clip, 2 error, 130 ended at once.
 
     \b
     Example:

@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass, field, replace
 
 from converters.view import Place, View
 from vlm_inspect.decision.agreement import Agreement, compare_places
+from vlm_inspect.decision.ends import AXIS_OF, lies_at_end
 from vlm_inspect.decision.spots import Reach, box_iou, in_groups, is_one_place, lies_in, points_at, reach_of, spot_of
 from vlm_inspect.evidence import Evidence, Measurement, Region
 from vlm_inspect.ignored import ignored_boxes
 from vlm_inspect.inspection import DefectOutcome, DefectSource, SeenRecord
-from vlm_inspect.rules import RuleBook
+from vlm_inspect.rules import Rule, RuleBook
 from vlm_inspect.verdict import Defect, Severity, Verdict
 from vlm_inspect.vocabulary import SIZES, Circumstances, circumstances, name_failure, name_region, severity_of
 
@@ -58,7 +59,7 @@ def collect_defects(verdict: Verdict | None, evidence: Evidence, book: RuleBook,
     found += [_of_region(r, book, told) for r in hot if r not in claimed]
     if agreement.elsewhere is not None:
         found.append(_pointed_at(agreement.elsewhere, book, told))
-    measured = [_of_measurement(m, evidence, book) for m in evidence.measurements if m.passed is False]
+    measured = [_of_measurement(m, evidence, book, views) for m in evidence.measurements if m.passed is False]
     merged = _merge(found, views, evidence)
     found = [d for d in merged if not any(_explains(m, d) for m in measured)] + measured
     found.sort(key=lambda d: (_RANK[d.severity], -d.score))
@@ -137,10 +138,12 @@ def _pointed_at(region: Region, book: RuleBook, told: Circumstances) -> DefectOu
     return _of_region(region, book, told).model_copy(update={"severity": "minor", "score": 0.5})
 
 
-def _of_measurement(measurement: Measurement, evidence: Evidence, book: RuleBook) -> DefectOutcome:
+def _of_measurement(
+    measurement: Measurement, evidence: Evidence, book: RuleBook, views: Sequence[View]
+) -> DefectOutcome:
     rule = book.rule(measurement.rule_id)
     word = measurement.rule_id if rule is None else name_failure(measurement, rule, book)
-    region = _bearing_region(measurement, word, evidence)
+    region = _bearing_region(measurement, word, evidence, _off_size(measurement, rule), views)
     return DefectOutcome(
         type=word,
         severity="major" if rule is None else rule.severity,
@@ -153,10 +156,40 @@ def _of_measurement(measurement: Measurement, evidence: Evidence, book: RuleBook
     )
 
 
-def _bearing_region(measurement: Measurement, word: str, evidence: Evidence) -> Region | None:
-    """Return the hottest region that shows why a check failed, or None."""
-    shows = "deviation" in measurement.measure or measurement.measure in SIZES
-    bearing = (r for r in evidence.regions if r.defect_type == word or (shows and r.source == "deviation"))
+def _off_size(measurement: Measurement, rule: Rule | None) -> float:
+    """Return by how much a size is beyond its limits, negative where it is too small; 0.0 of what is no size."""
+    check, value = None if rule is None else rule.check, measurement.value
+    if measurement.measure not in SIZES or check is None or value is None:
+        return 0.0
+    if check.min is not None and value < check.min:
+        return value - check.min
+    return value - check.max if check.max is not None and value > check.max else 0.0
+
+
+def _bearing_region(
+    measurement: Measurement, word: str, evidence: Evidence, off: float, views: Sequence[View]
+) -> Region | None:
+    """Return the hottest region that shows why a check failed, or None: a dent makes no part shorter.
+
+    Args:
+        measurement: the failed check.
+        word: for its defect.
+        evidence: the regions.
+        off: how far the size of the part is off, with the sign of what is too much.
+        views: of the part.
+    """
+
+    def shows(region: Region) -> bool:
+        if "deviation" in measurement.measure:
+            return True
+        depth, point = region.place.depth_mm, region.place.point_mm
+        if off == 0.0 or (depth is not None and depth * off < 0):
+            return False
+        if measurement.measure not in AXIS_OF or point is None:
+            return True
+        return lies_at_end(point, measurement.measure, views)
+
+    bearing = (r for r in evidence.regions if r.defect_type == word or (r.source == "deviation" and shows(r)))
     return next((r for r in bearing if is_hot(r, evidence)), None)
 
 

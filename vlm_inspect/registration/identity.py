@@ -44,12 +44,15 @@ _TWICE = 0.3
 """and from which that may be the part once more."""
 _ROUGHLY, _SMALLER = 0.03, 0.6
 """How far, in shares of its size, a piece without a shape of its own may lie off, and what it covers at most."""
+_STRANGE, _STRANGE_SIZE = 0.5, 0.1
+"""Share of the surfaces below which, and change of the size from which, no deviation is told: a bent part, which lies
+off its reference as widely, keeps its size."""
 _NEAR, _OTHER = 0.01, 0.85
 """Two scans of one part lie within this share of its size of each other, over at least this share of their surface."""
 
-Shown = Literal["part", "piece", "mirror image", "several parts", "other unit", "other clock"]
-"""What a scan shows: the part or what may be taken for it, a piece of it, or what cannot be compared with it at all;
-the last is of curves, with their time in another unit."""
+Shown = Literal["part", "piece", "other part", "mirror image", "several parts", "other unit", "other clock"]
+"""What a scan shows: the part or what may be taken for it, a piece of it, another part, or what cannot be compared
+with it at all; the last is of curves, with their time in another unit."""
 SHOWN: Final[tuple[Shown, ...]] = get_args(Shown)
 INCOMPARABLE: Final[frozenset[Shown]] = frozenset({"mirror image", "several parts", "other unit", "other clock"})
 
@@ -126,7 +129,8 @@ def mismatch(scan: Surface, reference: Surface, *, share: float | None = None) -
     size = "" if abs(ratio - 1.0) < 0.05 else f", and it is {ratio:.2f} times as large"
     return Mismatch(
         f"This does not seem to be the part of the reference: only {100 * near:.0f} % of the two surfaces lie within "
-        f"{100 * _NEAR:.0f} % of the part's size of each other{size}."
+        f"{100 * _NEAR:.0f} % of the part's size of each other{size}.",
+        "other part" if near < _STRANGE and abs(ratio - 1.0) > _STRANGE_SIZE else "part",
     )
 
 

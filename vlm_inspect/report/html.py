@@ -157,6 +157,7 @@ def render_html(
         phrases_of="" if worded is None else f"{worded.source}, view {worded.view}",
         pod_curve=Markup(draw_pod_curve(inspection.sensitivity) if inspection.sensitivity else ""),  # numbers alone
         has_regions=any(mark.number is None for panel in panels for mark in panel.marks),
+        has_limit=any(one.tolerance_of_places is not None for one in evidence.latest_maps),
     )
 
 

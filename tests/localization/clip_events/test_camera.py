@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from converters.sample import Frame, VideoClip
+from converters.video import read_video
 from vlm_inspect.localization.clip_events.camera import Anchor, CameraWatch, make_anchor
 from vlm_inspect.localization.clip_events.camera_words import moved_words
 from vlm_inspect.localization.clip_events.localizer import ClipLocalizer, FittedClips
@@ -164,6 +165,31 @@ def test_beside_a_belt_that_fills_most_of_the_picture_what_stands_still_is_the_s
     assert {anchor.stand(one).state for one in belt_frames} == {"steady"}, "the belt is no camera that moves"
     pushed = np.roll(belt_frames[50], 3, axis=1)
     assert anchor.stand(pushed).shift_xy == pytest.approx((3.0, 0.0), abs=0.4)
+
+
+def test_straight_rails_beside_a_belt_do_not_tell_where_the_camera_stands(tmp_path: Path) -> None:
+    at = np.linspace(0, 119, 9).round().astype(int)
+    size_hw = (180, 320)
+    rng = np.random.default_rng(4)
+    # Written and read again: noise that a codec keeps from frame to frame looks like a scene.
+    writer = cv2.VideoWriter(str(tmp_path / "belt.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), FPS, size_hw[::-1])
+    for index in range(120):
+        picture = np.full((*size_hw, 3), 70.0, np.float32)
+        picture[30:150] = 110
+        for left in range(4 * index % 80 - 80, 400, 80):
+            cv2.circle(picture, (left, 90), 22, (60, 160, 200), -1)
+            cv2.circle(picture, (left, 90), 8, (30, 60, 90), -1)
+        writer.write(np.clip(picture + rng.normal(0, 3, picture.shape), 0, 255).astype(np.uint8))
+    writer.release()
+    wanted = frozenset(at.tolist())
+    frames = [one.image[..., 0].copy() for one in read_video(tmp_path / "belt.mp4").frames(wanted)]
+    assert make_anchor(frames) is None, "noise along a rail is no scene"
+    floor = cv2.GaussianBlur(rng.normal(120, 70, (28, 320)).astype(np.float32), (0, 0), 1.6).astype(np.uint8)
+    for one in frames:
+        one[:28], one[-28:] = floor, floor[::-1]
+    anchor = make_anchor(frames)
+    assert anchor is not None
+    assert max(np.hypot(*anchor.stand(one).shift_xy) for one in frames) < 1.0
 
 
 def test_where_it_moved_in_words() -> None:

@@ -4,7 +4,8 @@ Every frame is held against one picture of the normal scene, the anchor, by phas
 IEEE Conf. Cybernetics and Society, 1975). A shift counts where most parts of the picture that have structure bear it
 out: a crowd that goes one way, or a belt, has the rest of the picture against it. Where no shift explains a frame, a
 turn or a zoom may (`turns.py`). Where most of the normal scene moves, as a belt does that fills the picture, only what
-stands still beside it counts; where nothing does there is no anchor, and nothing is taken out.
+stands still beside it counts; where nothing does, or no more than plain walls and straight rails, there is no anchor,
+and nothing is taken out.
 """
 
 from collections.abc import Sequence
@@ -41,6 +42,8 @@ _CALM = 10
 """Per cent of the picture that stand still at least, where there is something still beside what moves."""
 _LEAST_CALM = 0.03
 """Share of the picture that must, for it to be told from what moves."""
+_STANDS_OUT = 4.0
+"""Power of the slopes of what stands still, over that of the noise, in the direction in which it has least."""
 _FINE = 300
 """Longer side in pixels from which frames are compared at half their size."""
 _AROUND = 15
@@ -233,10 +236,28 @@ def _still_anchor(frames: Sequence[Grey]) -> Anchor | None:
     apart = np.median(np.abs(stack - median), axis=0)
     noise = max(_LEAST_STRUCTURE, 2.0 * float(np.percentile(apart, _CALM)))
     calm = cv2.erode((apart <= noise).astype(np.uint8), np.ones((_AROUND, _AROUND), np.uint8))
-    if float(calm.mean()) < _LEAST_CALM:
+    if float(calm.mean()) < _LEAST_CALM or not _tells_place(stack, calm.astype(bool)):
         return None
     still = cv2.GaussianBlur(calm.astype(np.float32), (0, 0), 2.0)
     return _anchor_of(frames, Anchor(median.astype(np.uint8), still), still)
+
+
+def _tells_place(stack: Fine, calm: NDArray[np.bool_]) -> bool:
+    """Tell whether what stands still has structure in both directions, more than noise has.
+
+    Rails alone do not tell where they lie along their own direction: a shift found of them is one of the noise. The
+    lesser eigenvalue of the structure tensor (Harris & Stephens, Alvey Vision Conf., 1988) is held against the noise.
+
+    Args:
+        stack: (n, h, w), smoothed frames.
+        calm: (h, w), where nothing moves.
+    """
+    median: Fine = np.asarray(np.median(stack, axis=0), np.float32)
+    down, across = (np.asarray(np.gradient(median, axis=one))[calm] for one in (0, 1))
+    mixed = np.mean(down * across)
+    tensor = np.array([[np.mean(down**2), mixed], [mixed, np.mean(across**2)]])
+    noise = np.mean([np.median(slope**2, axis=0)[calm].mean() for slope in np.gradient(stack - median, axis=(1, 2))])
+    return bool(np.linalg.eigvalsh(tensor)[0] > _STANDS_OUT * noise)
 
 
 def shifted(picture: NDArray[Any], by_xy: tuple[float, float], beside: NDArray[Any]) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from vlm_inspect.localization.clip_events.camera import ANCHOR_FRAMES, ANCHOR_SP
 from vlm_inspect.localization.clip_events.features import ClipFeatures, FeatureReader, analysed_size, reduce_frame
 from vlm_inspect.localization.clip_events.normality import LEAST_FRAMES, NormalBehaviour, Stretch
 
-_VERSION = "3"
+_VERSION = "4"
 _MOST = 1500
 """Normal frames that are learned from, over all clips."""
 _LEAST = 150
