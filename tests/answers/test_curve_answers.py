@@ -14,7 +14,9 @@ from vlm_inspect.answers.language import load_languages
 from vlm_inspect.answers.places import number_places
 from vlm_inspect.answers.questions import read_question
 from vlm_inspect.answers.record import PartRecord
+from vlm_inspect.decision.events import record_curve_events
 from vlm_inspect.evidence import Evidence, Region
+from vlm_inspect.inspection import Inspection
 from vlm_inspect.rules import RuleBook
 from vlm_inspect.sample_curve import SampleCurve, SampleEvent
 
@@ -95,3 +97,15 @@ def test_a_channel_without_events_is_told() -> None:
 def test_what_a_rule_can_measure_of_a_curve_is_told() -> None:
     said = ask("what is the largest pressure value?", record(clock=True, events=True), "English")
     assert "No rule of this case was measured. A rule can measure duration, min, max" in said
+
+
+def test_a_kept_case_has_its_events_in_the_inspection() -> None:
+    known = record(clock=True, events=True)
+    kept = replace(
+        known,
+        evidence=replace(known.evidence, sample_curve=None),
+        inspection=Inspection.model_construct(
+            outcome="NG", score=0.97, review_reasons=(), curve_events=record_curve_events(known.evidence.sample_curve)
+        ),
+    )
+    assert "1.8 s long, from 2.60 s to 4.40 s in force" in ask("how many seconds did it last?", kept, "English")

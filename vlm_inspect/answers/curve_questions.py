@@ -35,10 +35,13 @@ def tell_quiet_channels(question: Question, record: PartRecord, language: Langua
 
     Nothing is said where the curve was not compared as a whole.
     """
-    curve = record.evidence.sample_curve
-    if curve is None or record.evidence.mismatch or not set(question.topics) & _OF_STATE:
+    evidence = record.evidence
+    compared = evidence.reference_count > 1 and not evidence.mismatch
+    if not compared or (evidence.sample_curve is None and record.inspection is None):
         return
-    unusual = {name for event in curve.events for name in event.channels}
+    if not set(question.topics) & _OF_STATE:
+        return
+    unusual = {name for event in record.curve_events for name in event.channels}
     panels = [panel for view in record.views if isinstance(view.origin, PlotOrigin) for panel in view.origin.panels]
     for name in dict.fromkeys(panel.name for panel in panels):
         if name and name not in unusual and question.speaks_of(name):

@@ -12,8 +12,8 @@ from vlm_inspect.answers.places import NumberedPlace, SeenPlace
 from vlm_inspect.answers.record import PartRecord
 from vlm_inspect.answers.translation import put_said
 from vlm_inspect.citation import cite
+from vlm_inspect.inspection import CurveEventRecord
 from vlm_inspect.registration.told_finding import ToldFinding, read_told
-from vlm_inspect.sample_curve import SampleEvent
 from vlm_inspect.significant_digits import rounded
 
 MOST_PLACES = 3
@@ -102,7 +102,9 @@ def _how_long(record: PartRecord, language: Language, place: NumberedPlace, orig
     event = _event_at(record, at)
     if event is not None:
         known["channel"] = ", ".join(event.channels)
-        first, last = (event.first_s, event.last_s) if not origin.time_is_index else (event.first, event.last)
+        first, last = (
+            (event.start_s, event.end_s) if not origin.time_is_index else (event.start_sample, event.end_sample)
+        )
     else:
         x0, y0, x1, y1 = place.box_xyxyn
         ends = (origin.locate((x, y0, x, y1)) for x in (x0, x1))
@@ -116,13 +118,12 @@ def _how_long(record: PartRecord, language: Language, place: NumberedPlace, orig
     return language.say("size_time", **told, **known)
 
 
-def _event_at(record: PartRecord, at: Place) -> SampleEvent | None:
+def _event_at(record: PartRecord, at: Place) -> CurveEventRecord | None:
     """Return the event of a curve that a place lies in."""
-    curve = record.evidence.sample_curve
-    for event in () if curve is None else curve.events:
-        first, now, last = event.first_s, at.time_s, event.last_s
+    for event in record.curve_events:
+        first, now, last = event.start_s, at.time_s, event.end_s
         if first is None or now is None or last is None:
-            first, now, last = event.first, at.sample, event.last
+            first, now, last = event.start_sample, at.sample, event.end_sample
         if now is not None and first <= now <= last and (at.channel is None or at.channel in event.channels):
             return event
     return None

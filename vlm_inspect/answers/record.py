@@ -7,8 +7,9 @@ from functools import cached_property
 from converters.view import View
 from vlm_inspect.answers.part_axis import PartAxis, find_axis
 from vlm_inspect.answers.places import NumberedPlace, SeenPlace, join_views
+from vlm_inspect.decision.events import record_curve_events
 from vlm_inspect.evidence import Evidence, Measurement
-from vlm_inspect.inspection import Inspection
+from vlm_inspect.inspection import CurveEventRecord, Inspection
 from vlm_inspect.rules import Rule, RuleBook
 from vlm_inspect.verdict import RuleStatus
 
@@ -63,6 +64,13 @@ class PartRecord:
             return self.inspection.outcome == "REVIEW"
         standing = self.evidence.standing
         return self.evidence.status == "unknown" if standing is None else standing.outcome == "REVIEW"
+
+    @property
+    def curve_events(self) -> tuple[CurveEventRecord, ...]:
+        """The events of a sensor curve; a kept case has them in its inspection alone."""
+        if self.evidence.sample_curve is not None or self.inspection is None:
+            return record_curve_events(self.evidence.sample_curve)
+        return self.inspection.curve_events
 
     @property
     def untold_mismatch(self) -> str:
