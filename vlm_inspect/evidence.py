@@ -12,6 +12,9 @@ from vlm_inspect.sample_curve import SampleCurve
 from vlm_inspect.sensitivity.standing import Standing
 from vlm_inspect.tolerance import Tolerance
 
+BACKGROUND = "background"
+"""Source of regions that lie beside the part, where no map has a value."""
+
 
 @dataclass(frozen=True, eq=False)
 class TypeMap:

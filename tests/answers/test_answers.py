@@ -14,7 +14,7 @@ from vlm_inspect.answers.part_axis import find_axis
 from vlm_inspect.answers.places import NumberedPlace, join_views, number_places
 from vlm_inspect.answers.questions import read_question
 from vlm_inspect.answers.record import PartRecord, rule_rows
-from vlm_inspect.evidence import AnomalyMap, Evidence, Measurement, Region
+from vlm_inspect.evidence import BACKGROUND, AnomalyMap, Evidence, Measurement, Region
 from vlm_inspect.inspection import Inspection, Provenance, Usage
 from vlm_inspect.registration.findings import Finding
 from vlm_inspect.registration.told_finding import ToldFinding, read_told
@@ -191,6 +191,13 @@ def undecided(known: PartRecord, *reasons: str) -> PartRecord:
         defects=(), views=(), model="evidence", localizer="memory", usage=usage, provenance=provenance,
     )  # fmt: skip
     return replace(known, inspection=told)
+
+
+def test_of_a_place_beside_the_part_it_is_said_that_no_heatmap_has_it() -> None:
+    usual = region((1, 2, 3), 0)
+    beside = record(replace(usual, source=BACKGROUND))
+    assert "Region 1 was found by the check of the background" in ask("How sure are you?", beside)
+    assert "check of the background" not in ask("How sure are you?", record(usual))
 
 
 def test_of_a_part_that_is_not_decided_the_place_to_begin_with_is_told_and_why_it_is_not() -> None:

@@ -19,6 +19,7 @@ from vlm_inspect.qualification.settings import QualificationSettings
 from vlm_inspect.qualification.trial import run_trial
 from vlm_inspect.references import ReferenceSet, load_references, present
 from vlm_inspect.sensitivity.learning import ChannelPrior
+from vlm_inspect.sensitivity.record import NO_SIZE, Detection
 from vlm_inspect.sensitivity.smallest import parse_smallest_defect
 from vlm_inspect.sensitivity.wording import tell_sensitivity
 
@@ -148,6 +149,10 @@ def test_more_references_let_more_normal_parts_be_ok(tmp_path: Path) -> None:
     assert shares == sorted(shares)
     assert recommended_references(found) is not None
     assert "would have held up 9 of 10 planted defects from" in tell_sensitivity(found.sensitivity)
+    never = Detection(size_pct=None, size_mm=None, found=4, planted=7, reason="4 of 7 were found: too few")
+    whole = never.model_copy(update={"reason": NO_SIZE})
+    known = found.sensitivity.model_copy(update={"by_kind": {"dent": never, "wear": never, "shade": whole}})
+    assert tell_sensitivity(known).endswith(" on; not sure of 9 in 10 at any planted size: dent or wear")
     for reason, said in (
         ("4 of 6 were found: too few to be sure", "held up 4 of 6 planted defects: too few to be sure"),
         ("4 of 6 were found, and 9 of 10 of no size", "held up 4 of 6 planted defects, and 9 of 10 of no size"),

@@ -9,6 +9,7 @@ from vlm_inspect.answers.places import SeenPlace
 from vlm_inspect.answers.record import PartRecord
 from vlm_inspect.answers.rule_answers import tell_failing
 from vlm_inspect.answers.translation import put_said
+from vlm_inspect.evidence import BACKGROUND
 from vlm_inspect.sensitivity.record import Detection, Sensitivity
 from vlm_inspect.significant_digits import rounded
 
@@ -104,6 +105,8 @@ def tell_sureness(record: PartRecord, language: Language, places: Sequence[SeenP
             name = "probability" if first.region.calibrated else "rank"
             probability = language.say(name, score=chance(first.region.score, language))
             yield language.say("sure_place", number=first.number, probability=probability, citation=first.citation)
+            if first.region.source == BACKGROUND:
+                yield language.say("sure_background", number=first.number)
     known = [one for one in record.evidence.maps if one.tolerance is not None]
     hottest = max(known, key=lambda one: one.probability or 0.0, default=None)
     if hottest is not None and hottest.tolerance is not None:

@@ -12,6 +12,7 @@ from vlm_inspect.page.wording import Wording
 from vlm_inspect.rater_agreement.ratings import collect_ratings
 from vlm_inspect.rater_agreement.study import study_agreement
 from vlm_inspect.sensitivity.record import Sensitivity
+from vlm_inspect.sensitivity.wording import kinds_not_reached
 from vlm_inspect.service.station import Station
 from vlm_inspect.store import CaseLine, Filters
 
@@ -27,6 +28,11 @@ class Told:
     class_name: str
     sensitivity: Sensitivity
     chart: charts.Chart
+
+    @property
+    def not_reached(self) -> list[str]:
+        """Kinds of which no planted size is surely held up."""
+        return kinds_not_reached(self.sensitivity)
 
 
 @dataclass(frozen=True)

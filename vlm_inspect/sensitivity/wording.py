@@ -2,7 +2,7 @@
 
 import re
 
-from vlm_inspect.sensitivity.record import Detection, Sensitivity
+from vlm_inspect.sensitivity.record import NO_SIZE, Detection, Sensitivity
 from vlm_inspect.sensitivity.standing import Standing
 from vlm_inspect.significant_digits import rounded
 
@@ -24,7 +24,14 @@ def tell_sensitivity(sensitivity: Sensitivity) -> str:
     )
     told = [f"{kind} {size_words(one.size_pct, one.size_mm, sensitivity.unit)}" for kind, one in _ends(kinds)]
     besides = f" ({', '.join(told)})" if told else ""
-    return f"would have held up 9 of 10 planted defects from {size} on{besides}"
+    missed = kinds_not_reached(sensitivity)
+    without = f"; not sure of 9 in 10 at any planted size: {' or '.join(missed)}" if missed else ""
+    return f"would have held up 9 of 10 planted defects from {size} on{besides}{without}"
+
+
+def kinds_not_reached(sensitivity: Sensitivity) -> list[str]:
+    """Return the kinds of which no planted size is surely held up, nine in ten; those without a size do not count."""
+    return [kind for kind, one in sensitivity.by_kind.items() if one.size_pct is None and one.reason != NO_SIZE]
 
 
 def tell_whole(standing: Standing | None) -> str:

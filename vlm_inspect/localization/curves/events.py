@@ -1,11 +1,15 @@
 """When a curve leaves what normal ones do: P(anomalous) of every sample, and events with start, peak and end."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.sample import Series
 from vlm_inspect.localization.curves.deviation import CurveDeviation
 from vlm_inspect.localization.curves.gaps import samples_in
+from vlm_inspect.localization.curves.readings import read_event
 from vlm_inspect.sample_curve import SampleCurve, SampleEvent
 from vlm_inspect.tolerance import Tolerance
 
@@ -25,10 +29,15 @@ _SAID = (
 """What each kind of evidence means, in words."""
 
 
-def curve_events(series: Series, found: CurveDeviation) -> SampleCurve | None:
+def curve_events(series: Series, found: CurveDeviation, references: Sequence[Series] = ()) -> SampleCurve | None:
     """Return P(anomalous) of every sample and the events; None where a single reference sets no limit.
 
     Samples whose values are missing, more in a row than in any reference, get no score.
+
+    Args:
+        series: the curve.
+        found: how far it is off.
+        references: with the channels of `found` in their order; they tell what values are usual.
     """
     tolerance = found.tolerance
     if tolerance is None:
@@ -38,7 +47,7 @@ def curve_events(series: Series, found: CurveDeviation) -> SampleCurve | None:
     scores = np.interp(series.time_s - series.time_s[0], found.middles, chance)
     scores[samples_in(found.unseen, len(scores))] = np.nan
     spans = sorted(_spans(highest, tolerance.limit), key=lambda span: -highest[span[0] : span[1] + 1].max())[:_MOST]
-    events = tuple(_event(series, found, tolerance, first, last) for first, last in sorted(spans))
+    events = tuple(_event(series, found, tolerance, span, references) for span in sorted(spans))
     return SampleCurve(None if series.time_is_index else series.time_s, scores, events)
 
 
@@ -52,7 +61,10 @@ def _spans(heights: NDArray[np.float64], limit: float) -> list[tuple[int, int]]:
     return found
 
 
-def _event(series: Series, found: CurveDeviation, tolerance: Tolerance, first: int, last: int) -> SampleEvent:
+def _event(
+    series: Series, found: CurveDeviation, tolerance: Tolerance, windows: tuple[int, int], references: Sequence[Series]
+) -> SampleEvent:
+    first, last = windows
     span = slice(first, last + 1)
     heights, fine = found.heights[span], found.fine[span]
     column = int(heights.max(axis=0).argmax())
@@ -65,7 +77,7 @@ def _event(series: Series, found: CurveDeviation, tolerance: Tolerance, first: i
     start, top, end = (_sample(series, float(found.middles[k])) for k in (first, peak, last))
     start_s, top_s, end_s = (None if series.time_is_index else float(series.time_s[k]) for k in (start, top, end))
     names = tuple(series.names[found.channels[k]] or f"channel {found.channels[k] + 1}" for k in involved)
-    return SampleEvent(
+    event = SampleEvent(
         start,
         top,
         end,
@@ -76,6 +88,16 @@ def _event(series: Series, found: CurveDeviation, tolerance: Tolerance, first: i
         channels=names,
         note=_SAID[kind],
     )
+    return _with_reading(event, series, found.channels[column], [(one, column) for one in references])
+
+
+def _with_reading(event: SampleEvent, series: Series, channel: int, usual: Sequence[tuple[Series, int]]) -> SampleEvent:
+    """Return an event with what its values show in words, and its peak where they lie farthest outside."""
+    values = [one.values[:, k] for one, k in usual if one.units[k] == series.units[channel]]
+    reading = read_event(series, channel, (event.first, event.last), values)
+    peak = event.peak if reading.extreme is None else reading.extreme
+    peak_s = None if event.peak_s is None else float(series.time_s[peak])
+    return replace(event, peak=peak, peak_s=peak_s, note="; ".join((event.note, *reading.words)))
 
 
 def _sample(series: Series, since_s: float) -> int:

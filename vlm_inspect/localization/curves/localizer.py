@@ -18,7 +18,7 @@ from vlm_inspect.localization.curves.deviation import (
     signless_channels,
 )
 from vlm_inspect.localization.curves.events import curve_events
-from vlm_inspect.localization.curves.matching import NotComparable
+from vlm_inspect.localization.curves.matching import NotComparable, with_channels
 from vlm_inspect.localization.curves.names import listed
 from vlm_inspect.localization.curves.normality import NormalCurves, learn_curves
 from vlm_inspect.localization.curves.picture import draw_events
@@ -83,7 +83,7 @@ class FittedCurves:
             return Localization(mismatch=found.reason, shows="other clock" if found.other_clock else "part")
         unknown = self._normal.doubts(series)
         maps = tuple(deviation_maps(series, found, part.views))
-        curve = curve_events(series, found)
+        curve = curve_events(series, found, self._usual)
         if unknown:  # what was not compared cannot be within its tolerance; what exceeds it elsewhere still does
             maps = tuple(one if (one.probability or 0.0) >= 0.5 else replace(one, tolerance=None) for one in maps)
         events = () if curve is None else curve.events
@@ -100,6 +100,12 @@ class FittedCurves:
             describe=lambda view, box_xyxyn: _described(part.views[view], box_xyxyn, events),
             sample_curve=curve,
         )
+
+    @cached_property
+    def _usual(self) -> list[Series]:
+        """The references with the channels of their class, in its order."""
+        names = () if self._normal is None else self._normal.names
+        return [one for reference in self._references if (one := with_channels(reference, names)) is not None]
 
     @cached_property
     def signless(self) -> tuple[str, ...]:

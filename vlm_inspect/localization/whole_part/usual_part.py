@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.view import BoxXyxyn, View
-from vlm_inspect.evidence import Region
+from vlm_inspect.evidence import BACKGROUND, Region
 from vlm_inspect.localization.whole_part.colour import MeanColour, colour_of, other_colour
 from vlm_inspect.localization.whole_part.looking import Look, look_at
 from vlm_inspect.localization.whole_part.surroundings import (
@@ -24,8 +24,6 @@ from vlm_inspect.localization.whole_part.surroundings import (
 )
 from vlm_inspect.localization.whole_part.traits import Traits, other_traits, traits_of
 
-SOURCE = "background"
-"""Names its regions in the record."""
 _MOST_REGIONS = 3
 _LEAST = 2
 """References that have to show a plain background: that of a single one may happen to be clean, or no background."""
@@ -177,7 +175,7 @@ def _region(index: int, view: View, box: BoxXyxyn, times: float) -> Region:
         peak_xyn=((x0 + x1) / 2, (y0 + y1) / 2),
         score=odds / (1 + odds),
         area=(x1 - x0) * (y1 - y0),
-        source=SOURCE,
+        source=BACKGROUND,
         calibrated=True,
         place=view.origin.locate(box),
         note=_NOTE,
