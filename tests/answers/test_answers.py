@@ -102,6 +102,12 @@ def test_one_place_in_three_views_is_one_place() -> None:
     assert "Region 1" in ask("where is region 3?", known), "any of its numbers names it"
 
 
+def test_a_place_whose_size_is_said_with_it_is_told_once() -> None:
+    told = ask("Where is it, and how big is it?", record(*SEEN_THRICE))
+    assert told.count("Region 1:") == 1
+    assert "2.1 mm across" in told
+
+
 def test_tiles_that_overlap_show_one_place() -> None:
     def in_picture(number: int, view: int, box: tuple[float, float, float, float], page: int = 0) -> NumberedPlace:
         place = Place(source_xyxy=box, page=page)

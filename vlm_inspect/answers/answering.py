@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from vlm_inspect.answers.curve_questions import is_curve, of_curve, tell_measurable, tell_quiet_channels
 from vlm_inspect.answers.language import Language, Topic, load_languages
-from vlm_inspect.answers.place_answers import tell_axis, tell_count, tell_depth, tell_size, tell_where
+from vlm_inspect.answers.place_answers import has_sizes, tell_axis, tell_count, tell_depth, tell_size, tell_where
 from vlm_inspect.answers.places import NumberedPlace, SeenPlace
 from vlm_inspect.answers.questions import Question
 from vlm_inspect.answers.record import PartRecord
@@ -90,6 +90,8 @@ def answer_question(question: Question, record: PartRecord, language: Language) 
     if curve:
         said += tell_quiet_channels(question, record, language)
     for topic in question.topics:
+        if topic == "size" and "where" in question.topics and has_sizes(chosen.places):
+            continue  # who says where a place is says how far it reaches
         said += _answers(topic, question, record, language, chosen.places)
     if curve and "measure" in question.topics and not any(row.measurement for row in record.rows):
         said += tell_measurable(language)

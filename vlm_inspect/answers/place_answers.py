@@ -27,6 +27,12 @@ def listed(places: Sequence[SeenPlace]) -> Sequence[SeenPlace]:
     return ([place for place in places if place.counts] or list(places))[:MOST_PLACES]
 
 
+def has_sizes(places: Sequence[SeenPlace]) -> bool:
+    """Return whether the size of every listed place is known in the part's unit; False where there is no place."""
+    regions = [place.first.region for place in listed(places)]
+    return bool(regions) and all(one is not None and one.place.size_mm is not None for one in regions)
+
+
 def tell_where(record: PartRecord, language: Language, places: Sequence[SeenPlace]) -> Iterator[str]:
     """Say what each place is and where."""
     if not places:
